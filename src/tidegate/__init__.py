@@ -1,0 +1,7 @@
+"""Tidegate: MLflow models become scalable REST endpoints, on your own machines.
+
+Control decides, engines run, the gateway answers, the worker predicts; `core` is what they all agree on.
+The floors (who may import whom) are in docs/architecture.md and checked by `make check`.
+"""
+
+__version__ = "0.1.0"

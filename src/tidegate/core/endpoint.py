@@ -1,0 +1,269 @@
+"""An endpoint as its owner asked for it: types, defaults, validation."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from tidegate.core.errors import InvalidParameter
+
+# --- types ---
+
+
+class Batching(StrEnum):
+    """Whether requests of different callers may be predicted together."""
+
+    AUTO = "auto"  # when proved safe
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model as asked for: registered name, and a version number, an alias (`@champion`) or a stage."""
+
+    name: str
+    version: str
+
+    @property
+    def uri(self) -> str:
+        """MLflow's own URI of it: `models:/wine/3`, `models:/wine@champion`."""
+        return f"models:/{self.name}{self.version}" if self.alias else f"models:/{self.name}/{self.version}"
+
+    @property
+    def alias(self) -> str | None:
+        """The alias's name, or None where a version or a stage was asked for."""
+        return self.version[1:] if self.version.startswith("@") else None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A model version as the registry resolved it: exact, and never changing its content."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingPolicy:
+    """How many replicas a revision may have. One replica predicts one request or batch at a time."""
+
+    min_replicas: int
+    max_replicas: int
+    idle_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEntity:
+    """One model behind an endpoint, with what it needs to run.
+
+    `model` is as asked; `resolved` the exact version it meant when the configuration was accepted.
+    """
+
+    name: str
+    model: ModelRef
+    resolved: ModelVersion
+    workload_size: str = "Small"
+    workload_type: str = "CPU"
+    scale_to_zero_enabled: bool = False
+    min_provisioned_concurrency: int | None = None
+    max_provisioned_concurrency: int | None = None
+    environment_vars: tuple[tuple[str, str], ...] = ()
+    idle_timeout_seconds: float = 1800.0
+    batching: Batching = Batching.AUTO
+    timeout_seconds: float = 60.0
+    retry_on_crash: bool = True
+
+    @property
+    def scaling(self) -> ScalingPolicy:
+        """The replicas this entity may have; see WORKLOAD_SIZES."""
+        low, high = WORKLOAD_SIZES.get(self.workload_size, WORKLOAD_SIZES["Small"])
+        if self.max_provisioned_concurrency is not None:
+            low, high = self.min_provisioned_concurrency or 0, self.max_provisioned_concurrency
+        floor = 0 if self.scale_to_zero_enabled else 1
+        return ScalingPolicy(floor, max(1, low, high), self.idle_timeout_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The share of an endpoint's traffic that a served entity gets, in percent."""
+
+    served_entity: str
+    traffic_percentage: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """What is behind an endpoint, as one numbered unit that is served whole or not at all."""
+
+    version: int
+    served_entities: tuple[ServedEntity, ...]
+    routes: tuple[Route, ...]
+
+    def entity(self, name: str) -> ServedEntity | None:
+        """The served entity of that name."""
+        return next((entity for entity in self.served_entities if entity.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingConfig:
+    """A configuration on its way: being built and started beside the one that serves."""
+
+    config: EndpointConfig
+    started_at: float  # unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class FailedConfig:
+    """The configuration that the last update failed to bring up, and why."""
+
+    config: EndpointConfig
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint: a name, the configuration that serves, and the one on its way.
+
+    `generation` grows with every accepted change of the specification; `observed_generation` is the last one that the
+    reconciler has carried out or given up. `resource_version` is the store's compare-and-set stamp.
+    """
+
+    id: str
+    name: str
+    creator: str
+    created_at: float  # unix seconds
+    updated_at: float  # unix seconds
+    active: EndpointConfig | None = None
+    pending: PendingConfig | None = None
+    failed: FailedConfig | None = None
+    description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    route_optimized: bool = False
+    generation: int = 1
+    observed_generation: int = 0
+    deleted_at: float | None = None
+    resource_version: int = field(default=0, compare=False)
+
+    @property
+    def configs(self) -> tuple[EndpointConfig, ...]:
+        """The configurations that must be held: what serves first, then what is on its way. None once deleted."""
+        if self.deleted_at is not None:
+            return ()
+        held = (self.active, self.pending.config if self.pending else None)
+        return tuple(config for config in held if config is not None)
+
+    @property
+    def latest_config(self) -> EndpointConfig | None:
+        """The newest configuration of any kind: pending, failed or active."""
+        if self.pending:
+            return self.pending.config
+        return self.failed.config if self.failed else self.active
+
+    # --- the verbs of an update; each returns the endpoint as it is after it
+
+    def with_update(self, config: EndpointConfig, now: float) -> "Endpoint":
+        """This endpoint with `config` on its way."""
+        return replace(
+            self, pending=PendingConfig(config, now), failed=None, generation=self.generation + 1, updated_at=now
+        )
+
+    def promoted(self) -> "Endpoint":
+        """This endpoint serving what was pending."""
+        assert self.pending is not None
+        return replace(self, active=self.pending.config, pending=None, failed=None, observed_generation=self.generation)
+
+    def update_failed(self, message: str) -> "Endpoint":
+        """This endpoint after its update failed; what served before still serves."""
+        assert self.pending is not None
+        failed = FailedConfig(self.pending.config, message)
+        return replace(self, pending=None, failed=failed, observed_generation=self.generation)
+
+
+# --- defaults ---
+
+# Concurrent requests, lowest and highest, of the workload sizes. Source: Databricks' serving-endpoints API.
+WORKLOAD_SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
+
+MAX_SERVED_ENTITIES = 10
+MAX_ENVIRONMENT_VARS = 50
+
+
+def default_served_name(model: ModelRef) -> str:
+    """`{model}-{version}` in the characters that a served name may have."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{model.name}-{model.version.lstrip('@')}").strip("-")[:63]
+
+
+def default_routes(entities: tuple[ServedEntity, ...]) -> tuple[Route, ...]:
+    """All traffic to the first entity: what a configuration without `traffic_config` means."""
+    return tuple(Route(entity.name, 0 if index else 100) for index, entity in enumerate(entities))
+
+
+# --- validation ---
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_name(name: str, what: str = "endpoint") -> None:
+    """Raise InvalidParameter unless `name` is 1 to 63 letters, digits, dashes and underscores."""
+    if not _NAME.fullmatch(name):
+        raise InvalidParameter(
+            f"'{name[:80]}' cannot name the {what}: use 1 to 63 letters, digits, dashes and underscores, "
+            "starting with a letter or digit."
+        )
+    if name.startswith("databricks-"):
+        raise InvalidParameter(f"The {what}'s name may not start with 'databricks-'. Choose another one.")
+
+
+def check_config(config: EndpointConfig) -> None:
+    """Raise InvalidParameter, naming the field, unless the configuration can be served."""
+    entities = config.served_entities
+    if not 1 <= len(entities) <= MAX_SERVED_ENTITIES:
+        raise InvalidParameter(
+            f"An endpoint serves 1 to {MAX_SERVED_ENTITIES} entities; served_entities has {len(entities)}."
+        )
+    _check_unique((entity.name for entity in entities), "served_entities")
+    for entity in entities:
+        _check_entity(entity)
+    _check_routes(config)
+
+
+def _check_entity(entity: ServedEntity) -> None:
+    check_name(entity.name, "served entity")
+    if entity.workload_size not in WORKLOAD_SIZES:
+        raise InvalidParameter(f"workload_size is {entity.workload_size!r}; choose one of {', '.join(WORKLOAD_SIZES)}.")
+    low, high = entity.min_provisioned_concurrency, entity.max_provisioned_concurrency
+    if high is not None and (high < 1 or (low or 0) < 0 or (low or 0) > high):
+        raise InvalidParameter(
+            f"{entity.name}: provisioned concurrency must be 0 <= min <= max and max >= 1; got min {low}, max {high}."
+        )
+    if not 0 < entity.timeout_seconds <= 60:
+        raise InvalidParameter(f"{entity.name}: timeout_seconds must be over 0 and at most 60.")
+    if entity.idle_timeout_seconds < 1:
+        raise InvalidParameter(f"{entity.name}: idle_timeout_seconds must be at least 1.")
+    if len(entity.environment_vars) > MAX_ENVIRONMENT_VARS:
+        raise InvalidParameter(f"{entity.name}: at most {MAX_ENVIRONMENT_VARS} environment_vars.")
+    for key, value in entity.environment_vars:
+        if not _VARIABLE.fullmatch(key) or "\0" in value:
+            raise InvalidParameter(f"{entity.name}: {key[:80]!r} in environment_vars cannot be set.")
+
+
+def _check_routes(config: EndpointConfig) -> None:
+    _check_unique((route.served_entity for route in config.routes), "traffic_config.routes")
+    for route in config.routes:
+        if config.entity(route.served_entity) is None:
+            raise InvalidParameter(f"traffic_config names '{route.served_entity}', which is not a served entity.")
+        if not 0 <= route.traffic_percentage <= 100:
+            raise InvalidParameter(f"The traffic_percentage of '{route.served_entity}' must be from 0 to 100.")
+    total = sum(route.traffic_percentage for route in config.routes)
+    if total != 100:
+        raise InvalidParameter(f"The traffic percentages must add up to 100; they add up to {total}.")
+
+
+def _check_unique(names: Iterable[str], where: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidParameter(f"{where} names '{name}' twice; names must differ.")
+        seen.add(name)

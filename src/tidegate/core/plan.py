@@ -1,0 +1,285 @@
+"""What to do next: a pure function from the world as it is to the actions that bring it nearer to what was asked.
+
+Level-triggered: it never remembers. Create, update, delete, crash recovery and restart are the same walk from different
+starting points, and an action that failed is simply planned again. The zero-downtime order is here: start the new, wait
+for its proof, switch the routes whole, see every gateway follow, then drain the old.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tidegate.core.endpoint import Endpoint, ServedEntity
+from tidegate.core.lifecycle import RevisionState
+from tidegate.core.revision import (
+    Environment,
+    Proof,
+    Revision,
+    RevisionId,
+    RevisionObservation,
+    RevisionTarget,
+    revision_id,
+)
+
+# A revision whose replica has never been ready is given up after so many starts in a row that failed.
+MAX_FAILED_STARTS = 2
+
+
+class PreparationState(StrEnum):
+    """How far the preparation of a revision is, in this process of control."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """The download of a model and the build of its environment."""
+
+    state: PreparationState
+    message: str = ""
+    environment: Environment | None = None
+    model_dir: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The world at one moment. `observations` is None while the engine cannot be asked: nothing is concluded then.
+
+    `unrouted` are the revisions that no gateway routes to and none has a request of.
+    """
+
+    endpoints: tuple[Endpoint, ...] = ()
+    revisions: Mapping[RevisionId, Revision] = field(default_factory=dict)
+    preparations: Mapping[RevisionId, Preparation] = field(default_factory=dict)
+    observations: Mapping[RevisionId, RevisionObservation] | None = None
+    unrouted: frozenset[RevisionId] = frozenset()
+
+
+# --- actions ---
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write a revision that was not there before."""
+
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Change a recorded revision's state. What is None stays as it is."""
+
+    revision: RevisionId
+    state: RevisionState
+    message: str = ""
+    generation: int | None = None
+    environment: Environment | None = None
+    model_dir: str | None = None
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Download the model and build its environment, beside the loop."""
+
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Stop preparing a revision, and forget how far it came."""
+
+    revision: RevisionId
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Have the engine hold this target."""
+
+    target: RevisionTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Have the engine drain and end a revision."""
+
+    revision: RevisionId
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Switch an endpoint to its pending configuration."""
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class FailUpdate:
+    """Give up an endpoint's pending configuration; what served before goes on."""
+
+    endpoint: Endpoint
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Drop a deleted endpoint of which nothing runs any more, with all its records."""
+
+    endpoint: Endpoint
+
+
+Action = Record | Move | Prepare | Abandon | Apply | Remove | Promote | FailUpdate | Forget
+
+
+# --- the plan ---
+
+
+def plan(world: Snapshot) -> tuple[Action, ...]:
+    """The actions that are due now, in the order in which to do them; empty when the world is as asked."""
+    actions: list[Action] = []
+    for endpoint in world.endpoints:
+        wanted = {
+            revision_id(endpoint.id, entity): entity for config in endpoint.configs for entity in config.served_entities
+        }
+        for rid, entity in wanted.items():
+            actions += _hold(world, endpoint, rid, entity)
+        actions += _roll_out(world, endpoint)
+        mine = [revision for revision in world.revisions.values() if revision.endpoint_id == endpoint.id]
+        for revision in mine:
+            if revision.id not in wanted:
+                actions += _release(world, revision)
+        if endpoint.deleted_at is not None and all(_gone(world, revision) for revision in mine):
+            actions.append(Forget(endpoint))
+    actions += _strays(world)
+    return tuple(actions)
+
+
+def target_of(revision: Revision) -> RevisionTarget:
+    """What the engine must hold for a prepared revision."""
+    assert revision.environment is not None
+    entity, scaling = revision.entity, revision.entity.scaling
+    return RevisionTarget(
+        revision=revision.id,
+        endpoint=revision.endpoint_name,
+        served_entity=entity.name,
+        model_dir=revision.model_dir,
+        environment=revision.environment,
+        replicas=max(1, scaling.min_replicas),
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas,
+        timeout_seconds=entity.timeout_seconds,
+        environment_vars=entity.environment_vars,
+        proved=revision.proof is not None,
+    )
+
+
+def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEntity) -> Iterator[Action]:
+    """Bring a wanted revision one step nearer to READY."""
+    revision = world.revisions.get(rid)
+    if revision is None:
+        yield Record(Revision(rid, endpoint.id, endpoint.name, entity, endpoint.generation))
+        return
+    match revision.state:
+        case RevisionState.PENDING:
+            yield Prepare(revision)
+            yield Move(rid, RevisionState.PREPARING)
+        case RevisionState.PREPARING:
+            yield from _prepared(rid, world.preparations.get(rid))
+        case RevisionState.STARTING:
+            yield from _started(world, revision)
+        case RevisionState.READY:
+            yield from _applied(world, revision)
+        case RevisionState.FAILED if revision.generation != endpoint.generation:
+            yield Move(rid, RevisionState.PENDING, generation=endpoint.generation)
+        case RevisionState.RETIRING:
+            yield Move(rid, RevisionState.STARTING, generation=endpoint.generation)
+        case RevisionState.RETIRED:
+            yield Move(rid, RevisionState.PENDING, generation=endpoint.generation)
+
+
+def _prepared(rid: RevisionId, preparation: Preparation | None) -> Iterator[Action]:
+    if preparation is None:
+        yield Move(rid, RevisionState.PENDING)
+    elif preparation.state is PreparationState.FAILED:
+        yield Abandon(rid)
+        yield Move(rid, RevisionState.FAILED, preparation.message)
+    elif preparation.state is PreparationState.DONE:
+        yield Abandon(rid)
+        yield Move(
+            rid,
+            RevisionState.STARTING,
+            "A replica is being started.",
+            environment=preparation.environment,
+            model_dir=preparation.model_dir,
+        )
+
+
+def _started(world: Snapshot, revision: Revision) -> Iterator[Action]:
+    observation = _observation(world, revision.id)
+    if observation is not None and observation.ready_replicas:
+        proof = observation.proof
+        yield Move(revision.id, RevisionState.READY, proof.warning if proof else "", proof=proof)
+    elif observation is not None and observation.failed_starts >= MAX_FAILED_STARTS:
+        yield Move(revision.id, RevisionState.FAILED, observation.message)
+    else:
+        yield from _applied(world, revision)
+
+
+def _applied(world: Snapshot, revision: Revision) -> Iterator[Action]:
+    if world.observations is None:
+        return
+    observation, target = world.observations.get(revision.id), target_of(revision)
+    if observation is None or observation.target != target:
+        yield Apply(target)
+
+
+def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
+    """Promote a pending configuration when all of it is ready; give it up when any of it has failed."""
+    if endpoint.pending is None or endpoint.deleted_at is not None:
+        return
+    revisions = [
+        world.revisions.get(revision_id(endpoint.id, entity)) for entity in endpoint.pending.config.served_entities
+    ]
+    for revision in revisions:
+        if revision and revision.state is RevisionState.FAILED and revision.generation == endpoint.generation:
+            yield FailUpdate(endpoint, revision.message)
+            return
+    if all(revision is not None and revision.state is RevisionState.READY for revision in revisions):
+        yield Promote(endpoint)
+
+
+def _release(world: Snapshot, revision: Revision) -> Iterator[Action]:
+    """Bring an unwanted revision one step nearer to nothing."""
+    match revision.state:
+        case RevisionState.PENDING:
+            yield Move(revision.id, RevisionState.RETIRED)
+        case RevisionState.PREPARING:
+            yield Abandon(revision.id)
+            yield Move(revision.id, RevisionState.RETIRED)
+        case RevisionState.STARTING | RevisionState.READY:
+            yield Move(revision.id, RevisionState.RETIRING)
+        case RevisionState.RETIRING if world.observations is not None:
+            if revision.id not in world.observations:
+                yield Move(revision.id, RevisionState.RETIRED)
+            elif revision.id in world.unrouted:
+                yield Remove(revision.id)
+
+
+def _strays(world: Snapshot) -> Iterator[Action]:
+    """Remove what the engine holds although nothing wants it: given up, or of an endpoint that is forgotten."""
+    for rid in world.observations or ():
+        revision = world.revisions.get(rid)
+        if revision is None or revision.state in (RevisionState.FAILED, RevisionState.RETIRED):
+            yield Remove(rid)
+
+
+def _gone(world: Snapshot, revision: Revision) -> bool:
+    if revision.state not in (RevisionState.FAILED, RevisionState.RETIRED):
+        return False
+    return world.observations is not None and revision.id not in world.observations
+
+
+def _observation(world: Snapshot, rid: RevisionId) -> RevisionObservation | None:
+    return None if world.observations is None else world.observations.get(rid)

@@ -1,0 +1,147 @@
+"""A revision: one served entity at one exact model version, immutable; and what an engine holds and reports of it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import NewType
+
+from tidegate.core.endpoint import EndpointConfig, ServedEntity
+from tidegate.core.lifecycle import RevisionState
+
+RevisionId = NewType("RevisionId", str)  # 16 hex digits
+EnvironmentDigest = NewType("EnvironmentDigest", str)  # 16 hex digits
+ReplicaId = NewType("ReplicaId", str)  # 8 hex digits; also names its socket
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a replica listens: a Unix socket's path, or `host:port`; and the secret of this start of it."""
+
+    path: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An interpreter with a model's packages; shared by all revisions whose lock is the same."""
+
+    digest: EnvironmentDigest
+    python: str  # path of the interpreter
+    overlay: str  # directory of the worker's own packages for that interpreter, put last on its sys.path
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is known of a revision because it was tried: made once, never again on a later start.
+
+    `example` tells what was predicted to become ready: the model's own input example, a row made from its signature,
+    or nothing (then `warning` says why).
+    """
+
+    example: str  # "input_example" | "signature" | "none"
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One served entity at one exact version of its model.
+
+    The environment's digest is recorded once, when it is resolved, and never changes.
+    """
+
+    id: RevisionId
+    endpoint_id: str
+    endpoint_name: str
+    entity: ServedEntity
+    generation: int  # the endpoint's generation that last asked for it
+    state: RevisionState = RevisionState.PENDING
+    state_since: float = 0.0  # unix seconds
+    message: str = ""
+    environment: Environment | None = None
+    model_dir: str = ""  # the downloaded model; empty before it is prepared
+    proof: Proof | None = None
+
+
+def revision_id(endpoint_id: str, entity: ServedEntity) -> RevisionId:
+    """The id of the revision that serves `entity`: a digest of all that makes it what it is."""
+    canonical = json.dumps([endpoint_id, asdict(entity)], sort_keys=True, separators=(",", ":"))
+    return RevisionId(hashlib.sha256(canonical.encode()).hexdigest()[:16])
+
+
+def revision_ids(endpoint_id: str, config: EndpointConfig) -> dict[str, RevisionId]:
+    """Served entity's name → its revision's id, in the configuration's order."""
+    return {entity.name: revision_id(endpoint_id, entity) for entity in config.served_entities}
+
+
+# --- what an engine holds and reports ---
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionTarget:
+    """What an engine must hold running for a revision. Complete: an engine needs nothing else, ever."""
+
+    revision: RevisionId
+    endpoint: str
+    served_entity: str
+    model_dir: str
+    environment: Environment
+    replicas: int
+    min_replicas: int
+    max_replicas: int
+    timeout_seconds: float
+    environment_vars: tuple[tuple[str, str], ...] = ()
+    proved: bool = False  # its proof is on record: a further replica is ready as soon as it has loaded
+
+
+class ReplicaState(StrEnum):
+    """The life of a replica, as its engine sees it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process that predicts."""
+
+    id: ReplicaId
+    state: ReplicaState
+    address: Address
+    pid: int
+    started_at: float  # unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionAddresses:
+    """What the engine's agent tells a gateway of a revision, at once and at every change.
+
+    `known` is False when the agent holds no target for it. `message` is the last failed start's sentence while no replica
+    is ready, else empty.
+    """
+
+    revision: RevisionId
+    known: bool
+    replicas: tuple[tuple[ReplicaId, Address], ...] = ()  # those that are READY
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionObservation:
+    """What an engine reports of a revision.
+
+    `target` is what the engine holds it to now. `failed_starts` counts the starts in a row that never became ready;
+    `message` is the last failure's sentence.
+    """
+
+    target: RevisionTarget
+    replicas: tuple[Replica, ...] = ()
+    failed_starts: int = 0
+    message: str = ""
+    proof: Proof | None = None
+
+    @property
+    def ready_replicas(self) -> int:
+        """How many replicas can predict now."""
+        return sum(replica.state is ReplicaState.READY for replica in self.replicas)

@@ -1,0 +1,115 @@
+"""The public API's states, computed from what is known. The only place where they are made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tidegate.core.endpoint import Endpoint, EndpointConfig, ServedEntity
+from tidegate.core.lifecycle import RevisionState
+from tidegate.core.revision import Revision, RevisionId, RevisionObservation, revision_id
+
+
+class Ready(StrEnum):
+    """`state.ready` of an endpoint."""
+
+    READY = "READY"
+    NOT_READY = "NOT_READY"
+
+
+class ConfigUpdate(StrEnum):
+    """`state.config_update` of an endpoint."""
+
+    NOT_UPDATING = "NOT_UPDATING"
+    IN_PROGRESS = "IN_PROGRESS"
+    UPDATE_FAILED = "UPDATE_FAILED"
+
+
+class Deployment(StrEnum):
+    """`state.deployment` of a served entity."""
+
+    CREATING = "DEPLOYMENT_CREATING"
+    RECOVERING = "DEPLOYMENT_RECOVERING"
+    READY = "DEPLOYMENT_READY"
+    FAILED = "DEPLOYMENT_FAILED"
+    ABORTED = "DEPLOYMENT_ABORTED"
+
+
+@dataclass(frozen=True, slots=True)
+class EntityStatus:
+    """A served entity's public state and a sentence on it."""
+
+    deployment: Deployment
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """An endpoint's public state. `entities` is keyed by revision: active and pending may share a served name."""
+
+    ready: Ready
+    config_update: ConfigUpdate
+    message: str
+    entities: Mapping[RevisionId, EntityStatus]
+
+
+def project(
+    endpoint: Endpoint,
+    revisions: Mapping[RevisionId, Revision],
+    observations: Mapping[RevisionId, RevisionObservation],
+) -> EndpointStatus:
+    """The public state of an endpoint.
+
+    READY means that every served entity of the active configuration is ready; whether an update runs is the other axis.
+    """
+    configs = [*endpoint.configs, *([endpoint.failed.config] if endpoint.failed else [])]
+    entities = {
+        rid: _entity_status(revisions.get(rid), observations.get(rid), entity)
+        for config in configs
+        for entity in config.served_entities
+        for rid in [revision_id(endpoint.id, entity)]
+    }
+    ready = endpoint.active is not None and _all_ready(endpoint, endpoint.active, entities)
+    return EndpointStatus(
+        Ready.READY if ready else Ready.NOT_READY, _config_update(endpoint), _message(endpoint, entities), entities
+    )
+
+
+def _entity_status(
+    revision: Revision | None, observation: RevisionObservation | None, entity: ServedEntity
+) -> EntityStatus:
+    if revision is None:
+        return EntityStatus(Deployment.CREATING, "Waiting to be prepared.")
+    match revision.state:
+        case RevisionState.READY:
+            if entity.scaling.min_replicas == 0 or (observation is not None and observation.ready_replicas > 0):
+                return EntityStatus(Deployment.READY, revision.message)
+            cause = observation.message if observation is not None else ""
+            return EntityStatus(Deployment.RECOVERING, cause or "A replica is being started again.")
+        case RevisionState.FAILED:
+            return EntityStatus(Deployment.FAILED, revision.message)
+        case RevisionState.RETIRING | RevisionState.RETIRED:
+            return EntityStatus(Deployment.ABORTED, revision.message)
+        case _:
+            return EntityStatus(Deployment.CREATING, revision.message or "Waiting to be prepared.")
+
+
+def _all_ready(endpoint: Endpoint, config: EndpointConfig, entities: Mapping[RevisionId, EntityStatus]) -> bool:
+    return all(
+        entities[revision_id(endpoint.id, entity)].deployment is Deployment.READY for entity in config.served_entities
+    )
+
+
+def _config_update(endpoint: Endpoint) -> ConfigUpdate:
+    if endpoint.pending is not None:
+        return ConfigUpdate.IN_PROGRESS
+    return ConfigUpdate.UPDATE_FAILED if endpoint.failed is not None else ConfigUpdate.NOT_UPDATING
+
+
+def _message(endpoint: Endpoint, entities: Mapping[RevisionId, EntityStatus]) -> str:
+    if endpoint.failed is not None:
+        return endpoint.failed.message
+    config = endpoint.latest_config
+    if config is None:
+        return ""
+    states = [entities[revision_id(endpoint.id, entity)] for entity in config.served_entities]
+    return next((state.message for state in states if state.deployment is not Deployment.READY), "")

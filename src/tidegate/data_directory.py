@@ -1,0 +1,115 @@
+"""The data directory: where each thing of a platform lives on disk."""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+# A Unix socket's path may have 107 bytes (sun_path, unix(7)); the longest name below `run/` is 16.
+_MAX_RUN_PATH = 107 - 17
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """The paths below one root. Nothing is created here but by `create`."""
+
+    root: Path
+
+    def create(self) -> None:
+        """Make the directories that must be there; `run` and the root are for this user alone."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.envs, self.overlays, self.models, self.logs, self.build_logs, self.targets, self.uv_cache):
+            folder.mkdir(exist_ok=True, parents=True)
+        self.run.mkdir(exist_ok=True, parents=True)
+        self.run.chmod(0o700)
+
+    @property
+    def database(self) -> Path:
+        return self.root / "tidegate.db"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.root / "admin.token"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the supervisor that uses this directory."""
+        return self.root / "lock"
+
+    @property
+    def envs(self) -> Path:
+        return self.root / "envs"
+
+    @property
+    def overlays(self) -> Path:
+        return self.root / "overlays"
+
+    @property
+    def uv_cache(self) -> Path:
+        """uv's cache: on the same file system as `envs`, so that packages are hard-linked."""
+        return self.root / "envs" / ".uv-cache"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def build_logs(self) -> Path:
+        """Build logs, one per revision: `<revision>.log`."""
+        return self.root / "logs" / "builds"
+
+    @property
+    def targets(self) -> Path:
+        """The agent's applied targets, one file per revision: what it holds after a restart without asking anyone."""
+        return self.root / "targets"
+
+    @property
+    def mlflow(self) -> Path:
+        """The embedded registry's database and artifacts."""
+        return self.root / "mlflow"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files. Elsewhere when the root is too deep for a socket's path."""
+        inside = self.root / "run"
+        if len(os.fsencode(inside)) <= _MAX_RUN_PATH:
+            return inside
+        base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+        return Path(base) / f"tidegate-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
+
+    @property
+    def api_socket(self) -> Path:
+        """Control's REST API."""
+        return self.run / "api.sock"
+
+    @property
+    def planes_socket(self) -> Path:
+        """Where control hands out route tables and takes load reports."""
+        return self.run / "planes.sock"
+
+    @property
+    def agent_socket(self) -> Path:
+        """The agent's verbs: apply, remove, observe, wake."""
+        return self.run / "agent.sock"
+
+    @property
+    def registry_socket(self) -> Path:
+        """The embedded MLflow server."""
+        return self.run / "registry.sock"
+
+    def route_table(self, gateway: int) -> Path:
+        """A gateway's copy of the last route table that it followed."""
+        return self.run / f"routes-{gateway}.json"
+
+    def build_log(self, revision: str) -> Path:
+        """The log of a revision's preparation."""
+        return self.build_logs / f"{revision}.log"
+
+    def replica_log(self, revision: str) -> Path:
+        """What a revision's replicas print."""
+        return self.logs / "replicas" / f"{revision}.log"

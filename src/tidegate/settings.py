@@ -1,0 +1,217 @@
+"""Settings: grouped frozen dataclasses, and the only reader of the environment and of `tidegate.toml`.
+
+A component receives its group, not the world. Precedence: command line, environment (`TIDEGATE_<GROUP>__<NAME>`), file,
+default. Every field is documented in docs/settings.md; a test sees to it.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tidegate.core.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the platform listens and keeps its data."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path(".tidegate")
+    gateways: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Limits of the scoring path."""
+
+    max_body_bytes: int = 16 * 1024 * 1024
+    answer_within_seconds: float = 59.0  # Databricks' SDK gives up reading at 60 s and sends the request again
+    max_queued_requests: int = 10_000  # per revision
+    max_queued_bytes: int = 512 * 1024 * 1024  # per revision
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """The MLflow registry. An empty `uri` means the embedded one."""
+
+    uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """The database. An empty `uri` means SQLite in the data directory."""
+
+    uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How replicas are run."""
+
+    kind: str = "local"
+    start_timeout_seconds: float = 300.0  # from start to ready; a replica that takes longer is ended
+    drain_timeout_seconds: float = 60.0  # what a replica under way may still need when it is asked to end
+    concurrent_starts: int = 0  # replicas that start at once; 0 means one per core
+    max_backoff_seconds: float = 60.0  # longest wait before a crashing replica is started again
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSettings:
+    """How models' environments are built."""
+
+    concurrent_builds: int = 2
+    index_url: str = ""  # instead of the package index of uv's own configuration
+    python_search: tuple[str, ...] = ()  # further directories with Python interpreters
+    allow_python_downloads: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HousekeepingSettings:
+    """What is kept, and how long."""
+
+    unused_days: float = 7.0  # environments, overlays and models that nothing has used for so long go
+    disk_budget_gb: float = 50.0  # over it, the longest unused go first
+    log_file_mb: float = 10.0  # a log is rotated at this size
+    log_files: int = 3  # rotated logs kept of each
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The platform's own logs."""
+
+    level: str = "INFO"
+    format: str = "text"  # "text" or "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All groups."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
+    housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+# Variables that share the prefix but belong to the command-line client.
+_CLIENT_VARIABLES = {"TIDEGATE_URL", "TIDEGATE_TOKEN"}
+
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+def load(environ: Mapping[str, str], file: Path | None = None, overrides: Overrides | None = None) -> Settings:
+    """Settings from defaults, `file`, `environ` and `overrides` (group → name → value), the later winning.
+
+    Raises ConfigurationError naming the file or variable, for an unknown name or a value of the wrong type.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    for source in (_from_file(file), _from_environment(environ), overrides or {}):
+        for group, entries in source.items():
+            values.setdefault(group, {}).update({k: v for k, v in entries.items() if v is not None})
+    groups = {f.name: f.default_factory for f in dataclasses.fields(Settings)}
+    built: dict[str, Any] = {}
+    for group, entries in values.items():
+        kind: Any = groups.get(group)
+        if kind is None:
+            raise ConfigurationError(f"There is no group of settings '{group}'; there are {', '.join(groups)}.")
+        built[group] = kind(**_typed(group, kind, entries))
+    settings = Settings(**built)
+    _check(settings)
+    return settings
+
+
+def to_json(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Settings as plain values, to hand to another process; `load` takes them back as overrides."""
+
+    def plain(value: object) -> object:
+        return str(value) if isinstance(value, Path) else value
+
+    return {g: {k: plain(v) for k, v in entries.items()} for g, entries in dataclasses.asdict(settings).items()}
+
+
+def _from_file(file: Path | None) -> dict[str, dict[str, Any]]:
+    if file is None:
+        return {}
+    try:
+        content = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigurationError(f"The settings file {file} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The settings file {file} is not valid TOML: {error}.") from None
+    for group, entries in content.items():
+        if not isinstance(entries, dict):
+            raise ConfigurationError(f"In {file}, '{group}' must stand in a [group], such as [server].")
+    return content
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    values: dict[str, dict[str, Any]] = {}
+    for variable, value in environ.items():
+        if variable.startswith("TIDEGATE_") and variable not in _CLIENT_VARIABLES:
+            group, separator, name = variable.removeprefix("TIDEGATE_").lower().partition("__")
+            if not separator:
+                raise ConfigurationError(f"{variable} is not a setting; settings are named TIDEGATE_<GROUP>__<NAME>.")
+            values.setdefault(group, {})[name] = value
+    return values
+
+
+def _typed(group: str, kind: type, entries: Mapping[str, Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    typed: dict[str, Any] = {}
+    for name, value in entries.items():
+        if name not in hints:
+            raise ConfigurationError(f"There is no setting '{group}.{name}'; {group} has {', '.join(hints)}.")
+        try:
+            typed[name] = _convert(value, hints[name])
+        except (TypeError, ValueError):
+            wanted = getattr(hints[name], "__name__", str(hints[name]))
+            raise ConfigurationError(f"The setting {group}.{name} must be of type {wanted}; got {value!r}.") from None
+    return typed
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    if isinstance(kind, types.GenericAlias):  # tuple[str, ...]
+        return tuple(value.split(":")) if isinstance(value, str) else tuple(str(item) for item in value)
+    if kind is bool:
+        if isinstance(value, str):
+            return _boolean(value)
+        if not isinstance(value, bool):
+            raise TypeError
+        return value
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise TypeError
+    return kind(value)
+
+
+def _check(settings: Settings) -> None:
+    def require(holds: bool, sentence: str) -> None:
+        if not holds:
+            raise ConfigurationError(sentence)
+
+    require(0 <= settings.server.port < 65536, "server.port must be from 0 to 65535.")
+    require(1 <= settings.server.gateways <= 64, "server.gateways must be from 1 to 64.")
+    require(settings.engine.kind == "local", "engine.kind must be 'local'.")
+    require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
+    require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
+    require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")
+    require(
+        settings.log.level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR"),
+        "log.level must be DEBUG, INFO, WARNING or ERROR.",
+    )
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise ValueError(text)
+    return words[text.lower()]

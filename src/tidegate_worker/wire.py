@@ -1,0 +1,171 @@
+"""The framed socket between gateways and replicas: bytes, codes and text; never a pickle.
+
+A frame is a length (u32, of what follows), a type (u8) and a payload; integers are little-endian.
+
+    gateway → replica    HELLO, REQUESTS, CANCEL, PING
+    replica → gateway    WELCOME, ANSWERS, RETURNED, PONG, DRAINING
+
+The first frame on a connection is HELLO (JSON: protocol, revision, secret); a replica that does not agree closes. It
+answers WELCOME (JSON: protocol, pid, credits). A gateway may have `credits` REQUESTS frames unanswered; each is a group
+of requests, answered in any order and in any number of ANSWERS frames. DRAINING says: send no more. RETURNED hands
+requests back that were not begun; they may run elsewhere.
+"""
+
+import struct
+from typing import Iterable, List, NamedTuple, Tuple
+
+PROTOCOL = 1
+
+HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG = range(1, 10)
+
+# A group of requests travels as one frame of at most this many bytes, or as a single larger request.
+MAX_GROUP_BYTES = 32 * 1024 * 1024
+# A longer frame is a defect or an attack: the connection is closed.
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+
+# --- outcomes: what became of a request. The gateway turns them into its errors.
+
+OK = 0
+BAD_REQUEST = 1  # the body cannot be understood, or does not fit the signature
+UNSUPPORTED_MEDIA_TYPE = 2  # the content type is not one that is read
+MODEL_ERROR = 3  # the model raised
+BAD_OUTPUT = 4  # the model's answer cannot be written as JSON
+TIMED_OUT = 5  # the deadline passed before it began
+INTERNAL = 6  # a defect of the worker
+
+MORE = 1  # flag of an answer: further answers with this id follow
+
+HEADER = struct.Struct("<IB")
+_COUNT = struct.Struct("<I")
+_REQUEST = struct.Struct("<QIBHI")  # id, milliseconds left, flags, bytes of metadata, bytes of body
+_ANSWER = struct.Struct("<QBBHI")  # id, outcome, flags, bytes of metadata, bytes of body
+_ID = struct.Struct("<Q")
+
+ALONE = 1  # flag of a request: predict it by itself; it was in flight when a replica died
+
+
+class Request(NamedTuple):
+    """A request as it travels. `meta` is a small map in the form of `pack_meta`."""
+
+    id: int
+    millis_left: int
+    flags: int
+    meta: bytes
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """An answer as it travels. `body` is JSON when the outcome is OK, else a UTF-8 sentence for the caller."""
+
+    id: int
+    outcome: int
+    flags: int
+    meta: bytes
+    body: bytes
+
+
+class WireError(Exception):
+    """The peer does not speak this protocol."""
+
+
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    """One frame."""
+    return HEADER.pack(len(payload) + 1, kind) + payload
+
+
+def pack_requests(requests: Iterable[Request]) -> bytes:
+    """A REQUESTS frame."""
+    parts: List[bytes] = []
+    for request in requests:
+        parts.append(_REQUEST.pack(request[0], request[1], request[2], len(request[3]), len(request[4])))
+        parts.append(request[3])
+        parts.append(request[4])
+    return frame(REQUESTS, b"".join((_COUNT.pack(len(parts) // 3), *parts)))
+
+
+def unpack_requests(payload: memoryview) -> List[Request]:
+    """The requests of a REQUESTS frame. Raises WireError when it is cut short."""
+    return [Request(*fields) for fields in _unpack(payload, _REQUEST)]
+
+
+def pack_answers(answers: Iterable[Answer]) -> bytes:
+    """An ANSWERS frame."""
+    parts: List[bytes] = []
+    for answer in answers:
+        parts.append(_ANSWER.pack(answer[0], answer[1], answer[2], len(answer[3]), len(answer[4])))
+        parts.append(answer[3])
+        parts.append(answer[4])
+    return frame(ANSWERS, b"".join((_COUNT.pack(len(parts) // 3), *parts)))
+
+
+def unpack_answers(payload: memoryview) -> List[Answer]:
+    """The answers of an ANSWERS frame. Raises WireError when it is cut short."""
+    return [Answer(*fields) for fields in _unpack(payload, _ANSWER)]
+
+
+def _unpack(payload: memoryview, layout: struct.Struct) -> List[Tuple[int, int, int, bytes, bytes]]:
+    try:
+        (count,) = _COUNT.unpack_from(payload)
+        at, items = _COUNT.size, []
+        for _ in range(count):
+            number, second, flags, meta_size, body_size = layout.unpack_from(payload, at)
+            at += layout.size
+            middle, end = at + meta_size, at + meta_size + body_size
+            if end > len(payload):
+                raise WireError("a frame is cut short")
+            items.append((number, second, flags, bytes(payload[at:middle]), bytes(payload[middle:end])))
+            at = end
+    except struct.error as error:
+        raise WireError("a frame is cut short") from error
+    return items
+
+
+def pack_ids(kind: int, ids: Iterable[int]) -> bytes:
+    """A CANCEL or RETURNED frame."""
+    return frame(kind, b"".join([_ID.pack(number) for number in ids]))
+
+
+def unpack_ids(payload: memoryview) -> List[int]:
+    """The ids of a CANCEL or RETURNED frame."""
+    if len(payload) % _ID.size:
+        raise WireError("a frame is cut short")
+    return [fields[0] for fields in _ID.iter_unpack(payload)]
+
+
+def pack_meta(items: Iterable[Tuple[str, str]]) -> bytes:
+    """A small map as `key=value` lines, Latin-1. Keys and values must not contain a newline."""
+    return "\n".join([f"{key}={value}" for key, value in items]).encode("latin-1")
+
+
+def unpack_meta(meta: bytes) -> "dict[str, str]":
+    """The map that `pack_meta` made."""
+    if not meta:
+        return {}
+    pairs = [line.partition("=") for line in meta.decode("latin-1").split("\n")]
+    return {key: value for key, _, value in pairs}
+
+
+class Frames:
+    """Cuts a stream of bytes into frames. Feed it what arrives; iterate over what is whole."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> "List[Tuple[int, memoryview]]":
+        """Take bytes; return the frames that are whole now: (type, payload). Raises WireError for a foreign stream."""
+        buffer = self._buffer
+        buffer += data
+        frames: List[Tuple[int, memoryview]] = []
+        at, size = 0, len(buffer)
+        while size - at >= HEADER.size:
+            length, kind = HEADER.unpack_from(buffer, at)
+            if not 1 <= length <= MAX_FRAME_BYTES:
+                raise WireError("a frame has an impossible length")
+            end = at + 4 + length
+            if end > size:
+                break
+            frames.append((kind, memoryview(bytes(buffer[at + HEADER.size : end]))))
+            at = end
+        if at:
+            del buffer[:at]
+        return frames
