@@ -5,6 +5,7 @@ starting points, and an action that failed is simply planned again. The zero-dow
 for its proof, switch the routes whole, see every gateway follow, then drain the old.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -139,6 +140,9 @@ Action = Record | Move | Prepare | Abandon | Apply | Remove | Promote | FailUpda
 def plan(world: Snapshot) -> tuple[Action, ...]:
     """The actions that are due now, in the order in which to do them; empty when the world is as asked."""
     actions: list[Action] = []
+    owned: dict[str, list[Revision]] = defaultdict(list)
+    for revision in world.revisions.values():
+        owned[revision.endpoint_id].append(revision)
     for endpoint in world.endpoints:
         wanted = {
             revision_id(endpoint.id, entity): entity for config in endpoint.configs for entity in config.served_entities
@@ -146,7 +150,7 @@ def plan(world: Snapshot) -> tuple[Action, ...]:
         for rid, entity in wanted.items():
             actions += _hold(world, endpoint, rid, entity)
         actions += _roll_out(world, endpoint)
-        mine = [revision for revision in world.revisions.values() if revision.endpoint_id == endpoint.id]
+        mine = owned[endpoint.id]
         for revision in mine:
             if revision.id not in wanted:
                 actions += _release(world, revision)
@@ -186,7 +190,7 @@ def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEn
             yield Prepare(revision)
             yield Move(rid, RevisionState.PREPARING)
         case RevisionState.PREPARING:
-            yield from _prepared(rid, world.preparations.get(rid))
+            yield from _prepared(world, rid, world.preparations.get(rid))
         case RevisionState.STARTING:
             yield from _started(world, revision)
         case RevisionState.READY:
@@ -199,13 +203,13 @@ def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEn
             yield Move(rid, RevisionState.PENDING, generation=endpoint.generation)
 
 
-def _prepared(rid: RevisionId, preparation: Preparation | None) -> Iterator[Action]:
+def _prepared(world: Snapshot, rid: RevisionId, preparation: Preparation | None) -> Iterator[Action]:
     if preparation is None:
         yield Move(rid, RevisionState.PENDING)
     elif preparation.state is PreparationState.FAILED:
         yield Abandon(rid)
         yield Move(rid, RevisionState.FAILED, preparation.message)
-    elif preparation.state is PreparationState.DONE:
+    elif preparation.state is PreparationState.DONE and _observation(world, rid) is None:  # else _strays ends it first
         yield Abandon(rid)
         yield Move(
             rid,
@@ -267,11 +271,16 @@ def _release(world: Snapshot, revision: Revision) -> Iterator[Action]:
                 yield Remove(revision.id)
 
 
+# What the engine may hold. Anything else is left over from a start that was given up or from a forgotten endpoint; a new
+# start of the same revision waits for its end, lest it inherit the old failures.
+_HELD = frozenset({RevisionState.STARTING, RevisionState.READY, RevisionState.RETIRING})
+
+
 def _strays(world: Snapshot) -> Iterator[Action]:
-    """Remove what the engine holds although nothing wants it: given up, or of an endpoint that is forgotten."""
+    """Remove what the engine holds although it should not."""
     for rid in world.observations or ():
         revision = world.revisions.get(rid)
-        if revision is None or revision.state in (RevisionState.FAILED, RevisionState.RETIRED):
+        if revision is None or revision.state not in _HELD:
             yield Remove(rid)
 
 

@@ -61,17 +61,25 @@ def project(
 
     READY means that every served entity of the active configuration is ready; whether an update runs is the other axis.
     """
-    configs = [*endpoint.configs, *([endpoint.failed.config] if endpoint.failed else [])]
+    failed, pending = endpoint.failed, endpoint.pending
     entities = {
-        rid: _entity_status(revisions.get(rid), observations.get(rid), entity)
-        for config in configs
-        for entity in config.served_entities
+        rid: _entity_status(_asked_for(endpoint, revisions.get(rid)), observations.get(rid), entity)
+        for config in (failed and failed.config, pending and pending.config, endpoint.active)
+        for entity in (config.served_entities if config else ())
         for rid in [revision_id(endpoint.id, entity)]
     }
     ready = endpoint.active is not None and _all_ready(endpoint, endpoint.active, entities)
     return EndpointStatus(
         Ready.READY if ready else Ready.NOT_READY, _config_update(endpoint), _message(endpoint, entities), entities
     )
+
+
+def _asked_for(endpoint: Endpoint, revision: Revision | None) -> Revision | None:
+    """The revision, unless an update asks for it again and what is recorded is the end of its earlier life."""
+    over = (RevisionState.FAILED, RevisionState.RETIRING, RevisionState.RETIRED)
+    if endpoint.pending and revision and revision.state in over and revision.generation != endpoint.generation:
+        return None
+    return revision
 
 
 def _entity_status(
