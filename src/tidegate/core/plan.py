@@ -271,8 +271,8 @@ def _release(world: Snapshot, revision: Revision) -> Iterator[Action]:
                 yield Remove(revision.id)
 
 
-# What the engine may hold. Anything else is left over from a start that was given up or from a forgotten endpoint; a new
-# start of the same revision waits for its end, lest it inherit the old failures.
+# What the engine may hold. Anything else is left over from a start that was given up or from a forgotten endpoint; a
+# new start of the same revision waits for its end, lest it inherit the old failures.
 _HELD = frozenset({RevisionState.STARTING, RevisionState.READY, RevisionState.RETIRING})
 
 
