@@ -1,0 +1,48 @@
+"""The store's tables. Each row has columns to search by, and the whole value as JSON in `spec`.
+
+A change here needs a migration in `migrations/versions`; a test compares the two.
+"""
+
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
+
+METADATA = MetaData()
+
+_LIVE = text("deleted_at IS NULL")
+
+ENDPOINTS = Table(
+    "endpoints",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("deleted_at", Float),
+    Column("resource_version", Integer, nullable=False),
+    Column("spec", Text, nullable=False),
+    # A name is free again as soon as its endpoint is deleted, although the row stays until all of it has drained.
+    Index("endpoints_live_name", "name", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
+)
+
+REVISIONS = Table(
+    "revisions",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("endpoint_id", ForeignKey("endpoints.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("state", String, nullable=False),
+    Column("spec", Text, nullable=False),
+)
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("endpoint_id", ForeignKey("endpoints.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+LOCKS = Table(
+    "locks",
+    METADATA,
+    Column("input_digest", String, primary_key=True),
+    Column("lock", Text, nullable=False),
+)

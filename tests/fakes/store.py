@@ -1,0 +1,99 @@
+"""A store in memory, for tests of what stands above it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tidegate.core.endpoint import Endpoint
+from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
+from tidegate.core.revision import Revision, RevisionId
+from tidegate.ports import Event, Store
+
+
+class FakeStore:
+    """Keeps everything in dictionaries. While `failure` is set, every method raises it."""
+
+    def __init__(self) -> None:
+        self.failure: TidegateError | None = None
+        self._endpoints: dict[str, Endpoint] = {}
+        self._revisions: dict[RevisionId, Revision] = {}
+        self._events: list[Event] = []
+        self._locks: dict[str, str] = {}
+
+    async def endpoints(self) -> tuple[Endpoint, ...]:
+        self._work()
+        return tuple(sorted(self._endpoints.values(), key=lambda endpoint: (endpoint.name, endpoint.id)))
+
+    async def endpoint(self, name: str) -> Endpoint | None:
+        self._work()
+        return next((e for e in self._endpoints.values() if e.name == name and e.deleted_at is None), None)
+
+    async def create_endpoint(self, endpoint: Endpoint) -> Endpoint:
+        self._work()
+        self._check_name(endpoint)
+        if endpoint.id in self._endpoints:
+            raise AlreadyExists(f"There is an endpoint with the id '{endpoint.id}' already.")
+        return self._keep(replace(endpoint, resource_version=1))
+
+    async def save_endpoint(self, endpoint: Endpoint) -> Endpoint:
+        self._work()
+        stored = self._endpoints.get(endpoint.id)
+        if stored is None or stored.resource_version != endpoint.resource_version:
+            raise Conflict(f"Endpoint '{endpoint.name}' was changed by somebody else in between. Try again.")
+        self._check_name(endpoint)
+        return self._keep(replace(endpoint, resource_version=endpoint.resource_version + 1))
+
+    async def forget_endpoint(self, endpoint_id: str) -> None:
+        self._work()
+        self._endpoints.pop(endpoint_id, None)
+        self._revisions = {rid: r for rid, r in self._revisions.items() if r.endpoint_id != endpoint_id}
+        self._events = [event for event in self._events if event.endpoint_id != endpoint_id]
+
+    async def revisions(self) -> Mapping[RevisionId, Revision]:
+        self._work()
+        return dict(sorted(self._revisions.items()))
+
+    async def save_revision(self, revision: Revision) -> None:
+        self._work()
+        self._check_on_record(revision.endpoint_id)
+        self._revisions[revision.id] = revision
+
+    async def add_event(self, event: Event) -> None:
+        self._work()
+        self._check_on_record(event.endpoint_id)
+        self._events.append(event)
+
+    async def events(self, endpoint_id: str, limit: int = 200) -> tuple[Event, ...]:
+        self._work()
+        mine = [event for event in self._events if event.endpoint_id == endpoint_id]
+        return tuple(mine[-limit:])
+
+    async def lock_of(self, input_digest: str) -> str | None:
+        self._work()
+        return self._locks.get(input_digest)
+
+    async def remember_lock(self, input_digest: str, lock: str) -> None:
+        self._work()
+        self._locks[input_digest] = lock
+
+    async def close(self) -> None:
+        pass
+
+    def _work(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _keep(self, endpoint: Endpoint) -> Endpoint:
+        self._endpoints[endpoint.id] = endpoint
+        return endpoint
+
+    def _check_name(self, endpoint: Endpoint) -> None:
+        others = (e for e in self._endpoints.values() if e.id != endpoint.id and e.deleted_at is None)
+        if endpoint.deleted_at is None and any(other.name == endpoint.name for other in others):
+            raise AlreadyExists(f"There is an endpoint '{endpoint.name}' already. Choose another name.")
+
+    def _check_on_record(self, endpoint_id: str) -> None:
+        if endpoint_id not in self._endpoints:
+            raise NotFound(f"The endpoint with the id '{endpoint_id}' is not on record any more.")
+
+
+_: type[Store] = FakeStore
