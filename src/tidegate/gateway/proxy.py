@@ -1,0 +1,125 @@
+"""Every path that is not scoring, streamed on over Unix sockets: below /mlflow to the registry, else to control."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from tidegate.core.errors import PermissionDenied, TidegateError, Unavailable
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+REGISTRY_PREFIX = "/mlflow"
+# MLflow streams uploads only on its unprefixed artifact path; elsewhere it would hold them in memory.
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
+_REGISTRY_WRITES = ("/mlflow/api/2.0/mlflow/registered-models/", "/mlflow/api/2.0/mlflow/model-versions/")
+_WRITING = {"POST", "PUT", "PATCH", "DELETE"}
+
+# Headers that concern one connection (RFC 9110, 7.6.1), and those that must not travel on: the token stays here.
+_NOT_ON = {
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
+    b"transfer-encoding", b"upgrade", b"authorization", b"host", b"origin", b"expect",
+}  # fmt: skip
+_NOT_BACK = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"server", b"date"}
+
+
+class ClientLeft(Exception):
+    """The client went away in the middle of its upload."""
+
+
+class Proxy:
+    """Streams requests to one upstream on a Unix socket. `name` is what the sentence of its absence calls it."""
+
+    def __init__(self, name: str, socket: Path) -> None:
+        self._name = name
+        self._client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_connections=None)),
+            # A query of the registry or an upload may take long; only connecting must be quick.
+            timeout=httpx.Timeout(None, connect=2.0),
+        )
+
+    async def close(self) -> None:
+        """Close the connections to the upstream."""
+        await self._client.aclose()
+
+    async def answers(self, path: str) -> bool:
+        """Whether the upstream answers this path now."""
+        try:
+            answer = await self._client.get(f"http://localhost{path}", timeout=2.0)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code < 500
+
+    async def forward(self, scope: Scope, receive: Receive, send: Send, extra: list[tuple[bytes, bytes]]) -> int:
+        """Pass the request on and its answer back, both streamed; returns the status.
+
+        Raises Unavailable when the upstream cannot be reached, ClientLeft when the client goes first.
+        """
+        request = self._client.build_request(
+            scope["method"],
+            f"http://localhost{target(scope)}",
+            headers=[*_headers(scope["headers"], _NOT_ON), (b"host", b"localhost"), *extra],
+            content=_body(receive) if _has_body(scope["headers"]) else None,
+        )
+        try:
+            answer = await self._client.send(request, stream=True)
+        except httpx.TransportError:
+            raise self.away() from None
+        try:
+            headers = [*_headers(answer.headers.raw, _NOT_BACK), *extra]
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+            async for chunk in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            await answer.aclose()
+        return answer.status_code
+
+    def away(self) -> TidegateError:
+        """What to answer while the upstream is not there."""
+        return Unavailable(f"{self._name} is not there for the moment. Try again.", retry_after=1)
+
+
+def target(scope: Scope) -> str:
+    """The path and query as sent on: escaped as they came, artifact uploads without their prefix."""
+    path: str = scope["raw_path"].decode("latin-1")
+    if path.startswith(REGISTRY_PREFIX + ARTIFACTS) and scope["method"] in _WRITING:
+        path = path.removeprefix(REGISTRY_PREFIX)
+    query = scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+def check_origin(headers: list[tuple[bytes, bytes]]) -> None:
+    """Refuse a browser's request from a page of another site. Raises PermissionDenied."""
+    values = dict(headers)
+    origin = values.get(b"origin")
+    if origin is not None and urlsplit(origin).netloc != values.get(b"host", b""):
+        raise PermissionDenied("Requests from pages of another site are refused.")
+
+
+def writes_registry(scope: Scope) -> bool:
+    """Whether this request, when it succeeds, may have changed a registered model or a version of one."""
+    return scope["method"] in _WRITING and scope["path"].startswith(_REGISTRY_WRITES)
+
+
+def _headers(headers: list[tuple[bytes, bytes]], without: set[bytes]) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in headers if name.lower() not in without]
+
+
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        if chunk := message.get("body", b""):
+            yield chunk
+        if not message.get("more_body", False):
+            return

@@ -1,0 +1,150 @@
+"""Holds the newest route table and a queue per revision: from an endpoint's name to the queue that answers.
+
+The table is kept on disk too, so that a restarted gateway scores at once, control or no control.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from tidegate.core import traffic
+from tidegate.core.errors import BadRequest, NotFound, TidegateError, Unavailable
+from tidegate.core.load import RevisionLoad
+from tidegate.core.revision import RevisionAddresses, RevisionId
+from tidegate.core.traffic import EndpointRoute, RouteTable
+from tidegate.gateway.agent_link import AgentLink
+from tidegate.gateway.queue import RevisionQueue
+from tidegate.settings import GatewaySettings
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 0.05
+
+
+class Router:
+    """Routes requests by the newest table. `table` is None until the first one has come."""
+
+    def __init__(self, saved: Path, settings: GatewaySettings) -> None:
+        self._saved, self._settings = saved, settings
+        self._loop = asyncio.get_running_loop()
+        self._queues: dict[RevisionId, RevisionQueue] = {}
+        self._agents: dict[str, AgentLink] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+        self.table: RouteTable | None = None
+
+    def start(self) -> None:
+        """Follow the table that was saved last, and begin to sweep."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            self._adopt(msgspec.json.decode(self._saved.read_bytes(), type=RouteTable))
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """Let go of agents and replicas."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        for queue in self._queues.values():
+            queue.close()
+        for agent in self._agents.values():
+            await agent.stop()
+
+    def follow(self, table: RouteTable) -> None:
+        """Use this table from now on."""
+        if self.table is not None and table.version == self.table.version:
+            return
+        self._adopt(table)
+        logger.info("route table followed", extra=fields(version=table.version, endpoints=len(table.endpoints)))
+        try:
+            fresh = self._saved.with_suffix(".new")
+            fresh.write_bytes(msgspec.json.encode(table))
+            fresh.replace(self._saved)
+        except OSError as error:  # a full disk must not stop routing
+            logger.warning("the route table could not be saved", extra=fields(error=str(error)))
+
+    def endpoint(self, name: str) -> EndpointRoute:
+        """The endpoint of that name. Raises NotFound."""
+        route = self.table.endpoints.get(name) if self.table is not None else None
+        if route is None:
+            if self.table is None:
+                raise Unavailable("The platform is starting. Try again in a moment.", retry_after=1)
+            raise NotFound(f"There is no endpoint '{name[:63]}'. GET /api/2.0/serving-endpoints lists those there are.")
+        return route
+
+    def queue(self, endpoint: EndpointRoute, served: str | None = None) -> RevisionQueue:
+        """The queue for a request to this endpoint, or to one served entity of it. Raises when nothing serves."""
+        if served is not None:
+            revision = endpoint.served.get(served)
+            if revision is None and endpoint.served:
+                raise NotFound(f"Endpoint '{endpoint.name}' serves {', '.join(endpoint.served)}; not '{served[:63]}'.")
+        elif len(endpoint.weights) == 1:
+            revision = endpoint.weights[0][0]
+        else:
+            revision = traffic.pick(endpoint, random.random())  # noqa: S311 - a traffic split, not a secret
+        queue = self._queues.get(revision) if revision is not None else None
+        if queue is None:
+            raise _nothing_serves(endpoint)
+        return queue
+
+    def loads(self) -> Mapping[RevisionId, RevisionLoad]:
+        """What is under way per revision."""
+        now = self._loop.time()
+        return {revision: queue.load(now) for revision, queue in self._queues.items()}
+
+    def _adopt(self, table: RouteTable) -> None:
+        self.table = table
+        for revision, route in table.revisions.items():
+            queue = self._queues.get(revision)
+            if queue is None:
+                agent = self._agent(route.agent)
+                queue = self._queues[revision] = RevisionQueue(route, agent, self._settings)
+                agent.watch(revision)
+            queue.route = route
+
+    def _agent(self, socket: str) -> AgentLink:
+        agent = self._agents.get(socket)
+        if agent is None:
+            agent = self._agents[socket] = AgentLink(Path(socket), self._located)
+            agent.start()
+        return agent
+
+    def _located(self, addresses: RevisionAddresses) -> None:
+        queue = self._queues.get(addresses.revision)
+        if queue is not None:
+            queue.located(addresses)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self._loop.time()
+            for revision, queue in list(self._queues.items()):
+                queue.sweep(now)
+                if self.table is not None and revision not in self.table.revisions:
+                    self._retire(revision, queue)
+
+    def _retire(self, revision: RevisionId, queue: RevisionQueue) -> None:
+        """Drop an empty queue that no route leads to; move on what can no longer run there."""
+        if not queue.known:
+            self._move_on(queue)
+        if queue.idle:
+            del self._queues[revision]
+            queue.close()
+            self._agent(queue.route.agent).unwatch(revision)
+
+    def _move_on(self, queue: RevisionQueue) -> None:
+        for pending in queue.take_waiting():
+            try:
+                self.queue(self.endpoint(queue.route.endpoint)).submit(pending)
+            except TidegateError as error:
+                if not pending.future.done():
+                    pending.future.set_exception(error)
+
+
+def _nothing_serves(endpoint: EndpointRoute) -> TidegateError:
+    sentence = endpoint.unavailable or f"Endpoint '{endpoint.name}' serves nothing."
+    return BadRequest(sentence) if endpoint.failed else Unavailable(sentence, retry_after=2)
