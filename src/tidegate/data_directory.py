@@ -23,6 +23,7 @@ class DataDirectory:
             folder.mkdir(exist_ok=True, parents=True)
         self.run.mkdir(exist_ok=True, parents=True)
         self.run.chmod(0o700)
+        self.exits.mkdir(exist_ok=True)
 
     @property
     def database(self) -> Path:
@@ -36,6 +37,11 @@ class DataDirectory:
     def lock(self) -> Path:
         """Locked by the supervisor that uses this directory."""
         return self.root / "lock"
+
+    @property
+    def server_file(self) -> Path:
+        """Where a running platform answers, for the command line: JSON with `url` and `pid`."""
+        return self.root / "server.json"
 
     @property
     def envs(self) -> Path:
@@ -101,6 +107,11 @@ class DataDirectory:
     def registry_socket(self) -> Path:
         """The embedded MLflow server."""
         return self.run / "registry.sock"
+
+    @property
+    def exits(self) -> Path:
+        """Exit statuses of orphans that the supervisor reaped: the file `<pid>` holds the wait status."""
+        return self.run / "exits"
 
     def route_table(self, gateway: int) -> Path:
         """A gateway's copy of the last route table that it followed."""

@@ -1,0 +1,93 @@
+"""A process that the supervisor keeps running."""
+
+import contextlib
+import enum
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.processes import pid_files
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+_STANDARD_ERROR = 2
+
+
+class Output(enum.Enum):
+    """Where a process's standard output and standard error go."""
+
+    STANDARD_ERROR = enum.auto()  # both to the supervisor's standard error: it writes its log itself
+    LOG = enum.auto()  # both to its log file
+    TERMINAL = enum.auto()  # each to the supervisor's own: it talks to the user
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to start a process and how to end it. `log` is the file in which a person finds its words."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    log: Path
+    pass_fds: tuple[int, ...] = ()
+    output: Output = Output.STANDARD_ERROR
+    restarted: bool = True  # started again when it ends
+    whole_group: bool = False  # what it started ends with it
+    drain_seconds: float = 10.0  # from SIGTERM to SIGKILL
+
+
+class ChildProcess:
+    """A spec and, while it runs, its process. Times are monotonic seconds; the owner reaps and says what ended."""
+
+    def __init__(self, spec: ChildSpec, run: Path) -> None:
+        self.spec = spec
+        self.deaths = 0  # in a row
+        self.started_at = 0.0
+        self.due_at: float | None = 0.0  # when it is to be started; None while it runs, or when it is not to run again
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid_file = run / f"{spec.name.replace(' ', '-')}{pid_files.SUFFIX}"
+
+    @property
+    def pid(self) -> int | None:
+        """None while it does not run."""
+        return self._process.pid if self._process else None
+
+    def start(self, now: float) -> None:
+        """Start it. Raises OSError."""
+        self.started_at, self.due_at = now, None
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(self.spec.log.open("ab")) if self.spec.output is Output.LOG else None
+            self._process = subprocess.Popen(
+                self.spec.argv,
+                env=self.spec.env,
+                stdin=subprocess.DEVNULL,
+                stdout=_STANDARD_ERROR if self.spec.output is Output.STANDARD_ERROR else log,
+                stderr=log,
+                pass_fds=self.spec.pass_fds,
+                start_new_session=True,  # a terminal's Ctrl-C is for the supervisor alone: it ends the rest in order
+            )
+        try:
+            pid_files.write(self._pid_file, self._process.pid)
+        except OSError:  # a full disk must not keep a process from running
+            logger.warning("a pid file could not be written", extra=fields(file=self._pid_file), exc_info=True)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs. The pid is no stranger's: it is free only once the owner has reaped it."""
+        if self._process:
+            os.kill(self._process.pid, number)
+
+    def ended(self, status: int) -> int:
+        """Take note that it was reaped with this wait status; returns its exit code, negative for a signal."""
+        assert self._process
+        if self.spec.whole_group:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        code = self._process.returncode = os.waitstatus_to_exitcode(status)  # Popen need not wait for it any more
+        self._process = None
+        self._pid_file.unlink(missing_ok=True)
+        return code

@@ -1,0 +1,89 @@
+"""Pid files: which process had a name, so that a later run can end what an earlier one left behind.
+
+A pid alone may meanwhile belong to a stranger, so the file also says when the process started.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tidegate.core.errors import ConfigurationError
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".pid.json"
+
+
+def write(path: Path, pid: int) -> None:
+    """Note the running process `pid`."""
+    path.write_text(json.dumps({"pid": pid, "started": started(pid)}))
+
+
+def started(pid: int) -> str | None:
+    """What tells a process from others that have or had its pid: the boot and the clock ticks from it to the start.
+
+    None when there is no such process, or only its exit status is left. Source: field 22 of proc_pid_stat(5).
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *others = stat.rpartition(")")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return None if state in "ZX" else f"{boot} {others[18]}"
+
+
+def end_left_overs(folder: Path, patience: float = 2.5, limit: float = 10.0) -> None:
+    """End the processes whose pid files are still in `folder`, and remove the files.
+
+    Their supervisor is dead, so they are ending by themselves: `patience` is how many seconds they get for it, `limit`
+    how many a kill may take. Raises ConfigurationError when one cannot be ended.
+    """
+    with contextlib.ExitStack() as stack:
+        alive = {}
+        for path in folder.glob(f"*{SUFFIX}"):
+            if (found := _open(path)) is not None:
+                pid, pidfd = found
+                stack.callback(os.close, pidfd)
+                alive[pidfd] = pid
+        for pidfd in _outlasting(alive, patience):
+            logger.warning("killing a process that an earlier run left behind", extra=fields(pid=alive[pidfd]))
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        for pidfd in _outlasting(alive, limit):
+            raise ConfigurationError(
+                f"The process {alive[pidfd]} of an earlier run cannot be ended. End it, then start again."
+            )
+    for path in folder.glob(f"*{SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+def _open(path: Path) -> tuple[int, int] | None:
+    """Pid and pidfd of the process that the file names, or None when it is gone or the file is damaged."""
+    try:
+        noted = json.loads(path.read_text())
+        pidfd = os.pidfd_open(noted["pid"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
+    # Compared only now: from here on the pidfd cannot come to mean another process.
+    if started(noted["pid"]) == noted.get("started") is not None:
+        return noted["pid"], pidfd
+    os.close(pidfd)
+    return None
+
+
+def _outlasting(alive: dict[int, int], seconds: float) -> Iterator[int]:
+    """The pidfds whose processes are still there after `seconds`; returns as soon as none is."""
+    deadline = time.monotonic() + seconds
+    waiting = set(alive)
+    while waiting and (left := deadline - time.monotonic()) > 0:
+        ended, _, _ = select.select(waiting, [], [], left)
+        waiting.difference_update(ended)
+    yield from waiting

@@ -1,0 +1,177 @@
+"""`tidegate up`: takes the data directory and the port, keeps the platform's processes running, ends them in order.
+
+It decides little and imports little, because whatever makes it fail ends everything: no event loop, no thread, one step
+after the other, woken by signals.
+"""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Console
+from setproctitle import setproctitle
+
+from tidegate import admin_token, telemetry
+from tidegate.data_directory import DataDirectory
+from tidegate.processes import listeners, pid_files, reaper
+from tidegate.processes.child_process import ChildSpec, Output
+from tidegate.processes.children import SIGNALS, Children
+from tidegate.processes.claim import claim
+from tidegate.processes.signal_pipe import SignalPipe
+from tidegate.settings import Settings, to_json
+
+logger = logging.getLogger(__name__)
+
+Specs = Callable[[Settings, Sequence[socket.socket], int], Sequence[ChildSpec]]
+
+_POLL_SECONDS = 0.1
+_ANSWER_WITHIN_SECONDS = 1.0  # while nobody accepts, a question waits so long in the listening socket's queue
+
+
+def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) -> list[ChildSpec]:
+    """The platform's processes in the order of starting; `life_line` is the read end of the supervisor's pipe."""
+    data = DataDirectory(settings.server.data_dir)
+    common = ("--settings", json.dumps(to_json(settings)), "--life-line", str(life_line))
+
+    def role(name: str, drain_seconds: float = 10.0, listener: socket.socket | None = None) -> ChildSpec:
+        role, _, index = name.partition(" ")
+        place = ("--index", index, "--socket", str(listener.fileno())) if listener else ()
+        return ChildSpec(
+            name=name,
+            argv=_module("tidegate.app", role, *common, *place),
+            env=_environ(),
+            log=data.logs / f"{name.replace(' ', '-')}.log",
+            pass_fds=(life_line, listener.fileno()) if listener else (life_line,),
+            drain_seconds=drain_seconds,
+        )
+
+    return [
+        role("control"),
+        role("agent", settings.engine.drain_timeout_seconds + 5),
+        *(
+            role(f"gateway {index}", settings.gateway.answer_within_seconds + 5, listener)
+            for index, listener in enumerate(sockets)
+        ),
+    ]
+
+
+def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:
+    """Run the platform until SIGTERM, SIGINT or SIGHUP; returns the exit status.
+
+    Raises ConfigurationError when the data directory or the port cannot be had, or when a process keeps dying before
+    the platform was ready.
+    """
+    setproctitle("tidegate: supervisor")
+    data = DataDirectory(settings.server.data_dir.expanduser().absolute())
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(SignalPipe(SIGNALS))
+        stack.enter_context(claim(data))
+        telemetry.configure_logs("supervisor", data.logs, settings.log, settings.housekeeping)
+        pid_files.end_left_overs(data.run)
+        admin_token.ensure(data.admin_token)
+        sockets = listeners.listen(settings.server.host, settings.server.port, settings.server.gateways)
+        for listener in sockets:
+            stack.callback(listener.close)
+        stack.callback(data.server_file.unlink, missing_ok=True)
+        server = dataclasses.replace(settings.server, data_dir=data.root, port=sockets[0].getsockname()[1])
+        settings = dataclasses.replace(settings, server=server)
+        reaper.become_subreaper()
+        stack.callback(reaper.end_descendants)
+        children = Children(specs(settings, sockets, _life_line(stack)), data, signals)
+        _supervise(children, settings, sockets, sample)
+    if children.failure:
+        raise children.failure
+    return 0
+
+
+def _life_line(stack: contextlib.ExitStack) -> int:
+    """The read end of a pipe whose write end stays open, here alone, as long as this process lives."""
+    ends = os.pipe()
+    for end in ends:
+        stack.callback(os.close, end)
+    return ends[0]
+
+
+def _supervise(children: Children, settings: Settings, sockets: Sequence[socket.socket], sample: bool) -> None:
+    host, port = listeners.reachable(sockets[0])
+    with _progress() as show:
+        while children.step(_POLL_SECONDS) and not children.stopping and (missing := _waiting_for(host, port)):
+            show(missing)
+    if not children.stopping:
+        children.settle()
+        _announce(settings, listeners.url(host, port))
+        if sample:
+            children.add(_sample(settings, listeners.url(host, port)))
+    while not children.stopping:
+        children.step()
+    # Refused at once is better than left in the queue of a socket that nobody will accept from again.
+    for listener in sockets:
+        listener.close()
+    while children.step():
+        pass
+
+
+def _waiting_for(host: str, port: int) -> str:
+    """What the platform still needs before it is ready, in words; empty when it is."""
+    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_WITHIN_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return "" if answer.status == http.HTTPStatus.OK else str(json.loads(answer.read(65536))["message"])
+    except (OSError, http.client.HTTPException):
+        return "The gateway is starting."
+    except (ValueError, KeyError, TypeError):
+        return "The platform is starting."
+    finally:
+        connection.close()
+
+
+def _announce(settings: Settings, url: str) -> None:
+    """Tell the command line, by a file, and the user, on standard output, that requests are accepted."""
+    data = DataDirectory(settings.server.data_dir)
+    try:
+        data.server_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    except OSError:
+        logger.warning("the command line needs --url: a file could not be written", exc_info=True)
+    logger.info("ready", extra=telemetry.fields(url=url))
+    with contextlib.suppress(OSError):  # whoever read our output may have gone
+        sys.stdout.write(f"ready {listeners.url(settings.server.host, settings.server.port)}\n")
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal what is waited for; nothing on a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with Console(stderr=True).status("Starting Tidegate …") as status:
+        yield lambda words: status.update(f"Starting Tidegate … {words}")
+
+
+def _sample(settings: Settings, url: str) -> ChildSpec:
+    data = DataDirectory(settings.server.data_dir)
+    return ChildSpec(
+        name="sample",
+        argv=_module("tidegate.cli.sample", "--url", url, "--data-dir", str(data.root)),
+        env=_environ(),
+        log=data.logs / "supervisor.log",
+        output=Output.TERMINAL,
+        restarted=False,
+    )
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    # -P: what lies in the user's working directory is not ours to import.
+    return (sys.executable, "-P", "-m", name, *arguments)
+
+
+def _environ() -> dict[str, str]:
+    # Without bytecode every import takes two to three times as long.
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
