@@ -61,10 +61,10 @@ def project(
 
     READY means that every served entity of the active configuration is ready; whether an update runs is the other axis.
     """
-    failed, pending = endpoint.failed, endpoint.pending
+    attempts = (endpoint.failed, endpoint.pending)
     entities = {
         rid: _entity_status(_asked_for(endpoint, revisions.get(rid)), observations.get(rid), entity)
-        for config in (failed and failed.config, pending and pending.config, endpoint.active)
+        for config in (*(attempt.config for attempt in attempts if attempt), endpoint.active)
         for entity in (config.served_entities if config else ())
         for rid in [revision_id(endpoint.id, entity)]
     }

@@ -1,0 +1,160 @@
+"""The REST API: Databricks' serving-endpoints routes, what only Tidegate has, and /metrics.
+
+The gateway has already seen to who is calling. Every JSON answer is an object; a deletion answers `{}`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel, ValidationError
+from starlette.responses import JSONResponse, Response
+
+import tidegate
+from tidegate.api.edge import Edge, handle_errors
+from tidegate.api.schemas import (
+    ConfigIn,
+    EndpointIn,
+    TagsPatchIn,
+    endpoint_json,
+    event_json,
+    list_item_json,
+    tags_json,
+)
+from tidegate.control.endpoints import Endpoints
+from tidegate.control.metrics import Metrics
+from tidegate.core.errors import InvalidParameter
+
+_ENDPOINTS = "/api/2.0/serving-endpoints"
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+# The one principal of the administrator's token.
+_CREATOR = "admin"
+
+
+def create_app(endpoints: Endpoints, metrics: Metrics) -> FastAPI:
+    """The application over these verbs and metrics."""
+    app = FastAPI(
+        title="Tidegate",
+        version=tidegate.__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    handle_errors(app)
+    app.add_middleware(Edge)
+    app.include_router(_serving_endpoints(endpoints, metrics))
+    app.include_router(_tidegate(endpoints, metrics))
+    app.include_router(_not_supported())
+    return app
+
+
+def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
+    router = APIRouter(prefix=_ENDPOINTS, tags=["serving-endpoints"])
+
+    @router.post("")
+    async def create(body: EndpointIn, request: Request) -> JSONResponse:
+        view = await endpoints.create(body.request(_CREATOR))
+        return JSONResponse(endpoint_json(view, _base_url(request)))
+
+    @router.get("")
+    async def list_all() -> JSONResponse:
+        return JSONResponse({"endpoints": [list_item_json(view) for view in await endpoints.list()]})
+
+    @router.get("/{name}")
+    async def get(name: str, request: Request) -> JSONResponse:
+        return JSONResponse(endpoint_json(await endpoints.get(name), _base_url(request)))
+
+    @router.put("/{name}/config")
+    async def update_config(name: str, body: ConfigIn, request: Request) -> JSONResponse:
+        view = await endpoints.update_config(name, body.request())
+        return JSONResponse(endpoint_json(view, _base_url(request)))
+
+    @router.delete("/{name}")
+    async def delete(name: str) -> JSONResponse:
+        await endpoints.delete(name)
+        return JSONResponse({})
+
+    @router.patch("/{name}/tags")
+    async def patch_tags(name: str, body: TagsPatchIn) -> JSONResponse:
+        add = {tag.key: tag.value or "" for tag in body.add_tags or ()}
+        return JSONResponse(tags_json(await endpoints.patch_tags(name, add, body.delete_tags or ())))
+
+    @router.get("/{name}/served-models/{served}/logs")
+    async def logs(name: str, served: str, request: Request) -> JSONResponse:
+        return JSONResponse({"logs": await endpoints.logs(name, served, await _config_version(request))})
+
+    @router.get("/{name}/served-models/{served}/build-logs")
+    async def build_logs(name: str, served: str, request: Request) -> JSONResponse:
+        return JSONResponse({"logs": await endpoints.build_logs(name, served, await _config_version(request))})
+
+    @router.get("/{name}/openapi")
+    async def openapi(name: str) -> JSONResponse:
+        return JSONResponse(await endpoints.openapi(name))
+
+    @router.get("/{name}/metrics")
+    async def export_metrics(name: str) -> Response:
+        return Response(metrics.endpoint(name), media_type=_PROMETHEUS)
+
+    return router
+
+
+def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
+    router = APIRouter(tags=["tidegate"])
+
+    @router.get("/api/tidegate/v1/endpoints/{name}/events")
+    async def events(name: str) -> JSONResponse:
+        return JSONResponse({"events": [event_json(event) for event in await endpoints.events(name)]})
+
+    @router.get("/metrics")
+    async def platform_metrics() -> Response:
+        return Response(metrics.platform(), media_type=_PROMETHEUS)
+
+    return router
+
+
+def _not_supported() -> APIRouter:
+    """What clients may call and Tidegate does not do: refused with a sentence, rather than pretended."""
+    router = APIRouter(include_in_schema=False)
+
+    def refuse(what: str) -> Callable[[], Awaitable[None]]:
+        async def refusal() -> None:
+            raise InvalidParameter(f"{what} not supported yet.")
+
+        return refusal
+
+    for methods, path, what in (
+        (["PUT"], f"{_ENDPOINTS}/{{name}}/rate-limits", "Rate limits are"),
+        (["PUT"], f"{_ENDPOINTS}/{{name}}/ai-gateway", "The AI gateway is"),
+        (["PATCH"], f"{_ENDPOINTS}/{{name}}/notifications", "Notifications are"),
+        (["PATCH"], f"{_ENDPOINTS}/{{name}}/telemetry-config", "Telemetry configurations are"),
+        (["POST"], f"{_ENDPOINTS}/pt", "Provisioned throughput is"),
+        (["PUT"], f"{_ENDPOINTS}/pt/{{name}}/config", "Provisioned throughput is"),
+        (["GET", "PUT", "PATCH"], "/api/2.0/permissions/serving-endpoints/{identity}", "Permissions are"),
+        (["GET"], "/api/2.0/permissions/serving-endpoints/{identity}/permissionLevels", "Permissions are"),
+        (["POST"], "/api/2.0/external-function", "External functions are"),
+    ):
+        router.add_api_route(path, refuse(what), methods=methods)
+    return router
+
+
+class _LogsIn(BaseModel):
+    config_version: int | None = None
+
+
+async def _config_version(request: Request) -> int | None:
+    """The parameter of a GET, from the query string or from a JSON body: clients send either."""
+    given: Any = request.query_params.get("config_version")
+    body = await request.body()
+    try:
+        if given is None and body:
+            return _LogsIn.model_validate_json(body).config_version
+        return _LogsIn(config_version=given).config_version
+    except ValidationError:
+        raise InvalidParameter("config_version must be a whole number.") from None
+
+
+def _base_url(request: Request) -> str:
+    """The URL that the caller reached the platform by."""
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
+    return f"{scheme}://{request.headers.get('host', 'localhost')}"

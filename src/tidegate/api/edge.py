@@ -1,0 +1,106 @@
+"""What stands before every route: leniency towards clients, and one shape for every error."""
+
+import logging
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidegate.core.errors import BadRequest, Internal, InvalidParameter, MethodNotAllowed, NotFound, TidegateError
+from tidegate.http import error_body, error_headers, status_of
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+
+class Edge:
+    """ASGI middleware. A path may end with a slash, a body is JSON whatever its content type, a defect is answered in
+    the house error shape.
+
+    Redirects would not do: clients lose the body of a POST on them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+        scope = {
+            **scope,
+            "path": path.rstrip("/") or "/",
+            "headers": [*headers, (b"content-type", b"application/json")],
+        }
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except Exception:
+            logger.exception("a request failed", extra=fields(method=scope["method"], path=path))
+            if started:
+                raise
+            failure = Internal("Tidegate failed to answer because of a defect; the server's log has its traceback.")
+            await error_response(failure)(scope, receive, send)
+
+
+def error_response(error: TidegateError) -> Response:
+    """An error in the house shape."""
+    response = Response(error_body(error), status_of(error)[0])
+    response.raw_headers.extend(error_headers(error))
+    return response
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Have every error answered in the house shape."""
+
+    async def known(_: Request, error: Exception) -> Response:
+        assert isinstance(error, TidegateError)
+        return error_response(error)
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return error_response(_validation_error(error.errors()))
+
+    async def unrouted(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return error_response(_routing_error(request, error))
+
+    app.add_exception_handler(TidegateError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, unrouted)
+
+
+def _validation_error(problems: Sequence[dict[str, object]]) -> TidegateError:
+    """The first problems, by field; never the values that were sent."""
+    if any(problem["type"] == "json_invalid" for problem in problems):
+        return BadRequest("The body is not valid JSON.")
+    return InvalidParameter("; ".join(_problem(problem) for problem in problems[:5]) + ".")
+
+
+def _problem(problem: dict[str, object]) -> str:
+    place = problem["loc"]
+    assert isinstance(place, tuple)
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place[1:]).lstrip(".")
+    if problem["type"] == "missing":
+        return f"{field or 'The body'} is missing"
+    return f"{field or 'The body'}: {str(problem['msg'])[:1].lower()}{str(problem['msg'])[1:]}"
+
+
+def _routing_error(request: Request, error: HTTPException) -> TidegateError:
+    if error.status_code == 405:
+        return MethodNotAllowed(f"{request.method} is not allowed here.")
+    if error.status_code == 404:
+        return NotFound("There is nothing at this path.")
+    return BadRequest("The request could not be understood.")

@@ -1,0 +1,277 @@
+"""The verbs over endpoints: what every face, the REST API, the command line and the dashboard, calls.
+
+A verb writes what is wanted, wakes the reconciler and returns at once; it never waits for a build or a replica.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tidegate.control.openapi_document import describe
+from tidegate.control.reconciler import Reconciler
+from tidegate.core.endpoint import (
+    Endpoint,
+    EndpointConfig,
+    ModelRef,
+    ModelVersion,
+    PendingConfig,
+    Route,
+    ServedEntity,
+    check_config,
+    check_name,
+    default_routes,
+)
+from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
+from tidegate.core.revision import RevisionId, revision_id
+from tidegate.core.status import EndpointStatus
+from tidegate.data_directory import DataDirectory
+from tidegate.ports import Clock, Event, ModelRegistry, Store
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+# What `ServedEntity.resolved` is in a request: the verbs fill in the version that the registry names.
+UNRESOLVED = ModelVersion("", "")
+
+MAX_LOG_BYTES = 1024 * 1024
+MAX_TAGS = 50
+# How often a change that is safe to repeat is tried when somebody else writes the same endpoint at the same time.
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRequest:
+    """A configuration as asked for. No `routes` mean all traffic to the first entity; in an update, no
+    `served_entities` mean those that are served already, at the versions that they have.
+    """
+
+    served_entities: tuple[ServedEntity, ...] | None
+    routes: tuple[Route, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRequest:
+    """An endpoint as asked for."""
+
+    name: str
+    config: ConfigRequest
+    creator: str
+    description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    route_optimized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """An endpoint and its public state."""
+
+    endpoint: Endpoint
+    status: EndpointStatus
+
+
+class Endpoints:
+    """The verbs. Each raises NotFound for an endpoint that is not there, and Unavailable when the store is away."""
+
+    def __init__(
+        self, store: Store, registry: ModelRegistry, clock: Clock, data: DataDirectory, reconciler: Reconciler
+    ) -> None:
+        self._store, self._registry, self._clock, self._data = store, registry, clock, data
+        self._reconciler = reconciler
+
+    async def create(self, request: EndpointRequest) -> EndpointView:
+        """Add an endpoint; its first configuration is on its way.
+
+        Raises InvalidParameter, AlreadyExists, NotFound when a model version is not there, Conflict when one is not
+        ready, and Unavailable when the registry is away.
+        """
+        check_name(request.name)
+        _check_tags(request.tags)
+        if await self._store.endpoint(request.name) is not None:
+            raise AlreadyExists(f"There is an endpoint '{request.name}' already. Update it, or choose another name.")
+        config, now = await self._accept(request.config, None), self._clock.now()
+        endpoint = Endpoint(
+            id=uuid.uuid4().hex,
+            name=request.name,
+            creator=request.creator,
+            created_at=now,
+            updated_at=now,
+            pending=PendingConfig(config, now),
+            description=request.description,
+            tags=request.tags,
+            route_optimized=request.route_optimized,
+        )
+        created = await self._store.create_endpoint(endpoint)
+        return await self._changed(created, "created", f"Endpoint '{request.name}' was created.")
+
+    async def update_config(self, name: str, request: ConfigRequest) -> EndpointView:
+        """Put another configuration on its way; the one that serves goes on until the new one is ready, or for good.
+
+        Raises as `create` does, and Conflict while another update runs.
+        """
+        config = await self._accept(request, _not_updating(await self._known(name)))
+
+        def update(endpoint: Endpoint) -> Endpoint:
+            version = _next_version(_not_updating(endpoint))
+            return endpoint.with_update(replace(config, version=version), self._clock.now())
+
+        updated = await self._change(name, update)
+        assert updated.pending is not None
+        message = f"Configuration {updated.pending.config.version} is on its way."
+        return await self._changed(updated, "update_started", message)
+
+    async def get(self, name: str) -> EndpointView:
+        """One endpoint."""
+        return self._view(await self._known(name))
+
+    async def list(self) -> tuple[EndpointView, ...]:
+        """All endpoints, by name."""
+        return tuple(self._view(endpoint) for endpoint in await self._store.endpoints() if endpoint.deleted_at is None)
+
+    async def delete(self, name: str) -> None:
+        """Take the endpoint away, an update under way included. Its replicas drain; its name is free at once."""
+
+        def delete(endpoint: Endpoint) -> Endpoint:
+            return replace(endpoint, deleted_at=self._clock.now(), generation=endpoint.generation + 1)
+
+        await self._changed(await self._change(name, delete), "deleted", f"Endpoint '{name}' was deleted.")
+
+    async def patch_tags(self, name: str, add: Mapping[str, str], delete: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Set and take away tags; returns those that the endpoint has now. Raises InvalidParameter."""
+
+        def patch(endpoint: Endpoint) -> Endpoint:
+            kept = {key: value for key, value in endpoint.tags if key not in delete}
+            tags = tuple({**kept, **add}.items())
+            _check_tags(tags)
+            return replace(endpoint, tags=tags, updated_at=self._clock.now())
+
+        patched = await self._change(name, patch)
+        self._reconciler.nudge()
+        return patched.tags
+
+    async def logs(self, name: str, served_entity: str, config_version: int | None = None) -> str:
+        """What the replicas of a served entity printed last, at most MAX_LOG_BYTES. Raises NotFound."""
+        revision = self._revision(await self._known(name), served_entity, config_version)
+        return await asyncio.to_thread(_tail, self._data.replica_log(revision))
+
+    async def build_logs(self, name: str, served_entity: str, config_version: int | None = None) -> str:
+        """The log of a served entity's preparation, from its first second on. Raises NotFound."""
+        revision = self._revision(await self._known(name), served_entity, config_version)
+        return await asyncio.to_thread(_tail, self._data.build_log(revision))
+
+    async def openapi(self, name: str) -> dict[str, Any]:
+        """OpenAPI 3.1 of the endpoint's invocations. Raises Conflict before its models have been downloaded."""
+        endpoint = await self._known(name)
+        config = endpoint.active or endpoint.latest_config
+        assert config is not None
+        models: dict[str, Path] = {}
+        for entity in config.served_entities:
+            revision = self._reconciler.world.revisions.get(revision_id(endpoint.id, entity))
+            if revision is None or not revision.model_dir:
+                raise Conflict(f"Endpoint '{name}' has not been prepared yet; ask again when it is ready.")
+            models[entity.name] = Path(revision.model_dir)
+        return await asyncio.to_thread(describe, endpoint.name, config, models)
+
+    async def events(self, name: str) -> tuple[Event, ...]:
+        """What happened to the endpoint, oldest first."""
+        return await self._store.events((await self._known(name)).id)
+
+    # ---
+
+    async def _known(self, name: str) -> Endpoint:
+        endpoint = await self._store.endpoint(name)
+        if endpoint is None:
+            raise NotFound(f"There is no endpoint '{name[:80]}'.")
+        return endpoint
+
+    async def _accept(self, request: ConfigRequest, current: Endpoint | None) -> EndpointConfig:
+        """The configuration that a request means, with every model resolved to an exact version."""
+        entities = request.served_entities
+        if entities is None:
+            serving = (current.active or current.latest_config) if current else None
+            if serving is None or request.routes is None:
+                raise InvalidParameter("served_entities is missing: name at least one model to serve.")
+            entities = serving.served_entities
+        routes = default_routes(entities) if request.routes is None else request.routes
+        config = EndpointConfig(_next_version(current), entities, routes)
+        check_config(config)
+        resolved: dict[ModelRef, ModelVersion] = {}
+        for entity in entities:
+            if entity.resolved == UNRESOLVED and entity.model not in resolved:
+                resolved[entity.model] = await self._registry.resolve(entity.model)
+        exact = tuple(
+            replace(entity, resolved=resolved[entity.model]) if entity.resolved == UNRESOLVED else entity
+            for entity in entities
+        )
+        return replace(config, served_entities=exact)
+
+    async def _change(self, name: str, change: Callable[[Endpoint], Endpoint]) -> Endpoint:
+        """Write what `change` makes of the endpoint, tried again when somebody else wrote in between."""
+        for _ in range(_ATTEMPTS):
+            changed = change(await self._known(name))
+            try:
+                return await self._store.save_endpoint(changed)
+            except Conflict:
+                continue
+        raise Conflict(f"Endpoint '{name}' is being changed by others; try again.")
+
+    async def _changed(self, endpoint: Endpoint, kind: str, message: str) -> EndpointView:
+        self._reconciler.nudge()
+        try:
+            await self._store.add_event(Event(endpoint.id, self._clock.now(), kind, message))
+        except TidegateError as error:  # the change itself is durable, so the verb has not failed
+            logger.warning("an event was lost: %s", error.message, extra=fields(kind=kind))
+        return self._view(endpoint)
+
+    def _view(self, endpoint: Endpoint) -> EndpointView:
+        return EndpointView(endpoint, self._reconciler.status_of(endpoint))
+
+    @staticmethod
+    def _revision(endpoint: Endpoint, served_entity: str, config_version: int | None) -> RevisionId:
+        """The revision behind a served name. The newest attempt comes first: its logs are what is asked for."""
+        attempts = (endpoint.pending, endpoint.failed)
+        configs = (*(attempt.config if attempt else None for attempt in attempts), endpoint.active)
+        for config in configs:
+            if config is not None and config_version in (None, config.version):
+                entity = config.entity(served_entity)
+                if entity is not None:
+                    return revision_id(endpoint.id, entity)
+        names = sorted({entity.name for config in configs if config for entity in config.served_entities})
+        raise NotFound(
+            f"Endpoint '{endpoint.name}' has no served entity '{served_entity[:80]}'"
+            f"{'' if config_version is None else f' in configuration {config_version}'}; it has {', '.join(names)}."
+        )
+
+
+def _not_updating(endpoint: Endpoint) -> Endpoint:
+    if endpoint.pending is not None:
+        raise Conflict(f"Endpoint '{endpoint.name}' is being updated; wait until it has ended.")
+    return endpoint
+
+
+def _next_version(endpoint: Endpoint | None) -> int:
+    latest = endpoint.latest_config if endpoint else None
+    return latest.version + 1 if latest else 1
+
+
+def _check_tags(tags: Sequence[tuple[str, str]]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise InvalidParameter(f"An endpoint may have {MAX_TAGS} tags.")
+    if any(not key or len(key) > 256 or len(value) > 1024 for key, value in tags):
+        raise InvalidParameter("A tag's key must have 1 to 256 characters, and its value at most 1024.")
+
+
+def _tail(path: Path) -> str:
+    """The last MAX_LOG_BYTES of a log, from a line's beginning; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - MAX_LOG_BYTES))
+            if size > MAX_LOG_BYTES:
+                file.readline()
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,154 @@
+"""The link to the gateways: route tables go down, load reports come up.
+
+A Unix stream socket; newline-delimited JSON. A gateway sends a `LoadReport` once a second and whenever the table that
+it follows changes; it gets the `RouteTable` when it connects and at every change. A gateway that does not read is not
+waited for: it gets the newest table when it reads again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from tidegate.control.totals import Totals, closed
+from tidegate.core.load import LoadReport
+from tidegate.core.revision import RevisionId
+from tidegate.core.traffic import RouteTable
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+# A report has a few hundred bytes per endpoint and revision.
+_MAX_LINE_BYTES = 64 * 1024 * 1024
+
+
+class _Link:
+    """One gateway's connection, and the last that it reported on it."""
+
+    def __init__(self) -> None:
+        self.report: LoadReport | None = None
+        self.news = asyncio.Event()
+        self.news.set()
+
+
+class Gateways:
+    """All gateways that are connected. `expected` is how many there are when all are up.
+
+    `on_change` is called when a gateway follows another table, or has got rid of its last request of a revision that is
+    not in the table any more.
+    """
+
+    def __init__(self, socket: Path, expected: int, on_change: Callable[[], None]) -> None:
+        self.table: RouteTable | None = None
+        self.on_change = on_change
+        self.on_report: list[Callable[[], None]] = []
+        self._socket, self._expected = socket, expected
+        self._links: dict[_Link, asyncio.Task[None]] = {}
+        self._latest: dict[int, LoadReport] = {}  # of each gateway, by its number
+        self._past = Totals()  # of gateways that were replaced
+        self._server: asyncio.Server | None = None
+        self._encoded = b""
+
+    async def start(self) -> None:
+        """Listen. What an earlier process left at the path is removed."""
+        self._socket.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._socket, limit=_MAX_LINE_BYTES)
+
+    async def stop(self) -> None:
+        """Close every connection; the gateways go on with the table that they have."""
+        if self._server is not None:
+            self._server.close()
+            for task in self._links.values():
+                task.cancel()
+            await asyncio.gather(*self._links.values(), return_exceptions=True)
+            await self._server.wait_closed()
+
+    def publish(self, table: RouteTable) -> None:
+        """Have every gateway follow this table from now on."""
+        if self.table is None or table.version != self.table.version:
+            self.table, self._encoded = table, msgspec.json.encode(table) + b"\n"
+            for link in self._links:
+                link.news.set()
+
+    @property
+    def reports(self) -> tuple[LoadReport, ...]:
+        """The newest report of every connected gateway."""
+        return tuple(link.report for link in self._links if link.report is not None)
+
+    def totals(self) -> Totals:
+        """The counters of all gateways there ever were; they never go down."""
+        totals = self._past
+        for report in self._latest.values():
+            totals = totals.plus(report)
+        return totals
+
+    def unrouted(self, candidates: Iterable[RevisionId]) -> frozenset[RevisionId]:
+        """Those of the candidates that no gateway routes to and none has a request of.
+
+        None of them while a gateway is missing, has not reported or follows an older table: nothing is known then.
+        """
+        table, reports = self.table, self.reports
+        everyone_follows = (
+            table is not None
+            and len(reports) == len(self._links)
+            and len({report.gateway for report in reports}) >= self._expected
+            and all(report.route_version == table.version for report in reports)
+        )
+        if table is None or not everyone_follows:
+            return frozenset()
+        busy = {rid for report in reports for rid in _busy(report)}
+        return frozenset(rid for rid in candidates if rid not in table.revisions and rid not in busy)
+
+    # --- connections
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link, task = _Link(), asyncio.current_task()
+        assert task is not None
+        self._links[link] = task
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                telling = tasks.create_task(self._tell(link, writer))
+                await self._listen(link, reader)
+                telling.cancel()
+        except* OSError:
+            logger.info("a gateway's connection broke")
+        except* (msgspec.DecodeError, ValueError) as errors:
+            logger.warning("a gateway's report cannot be read", extra=fields(error=errors.exceptions[0]))
+        finally:
+            del self._links[link]
+            writer.close()
+            self.on_change()
+
+    async def _tell(self, link: _Link, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await link.news.wait()
+            link.news.clear()
+            if self._encoded:
+                writer.write(self._encoded)
+                await writer.drain()
+
+    async def _listen(self, link: _Link, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.json.Decoder(LoadReport)
+        async for line in reader:
+            self._take(link, decoder.decode(line))
+
+    def _take(self, link: _Link, report: LoadReport) -> None:
+        before, link.report = link.report, report
+        earlier = self._latest.get(report.gateway)
+        if earlier is not None and earlier.pid != report.pid:
+            self._past = self._past.plus(closed(earlier))
+        self._latest[report.gateway] = report
+        for take in self.on_report:
+            take()
+        if before is None or self._standing(before) != self._standing(report):
+            self.on_change()
+
+    def _standing(self, report: LoadReport) -> tuple[str, frozenset[RevisionId]]:
+        routed = self.table.revisions if self.table else {}
+        return report.route_version, frozenset(rid for rid in _busy(report) if rid not in routed)
+
+
+def _busy(report: LoadReport) -> Iterable[RevisionId]:
+    return (rid for rid, load in report.revisions.items() if load.in_flight or load.queued)

@@ -1,0 +1,244 @@
+"""OpenAPI 3.1 of one endpoint's invocations, made from its models' signatures.
+
+The signature is read from the MLmodel file (YAML; inputs, outputs and params are JSON in strings), in MLflow's form:
+https://mlflow.org/docs/latest/ml/model/signatures/.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tidegate.core.endpoint import EndpointConfig
+
+JsonSchema = dict[str, Any]
+
+# MLflow's column types. A long is `integer` without bounds; a double may be null, which is how NaN travels.
+_TYPES: dict[str, JsonSchema] = {
+    "boolean": {"type": "boolean"},
+    "integer": {"type": "integer", "format": "int32"},
+    "long": {"type": "integer", "format": "int64"},
+    "float": {"type": ["number", "null"], "format": "float"},
+    "double": {"type": ["number", "null"], "format": "double"},
+    "string": {"type": "string"},
+    "binary": {"type": "string", "contentEncoding": "base64"},
+    "datetime": {"type": "string", "format": "date-time"},
+}
+
+_ERROR: JsonSchema = {
+    "type": "object",
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["error_code", "message"],
+}
+
+
+def describe(name: str, config: EndpointConfig, models: Mapping[str, Path]) -> dict[str, Any]:
+    """The document of an endpoint that serves `config`; `models` are its entities' downloaded models.
+
+    The endpoint's own path takes what its most visited entity takes; each entity has a path of its own besides.
+    """
+    operations = {served: _operation(name, served, _signature(path)) for served, path in models.items()}
+    visited = max(config.routes, key=lambda route: route.traffic_percentage).served_entity
+    paths = {f"/serving-endpoints/{name}/invocations": _with_id(operations[visited], f"query-{name}")}
+    for served, operation in operations.items():
+        path = f"/serving-endpoints/{name}/served-models/{served}/invocations"
+        paths[path] = _with_id(operation, f"query-{name}-{served}")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": name, "version": str(config.version)},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": {"Error": _ERROR},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+# --- reading the model
+
+
+def _signature(model: Path) -> dict[str, Any]:
+    """Inputs, outputs and params as MLflow wrote them, and the input example; what is absent is None."""
+    content = yaml.safe_load((model / "MLmodel").read_text(encoding="utf-8")) or {}
+    signature = content.get("signature") or {}
+    parsed = {part: json.loads(signature[part]) if signature.get(part) else None for part in _PARTS}
+    return {**parsed, "example": _example(model, content.get("saved_input_example_info") or {})}
+
+
+_PARTS = ("inputs", "outputs", "params")
+
+
+def _example(model: Path, info: Mapping[str, Any]) -> Any:
+    """The request that MLflow saved beside the input example, if any."""
+    path = model / str(info.get("serving_input_path") or "serving_input_example.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+# --- the operation
+
+
+def _operation(endpoint: str, served: str, signature: Mapping[str, Any]) -> dict[str, Any]:
+    json_body: dict[str, Any] = {"schema": _request_schema(signature["inputs"], signature["params"])}
+    if signature["example"] is not None:
+        json_body["example"] = signature["example"]
+    content = {"application/json": json_body}
+    if not _is_tensor(signature["inputs"]):
+        content["text/csv"] = {"schema": {"type": "string", "description": "A header and one line per row."}}
+    return {
+        "post": {
+            "summary": f"Query served entity '{served}' of endpoint '{endpoint}'.",
+            "requestBody": {"required": True, "content": content},
+            "responses": {
+                "200": {
+                    "description": "The predictions.",
+                    "headers": {"served-model-name": {"schema": {"type": "string"}}},
+                    "content": {"application/json": {"schema": _answer_schema(signature["outputs"])}},
+                },
+                "default": {
+                    "description": "An error.",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+                },
+            },
+        }
+    }
+
+
+def _with_id(operation: dict[str, Any], operation_id: str) -> dict[str, Any]:
+    return {"post": {"operationId": operation_id, **operation["post"]}}
+
+
+def _request_schema(inputs: list[JsonSchema] | None, params: list[JsonSchema] | None) -> JsonSchema:
+    """One of the four JSON forms; of those, a tensor is not sent as a data frame."""
+    forms = _tensor_forms(inputs) if _is_tensor(inputs) else _frame_forms(inputs)
+    shared = {"params": _params_schema(params)} if params else {}
+    return {
+        "oneOf": [
+            {"type": "object", "properties": {form: schema, **shared}, "required": [form]}
+            for form, schema in forms.items()
+        ]
+    }
+
+
+def _frame_forms(inputs: list[JsonSchema] | None) -> dict[str, JsonSchema]:
+    columns = inputs or []
+    row = _row_schema(inputs)
+    by_column = {name: {"type": "array", "items": schema} for name, schema in row.get("properties", {}).items()}
+    named: JsonSchema = {"type": "array", "items": {"type": "string"}}
+    if names := [column["name"] for column in columns if "name" in column]:
+        named["items"] = {"enum": names}
+    split = {
+        "type": "object",
+        "properties": {
+            "index": {"type": "array"},
+            "columns": named,
+            "data": {"type": "array", "items": {"type": "array"}},
+        },
+        "required": ["data"],
+    }
+    return {
+        "dataframe_split": split,
+        "dataframe_records": {"type": "array", "items": row},
+        "instances": {"type": "array", "items": row},
+        "inputs": {"type": "object", "properties": by_column} if by_column else {},
+    }
+
+
+def _tensor_forms(inputs: list[JsonSchema] | None) -> dict[str, JsonSchema]:
+    tensors = inputs or []
+    if not all("name" in tensor for tensor in tensors):
+        schema = _tensor_schema(tensors[0]["tensor-spec"]) if tensors else {}
+        return {"inputs": schema, "instances": schema}
+    whole = {tensor["name"]: _tensor_schema(tensor["tensor-spec"]) for tensor in tensors}
+    rows = {name: schema.get("items", {}) for name, schema in whole.items()}
+    return {
+        "inputs": {"type": "object", "properties": whole, "required": list(whole)},
+        "instances": {"type": "array", "items": {"type": "object", "properties": rows, "required": list(rows)}},
+    }
+
+
+def _answer_schema(outputs: list[JsonSchema] | None) -> JsonSchema:
+    if not outputs:
+        predictions: JsonSchema = {}
+    elif _is_tensor(outputs):
+        predictions = _tensor_forms(outputs)["inputs"]
+    else:
+        unnamed = len(outputs) == 1 and "name" not in outputs[0]
+        predictions = {"type": "array", "items": _type_schema(outputs[0]) if unnamed else _row_schema(outputs)}
+    return {"type": "object", "properties": {"predictions": predictions}, "required": ["predictions"]}
+
+
+# --- the types
+
+
+def _is_tensor(columns: list[JsonSchema] | None) -> bool:
+    return bool(columns) and all(column.get("type") == "tensor" for column in columns or [])
+
+
+def _row_schema(columns: list[JsonSchema] | None) -> JsonSchema:
+    if not columns:
+        return {}
+    if not all("name" in column for column in columns):
+        return {"type": "array", "prefixItems": [_type_schema(column) for column in columns]}
+    return _object_schema({column["name"]: column for column in columns})
+
+
+def _object_schema(properties: Mapping[str, JsonSchema]) -> JsonSchema:
+    required = [name for name, schema in properties.items() if schema.get("required", True)]
+    return {
+        "type": "object",
+        "properties": {name: _type_schema(schema) for name, schema in properties.items()},
+        **({"required": required} if required else {}),
+    }
+
+
+def _type_schema(column: JsonSchema) -> JsonSchema:
+    """A column's type, or a type within one: `{"type": "array", "items": …}`. An unknown type takes anything."""
+    match column.get("type"):
+        case "array":
+            return {"type": "array", "items": _type_schema(column.get("items", {}))}
+        case "object":
+            return _object_schema(column.get("properties", {}))
+        case "map":
+            return {"type": "object", "additionalProperties": _type_schema(column.get("values", {}))}
+        case "tensor":
+            return _tensor_schema(column["tensor-spec"])
+        case name:
+            return dict(_TYPES.get(str(name), {}))
+
+
+def _tensor_schema(spec: JsonSchema) -> JsonSchema:
+    """Nested arrays; -1 is a dimension of any length."""
+    schema: JsonSchema = _item_schema(str(spec["dtype"]))
+    for length in reversed(spec["shape"]):
+        bounds = {} if length < 0 else {"minItems": length, "maxItems": length}
+        schema = {"type": "array", "items": schema, **bounds}
+    return schema
+
+
+def _item_schema(dtype: str) -> JsonSchema:
+    for kinds, schema in (
+        (("float",), {"type": ["number", "null"]}),
+        (("int", "uint"), {"type": "integer"}),
+        (("bool",), {"type": "boolean"}),
+        (("str", "<U", "object"), {"type": "string"}),
+    ):
+        if dtype.startswith(kinds):
+            return dict(schema)
+    return {}
+
+
+def _params_schema(params: list[JsonSchema]) -> JsonSchema:
+    properties: dict[str, JsonSchema] = {}
+    for param in params:
+        schema = _type_schema(param)
+        if param.get("shape") is not None:
+            schema = {"type": "array", "items": schema}
+        properties[param["name"]] = {**schema, "default": param.get("default")}
+    return {"type": "object", "properties": properties}

@@ -1,0 +1,329 @@
+"""The loop that brings the world to what was asked: look, plan, act, publish.
+
+It only sequences: deciding is in `core.plan`, doing behind the ports. Level-triggered: a pass starts from what is, not
+from what happened; an action that fails is logged, and planned again at a later pass.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tidegate.control.builds import Builds
+from tidegate.control.gateways import Gateways
+from tidegate.core.endpoint import Endpoint
+from tidegate.core.errors import Conflict, TidegateError, Unavailable
+from tidegate.core.lifecycle import RevisionState, check_transition
+from tidegate.core.plan import (
+    Abandon,
+    Action,
+    Apply,
+    FailUpdate,
+    Forget,
+    Move,
+    Prepare,
+    Promote,
+    Record,
+    Remove,
+    Snapshot,
+    plan,
+)
+from tidegate.core.revision import Revision, RevisionId, RevisionObservation
+from tidegate.core.status import EndpointStatus, project
+from tidegate.core.traffic import compile_table
+from tidegate.ports import Clock, Engine, Event, Store
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+# Pauses between passes, seconds: while something is under way, and when all is as asked.
+_BUSY, _CALM = 0.25, 1.0
+# The store is read when something was written, and besides every so many seconds.
+_READ_STORE_EVERY = 10.0
+# Back-off of what fails again and again, seconds. The longest keeps the promise to be back soon after a crash.
+_FIRST_BACKOFF, _MAX_BACKOFF = 0.25, 4.0
+# An engine that has not answered for so long is away.
+_ENGINE_TIMEOUT = 10.0
+
+_AT_REST = frozenset({RevisionState.READY, RevisionState.FAILED, RevisionState.RETIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The ports that the reconciler acts through."""
+
+    store: Store
+    engine: Engine
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a route table carries besides routes: the agent's socket, and the hashes of the tokens that may query."""
+
+    agent: str
+    token_hashes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Backoff:
+    """When what has failed may be tried again: by subject, an endpoint's or a revision's id."""
+
+    clock: Clock
+    failures: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def holds(self, subject: str) -> bool:
+        return subject in self.failures and self.clock.monotonic() < self.failures[subject][1]
+
+    def failed(self, subject: str) -> None:
+        count = self.failures.get(subject, (0, 0.0))[0] + 1
+        pause = min(_MAX_BACKOFF, _FIRST_BACKOFF * 2 ** min(count - 1, 10))
+        self.failures[subject] = (count, self.clock.monotonic() + pause)
+
+
+class Reconciler:
+    """Sees to it that what runs is what was asked for. `world` is what it saw last; only it writes revisions."""
+
+    def __init__(self, outside: Outside, builds: Builds, gateways: Gateways, access: Access) -> None:
+        self.world = Snapshot()
+        # What the engine reported last, kept while it is away: its replicas serve on without it.
+        self.observations: Mapping[RevisionId, RevisionObservation] = {}
+        self._store, self._engine, self._clock = outside.store, outside.engine, outside.clock
+        self._builds, self._gateways, self._access = builds, gateways, access
+        self._backoff = _Backoff(outside.clock)
+        self.looked = False  # whether `world` is more than its beginning
+        self._read_at: float | None = None  # None when the store must be read
+        self._woken = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Look once, so that verbs have something to tell, then keep the world as asked."""
+        try:
+            await self._look()
+        except TidegateError as error:
+            logger.warning("the first look at the world failed: %s", error.message)
+        self._loop = asyncio.create_task(self._run(), name="reconciler")
+
+    async def stop(self) -> None:
+        """End the loop; what runs goes on running."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.wait({self._loop})
+
+    def nudge(self) -> None:
+        """Something has changed: look now."""
+        self._read_at = None
+        self._woken.set()
+
+    def status_of(self, endpoint: Endpoint) -> EndpointStatus:
+        """The public state of an endpoint, from what was seen last."""
+        return project(endpoint, self.world.revisions, self.observations)
+
+    async def run_once(self) -> float:
+        """One pass. Returns after how many seconds the next is due: 0 when this one has changed something.
+
+        Raises Unavailable when the store cannot be read; nothing has been done then.
+        """
+        await self._look()
+        changed = False
+        skipped: set[str] = set()
+        for action in self._plan():
+            subject = _subject(action)
+            if subject not in skipped and not self._backoff.holds(subject):
+                done = await self._try(action, subject)
+                changed |= done and not isinstance(action, Apply | Remove | Prepare | Abandon)
+                if not done:
+                    skipped.add(subject)
+        if changed:
+            self._read_at = None
+        self._publish()
+        return 0.0 if changed else self._pause()
+
+    # --- look
+
+    async def _look(self) -> None:
+        now = self._clock.monotonic()
+        endpoints, revisions = self.world.endpoints, self.world.revisions
+        if self._read_at is None or now - self._read_at >= _READ_STORE_EVERY:
+            self._read_at = now
+            try:
+                endpoints, revisions = await self._store.endpoints(), await self._store.revisions()
+            except BaseException:
+                self._read_at = None
+                raise
+        self.world, self.looked = replace(self.world, endpoints=endpoints, revisions=revisions), True
+        self._publish()
+        observations = await self._observe()
+        retiring = [rid for rid, revision in revisions.items() if revision.state is RevisionState.RETIRING]
+        unrouted = self._gateways.unrouted(retiring)
+        self.world = Snapshot(endpoints, revisions, self._builds.preparations, observations, unrouted)
+
+    async def _observe(self) -> Mapping[RevisionId, RevisionObservation] | None:
+        try:
+            async with asyncio.timeout(_ENGINE_TIMEOUT):
+                self.observations = await self._engine.observe()
+        except (Unavailable, TimeoutError):
+            return None
+        return self.observations
+
+    # --- plan
+
+    def _plan(self) -> tuple[Action, ...]:
+        try:
+            return plan(self.world)
+        except Exception:
+            logger.exception("the plan for all endpoints failed; each is planned by itself")
+            return tuple(action for endpoint in self.world.endpoints for action in self._plan_alone(endpoint))
+
+    def _plan_alone(self, endpoint: Endpoint) -> tuple[Action, ...]:
+        """One endpoint's plan, so that a defect in another one does not stop it."""
+        world = self.world
+        revisions = {rid: revision for rid, revision in world.revisions.items() if revision.endpoint_id == endpoint.id}
+        seen = world.observations
+        mine = None if seen is None else {rid: seen[rid] for rid in revisions if rid in seen}
+        try:
+            return plan(replace(world, endpoints=(endpoint,), revisions=revisions, observations=mine))
+        except Exception:
+            logger.exception("an endpoint cannot be planned", extra=fields(endpoint=endpoint.name))
+            return ()
+
+    # --- act
+
+    async def _try(self, action: Action, subject: str) -> bool:
+        try:
+            await self._act(action)
+        except Conflict:
+            self._read_at = None  # somebody wrote in between; the next pass sees it
+            return False
+        except TidegateError as error:
+            logger.warning("%s failed: %s", type(action).__name__, error.message, extra=fields(subject=subject))
+        except Exception:
+            logger.exception("%s failed", type(action).__name__, extra=fields(subject=subject))
+        else:
+            self._backoff.failures.pop(subject, None)
+            return True
+        self._backoff.failed(subject)
+        return False
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case Record(revision):
+                await self._save(replace(revision, state_since=self._clock.now()))
+            case Move():
+                await self._move(action)
+            case Prepare(revision):
+                self._builds.start(revision)
+            case Abandon(rid):
+                await self._builds.abandon(rid)
+            case Apply(target):
+                async with asyncio.timeout(_ENGINE_TIMEOUT):
+                    await self._engine.apply(target)
+            case Remove(rid):
+                async with asyncio.timeout(_ENGINE_TIMEOUT):
+                    await self._engine.remove(rid)
+            case Promote(endpoint):
+                await self._replace(endpoint.promoted())
+                assert endpoint.pending is not None
+                await self._tell(endpoint.id, "promoted", f"Configuration {endpoint.pending.config.version} serves.")
+            case FailUpdate(endpoint, message):
+                await self._replace(endpoint.update_failed(message))
+                await self._tell(endpoint.id, "update_failed", message)
+            case Forget(endpoint):
+                await self._store.forget_endpoint(endpoint.id)
+                self._forgotten(endpoint)
+
+    async def _move(self, move: Move) -> None:
+        current = self.world.revisions[move.revision]
+        check_transition(f"revision {move.revision}", current.state, move.state)
+        revision = replace(
+            current,
+            state=move.state,
+            state_since=self._clock.now(),
+            message=move.message,
+            generation=current.generation if move.generation is None else move.generation,
+            environment=move.environment or current.environment,
+            model_dir=current.model_dir if move.model_dir is None else move.model_dir,
+            proof=move.proof or current.proof,
+        )
+        await self._save(revision)
+        logger.info("%s → %s %s", current.state, move.state, move.message, extra=fields(revision=revision.id))
+        if (sentence := _event_of(revision)) is not None:
+            await self._tell(revision.endpoint_id, revision.state.value, sentence)
+
+    async def _save(self, revision: Revision) -> None:
+        await self._store.save_revision(revision)
+        self.world = replace(self.world, revisions={**self.world.revisions, revision.id: revision})
+
+    async def _replace(self, endpoint: Endpoint) -> None:
+        saved = await self._store.save_endpoint(endpoint)
+        endpoints = tuple(saved if other.id == saved.id else other for other in self.world.endpoints)
+        self.world = replace(self.world, endpoints=endpoints)
+
+    def _forgotten(self, endpoint: Endpoint) -> None:
+        revisions = {
+            rid: revision for rid, revision in self.world.revisions.items() if revision.endpoint_id != endpoint.id
+        }
+        endpoints = tuple(other for other in self.world.endpoints if other.id != endpoint.id)
+        self.world = replace(self.world, endpoints=endpoints, revisions=revisions)
+
+    async def _tell(self, endpoint_id: str, kind: str, message: str) -> None:
+        """Add to an endpoint's history. What it tells of has been done: a failure here is not one of the action."""
+        try:
+            await self._store.add_event(Event(endpoint_id, self._clock.now(), kind, message))
+        except TidegateError as error:
+            logger.warning("an event was lost: %s", error.message, extra=fields(kind=kind))
+
+    # --- publish, and go on
+
+    def _publish(self) -> None:
+        self._gateways.publish(compile_table(self.world.endpoints, self._access.agent, self._access.token_hashes))
+
+    def _pause(self) -> float:
+        calm = all(revision.state in _AT_REST for revision in self.world.revisions.values()) and not any(
+            endpoint.pending or endpoint.deleted_at is not None for endpoint in self.world.endpoints
+        )
+        return _CALM if calm and self.world.observations is not None else _BUSY
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                pause = await self.run_once()
+            except TidegateError as error:
+                logger.warning("a pass failed: %s", error.message)
+                pause = _CALM
+            except Exception:
+                logger.exception("a pass failed")
+                pause = _CALM
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+
+
+def _subject(action: Action) -> str:
+    match action:
+        case Record(revision) | Prepare(revision):
+            return revision.id
+        case Move(revision=rid) | Abandon(rid) | Remove(rid):
+            return rid
+        case Apply(target):
+            return target.revision
+        case Promote(endpoint) | FailUpdate(endpoint) | Forget(endpoint):
+            return endpoint.id
+
+
+def _event_of(revision: Revision) -> str | None:
+    """What the endpoint's owner is told when a revision has come to its state."""
+    name = f"Served entity '{revision.entity.name}'"
+    match revision.state:
+        case RevisionState.PREPARING:
+            return f"{name}: its model is downloaded and its environment is built."
+        case RevisionState.STARTING:
+            return f"{name}: a replica is being started."
+        case RevisionState.READY:
+            return f"{name} is ready. {revision.message}".rstrip()
+        case RevisionState.FAILED:
+            return f"{name} failed: {revision.message}"
+        case _:
+            return None
