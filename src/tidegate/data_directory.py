@@ -57,6 +57,11 @@ class DataDirectory:
         return self.root / "envs" / ".uv-cache"
 
     @property
+    def pythons(self) -> Path:
+        """Python interpreters that were fetched because none on this machine fitted."""
+        return self.root / "pythons"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
 

@@ -1,0 +1,47 @@
+"""An environment builder that builds nothing: every model runs in the interpreter of the tests."""
+
+import asyncio
+import hashlib
+import sys
+from pathlib import Path
+
+import tidegate_worker
+from tidegate.core.errors import BuildFailed
+from tidegate.core.revision import Environment, EnvironmentDigest
+from tidegate.ports import EnvironmentBuilder, Log
+
+
+class FakeEnvironmentBuilder:
+    """Answers at once, or when `gate` is set where one is given. `missing` are names of packages that no index has."""
+
+    def __init__(self, gate: asyncio.Event | None = None) -> None:
+        self.gate = gate
+        self.missing: set[str] = set()
+        self.failure: BuildFailed | None = None
+        self.built: list[Path] = []
+
+    async def build(self, model_dir: Path, log: Log) -> Environment:
+        log(f"Building for {model_dir.name}")
+        if self.gate is not None:
+            await self.gate.wait()
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        text = _requirements(model_dir)
+        for line in text.splitlines():
+            if line.split("==")[0] in self.missing:
+                raise BuildFailed(f"There is no package '{line}'. Change the model's requirements.")
+        self.built.append(model_dir)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        overlay = Path(tidegate_worker.__file__).parent.parent
+        return Environment(EnvironmentDigest(digest), sys.executable, str(overlay))
+
+
+def _requirements(model_dir: Path) -> str:
+    if not (model_dir / "MLmodel").is_file():
+        raise BuildFailed("The model has no file 'MLmodel'. Log it again with MLflow.")
+    file = model_dir / "requirements.txt"
+    return file.read_text() if file.is_file() else ""
+
+
+_: type[EnvironmentBuilder] = FakeEnvironmentBuilder
