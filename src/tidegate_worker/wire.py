@@ -146,9 +146,10 @@ def unpack_meta(meta: bytes) -> "dict[str, str]":
 
 
 class Frames:
-    """Cuts a stream of bytes into frames. Feed it what arrives; iterate over what is whole."""
+    """Cuts a stream of bytes into frames of at most `max_bytes`. Feed it what arrives; iterate over what is whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        self.max_bytes = max_bytes
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> "List[Tuple[int, memoryview]]":
@@ -159,7 +160,7 @@ class Frames:
         at, size = 0, len(buffer)
         while size - at >= HEADER.size:
             length, kind = HEADER.unpack_from(buffer, at)
-            if not 1 <= length <= MAX_FRAME_BYTES:
+            if not 1 <= length <= self.max_bytes:
                 raise WireError("a frame has an impossible length")
             end = at + 4 + length
             if end > size:

@@ -1,0 +1,24 @@
+"""What a replica is told at its start."""
+
+import json
+from typing import NamedTuple
+
+
+class Launch(NamedTuple):
+    """The line of JSON on a replica's stdin. Times are seconds."""
+
+    revision: str
+    endpoint: str
+    served_entity: str
+    model_dir: str
+    socket: str  # path of the Unix socket to listen on, once ready
+    secret: str  # what a gateway must show
+    timeout_seconds: float  # the most that one request may take
+    load_timeout_seconds: float  # for loading and the proof together
+    proved: bool  # the revision's proof is on record: do not make it again
+
+    @classmethod
+    def from_json(cls, line: str) -> "Launch":
+        """Read the line. Keys that are not known are ignored; a missing one raises KeyError."""
+        document = json.loads(line)
+        return cls(**{name: document[name] for name in cls._fields})

@@ -1,0 +1,19 @@
+"""The replica's log: timestamped plain lines on stderr, among whatever the model prints."""
+
+import sys
+import time
+import traceback
+
+
+def log(line: str) -> None:
+    """Write one line, stamped in UTC."""
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    sys.stderr.write(f"{stamp}.{int(now * 1000) % 1000:03d}Z {line}\n")
+    sys.stderr.flush()
+
+
+def log_exception(line: str, error: BaseException) -> None:
+    """Write one line and the exception's traceback below it."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    log(f"{line}\n{''.join(lines).rstrip()}")

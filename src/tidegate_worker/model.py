@@ -1,0 +1,141 @@
+"""A loaded model: one request in, one answer out, and whose fault it was when there is none."""
+
+import inspect
+import os
+import time
+from typing import Any, Dict, Optional
+
+from tidegate_worker import accelerators, codec, predictions, wire
+from tidegate_worker.accelerators import Json
+from tidegate_worker.log import log_exception
+from tidegate_worker.refusal import Refusal, bad_request
+from tidegate_worker.signature import Signature
+
+MAX_MESSAGE = 2000  # characters of an exception's text that a caller gets
+
+# Functions of MLflow that check the input before the model's own code runs; their messages repeat the caller's data.
+_ENFORCERS = frozenset(
+    {"_validate_prediction_input", "_enforce_schema", "_enforce_params_schema", "_validate_model_input"}
+)
+
+
+class Model:
+    """An MLflow pyfunc model with its signature."""
+
+    def __init__(self, pyfunc: Any, json: Optional[Json] = None) -> None:
+        self.pyfunc = pyfunc
+        self.signature = Signature.of(pyfunc.metadata)
+        self.json = json if json is not None else accelerators.fast_json()
+        self._takes_params = "params" in inspect.signature(pyfunc.predict).parameters  # since MLflow 2.6
+
+    @classmethod
+    def load(cls, model_dir: str) -> "Model":
+        """Load it from its directory. Raises whatever the model's own code raises."""
+        os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # type hints then read dates and base64 from JSON
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would start a thread and call out
+        import mlflow.pyfunc
+
+        return cls(mlflow.pyfunc.load_model(model_dir, suppress_warnings=True))
+
+    def answer(self, request: wire.Request) -> wire.Answer:
+        """Answer one request. Never raises."""
+        meta = wire.unpack_meta(request.meta)
+        try:
+            return self._answer(request, meta.get("content-type", ""))
+        except Refusal as refusal:
+            if refusal.__cause__ is not None:
+                log_exception(f"request {meta.get('request-id', request.id)}: {refusal.sentence}", refusal.__cause__)
+            return wire.Answer(request.id, refusal.outcome, 0, b"", refusal.sentence.encode("utf-8", "replace"))
+        except Exception as error:
+            log_exception(f"request {meta.get('request-id', request.id)}: the worker failed", error)
+            sentence = "The worker failed on this request; the endpoint's logs say where."
+            return wire.Answer(request.id, wire.INTERNAL, 0, b"", sentence.encode())
+
+    def _answer(self, request: wire.Request, content_type: str) -> wire.Answer:
+        began = time.perf_counter()
+        data, params = codec.decode(request.body, content_type, self.signature, self.json.decode)
+        decoded = time.perf_counter()
+        output = self.predict(data, params)
+        predicted = time.perf_counter()
+        body = self.encode(output)
+        steps = (
+            ("decode", _micros(decoded - began)),
+            ("predict", _micros(predicted - decoded)),
+            ("encode", _micros(time.perf_counter() - predicted)),
+        )
+        return wire.Answer(request.id, wire.OK, 0, wire.pack_meta(steps), body)
+
+    def predict(self, data: Any, params: Optional[Dict[str, Any]] = None) -> Any:
+        """What the model returns. Raises Refusal, with the model's exception as its cause."""
+        options = {"params": params} if self._takes_params else {}
+        try:
+            return self.pyfunc.predict(data, **options)
+        except BaseException as error:  # SystemExit too: one request must not end the replica
+            if _is_enforcement(error):
+                raise bad_request(_misfit(data, self.signature)) from None
+            raise Refusal(wire.MODEL_ERROR, exception_text(error)) from error
+
+    def encode(self, output: Any) -> bytes:
+        """The answer's JSON. Raises Refusal."""
+        try:
+            return predictions.encode(output, self.json.encode)
+        except Refusal:
+            raise
+        except Exception as error:  # an object of the model's own may raise when it is read
+            sentence = f"The model's output cannot be written as JSON: {exception_text(error)}"
+            raise Refusal(wire.BAD_OUTPUT, sentence) from error
+
+
+def exception_text(error: BaseException) -> str:
+    """`Type: message`, of bounded length."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message cannot be read)"
+    if len(message) > MAX_MESSAGE:
+        message = message[:MAX_MESSAGE] + " …"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _micros(seconds: float) -> str:
+    return str(int(seconds * 1e6))
+
+
+def _is_enforcement(error: BaseException) -> bool:
+    """Whether MLflow's check of the input raised it: a check's frame stands above any frame that is not MLflow's."""
+    trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] not in ("mlflow", "contextlib"):
+            return False
+        if trace.tb_frame.f_code.co_name in _ENFORCERS:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _misfit(data: Any, signature: Signature) -> str:
+    """The sentence for an input that MLflow did not take: where it is, when a compound column tells."""
+    for column in signature.columns:
+        if not column.kind and column.name is not None and hasattr(data, "columns") and column.name in data.columns:
+            row = _first_misfit(data[column.name].tolist(), column.type, column.required)
+            if row is not None:
+                return f'row {row + 1}, column "{column.name}": expected {column.title}.'
+    return f"The input does not fit the model's signature: {signature}."
+
+
+def _first_misfit(values: Any, kind: Any, required: bool) -> Optional[int]:
+    from mlflow.models import utils
+
+    enforce = getattr(utils, "_enforce_type", None)  # since MLflow 2.10, as compound columns are
+    if enforce is None:
+        return None
+
+    def fits(value: Any) -> bool:
+        try:
+            enforce(value, kind, required)
+        except Exception:
+            return False
+        return True
+
+    return next((row for row, value in enumerate(values) if not fits(value)), None)

@@ -1,0 +1,107 @@
+"""A model is ready once it has answered: its own input example, else a row made from its signature."""
+
+import json
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from tidegate_worker import codec
+from tidegate_worker.log import log_exception
+from tidegate_worker.model import Model, exception_text
+from tidegate_worker.refusal import Refusal
+from tidegate_worker.signature import Signature, Tensor
+
+
+class Proof(NamedTuple):
+    """What was predicted to become ready: `input_example`, a row made from the `signature`, or `none`."""
+
+    example: str
+    warning: str = ""
+
+
+class NotProved(Exception):
+    """The model could not answer its own input example."""
+
+
+def prove(model: Model, model_dir: str) -> Proof:
+    """Let the model answer once. Raises NotProved when its own input example gets no answer.
+
+    A made-up row proves less: when the model refuses it, the model may still be sound, and gets a warning.
+    """
+    example, unreadable = _input_example(model, model_dir)
+    if example is not None:
+        try:
+            model.encode(model.predict(*example))
+        except Refusal as refusal:
+            if refusal.__cause__ is not None:
+                log_exception("the input example failed", refusal.__cause__)
+            raise NotProved(f"The model failed on its own input example: {refusal.sentence}") from refusal
+        return Proof("input_example")
+    body = sample_body(model.signature)
+    if body is None:
+        return Proof("none", unreadable or "Nothing was predicted: the model has no input example and no signature.")
+    try:
+        data, params = codec.decode(json.dumps(body).encode(), codec.JSON, model.signature)
+        model.encode(model.predict(data, params))
+    except Refusal as refusal:
+        said = f"The model has no input example, and failed on a row made from its signature: {refusal.sentence}"
+        return Proof("none", f"{unreadable} {said}".strip())
+    return Proof("signature", unreadable)
+
+
+def _input_example(model: Model, model_dir: str) -> Tuple[Optional[Tuple[Any, Optional[Dict[str, Any]]]], str]:
+    """The saved example with its params, and a warning when there is one that cannot be read."""
+    metadata = model.pyfunc.metadata
+    if not getattr(metadata, "saved_input_example_info", None):
+        return None, ""
+    try:
+        data = metadata.load_input_example(model_dir)
+        read_params = getattr(metadata, "load_input_example_params", None)  # since MLflow 2.11
+        params = read_params(model_dir) if read_params is not None else None
+    except Exception as error:  # written by another version of MLflow, or its file is gone
+        return None, f"The saved input example could not be read: {exception_text(error)}."
+    return None if data is None else (data, params), ""
+
+
+# --- a row made from a signature ---
+
+_SAMPLES: Dict[str, Any] = {
+    "boolean": False,
+    "integer": 0,
+    "long": 0,
+    "float": 0.0,
+    "double": 0.0,
+    "string": "",
+    "binary": "",
+    "datetime": "1970-01-01",
+}
+
+
+def sample_body(signature: Signature) -> Optional[Dict[str, Any]]:
+    """A request of one row that fits the signature; None when there is no signature."""
+    if signature.tensors:
+        samples = {tensor.name: _sample_tensor(tensor) for tensor in signature.tensors}
+        return {"inputs": samples if signature.named else next(iter(samples.values()))}
+    row = [_sample(column.type) for column in signature.columns]
+    if not row:
+        return None
+    if signature.from_type_hint:
+        return {"inputs": row}
+    names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
+    return {"dataframe_split": {**names, "data": [row]}}
+
+
+def _sample(kind: Any) -> Any:
+    """A value of one of MLflow's types; attributes tell Array, Object and Map apart in every version that has them."""
+    if hasattr(kind, "to_numpy"):
+        return _SAMPLES.get(kind.name)
+    if hasattr(kind, "properties"):
+        return {item.name: _sample(item.dtype) for item in kind.properties}
+    if hasattr(kind, "value_type"):
+        return {"key": _sample(kind.value_type)}
+    return [_sample(kind.dtype)] if hasattr(kind, "dtype") else None
+
+
+def _sample_tensor(tensor: Tensor) -> Any:
+    sample: Any = "" if tensor.dtype.kind in "OSU" else "1970-01-01" if tensor.dtype.kind == "M" else 0
+    for length in reversed(tensor.shape):
+        sample = [sample] * (1 if length == -1 else length)
+    return sample

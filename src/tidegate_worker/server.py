@@ -1,0 +1,229 @@
+"""The replica's loop: sockets between predictions, one prediction at a time, all on the main thread.
+
+No event loop and no thread: a model may run its own. While the model predicts, nothing is read; signals and the alarm
+still act.
+"""
+
+import hmac
+import json
+import selectors
+import signal
+import socket
+import time
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from tidegate_worker import wire
+from tidegate_worker.alarm import alarm
+from tidegate_worker.connection import Connection, Gone
+from tidegate_worker.log import log
+
+# A peer that has not said who it is by then is turned away.
+HELLO_SECONDS = 10.0
+# How long after the last frame a draining replica waits for requests that were sent before DRAINING was read.
+LINGER_SECONDS = 0.5
+# The longest that a draining replica waits for gateways to take their answers.
+FLUSH_SECONDS = 5.0
+
+Answer = Callable[[wire.Request], wire.Answer]
+
+
+class Identity(NamedTuple):
+    """What a gateway must know to be welcomed."""
+
+    revision: str
+    secret: str
+
+    def accepts(self, hello: memoryview) -> bool:
+        """Whether a HELLO's payload says so, without telling by its timing how much of it was right."""
+        try:
+            said = json.loads(bytes(hello))
+            same_protocol = said["protocol"] == wire.PROTOCOL
+            revision, secret = str(said["revision"]), str(said["secret"])
+        except (ValueError, TypeError, KeyError):
+            return False
+        same_revision = hmac.compare_digest(revision.encode("utf-8", "replace"), self.revision.encode())
+        same_secret = hmac.compare_digest(secret.encode("utf-8", "replace"), self.secret.encode())
+        return same_protocol and same_revision and same_secret
+
+
+class Waiting(NamedTuple):
+    """A request that was not begun. `deadline` is monotonic seconds."""
+
+    connection: Connection
+    request: wire.Request
+    deadline: float
+
+
+class Server:
+    """Answers gateways with `answer`, until it is told to stop."""
+
+    def __init__(
+        self, listener: socket.socket, identity: Identity, welcome: Dict[str, Any], answer: Answer, timeout: float
+    ) -> None:
+        self._listener, self._identity = listener, identity
+        self._welcome = wire.frame(wire.WELCOME, json.dumps(welcome).encode())
+        self._answer, self._timeout = answer, timeout
+        self._selector = selectors.DefaultSelector()
+        self._connections: Dict[int, Connection] = {}  # by file descriptor
+        self._queue: OrderedDict[Tuple[int, int], Waiting] = OrderedDict()  # by file descriptor and request id
+        self._stopping = False
+        self._heard_at = time.monotonic()
+        self._woken, self._waker = socket.socketpair()
+
+    def stop(self, *_signal: object) -> None:
+        """Drain, then return from `run`. Safe as a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        for end in (self._listener, self._woken, self._waker):
+            end.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._arm_waker()
+        while not self._stopping:
+            self._turn(0 if self._queue else self._patience())
+            if self._queue and not self._stopping:
+                self._predict_next()
+        self._drain()
+
+    # sockets
+
+    def _arm_waker(self) -> None:
+        # Again after each prediction: a model that runs an event loop of its own takes the descriptor away.
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+
+    def _turn(self, timeout: Optional[float]) -> None:
+        """Wait for sockets and serve those that are ready."""
+        for key, events in self._selector.select(timeout):
+            if key.fileobj is self._listener:
+                self._accept()
+            elif key.fileobj is self._woken:
+                self._woken.recv(4096)
+            else:
+                self._serve(self._connections[key.fd], events)
+        self._turn_away()
+
+    def _patience(self) -> Optional[float]:
+        """How long to sleep: until the first stranger's time is up, else until something comes."""
+        strangers = [held.accepted_at for held in self._connections.values() if not held.greeted]
+        return max(0.0, min(strangers) + HELLO_SECONDS - time.monotonic()) if strangers else None
+
+    def _turn_away(self) -> None:
+        late = time.monotonic() - HELLO_SECONDS
+        for held in [held for held in self._connections.values() if not held.greeted and held.accepted_at <= late]:
+            self._drop(held)
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError:
+            return  # it has gone again
+        connection = Connection(accepted, time.monotonic())
+        self._connections[accepted.fileno()] = connection
+        self._selector.register(accepted, selectors.EVENT_READ)
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        try:
+            if events & selectors.EVENT_WRITE:
+                connection.flush()
+                self._watch(connection)
+            if events & selectors.EVENT_READ:
+                for kind, payload in connection.receive():
+                    if connection.closed:
+                        return  # an answer to an earlier frame found it gone
+                    self._heard_at = time.monotonic()
+                    self._received(connection, kind, payload)
+        except (Gone, wire.WireError):
+            self._drop(connection)
+
+    def _send(self, connection: Connection, data: bytes) -> None:
+        if connection.closed:
+            return
+        try:
+            connection.send(data)
+            self._watch(connection)
+        except Gone:
+            self._drop(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.has_unsent else 0)
+        if self._selector.get_key(connection.socket).events != events:
+            self._selector.modify(connection.socket, events)
+
+    def _drop(self, connection: Connection) -> None:
+        """Close it and forget what it asked for."""
+        number = connection.socket.fileno()
+        if self._connections.pop(number, None) is None:
+            return
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
+        for key in [key for key in self._queue if key[0] == number]:
+            del self._queue[key]
+
+    # frames
+
+    def _received(self, connection: Connection, kind: int, payload: memoryview) -> None:
+        if not connection.greeted:
+            if kind != wire.HELLO or not self._identity.accepts(payload):
+                raise wire.WireError("not one of our gateways")
+            connection.greet()
+            self._send(connection, self._welcome)
+        elif kind == wire.REQUESTS:
+            self._take(connection, payload)
+        elif kind == wire.CANCEL:
+            self._return(connection, wire.unpack_ids(payload))
+        elif kind == wire.PING:
+            self._send(connection, wire.frame(wire.PONG, bytes(payload)))
+        else:
+            raise wire.WireError("a frame of a type that gateways do not send")
+
+    def _take(self, connection: Connection, payload: memoryview) -> None:
+        now, number = time.monotonic(), connection.socket.fileno()
+        requests = wire.unpack_requests(payload)
+        for request in requests:
+            self._queue[number, request.id] = Waiting(connection, request, now + request.millis_left / 1000)
+        if self._stopping:
+            self._return(connection, [request.id for request in requests])
+
+    def _return(self, connection: Connection, ids: List[int]) -> None:
+        """Hand back those of the requests that were not begun."""
+        number = connection.socket.fileno()
+        returned = [request for request in ids if self._queue.pop((number, request), None) is not None]
+        if returned:
+            self._send(connection, wire.pack_ids(wire.RETURNED, returned))
+
+    # predictions
+
+    def _predict_next(self) -> None:
+        _, (connection, request, deadline) = self._queue.popitem(last=False)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            sentence = b"The request's deadline passed before it could begin."
+            answer = wire.Answer(request.id, wire.TIMED_OUT, 0, b"", sentence)
+        else:
+            with alarm(min(left, self._timeout)):
+                answer = self._answer(request)
+            self._arm_waker()
+        self._send(connection, wire.pack_answers([answer]))
+
+    # the end
+
+    def _drain(self) -> None:
+        """Hand back what was not begun, and let gateways take what was answered."""
+        log(f"draining: {len(self._queue)} requests go back")
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        for connection in list(self._connections.values()):
+            self._send(connection, wire.frame(wire.DRAINING))
+            number = connection.socket.fileno()
+            self._return(connection, [request for held, request in list(self._queue) if held == number])
+        began = self._heard_at = time.monotonic()
+        while self._connections and time.monotonic() < began + FLUSH_SECONDS:
+            unsent = any(connection.has_unsent for connection in self._connections.values())
+            if not unsent and time.monotonic() > self._heard_at + LINGER_SECONDS:
+                break
+            self._turn(LINGER_SECONDS / 5)
+        for connection in list(self._connections.values()):
+            self._drop(connection)

@@ -1,0 +1,131 @@
+"""A table as a caller sent it: checked for its form only, before any type."""
+
+import csv
+import io
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from tidegate_worker.refusal import bad_request, json_type
+from tidegate_worker.signature import Signature
+
+MISSING = float("nan")  # what stands for a key that a record does not have, as in pandas
+
+
+class Table(NamedTuple):
+    """Columns of equal length, by name or, where none were given, by position."""
+
+    columns: Dict[Any, List[Any]]
+    rows: int
+    labels: Optional[List[Any]] = None  # of its rows
+
+
+def from_split(value: Any) -> Table:
+    """The table of a `dataframe_split`. Raises Refusal."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]  # as in a sample of Databricks' documentation
+    if not isinstance(value, dict):
+        raise bad_request(
+            f'"dataframe_split" must be an object with "data" and, as a rule, "columns"; it is {json_type(value)}.'
+        )
+    if "data" not in value or not set(value) <= {"data", "columns", "index"}:
+        raise bad_request('"dataframe_split" must have "data", may have "columns" and "index", and nothing else.')
+    data, names, index = value["data"], value.get("columns"), value.get("index")
+    if not isinstance(data, list):
+        raise bad_request(f'"data" of "dataframe_split" must be a list of rows; it is {json_type(data)}.')
+    _check_names(names)
+    table = from_rows(data, names)
+    if index is not None and (not isinstance(index, list) or len(index) != table.rows):
+        raise bad_request('"index" of "dataframe_split" must be a list with one entry for each row.')
+    return table._replace(labels=index)
+
+
+def from_rows(data: List[Any], names: Optional[List[Any]] = None) -> Table:
+    """The table of a list of rows; a list of single values is one column. Raises Refusal."""
+    if data and not any(isinstance(row, (list, dict)) for row in data):
+        data = [[value] for value in data]
+    for number, row in enumerate(data, 1):
+        if not isinstance(row, list):
+            raise bad_request(f"row {number}: expected a list of values, found {json_type(row)}.")
+    width = len(names) if names is not None else len(data[0]) if data else 0
+    for number, row in enumerate(data, 1):
+        if len(row) != width:
+            than = f"row 1 has {width}" if names is None else f'"columns" has {width}'
+            raise bad_request(f"row {number}: has {_values(len(row))}, but {than}.")
+    columns = [list(column) for column in zip(*data)] if data else [[] for _ in range(width)]
+    return Table(dict(zip(names if names is not None else range(width), columns)), len(data))
+
+
+def from_records(value: Any, form: str) -> Table:
+    """The table of a list of objects; a list of lists is taken as rows without names. Raises Refusal."""
+    if not isinstance(value, list):
+        raise bad_request(f'"{form}" must be a list of objects; it is {json_type(value)}.')
+    if value and all(isinstance(row, list) for row in value):
+        return from_rows(value)
+    names: Dict[Any, None] = {}
+    for number, record in enumerate(value, 1):
+        if not isinstance(record, dict):
+            raise bad_request(f"row {number}: expected an object, found {json_type(record)}.")
+        names.update(dict.fromkeys(record))
+    return Table({name: [record.get(name, MISSING) for record in value] for name in names}, len(value))
+
+
+def from_columns(value: Dict[str, Any]) -> Table:
+    """The table of an object of columns; single values are repeated for each row. Raises Refusal."""
+    lengths = {len(column) for column in value.values() if isinstance(column, list)}
+    if len(lengths) > 1:
+        raise bad_request(f"The columns must all have as many values; they have from {min(lengths)} to {max(lengths)}.")
+    rows = lengths.pop() if lengths else 1
+    columns = {name: column if isinstance(column, list) else [column] * rows for name, column in value.items()}
+    return Table(columns, rows)
+
+
+def _check_names(names: Any) -> None:
+    if names is None:
+        return
+    if not isinstance(names, list) or any(isinstance(name, (list, dict)) for name in names):
+        raise bad_request('"columns" of "dataframe_split" must be a list of names.')
+    if len(set(names)) != len(names):
+        raise bad_request('"columns" of "dataframe_split" has the same name twice.')
+
+
+def _values(count: int) -> str:
+    return "1 value" if count == 1 else f"{count} values"
+
+
+# --- CSV ---
+
+_CSV_BOOLEANS = {"true": True, "false": False}
+
+
+def from_csv(body: bytes, signature: Signature) -> Table:
+    """The table of a CSV body with a header row. Raises Refusal.
+
+    For a column-based signature the cells stay text, to be read in the signature's types; else pandas finds types.
+    """
+    import pandas as pd
+
+    text = _csv_text(body)
+    try:
+        frame = pd.read_csv(io.StringIO(text), dtype=str if signature.columns else None)
+    except ValueError:  # pandas' ParserError and EmptyDataError are among them
+        raise bad_request("The body is not valid CSV with a header row.") from None
+    columns = {name: frame[name].tolist() for name in frame.columns}
+    booleans = {column.name for column in signature.columns if column.kind == "boolean"}
+    for name in booleans & set(columns):
+        columns[name] = [_CSV_BOOLEANS.get(str(value).lower(), value) for value in columns[name]]
+    return Table(columns, len(frame))
+
+
+def _csv_text(body: bytes) -> str:
+    """The text, once every row is known to have as many fields as the header."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise bad_request("The body is not valid UTF-8.") from None
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    except csv.Error:
+        raise bad_request("The body is not valid CSV.") from None
+    for number, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise bad_request(f"row {number}: has {_values(len(row))}, but the header has {len(rows[0])}.")
+    return text
