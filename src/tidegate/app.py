@@ -1,45 +1,125 @@
 """The composition root: settings → adapters → planes → servers. The only place that knows which implementation serves.
 
 `python -m tidegate.app ROLE --settings JSON --life-line FD [--index N --socket FD]` is how the supervisor starts each
-process; a person uses `tidegate up`.
+process; a person uses `tidegate up`. Imports are inside the roles, so that no process carries another one's weight.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from setproctitle import setproctitle
 
-from tidegate import life_line, settings, telemetry
+from tidegate import http, http_server, life_line, settings, telemetry
 from tidegate.data_directory import DataDirectory
 from tidegate.settings import Settings
 
+if TYPE_CHECKING:
+    import uvicorn
+
 logger = logging.getLogger(__name__)
 
-Role = Callable[[Settings, argparse.Namespace, asyncio.Event], Awaitable[None]]
+Role = Callable[[Settings, argparse.Namespace], Awaitable[None]]
 
 
-async def gateway(chosen: Settings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+async def gateway(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The data plane: the public port."""
     from tidegate.gateway import server
 
     listener = socket.socket(fileno=arguments.socket)
-    await server.serve(arguments.index, listener, chosen, stop)
+    await server.serve(arguments.index, listener, chosen, _until_told(arguments.life_line))
 
 
-async def agent(chosen: Settings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+async def agent(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The engine's hands on this machine."""
-    raise NotImplementedError
+    from tidegate.engines import agent as engine_agent
+
+    data = DataDirectory(chosen.server.data_dir)
+    await engine_agent.run(data, chosen.engine, chosen.housekeeping, os.environ, arguments.life_line)
 
 
-async def control(chosen: Settings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+async def control(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The control plane: REST API, reconciler, builds."""
-    raise NotImplementedError
+    stop = _until_told(arguments.life_line)
+    async with contextlib.AsyncExitStack() as stack:
+        await http_server.serve(await _control_plane(chosen, stack), stop)
+
+
+async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> "uvicorn.Config":
+    """Everything of control, started; what is returned serves its REST API."""
+    import uvicorn
+
+    from tidegate.adapters.clock import SystemClock
+    from tidegate.adapters.mlflow_registry import MlflowRegistry
+    from tidegate.adapters.store import SqlStore
+    from tidegate.adapters.uv_environments import UvEnvironments
+    from tidegate.api.app import create_app
+    from tidegate.control.builds import Builds, ModelCache
+    from tidegate.control.endpoints import Endpoints
+    from tidegate.control.gateways import Gateways
+    from tidegate.control.housekeeping import Housekeeping
+    from tidegate.control.metrics import Metrics
+    from tidegate.control.reconciler import Access, Outside, Reconciler
+    from tidegate.engines.local import LocalEngine
+
+    data, clock = DataDirectory(chosen.server.data_dir), SystemClock()
+    token = data.admin_token.read_text().strip()
+    store = await SqlStore.open(chosen.store.uri or f"sqlite:///{data.database}")
+    stack.push_async_callback(store.close)
+    registry = MlflowRegistry(*_registry(chosen, token))
+    stack.push_async_callback(registry.close)
+    engine = LocalEngine(data.agent_socket)
+    stack.push_async_callback(engine.close)
+    cache = ModelCache(data, chosen.registry.uri or "embedded")
+    environments = UvEnvironments(data, chosen.environments, store, os.environ)
+
+    # The three know each other only by "something has changed": the reconciler is told last.
+    builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
+    gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
+    access = Access(str(data.agent_socket), (http.token_hash(token),))
+    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, access)
+    builds.on_end = gateways.on_change = reconciler.nudge
+    housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
+    for part in (reconciler, gateways, housekeeping):
+        await part.start()
+        stack.push_async_callback(part.stop)
+    stack.push_async_callback(builds.stop)
+
+    app = create_app(Endpoints(store, registry, clock, data, reconciler), Metrics(gateways, reconciler, builds, clock))
+    data.api_socket.unlink(missing_ok=True)
+    return uvicorn.Config(
+        app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False
+    )
+
+
+def _registry(chosen: Settings, token: str) -> tuple[str, str]:
+    """URI and token of the registry; the embedded one is reached as users reach it, through the gateway."""
+    if chosen.registry.uri:
+        return chosen.registry.uri, ""
+    return f"{_local_url(chosen)}/mlflow", token
+
+
+def _local_url(chosen: Settings) -> str:
+    """Where this machine reaches the platform."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.server.host, chosen.server.host)  # noqa: S104
+    return f"http://[{host}]:{chosen.server.port}" if ":" in host else f"http://{host}:{chosen.server.port}"
+
+
+def _until_told(life_line_fd: int) -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set. Without its supervisor the process ends at once."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    life_line.watch(life_line_fd)
+    return stop
 
 
 ROLES: dict[str, Role] = {"gateway": gateway, "agent": agent, "control": control}
@@ -60,18 +140,14 @@ def main(argv: list[str]) -> int:
     data = DataDirectory(chosen.server.data_dir)
     telemetry.configure_logs(name, data.logs, chosen.log, chosen.housekeeping)
     with asyncio.Runner(loop_factory=_loop_factory(arguments.role)) as runner:
-        runner.run(_until_stopped(ROLES[arguments.role], chosen, arguments))
+        logger.info("started", extra=telemetry.fields(pid=os.getpid()))
+        runner.run(_run(arguments.role, chosen, arguments))
+        logger.info("ended")
     return 0
 
 
-async def _until_stopped(role: Role, chosen: Settings, arguments: argparse.Namespace) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    life_line.watch(arguments.life_line)
-    logger.info("started")
-    await role(chosen, arguments, stop)
-    logger.info("ended")
+async def _run(role: str, chosen: Settings, arguments: argparse.Namespace) -> None:
+    await ROLES[role](chosen, arguments)
 
 
 def _loop_factory(role: str) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -12,7 +12,7 @@ import msgspec
 import uvicorn
 
 from tests.fakes.replica import FakeReplica
-from tidegate import http
+from tidegate import http, http_server
 from tidegate.core.load import LoadReport
 from tidegate.core.revision import RevisionAddresses, RevisionId
 from tidegate.core.traffic import EndpointRoute, RevisionRoute, RouteTable
@@ -75,7 +75,7 @@ class FakeControl:
         self._data, self._table = data, table
         self._writers: set[asyncio.StreamWriter] = set()
         self._link: asyncio.Server | None = None
-        self._api: uvicorn.Server | None = None
+        self._stopping = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -83,17 +83,16 @@ class FakeControl:
         config = uvicorn.Config(
             self._answer, uds=str(self._data.api_socket), log_config=None, lifespan="off", interface="asgi3"
         )
-        api = self._api = server.Server(config)
-        self._serving = asyncio.create_task(api.serve())
-        await until(lambda: api.started)
+        self._serving = asyncio.create_task(http_server.serve(config, self._stopping))
+        await until(self._data.api_socket.exists)
 
     async def stop(self) -> None:
         if self._link is not None:
             self._link.close()
         for writer in list(self._writers):
             writer.transport.abort()
-        if self._api is not None and self._serving is not None:
-            self._api.should_exit = True
+        self._stopping.set()
+        if self._serving is not None:
             await self._serving
         self._data.planes_socket.unlink(missing_ok=True)
 
