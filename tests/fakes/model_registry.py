@@ -1,0 +1,85 @@
+"""A model registry in memory, for tests of what stands above it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidegate.core.endpoint import ModelRef, ModelVersion
+from tidegate.core.errors import Conflict, NotFound, TidegateError
+from tidegate.ports import Log, ModelRegistry
+
+
+@dataclass
+class FakeVersion:
+    """A version: its files by path, its stage, and whether it is READY."""
+
+    files: Mapping[str, bytes]
+    stage: str = "None"
+    status: str = "READY"
+
+
+@dataclass
+class FakeModel:
+    """A registered model: versions by number, aliases to them."""
+
+    versions: dict[str, FakeVersion] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+
+class FakeModelRegistry:
+    """Holds what a test puts into `models`. While `failure` is set, every method raises it."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, FakeModel] = {}
+        self.failure: TidegateError | None = None
+        self.downloads: list[ModelVersion] = []
+
+    def add(self, name: str, version: str, files: Mapping[str, bytes] | None = None) -> FakeVersion:
+        """Register a version; without `files` it has an MLmodel file only."""
+        added = FakeVersion(files or {"MLmodel": b"flavors: {}\n"})
+        self.models.setdefault(name, FakeModel()).versions[version] = added
+        return added
+
+    async def resolve(self, ref: ModelRef) -> ModelVersion:
+        self._work()
+        model = self._model(ref.name)
+        version = self._find(model, ref)
+        status = model.versions[version].status
+        if status != "READY":
+            raise Conflict(f"Version {version} of model '{ref.name}' is not ready: {status}.")
+        return ModelVersion(ref.name, version)
+
+    async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
+        self._work()
+        found = self._model(model.name).versions.get(model.version)
+        if found is None:
+            raise NotFound(f"Version {model.version} of model '{model.name}' is not there.")
+        self.downloads.append(model)
+        size = sum(map(len, found.files.values())) / 1e6
+        log(f"model: {size:.1f} of {size:.1f} MB")
+        for path, content in found.files.items():
+            (destination / path).parent.mkdir(parents=True, exist_ok=True)
+            (destination / path).write_bytes(content)
+
+    def _work(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _model(self, name: str) -> FakeModel:
+        if name not in self.models:
+            raise NotFound(f"The registry has no model '{name}'. It has {', '.join(self.models)}.")
+        return self.models[name]
+
+    def _find(self, model: FakeModel, ref: ModelRef) -> str:
+        if ref.alias is not None:
+            found = [model.aliases[ref.alias]] if ref.alias in model.aliases else []
+        elif ref.version.isdecimal() or ref.version == "latest":
+            found = [number for number in model.versions if ref.version in (number, "latest")]
+        else:
+            found = [n for n, version in model.versions.items() if version.stage.lower() == ref.version.lower()]
+        if not found:
+            raise NotFound(f"Model '{ref.name}' has versions {', '.join(model.versions)}; {ref.version} is not there.")
+        return max(found, key=int)
+
+
+_: type[ModelRegistry] = FakeModelRegistry

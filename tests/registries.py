@@ -1,0 +1,87 @@
+"""Real MLflow registries, made once per session."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+
+
+@dataclass(frozen=True)
+class RealRegistry:
+    """An MLflow registry: its URI and its database."""
+
+    uri: str
+    database: Path
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    """A tracking server over http with the models of `register_models`."""
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    port = _free_port()
+    registry = RealRegistry(f"http://127.0.0.1:{port}", folder / "mlflow.db")
+    argv = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{registry.database}"),
+        *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
+    ]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(argv, env=os.environ | QUIET, stdout=log, stderr=log, cwd=folder)
+    try:
+        _wait_until_up(f"{registry.uri}/health", server, folder / "log")
+        _register(registry)
+        yield registry
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> RealRegistry:
+    """A registry that is only a database, with its files beside it and the models of `register_models`."""
+    folder = tmp_path_factory.mktemp("mlflow-database")
+    registry = RealRegistry(f"sqlite:///{folder}/mlflow.db", folder / "mlflow.db")
+    _register(registry, str(folder / "artifacts"))
+    return registry
+
+
+def _register(registry: RealRegistry, artifact_location: str = "") -> None:
+    script = Path(__file__).parent / "register_models.py"
+    environment = os.environ | QUIET | {"MLFLOW_TRACKING_URI": registry.uri}
+    done = subprocess.run(
+        [sys.executable, str(script), artifact_location], env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(registry.database) as connection:
+        for version, status in ((2, "PENDING_REGISTRATION"), (3, "FAILED_REGISTRATION")):
+            connection.execute("UPDATE model_versions SET status=? WHERE name='tea' AND version=?", (status, version))
+    connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_up(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        try:
+            if httpx.get(url, timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail(f"the MLflow server did not start:\n{log.read_text()}")
