@@ -27,7 +27,8 @@ _MAX_LINE_BYTES = 64 * 1024 * 1024
 class _Link:
     """One gateway's connection, and the last that it reported on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
         self.report: LoadReport | None = None
         self.news = asyncio.Event()
         self.news.set()
@@ -60,9 +61,9 @@ class Gateways:
         """Close every connection; the gateways go on with the table that they have."""
         if self._server is not None:
             self._server.close()
-            for task in self._links.values():
-                task.cancel()
-            await asyncio.gather(*self._links.values(), return_exceptions=True)
+            for link in self._links:
+                link.writer.transport.abort()
+            await asyncio.gather(*self._links.values())
             await self._server.wait_closed()
 
     def publish(self, table: RouteTable) -> None:
@@ -104,12 +105,12 @@ class Gateways:
     # --- connections
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link, task = _Link(), asyncio.current_task()
+        link, task = _Link(writer), asyncio.current_task()
         assert task is not None
         self._links[link] = task
         try:
             async with asyncio.TaskGroup() as tasks:
-                telling = tasks.create_task(self._tell(link, writer))
+                telling = tasks.create_task(self._tell(link))
                 await self._listen(link, reader)
                 telling.cancel()
         except* OSError:
@@ -121,13 +122,13 @@ class Gateways:
             writer.close()
             self.on_change()
 
-    async def _tell(self, link: _Link, writer: asyncio.StreamWriter) -> None:
+    async def _tell(self, link: _Link) -> None:
         while True:
             await link.news.wait()
             link.news.clear()
             if self._encoded:
-                writer.write(self._encoded)
-                await writer.drain()
+                link.writer.write(self._encoded)
+                await link.writer.drain()
 
     async def _listen(self, link: _Link, reader: asyncio.StreamReader) -> None:
         decoder = msgspec.json.Decoder(LoadReport)

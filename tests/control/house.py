@@ -1,0 +1,277 @@
+"""A control plane over fakes: real verbs, reconciler, builds and gateways' link; the ports do as the test says."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.model_registry import FakeModelRegistry
+from tests.fakes.store import FakeStore
+from tidegate.control.builds import Builds, ModelCache
+from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, Endpoints, EndpointView
+from tidegate.control.gateways import Gateways
+from tidegate.control.metrics import Metrics
+from tidegate.control.reconciler import Access, Outside, Reconciler
+from tidegate.core.endpoint import ModelRef, Route, ServedEntity
+from tidegate.core.errors import BuildFailed, Unavailable
+from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad
+from tidegate.core.revision import (
+    Address,
+    Environment,
+    EnvironmentDigest,
+    Proof,
+    Replica,
+    ReplicaId,
+    ReplicaState,
+    RevisionId,
+    RevisionObservation,
+    RevisionTarget,
+)
+from tidegate.core.traffic import RouteTable
+from tidegate.data_directory import DataDirectory
+from tidegate.ports import Engine, EnvironmentBuilder, Log
+
+CALM = 1.0  # what a pass of the reconciler returns when all is as asked
+
+
+class Builder:
+    """Builds what every model asks for. While `gate` is clear, builds wait; `failure` is raised by the next builds."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+        self.running = self.most = self.cancelled = 0
+
+    async def build(self, model_dir: Path, log: Log) -> Environment:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            log("Resolving.")
+            await self.gate.wait()
+            if self.failure is not None:
+                raise self.failure
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+        return Environment(EnvironmentDigest("e" * 16), "/envs/e/bin/python", "/overlays/3.11")
+
+
+class ScriptedEngine:
+    """Holds targets; a replica is ready at once, unless its model is broken, and ends when it is removed."""
+
+    def __init__(self) -> None:
+        self.held: dict[RevisionId, RevisionObservation] = {}
+        self.away = False
+        self.broken: dict[str, str] = {}  # served entity → the sentence that its starts fail with
+        self.drains = False  # whether what is removed takes until `drained` to end
+        self.warning = ""
+        self.log: list[tuple[str, RevisionId]] = []
+
+    async def apply(self, target: RevisionTarget) -> None:
+        self._work()
+        self.log.append(("apply", target.revision))
+        if sentence := self.broken.get(target.served_entity):
+            self.held[target.revision] = RevisionObservation(target, failed_starts=2, message=sentence)
+            return
+        replica = Replica(ReplicaId("0" * 8), ReplicaState.READY, Address("/run/0.sock", "s"), 1, 1.0)
+        proof = Proof("input_example", self.warning)
+        self.held[target.revision] = RevisionObservation(target, (replica,), proof=proof)
+
+    async def remove(self, revision: RevisionId) -> None:
+        self._work()
+        self.log.append(("remove", revision))
+        if not self.drains:
+            self.held.pop(revision, None)
+        elif revision in self.held:
+            draining = tuple(replace(r, state=ReplicaState.DRAINING) for r in self.held[revision].replicas)
+            self.held[revision] = replace(self.held[revision], replicas=draining)
+
+    async def observe(self) -> Mapping[RevisionId, RevisionObservation]:
+        self._work()
+        return dict(self.held)
+
+    def _work(self) -> None:
+        if self.away:
+            raise Unavailable("The agent is away.")
+
+
+_builder: type[EnvironmentBuilder] = Builder
+_engine: type[Engine] = ScriptedEngine
+
+
+class Gateway:
+    """A gateway's end of the link: follows every table, unless it is `stubborn`, and reports what the test says."""
+
+    def __init__(self, socket: Path, number: int = 0, pid: int = 1) -> None:
+        self.tables: list[RouteTable] = []
+        self.stubborn = False
+        self.revisions: dict[RevisionId, RevisionLoad] = {}
+        self.endpoints: dict[str, EndpointLedger] = {}
+        self.refused: dict[int, int] = {}
+        self._socket, self._number, self._pid = socket, number, pid
+        self._followed = ""
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        reader, self._writer = await asyncio.open_unix_connection(self._socket, limit=2**24)
+        self._listening = asyncio.create_task(self._listen(reader))
+        self.report()
+
+    async def close(self) -> None:
+        assert self._writer is not None
+        assert self._listening is not None
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+        self._listening.cancel()
+        await asyncio.wait({self._listening})
+
+    def report(self) -> None:
+        assert self._writer is not None
+        report = LoadReport(
+            self._number, self._pid, self._followed, dict(self.revisions), dict(self.endpoints), dict(self.refused)
+        )
+        self._writer.write(msgspec.json.encode(report) + b"\n")
+
+    def follow(self) -> None:
+        self._followed = self.tables[-1].version
+        self.report()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            async for line in reader:
+                self.tables.append(msgspec.json.decode(line, type=RouteTable))
+                if not self.stubborn:
+                    self.follow()
+
+
+class House:
+    """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = DataDirectory(folder)
+        self.data.create()
+        self.store, self.registry, self.clock = FakeStore(), FakeModelRegistry(), FakeClock()
+        self.builder, self.engine = Builder(), ScriptedEngine()
+        for version in "123":
+            self.registry.add("wine", version)
+        self._assemble()
+
+    def _assemble(self) -> None:
+        self.gateways = Gateways(self.data.planes_socket, 1, lambda: self.reconciler.nudge())
+        self.builds = Builds(
+            self.registry, self.builder, ModelCache(self.data, "reg"), self.clock, 2, lambda: self.reconciler.nudge()
+        )
+        outside = Outside(self.store, self.engine, self.clock)
+        access = Access(str(self.data.agent_socket), ("h" * 64,))
+        self.reconciler = Reconciler(outside, self.builds, self.gateways, access)
+        self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler)
+        self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
+
+    async def start(self) -> None:
+        await self.gateways.start()
+        self.gateway = Gateway(self.data.planes_socket)
+        await self.gateway.connect()
+
+    async def stop(self) -> None:
+        await self.gateway.close()
+        await self.reconciler.stop()
+        await self.builds.stop()
+        await self.gateways.stop()
+
+    async def restart_control(self) -> None:
+        await self.stop()
+        self._assemble()
+        await self.start()
+
+    async def passes(self, count: int) -> None:
+        """So many passes of the reconciler, with time for what runs beside it."""
+        for _ in range(count):
+            await self.reconciler.run_once()
+            await asyncio.sleep(0.002)
+
+    async def settle(self) -> None:
+        """Pass until all is as asked."""
+        await self.until(self._calm)
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Pass until something holds; let time pass, so that back-off ends."""
+        deadline = time.monotonic() + 5
+        while True:
+            pause = await self.reconciler.run_once()
+            self.last_pause = pause
+            if holds():
+                return
+            assert time.monotonic() < deadline, "the control plane does not get there"
+            self.clock.advance(pause)
+            await asyncio.sleep(0.002)
+
+    def _calm(self) -> bool:
+        return self.last_pause == CALM
+
+    last_pause = 0.0
+
+    # --- shorthands
+
+    async def create(self, name: str = "wine", *entities: ServedEntity) -> EndpointView:
+        return await self.endpoints.create(a_request(name, *entities))
+
+    async def update(self, version: str, name: str = "wine") -> EndpointView:
+        return await self.endpoints.update_config(name, ConfigRequest((an_entity(version),)))
+
+    async def state(self, name: str = "wine") -> tuple[str, str]:
+        status = (await self.endpoints.get(name)).status
+        return status.ready.value, status.config_update.value
+
+    @property
+    def serving(self) -> list[str]:
+        """The served entities that the newest table routes to."""
+        assert self.gateways.table is not None
+        return [route.served_entity for route in self.gateways.table.revisions.values()]
+
+    @property
+    def running(self) -> list[str]:
+        """The served entities that the engine holds."""
+        return sorted(observation.target.served_entity for observation in self.engine.held.values())
+
+
+def an_entity(version: str = "1", name: str | None = None, model: str = "wine") -> ServedEntity:
+    """A served entity as it stands in a request."""
+    return ServedEntity(name or f"{model}-{version.lstrip('@')}", ModelRef(model, version), UNRESOLVED)
+
+
+def a_request(name: str = "wine", *entities: ServedEntity, routes: tuple[Route, ...] | None = None) -> EndpointRequest:
+    """A creation as asked for."""
+    return EndpointRequest(name, ConfigRequest(entities or (an_entity(),), routes), "admin")
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds, for 5 s at most."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.002)
+
+
+@contextlib.asynccontextmanager
+async def a_house(folder: Path) -> AsyncIterator[House]:
+    """A house that is up; the reconciler passes only when the test says so."""
+    house = House(folder)
+    await house.start()
+    try:
+        yield house
+    finally:
+        await house.stop()
+
+
+NO_BUILD = BuildFailed(
+    "The environment could not be built: no version of 'nonsense' was found. Change the requirements."
+)

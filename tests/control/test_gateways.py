@@ -1,0 +1,156 @@
+"""The link to the gateways, over a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.control.house import Gateway, until
+from tidegate.control.gateways import Gateways
+from tidegate.core.load import EndpointLedger, RevisionLoad
+from tidegate.core.revision import RevisionId
+from tidegate.core.traffic import RevisionRoute, RouteTable
+
+OLD, NEW = RevisionId("a" * 16), RevisionId("b" * 16)
+
+
+def a_table(version: str, revision: RevisionId = NEW) -> RouteTable:
+    route = RevisionRoute(revision, "wine", "wine-1", "/agent", 60.0, True)
+    return RouteTable(version, revisions={revision: route})
+
+
+class Link:
+    """Control's end, with two gateways expected, and how often it called back."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "planes.sock"
+        self.changes = 0
+        self.gateways = Gateways(self.socket, 2, self._changed)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+
+@pytest.fixture
+async def link(tmp_path: Path) -> AsyncIterator[Link]:
+    link = Link(tmp_path)
+    await link.gateways.start()
+    yield link
+    await link.gateways.stop()
+
+
+async def two_gateways(link: Link) -> tuple[Gateway, Gateway]:
+    first, second = Gateway(link.socket, 0, 10), Gateway(link.socket, 1, 11)
+    await first.connect()
+    await second.connect()
+    await until(lambda: len(link.gateways.reports) == 2)
+    return first, second
+
+
+async def test_a_table_reaches_every_gateway_and_a_late_one_too(link: Link) -> None:
+    first, second = await two_gateways(link)
+    link.gateways.publish(a_table("1"))
+    await until(lambda: first.tables and second.tables)
+    third = Gateway(link.socket, 2, 12)
+    await third.connect()
+    await until(lambda: third.tables)
+    assert first.tables == second.tables == third.tables == [a_table("1")]
+    for gateway in (first, second, third):
+        await gateway.close()
+
+
+async def test_the_same_table_is_not_sent_twice(link: Link) -> None:
+    first, second = await two_gateways(link)
+    for version in ("1", "1", "2"):
+        link.gateways.publish(a_table(version))
+        await asyncio.sleep(0.02)
+    assert [table.version for table in first.tables] == ["1", "2"]
+    await first.close()
+    await second.close()
+
+
+async def test_unrouted_needs_everyone(link: Link) -> None:
+    gateways = link.gateways
+    assert gateways.unrouted({OLD}) == frozenset()  # no table yet
+    gateways.publish(a_table("2"))
+    first = Gateway(link.socket, 0, 10)
+    await first.connect()
+    await until(lambda: gateways.reports and gateways.reports[0].route_version == "2")
+    assert gateways.unrouted({OLD}) == frozenset()  # one of two gateways is missing
+    second = Gateway(link.socket, 1, 11)
+    second.stubborn = True
+    await second.connect()
+    await until(lambda: second.tables and len(gateways.reports) == 2)
+    assert gateways.unrouted({OLD}) == frozenset()  # it follows another table
+    second.revisions[OLD] = RevisionLoad(queued=1)
+    second.follow()
+    await until(lambda: any(report.revisions for report in gateways.reports))
+    assert gateways.unrouted({OLD}) == frozenset()  # a request waits
+    second.revisions[OLD] = RevisionLoad(busy_seconds=3.0)
+    before = link.changes
+    second.report()
+    await until(lambda: gateways.unrouted({OLD, NEW}) == {OLD})
+    assert link.changes == before + 1
+    second.report()
+    await asyncio.sleep(0.02)
+    assert link.changes == before + 1  # nothing new, nobody woken
+    await first.close()
+    await second.close()
+
+
+async def test_a_gateway_that_ends_takes_no_counts_with_it(link: Link) -> None:
+    first = Gateway(link.socket, 0, 10)
+    first.endpoints["wine"] = EndpointLedger(
+        accepted=7, answered=5, in_flight=2, statuses={200: 5}, latency_counts=(5,)
+    )
+    first.refused[401] = 3
+    await first.connect()
+    await until(lambda: link.gateways.totals().refused == {401: 3})
+    await first.close()
+    await until(lambda: not link.gateways.reports)
+    assert link.gateways.totals().endpoints["wine"].accepted == 7
+    successor = Gateway(link.socket, 0, 99)
+    successor.endpoints["wine"] = EndpointLedger(accepted=1, answered=1, statuses={200: 1}, latency_counts=(0, 1))
+    await successor.connect()
+    await until(lambda: link.gateways.totals().endpoints["wine"].accepted == 8)
+    total = link.gateways.totals().endpoints["wine"]
+    assert (total.answered, total.lost, total.in_flight) == (6, 2, 0)
+    assert total.statuses == {200: 6}
+    assert total.latency_counts == (5, 1)
+    await successor.close()
+
+
+async def test_control_restarted_finds_the_same_gateway_with_the_same_counts(link: Link) -> None:
+    first = Gateway(link.socket, 0, 10)
+    first.endpoints["wine"] = EndpointLedger(accepted=7)
+    for _ in range(2):
+        await first.connect()
+        await until(lambda: link.gateways.reports)
+        await first.close()
+        await until(lambda: not link.gateways.reports)
+    assert link.gateways.totals().endpoints["wine"].accepted == 7
+
+
+async def test_nonsense_on_the_link_ends_that_connection_only(link: Link) -> None:
+    first, second = await two_gateways(link)
+    reader, writer = await asyncio.open_unix_connection(link.socket)
+    writer.write(b"nonsense\n")
+    assert await reader.read() == b""
+    writer.close()
+    link.gateways.publish(a_table("1"))
+    await until(lambda: first.tables and second.tables)
+    await first.close()
+    await second.close()
+
+
+async def test_what_an_earlier_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "planes.sock"
+    path.touch()
+    gateways = Gateways(path, 1, lambda: None)
+    await gateways.start()
+    gateway = Gateway(path)
+    await gateway.connect()
+    await until(lambda: gateways.reports)
+    await gateway.close()
+    await gateways.stop()

@@ -1,0 +1,89 @@
+"""What is exported, read back by Prometheus' own parser."""
+
+import asyncio
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from tests.control.house import House, until
+from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, RevisionLoad
+
+BUCKETS = len(LATENCY_BUCKETS) + 1
+
+
+def a_ledger(ok: int, bad: int = 0) -> EndpointLedger:
+    counts = (ok, bad) + (0,) * (BUCKETS - 2)
+    return EndpointLedger(
+        accepted=ok + bad, answered=ok + bad, statuses={200: ok, 503: bad}, latency_counts=counts, latency_sum=0.5
+    )
+
+
+async def report(house: House) -> None:
+    house.gateway.report()
+    await until(lambda: any(r.endpoints == house.gateway.endpoints for r in house.gateways.reports))
+
+
+def samples(text: bytes) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+async def test_the_platform_is_exported_whole(house: House) -> None:
+    await house.create()
+    await house.settle()
+    (rid,) = house.engine.held
+    house.gateway.endpoints["wine"] = a_ledger(3, 1)
+    house.gateway.refused[401] = 2
+    house.gateway.revisions[rid] = RevisionLoad(in_flight=1, queued=2, busy_seconds=1.5, reruns=1)
+    await report(house)
+    found = samples(house.metrics.platform())
+    assert [(s.labels, s.value) for s in found["tidegate_requests_total"]] == [({"endpoint": "wine"}, 4.0)]
+    assert {s.labels["status"]: s.value for s in found["tidegate_responses_total"]} == {"200": 3.0, "503": 1.0}
+    assert {s.labels["outcome"]: s.value for s in found["tidegate_request_outcomes_total"]}["answered"] == 4.0
+    assert found["tidegate_refused_total"][0].value == 2.0
+    buckets = {s.labels["le"]: s.value for s in found["tidegate_request_seconds_bucket"]}
+    assert (buckets["0.0005"], buckets["0.001"], buckets["+Inf"]) == (3.0, 4.0, 4.0)
+    assert found["tidegate_request_seconds_sum"][0].value == 0.5
+    labels = {"endpoint": "wine", "revision": rid}
+    for name, value in (("in_flight", 1), ("queued", 2), ("reruns_total", 1), ("busy_seconds_total", 1.5)):
+        assert [(s.labels, s.value) for s in found[f"tidegate_{name}"]] == [(labels, value)]
+    assert {s.labels["state"]: s.value for s in found["tidegate_replicas"]} == {
+        "starting": 0.0, "ready": 1.0, "draining": 0.0,
+    }  # fmt: skip
+    assert found["tidegate_endpoint_ready"][0].value == 1.0
+    assert found["tidegate_gateways"][0].value == 1.0
+    assert {s.labels["result"]: s.value for s in found["tidegate_builds_total"]} == {"done": 1.0, "failed": 0.0}
+
+
+async def test_an_endpoints_export_is_its_last_minute(house: House) -> None:
+    await house.create()
+    await house.settle()
+    house.clock.advance(5)
+    house.gateway.endpoints["wine"] = a_ledger(100)
+    await report(house)
+    house.clock.advance(90)
+    house.gateway.endpoints["wine"] = a_ledger(101, 2)
+    await report(house)
+    found = samples(house.metrics.endpoint("wine"))
+    assert found["request_count_total"][0].value == 3.0
+    assert found["request_5xx_count_total"][0].value == 2.0
+    assert found["request_4xx_count_total"][0].value == 0.0
+    assert found["request_latency_ms_count"][0].value == 3.0
+    assert found["provisioned_concurrent_requests_total"][0].value == 1.0
+    for _ in range(14):
+        house.clock.advance(5)
+        house.gateway.refused[0] = house.gateway.refused.get(0, 0) + 1
+        house.gateway.report()
+        await asyncio.sleep(0.01)
+    assert samples(house.metrics.endpoint("wine"))["request_count_total"][0].value == 0.0
+
+
+async def test_the_export_of_an_endpoint_that_nobody_has_asked_is_zero(house: House) -> None:
+    await house.create()
+    await house.settle()
+    found = samples(house.metrics.endpoint("wine"))
+    assert found["request_count_total"][0].value == 0.0
+    assert found["request_latency_ms_count"][0].value == 0.0
