@@ -1,0 +1,244 @@
+"""The engine's hands on one machine: holds every applied target with replicas, whoever else is there or not.
+
+Level-triggered: whatever happens only wakes the loop, which compares what is held with what runs (`plan.decide`) and
+acts. Replicas outlive their agent; the next one finds them by their pid files and goes on.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from tidegate.core.errors import ConfigurationError, InvalidParameter, Unavailable
+from tidegate.core.revision import (
+    RevisionAddresses,
+    RevisionId,
+    RevisionObservation,
+    RevisionTarget,
+)
+from tidegate.data_directory import DataDirectory
+from tidegate.engines import replica_logs
+from tidegate.engines.agent_server import AgentServer
+from tidegate.engines.fleet import Fleet
+from tidegate.engines.plan import Action, Drain, Forget, GiveUp, Kill, Limits, Start
+from tidegate.engines.replicas import Replicas
+from tidegate.engines.targets import Targets
+from tidegate.processes.reaper import become_subreaper
+from tidegate.settings import EngineSettings, HousekeepingSettings
+from tidegate.telemetry import fields
+
+_log = logging.getLogger(__name__)
+
+_REVISION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it names files
+_ROTATION_SECONDS = 60.0
+_SUPERVISOR_GONE_SECONDS = 1.0  # what replicas may still need when the supervisor has died; all must end within 2 s
+_LAST_WAIT_SECONDS = 0.8  # for the end of what was killed
+
+
+async def run(
+    data: DataDirectory,
+    settings: EngineSettings,
+    housekeeping: HousekeepingSettings,
+    environ: Mapping[str, str],
+    life_line: int | None = None,
+) -> None:
+    """Be the agent of this machine, in a process of its own, until SIGTERM, SIGINT or the end of the life line.
+
+    `life_line` is a pipe whose write end only the supervisor has. SIGTERM drains every replica; the loss of the
+    supervisor ends them within 2 s. Raises ConfigurationError when another agent runs.
+    """
+    become_subreaper()
+    agent = Agent(data, settings, housekeeping, environ)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.end, settings.drain_timeout_seconds)
+    if life_line is not None:
+
+        def supervisor_gone() -> None:
+            loop.remove_reader(life_line)
+            agent.end(_SUPERVISOR_GONE_SECONDS)
+
+        loop.add_reader(life_line, supervisor_gone)
+    await agent.run()
+
+
+class Agent:
+    """Holds targets. Its own process only: it reaps every child and catches signals."""
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        settings: EngineSettings,
+        housekeeping: HousekeepingSettings,
+        environ: Mapping[str, str],
+    ) -> None:
+        cores = len(os.sched_getaffinity(0))
+        self._data = data
+        self._housekeeping = housekeeping
+        self._limits = Limits(
+            cores=cores,
+            concurrent_starts=settings.concurrent_starts or cores,
+            start_timeout=settings.start_timeout_seconds,
+            drain_timeout=settings.drain_timeout_seconds,
+        )
+        self._fleet = Fleet(settings.max_backoff_seconds)
+        self._replicas = Replicas(data, settings, environ, self._fleet)
+        self._targets = Targets(data.targets)
+        self._server = AgentServer(data.agent_socket, self)
+        self._order = asyncio.Lock()  # of changes on disk
+        self._changed = asyncio.Event()
+        self._end_at: float | None = None  # monotonic: by then nothing may run any more
+
+    async def run(self) -> None:
+        """Hold, until `end` was called and the last replica has ended. Raises ConfigurationError."""
+        with _only_agent(self._data.agent_socket.with_suffix(".lock")):
+            async with asyncio.TaskGroup() as self._tasks:
+                self._replicas.changed = self._changed.set
+                self._replicas.keep = self._keep_soon
+                chores = self._recall()
+                await self._server.start()
+                await self._hold()
+                await self._server.stop()
+                for chore in chores:
+                    chore.cancel()
+            self._replicas.close()
+
+    def end(self, grace: float) -> None:
+        """Drain everything and end; what is left after `grace` seconds is killed. May be called again with less."""
+        self._limits = replace(self._limits, drain_timeout=grace)
+        self._end_at = time.monotonic() + grace + _LAST_WAIT_SECONDS
+        self._changed.set()
+
+    # --- the verbs
+
+    async def apply(self, target: RevisionTarget) -> None:
+        """Hold this target from now on; it is on disk when this returns. Raises InvalidParameter or Unavailable."""
+        if not _REVISION.fullmatch(target.revision):
+            raise InvalidParameter("A revision's id is 1 to 64 letters, digits, dashes and underscores.")
+        async with self._order:
+            with _disk():
+                await self._targets.save(self._fleet.applied(target))
+            self._fleet.hold(self._fleet.applied(target))
+        self._changed.set()
+
+    async def remove(self, revision: RevisionId) -> None:
+        """Drain it, then forget it. An unknown one is nothing. Raises Unavailable."""
+        async with self._order:
+            known = self._fleet.revisions.get(revision)
+            if known is None:
+                return
+            applied = msgspec.structs.replace(known.applied, removing=True)
+            with _disk():
+                await self._targets.save(applied)
+            self._fleet.hold(applied)
+        self._changed.set()
+
+    def observe(self) -> Mapping[RevisionId, RevisionObservation]:
+        """All that is held."""
+        return self._fleet.observations()
+
+    def wake(self, revision: RevisionId) -> None:
+        """Hold at least one replica of it; never waits for the disk."""
+        if self._fleet.wake(revision):
+            self._keep_soon(revision)
+            self._changed.set()
+
+    def addresses(self, revision: RevisionId) -> RevisionAddresses:
+        """What gateways are told of it."""
+        return self._fleet.addresses(revision)
+
+    # --- the loop
+
+    def _recall(self) -> list[asyncio.Task[None]]:
+        """Take over what the last agent held and what still runs of it; returns what goes on beside the loop."""
+        for applied in self._targets.load().values():
+            self._fleet.hold(applied)
+        meetings = [self._replicas.meet(replica) for replica in self._replicas.adopt()]
+        return [self._tasks.create_task(chore) for chore in (*meetings, self._rotate_logs())]
+
+    async def _hold(self) -> None:
+        while True:
+            self._changed.clear()
+            now = time.monotonic()
+            decision = self._fleet.decide(self._limits, now, ending=self._end_at is not None)
+            for action in decision.actions:
+                self._act(action)
+            self._server.publish()
+            if self._end_at is not None and (not self._fleet.replicas or now >= self._end_at):
+                return
+            if decision.actions:
+                self._changed.set()
+            times = [time for time in (decision.again_at, self._end_at) if time is not None]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(times) - now if times else None):
+                    await self._changed.wait()
+            await asyncio.sleep(0)  # events that came together are answered together
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Start(revision):
+                self._replicas.start(revision)
+            case Drain(replica):
+                self._replicas.drain(replica)
+            case GiveUp(replica):
+                self._replicas.give_up(replica)
+            case Kill(replica):
+                self._replicas.kill(replica)
+            case Forget(revision):
+                del self._fleet.revisions[revision]
+                self._keep_soon(revision)
+
+    # --- the disk
+
+    def _keep_soon(self, revision: RevisionId) -> None:
+        self._tasks.create_task(self._keep(revision))
+
+    async def _keep(self, revision: RevisionId) -> None:
+        """Bring the disk to what is held of a revision."""
+        async with self._order:
+            known = self._fleet.revisions.get(revision)
+            try:
+                await (self._targets.save(known.applied) if known else self._targets.forget(revision))
+            except OSError as error:
+                _log.error("a target cannot be kept on disk", extra=fields(revision=revision, error=error))
+
+    async def _rotate_logs(self) -> None:
+        folder, limit = self._data.replica_log("-").parent, int(self._housekeeping.log_file_mb * 1024 * 1024)
+        while True:
+            await asyncio.sleep(_ROTATION_SECONDS)
+            try:
+                await asyncio.to_thread(replica_logs.rotate, folder, limit, self._housekeeping.log_files)
+            except OSError as error:
+                _log.error("replicas' logs cannot be rotated", extra=fields(error=error))
+
+
+@contextlib.contextmanager
+def _only_agent(file: Path) -> Iterator[None]:
+    """Hold the lock that makes this the only agent of a run directory; the kernel lets go of it with the process."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(f"Another agent holds {file}. End it first, or use another data directory.") from None
+    else:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        sentence = f"The agent cannot write the target to disk: {error.strerror}. Free some space, or see to the disk."
+        raise Unavailable(sentence, retry_after=1) from None

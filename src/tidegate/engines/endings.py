@@ -1,0 +1,33 @@
+"""How a replica ended, as a sentence for the model's owner."""
+
+import os
+import signal
+
+_SEE = "; see the log."
+
+
+def signal_of(status: int | None) -> int | None:
+    """The number of the signal that ended it. SIGALRM is the worker's own: a deadline was enforced, no crash."""
+    return os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+
+
+def sentence(status: int | None, *, starting: bool) -> str:
+    """What a wait status means; None is a status that is not known."""
+    when = " before it was ready" if starting else ""
+    if status is None:
+        return f"The replica ended{when}, status unknown{_SEE}"
+    number = signal_of(status)
+    if number is None:
+        return f"The replica exited with code {os.waitstatus_to_exitcode(status)}{when}{_SEE}"
+    if number == signal.SIGALRM:
+        what = "loading took too long" if starting else "a prediction took longer than it may"
+        return f"The replica was ended at its deadline{when}: {what}; the log shows where it was."
+    hint = ", as happens when memory runs out" if number == signal.SIGKILL else ""
+    return f"The replica was ended by {_name(number)}{when}{hint}{_SEE}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

@@ -1,0 +1,141 @@
+"""What an agent holds and what runs of it, in memory: the account from which it decides and reports. No I/O."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from tidegate.core.revision import (
+    Proof,
+    ReplicaId,
+    ReplicaState,
+    RevisionAddresses,
+    RevisionId,
+    RevisionObservation,
+    RevisionTarget,
+)
+from tidegate.engines import endings
+from tidegate.engines.backoff import Failures
+from tidegate.engines.launcher import launch_digest
+from tidegate.engines.plan import Decision, Held, Limits, ReplicaFacts, decide
+from tidegate.engines.replica_process import ReplicaProcess
+from tidegate.engines.targets import Applied
+
+
+@dataclass(slots=True)
+class HeldRevision:
+    """A revision that is held: what is on disk of it, and the account of its failures."""
+
+    applied: Applied
+    launch: str
+    failures: Failures = field(default_factory=Failures)
+
+    @property
+    def held(self) -> Held:
+        """What decisions are made from."""
+        target, proof = self.applied.target, self.applied.proof
+        return Held(
+            target,
+            self.launch,
+            self.applied.removing,
+            target.proved or proof is not None,
+            self.failures.starts,
+            self.failures.start_after,
+        )
+
+
+class Fleet:
+    """Revisions and replicas. `now` is in monotonic seconds throughout."""
+
+    def __init__(self, max_backoff: float) -> None:
+        self.revisions: dict[RevisionId, HeldRevision] = {}
+        self.replicas: dict[ReplicaId, ReplicaProcess] = {}
+        self._max_backoff = max_backoff
+
+    def decide(self, limits: Limits, now: float, *, ending: bool) -> Decision:
+        """What to do next. When the platform is `ending`, nothing is held: whatever runs is drained."""
+        held = {} if ending else {revision: one.held for revision, one in self.revisions.items()}
+        return decide(held, [replica.facts for replica in self.replicas.values()], limits, now)
+
+    # --- what is held
+
+    def hold(self, applied: Applied) -> None:
+        """Hold this from now on. Another launch than before is a new beginning: earlier failures do not count."""
+        launch = launch_digest(applied.target)
+        known = self.revisions.get(applied.target.revision)
+        if known is None or known.launch != launch or known.applied.removing:
+            self.revisions[applied.target.revision] = HeldRevision(applied, launch)
+        else:
+            known.applied = applied
+
+    def applied(self, target: RevisionTarget) -> Applied:
+        """The target as it will be held, with the proof that is on record."""
+        known = self.revisions.get(target.revision)
+        return Applied(target, proof=known.applied.proof if known else None)
+
+    def wake(self, revision: RevisionId) -> bool:
+        """Hold at least one replica of it. Whether that changes what is held."""
+        known = self.revisions.get(revision)
+        if known is None or known.applied.removing or known.applied.target.replicas > 0:
+            return False
+        known.applied = msgspec.structs.replace(known.applied, target=replace(known.applied.target, replicas=1))
+        return True
+
+    # --- what happens to replicas
+
+    def ready(self, revision: RevisionId, proof: Proof | None) -> bool:
+        """A replica of it can predict. Whether its proof is news."""
+        known = self.revisions.get(revision)
+        if known is None:
+            return False
+        known.failures = known.failures.became_ready()
+        if proof is None or known.applied.proof is not None:
+            return False
+        known.applied = msgspec.structs.replace(known.applied, proof=proof)
+        return True
+
+    def start_failed(self, revision: RevisionId, message: str, started: float, now: float) -> None:
+        """A replica that was started at `started` never became ready."""
+        if known := self.revisions.get(revision):
+            known.failures = known.failures.start_failed(message, started, now, self._max_backoff)
+
+    def ended(self, facts: ReplicaFacts, status: int | None, now: float) -> str:
+        """A replica's process has ended. The sentence on it, empty when it was asked to end."""
+        self.replicas.pop(facts.id, None)
+        if facts.state is ReplicaState.DRAINING:
+            return ""
+        starting = facts.state is ReplicaState.STARTING
+        message = endings.sentence(status, starting=starting)
+        known = self.revisions.get(facts.revision)
+        if known is not None and starting:
+            self.start_failed(facts.revision, message, facts.since, now)
+        elif known is not None and endings.signal_of(status) == signal.SIGALRM:
+            known.failures = replace(known.failures, message=message)
+        elif known is not None:
+            known.failures = known.failures.crashed(message, facts.since, now, self._max_backoff)
+        return message
+
+    # --- what is reported
+
+    def observations(self) -> Mapping[RevisionId, RevisionObservation]:
+        """All that is held, until its last process has ended."""
+        return {revision: self._observation(revision, one) for revision, one in self.revisions.items()}
+
+    def _observation(self, revision: RevisionId, one: HeldRevision) -> RevisionObservation:
+        replicas = tuple(r.replica for r in self.replicas.values() if r.facts.revision == revision)
+        failures = one.failures
+        return RevisionObservation(one.applied.target, replicas, failures.starts, failures.message, one.applied.proof)
+
+    def addresses(self, revision: RevisionId) -> RevisionAddresses:
+        """What gateways are told of a revision."""
+        known = self.revisions.get(revision)
+        if known is None or known.applied.removing:
+            return RevisionAddresses(revision, known=False)
+        ready = tuple(
+            (replica.facts.id, replica.record.address)
+            for replica in self.replicas.values()
+            if replica.facts.revision == revision and replica.facts.state is ReplicaState.READY
+        )
+        message = known.failures.message if known.failures.starts and not ready else ""
+        return RevisionAddresses(revision, True, ready, message)

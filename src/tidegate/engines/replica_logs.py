@@ -1,0 +1,45 @@
+"""What replicas print: one file per revision, appended to by all of them.
+
+A replica writes to its file directly, not through a pipe: so it outlives its agent. Rotation therefore copies and
+truncates; every writer appends, so it goes on at the new end. Lines written in between the two steps are lost.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+
+def open_log(file: Path) -> int:
+    """A descriptor that appends to it; the caller closes it. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def note(file: Path, line: str) -> None:
+    """Append a line of the agent's own, with the time. Raises OSError."""
+    log = open_log(file)
+    try:
+        os.write(log, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} tidegate: {line}\n".encode())
+    finally:
+        os.close(log)
+
+
+def rotate(folder: Path, max_bytes: int, keep: int) -> None:
+    """Move the content of every log over `max_bytes` to `<name>.log.1`, keeping so many older ones. Raises OSError."""
+    for file in folder.glob("*.log"):
+        if file.stat().st_size > max_bytes:
+            _rotate(file, keep)
+
+
+def _rotate(file: Path, keep: int) -> None:
+    def older(number: int) -> Path:
+        return file.with_name(f"{file.name}.{number}")
+
+    for number in range(keep - 1, 0, -1):
+        if older(number).exists():
+            older(number).replace(older(number + 1))
+    if keep > 0:
+        shutil.copyfile(file, older(1))
+        older(1).chmod(0o600)
+    os.truncate(file, 0)

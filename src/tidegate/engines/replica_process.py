@@ -1,0 +1,129 @@
+"""One replica's process, started by this agent or adopted from the last: watched, drained, killed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from dataclasses import replace
+from typing import Literal, Protocol
+
+import msgspec
+
+from tidegate.core.revision import Proof, Replica, ReplicaState
+from tidegate.engines.plan import ReplicaFacts
+from tidegate.engines.reaper import Reaper
+from tidegate.engines.replica_record import ReplicaRecord
+
+_MAX_STATUS_BYTES = 1024 * 1024
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A line of the status pipe."""
+
+    state: Literal["ready", "failed"]
+    proof: Proof | None = None
+    message: str = ""
+
+
+class Watcher(Protocol):
+    """Who is told what becomes of a replica."""
+
+    def replica_ready(self, replica: "ReplicaProcess", proof: Proof | None) -> None: ...
+    def replica_failed(self, replica: "ReplicaProcess", message: str) -> None: ...
+    def replica_ended(self, replica: "ReplicaProcess", status: int | None) -> None: ...
+
+
+class ReplicaProcess:
+    """A process and what is known of it: `record` is what stands on disk, `facts` what decisions are made from.
+
+    `status_pipe` is where a process that was just started reports; an adopted one has none.
+    """
+
+    def __init__(self, record: ReplicaRecord, facts: ReplicaFacts, pidfd: int, status_pipe: int | None = None) -> None:
+        self.record = record
+        self.facts = facts
+        self._pidfd = pidfd
+        self._status_pipe = status_pipe
+        self._unread = b""
+
+    @classmethod
+    def adopt(cls, record: ReplicaRecord) -> "ReplicaProcess":
+        """The process of a record that is alive. Raises ProcessLookupError when it has just ended."""
+        state = ReplicaState.READY if record.ready else ReplicaState.STARTING
+        since = time.monotonic() - (0.0 if record.ready else record.age)
+        facts = ReplicaFacts(record.id, record.revision, record.launch, state, since)
+        return cls(record, facts, os.pidfd_open(record.pid))
+
+    @property
+    def replica(self) -> Replica:
+        """The replica as it is reported."""
+        record = self.record
+        return Replica(record.id, self.facts.state, record.address, record.pid, record.started_at)
+
+    def watch(self, watcher: Watcher, reaper: Reaper) -> None:
+        """Tell `watcher` from now on; needs the running loop."""
+        loop = asyncio.get_running_loop()
+        reaper.watch(self.record.pid)
+        loop.add_reader(self._pidfd, self._on_end, watcher, reaper)
+        if self._status_pipe is not None:
+            loop.add_reader(self._status_pipe, self._on_status, watcher)
+
+    def enter(self, state: ReplicaState) -> None:
+        """Note that it is in another state from now on."""
+        self.facts = replace(self.facts, state=state, since=time.monotonic())
+
+    def drain(self) -> None:
+        """Ask it to finish what it has begun and end."""
+        self.enter(ReplicaState.DRAINING)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it now, with all that it has started."""
+        self.facts = replace(self.facts, state=ReplicaState.DRAINING, killed=True)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        # It leads its own process group. The number stays taken while anybody is in the group, its leader or not.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.record.pid, signal.SIGKILL)
+
+    def _on_end(self, watcher: Watcher, reaper: Reaper) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._kill_group()
+        if self._status_pipe is not None:
+            self._on_status(watcher)  # its last words, when its end is noticed first
+        self._close_status_pipe()
+        reaper.collect(self.record.pid, self.record.started_at, lambda status: watcher.replica_ended(self, status))
+
+    def _on_status(self, watcher: Watcher) -> None:
+        assert self._status_pipe is not None
+        try:
+            data = os.read(self._status_pipe, 65536)
+        except BlockingIOError:
+            return
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        if not data or len(self._unread) > _MAX_STATUS_BYTES:
+            self._close_status_pipe()
+        for line in lines:
+            self._take(line, watcher)
+
+    def _take(self, line: bytes, watcher: Watcher) -> None:
+        try:
+            status = msgspec.json.decode(line, type=Status)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # the model's own code has written there
+            return
+        if status.state == "ready":
+            watcher.replica_ready(self, status.proof)
+        else:
+            watcher.replica_failed(self, status.message)
+
+    def _close_status_pipe(self) -> None:
+        if self._status_pipe is not None:
+            asyncio.get_running_loop().remove_reader(self._status_pipe)
+            os.close(self._status_pipe)
+            self._status_pipe = None

@@ -1,0 +1,86 @@
+"""A worker without a model, put into an overlay as `tidegate_worker.__main__`: it speaks the status pipe and the wire.
+
+The environment variable STUB says how it behaves, as words with an optional argument: `slow:0.5` is ready so late,
+`fail` reports a sentence, `exit:3` and `abort` end before ready, `hang` never is ready, `die:0.2` and `alarm:0.2` end
+by SIGSEGV and SIGALRM so long after ready, `deaf` does not end when asked to, `child` leaves a process behind,
+`foreign` welcomes with another protocol.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from tidegate_worker import wire
+
+STATUS = 3
+
+
+def main() -> None:
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit(0)  # the agent ended before it had written the pid file
+    launch = json.loads(line)
+    print("launch", json.dumps(launch), flush=True)
+    behave = dict(word.partition(":")[::2] for word in os.environ.get("STUB", "").split())
+    before_ready(behave)
+    for word, number in (("die", signal.SIGSEGV), ("alarm", signal.SIGALRM)):
+        if word in behave:
+            signal.signal(signal.SIGALRM, lambda *_, number=number: end_by(number))
+            signal.setitimer(signal.ITIMER_REAL, float(behave[word]))
+    serve(launch, wire.PROTOCOL + ("foreign" in behave), deaf="deaf" in behave)
+
+
+def before_ready(behave: "dict[str, str]") -> None:
+    if "child" in behave:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        print("child", child.pid, flush=True)
+    if "hang" in behave:
+        time.sleep(60)
+    time.sleep(float(behave.get("slow", 0)))
+    if "exit" in behave:
+        sys.exit(int(behave["exit"]))
+    if "abort" in behave:
+        os.abort()
+    if "fail" in behave:
+        report({"state": "failed", "message": "The model does not load: no module named 'crystal'."})
+        sys.exit(1)
+
+
+def end_by(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def report(status: "dict[str, object]") -> None:
+    with contextlib.suppress(BrokenPipeError):  # the agent that started it is gone
+        os.write(STATUS, json.dumps(status).encode() + b"\n")
+
+
+def serve(launch: "dict[str, str]", protocol: int, *, deaf: bool) -> None:
+    def on_term(*_: object) -> None:
+        if not deaf:
+            sys.exit(0)
+
+    signal.signal(signal.SIGTERM, on_term)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(launch["socket"])
+    listening.listen()
+    proof = {"example": "signature", "warning": ""}
+    report({"state": "ready", "proof": None if launch["proved"] else proof})
+    while True:
+        select.select([listening], [], [])
+        connection, _ = listening.accept()
+        frames = wire.Frames()
+        hello = None
+        while hello is None and (data := connection.recv(65536)):
+            hello = next((json.loads(bytes(p)) for kind, p in frames.feed(data) if kind == wire.HELLO), None)
+        if hello and hello["secret"] == launch["secret"] and hello["revision"] == launch["revision"]:
+            welcome = {"protocol": protocol, "pid": os.getpid(), "credits": 1, "proof": proof}
+            connection.sendall(wire.frame(wire.WELCOME, json.dumps(welcome).encode()))
+        connection.close()
