@@ -1,0 +1,58 @@
+"""The API on a loopback port over a house whose reconciler runs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from starlette.responses import JSONResponse
+
+from tests.control.house import House, a_house
+from tidegate.api.app import create_app
+
+
+@dataclass
+class Api:
+    """A running API: where it listens, a plain client of it, and the house behind it."""
+
+    url: str
+    http: httpx.AsyncClient
+    house: House
+
+    async def ready(self, name: str = "wine") -> None:
+        """Create an endpoint and wait until it serves."""
+        await self.house.create(name)
+        await self.settled(name)
+
+    async def settled(self, name: str = "wine") -> None:
+        """Wait until no update runs."""
+        async with asyncio.timeout(10):
+            while (await self.house.endpoints.get(name)).endpoint.pending is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with a_house(tmp_path / "data") as house:
+        await house.reconciler.start()
+        app = create_app(house.endpoints, house.metrics)
+
+        async def discovery() -> JSONResponse:
+            return JSONResponse({})
+
+        app.add_api_route("/.well-known/databricks-config", discovery)  # the gateway's own, in the platform
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        async with asyncio.timeout(10):
+            while not server.started:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            yield Api(f"http://127.0.0.1:{port}", http, house)
+        server.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
