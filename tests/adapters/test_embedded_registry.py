@@ -1,0 +1,175 @@
+"""The embedded registry, started for real."""
+
+import contextlib
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+import psutil
+import pytest
+
+from tidegate.adapters import embedded_registry
+from tidegate.data_directory import DataDirectory
+
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+SEARCH = "/mlflow/api/2.0/mlflow/registered-models/search"
+CREATE = "/mlflow/api/2.0/mlflow/registered-models/create"
+
+
+@dataclass
+class Registry:
+    """A running server, what speaks to it, and the write end of its life line."""
+
+    process: "subprocess.Popen[bytes]"
+    client: httpx.Client
+    life_line: BinaryIO
+    data: DataDirectory
+
+    def peak_memory(self) -> int:
+        """Most bytes that it ever held."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+@contextlib.contextmanager
+def running(root: Path) -> Iterator[Registry]:
+    data = DataDirectory(root)
+    data.create()
+    read_end, write_end = os.pipe()
+    life_line = os.fdopen(write_end, "wb", 0)
+    hostile = {
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "example.com",
+        "MLFLOW_TRACKING_TOKEN": "secret",
+        "TIDEGATE_TOKEN": "secret",
+    }
+    process = subprocess.Popen(
+        embedded_registry.command(data, read_end),
+        env=embedded_registry.environment(data, os.environ | hostile),
+        pass_fds=(read_end,),
+    )
+    os.close(read_end)
+    client = httpx.Client(transport=httpx.HTTPTransport(uds=str(data.registry_socket)), base_url="http://localhost")
+    try:
+        _wait_until_up(data.registry_socket, process)
+        yield Registry(process, client, life_line, data)
+    finally:
+        client.close()
+        life_line.close()
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def _wait_until_up(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the registry ended"
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail("the registry did not start")
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with running(tmp_path_factory.mktemp("data")) as started:
+        yield started
+
+
+def test_it_answers_over_its_socket(registry: Registry) -> None:
+    answer = registry.client.get(SEARCH)
+    assert answer.status_code == 200
+    assert answer.json() == {}
+    assert registry.client.get("/mlflow/").headers["content-type"].startswith("text/html")
+
+
+def test_it_is_one_process_without_a_port_or_a_secret(registry: Registry) -> None:
+    process = psutil.Process(registry.process.pid)
+    assert process.children(recursive=True) == []
+    assert process.net_connections(kind="inet") == []
+    assert process.cmdline()[0] == "tidegate: registry"
+    assert "secret" not in Path(f"/proc/{process.pid}/environ").read_text()
+
+
+def test_foreign_hosts_and_origins_are_refused(registry: Registry) -> None:
+    assert registry.client.get(SEARCH, headers={"Host": "example.com"}).status_code == 403
+    answer = registry.client.post(CREATE, json={"name": "x"}, headers={"Origin": "http://example.com"})
+    assert answer.status_code == 403
+
+
+def test_nobody_passes_for_a_client_on_this_machine(registry: Registry) -> None:
+    path = "/mlflow/ajax-api/3.0/mlflow/assistant/sessions/00000000-0000-0000-0000-000000000000/stream"
+    for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}):
+        assert registry.client.get(path, headers=headers).status_code == 403
+
+
+def test_an_artifact_upload_is_streamed_to_the_disk(registry: Registry) -> None:
+    chunk = os.urandom(1024 * 1024)
+    registry.client.put(f"{ARTIFACTS}/1/small", content=chunk).raise_for_status()
+    before = registry.peak_memory()
+    registry.client.put(f"{ARTIFACTS}/1/large", content=(chunk for _ in range(100))).raise_for_status()
+    assert registry.peak_memory() - before < 20 * 1024 * 1024
+    assert (registry.data.mlflow / "artifacts" / "1" / "large").stat().st_size == 100 * 1024 * 1024
+    with registry.client.stream("GET", f"{ARTIFACTS}/1/large") as download:
+        assert sum(map(len, download.iter_raw())) == 100 * 1024 * 1024
+
+
+def test_it_ends_with_its_supervisor_and_comes_back_with_what_it_knew(tmp_path: Path) -> None:
+    with running(tmp_path) as first:
+        first.client.post(CREATE, json={"name": "wine"}).raise_for_status()
+        first.process.kill()  # its socket's file stays behind
+    with running(tmp_path) as second:
+        found = second.client.get(SEARCH).json()["registered_models"]
+        assert [model["name"] for model in found] == ["wine"]
+        second.life_line.close()
+        second.process.wait(5)
+
+
+def test_the_variables_are_those_that_mlflow_server_sets(tmp_path: Path) -> None:
+    names = (
+        "from mlflow.server import constants as c, handlers as h; from mlflow import environment_variables as e; "
+        "print(c.BACKEND_STORE_URI_ENV_VAR, c.REGISTRY_STORE_URI_ENV_VAR, c.ARTIFACT_ROOT_ENV_VAR, "
+        "c.ARTIFACTS_DESTINATION_ENV_VAR, c.SERVE_ARTIFACTS_ENV_VAR, h.STATIC_PREFIX_ENV_VAR, e._MLFLOW_SGI_NAME.name, "
+        "e.MLFLOW_SERVER_ENABLE_JOB_EXECUTION.name, 'MLFLOW_DISABLE_TELEMETRY')"
+    )
+    told = subprocess.run([sys.executable, "-W", "ignore", "-c", names], capture_output=True, text=True, check=True)
+    assert set(told.stdout.split()) == set(embedded_registry.environment(DataDirectory(tmp_path), {})) - {
+        "PYTHONWARNINGS"
+    }
+
+
+DOWNGRADE = """
+import sys
+from alembic import command
+from mlflow.store.db.utils import _get_alembic_config
+command.downgrade(_get_alembic_config(sys.argv[1]), "-1")
+"""
+
+
+def test_the_database_of_an_older_mlflow_is_upgraded_and_a_copy_kept(tmp_path: Path) -> None:
+    with running(tmp_path) as first:
+        first.client.post(CREATE, json={"name": "wine"}).raise_for_status()
+        database = first.data.mlflow / "mlflow.db"
+    newest = _schema(database)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", DOWNGRADE, f"sqlite:///{database}"], check=True)
+    older = _schema(database)
+    assert older != newest
+    with running(tmp_path) as second:
+        assert second.client.get(SEARCH).json()["registered_models"][0]["name"] == "wine"
+    assert _schema(database) == newest
+    assert _schema(database.with_suffix(".db.before-upgrade")) == older
+
+
+def _schema(database: Path) -> str:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(version)
