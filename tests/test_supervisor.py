@@ -256,17 +256,6 @@ def test_a_process_that_runs_once_talks_to_the_user_and_is_not_missed(start: Sta
     assert len(platform.pids("once")) == 1
 
 
-def test_what_a_dead_process_started_ends_with_it_where_it_must(start: Start, tmp_path: Path) -> None:
-    platform = start(f"registry:helper={tmp_path / 'helper'}")
-    platform.up()
-    helper = int((tmp_path / "helper").read_text())
-    assert alive(helper)
-    os.kill(platform.pids("registry")[0], signal.SIGKILL)
-    until(lambda: len(platform.pids("registry")) == 2)
-    assert not alive(helper)
-    assert platform.end() == 0
-
-
 # --- the end ---
 
 
@@ -345,7 +334,7 @@ def test_every_role_gets_its_settings_its_socket_and_its_life_line() -> None:
     sockets = listeners.listen("127.0.0.1", 0, 2)
     with sockets[0], sockets[1]:
         specs = {spec.name: spec for spec in supervisor.specs(given, sockets, life_line=5)}
-        assert list(specs)[-4:] == ["control", "agent", "gateway 0", "gateway 1"]
+        assert list(specs) == ["registry", "control", "agent", "gateway 0", "gateway 1"]
         words = specs["gateway 1"].argv
         assert words[:5] == (sys.executable, "-P", "-m", "tidegate.app", "gateway")
         options = dict(zip(words[5::2], words[6::2], strict=True))
@@ -353,6 +342,11 @@ def test_every_role_gets_its_settings_its_socket_and_its_life_line() -> None:
         assert options == {"--life-line": "5", "--index": "1", "--socket": str(sockets[1].fileno())}
         assert specs["gateway 1"].pass_fds == (5, sockets[1].fileno())
     assert all(5 in spec.pass_fds for spec in specs.values())
+
+
+def test_a_registry_elsewhere_is_not_embedded() -> None:
+    given = settings.load({}, overrides={"registry": {"uri": "https://mlflow.example.com"}})
+    assert [spec.name for spec in supervisor.specs(given, [], life_line=5)] == ["control", "agent"]
 
 
 def test_children_may_write_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 from setproctitle import setproctitle
 
 from tidegate import admin_token, telemetry
+from tidegate.adapters import embedded_registry
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import listeners, pid_files, reaper
 from tidegate.processes.child_process import ChildSpec, Output
@@ -52,6 +53,7 @@ def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) 
         )
 
     return [
+        *([] if settings.registry.uri else [_registry(data, life_line)]),
         role("control"),
         role("agent", settings.engine.drain_timeout_seconds + 5),
         *(
@@ -59,6 +61,17 @@ def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) 
             for index, listener in enumerate(sockets)
         ),
     ]
+
+
+def _registry(data: DataDirectory, life_line: int) -> ChildSpec:
+    return ChildSpec(
+        name="registry",
+        argv=tuple(embedded_registry.command(data, life_line)),
+        env=embedded_registry.environment(data, os.environ),
+        log=data.logs / "registry.log",
+        pass_fds=(life_line,),
+        output=Output.LOG,
+    )
 
 
 def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:

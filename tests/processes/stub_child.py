@@ -54,9 +54,6 @@ class Answers(BaseHTTPRequestHandler):
 
 
 signal.signal(signal.SIGTERM, on_term)
-if "helper" in behaviour:
-    helper = subprocess.Popen(["/bin/sleep", "60"])
-    Path(behaviour["helper"]).write_text(str(helper.pid))
 note("started")
 if "says" in behaviour:
     print(behaviour["says"], flush=True)

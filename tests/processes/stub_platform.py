@@ -27,7 +27,6 @@ def specs(given: Settings, sockets: Sequence[socket.socket], life_line: int) -> 
             pass_fds=(life_line,) if listener == "-" else (life_line, int(listener)),
             output=Output.TERMINAL if once else Output.LOG if name == "registry" else Output.STANDARD_ERROR,
             restarted=not once,
-            whole_group=name == "registry",
             drain_seconds=1.0,
         )
 

@@ -37,7 +37,6 @@ class ChildSpec:
     pass_fds: tuple[int, ...] = ()
     output: Output = Output.STANDARD_ERROR
     restarted: bool = True  # started again when it ends
-    whole_group: bool = False  # what it started ends with it
     drain_seconds: float = 10.0  # from SIGTERM to SIGKILL
 
 
@@ -84,9 +83,6 @@ class ChildProcess:
     def ended(self, status: int) -> int:
         """Take note that it was reaped with this wait status; returns its exit code, negative for a signal."""
         assert self._process
-        if self.spec.whole_group:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.returncode = os.waitstatus_to_exitcode(status)  # Popen need not wait for it any more
         self._process = None
         self._pid_file.unlink(missing_ok=True)
