@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, cast
 
 from tidegate.core.revision import Address, ReplicaId, RevisionId
 from tidegate_worker import wire
@@ -80,10 +80,9 @@ class Lane(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
         hello = {"protocol": wire.PROTOCOL, "revision": self._revision, "secret": self._address.secret}
-        transport.write(wire.frame(wire.HELLO, json.dumps(hello).encode()))
+        self._transport.write(wire.frame(wire.HELLO, json.dumps(hello).encode()))
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -1,0 +1,1 @@
+"""The whole platform: real processes, a real registry, real environments, unmodified clients."""

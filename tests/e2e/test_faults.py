@@ -1,0 +1,129 @@
+"""Any process may die under load: no request is lost, the state is intact, and it is back within 5 seconds."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.conftest import Registered, register
+from tests.e2e.load import Load
+from tests.e2e.platform import Platform, platform, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, Registered]]:
+    """A platform of this module's own, to break."""
+    with platform(tmp_path_factory.mktemp("fragile") / "data") as running:
+        request = register(running, "tabular", "wine")
+        running.launch("wine", "wine")
+        yield running, Registered("wine", "1", request)
+
+
+def kill(running: Platform, title: str) -> float:
+    """kill -9 one process by its title; returns the seconds until another one bears it."""
+    pid = running.pid_of(title)
+    os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: any(n.startswith(title) and p != pid for p, n in running.processes().items()), 20)
+    return time.monotonic() - killed
+
+
+@pytest.mark.parametrize("title", ["tidegate: control", "tidegate: agent", "tidegate: registry"])
+def test_a_killed_process_loses_no_request(fragile: tuple[Platform, Registered], title: str) -> None:
+    running, wine = fragile
+    before = running.get("wine")
+    replica = running.pid_of("tidegate: replica wine")
+    with Load(running, "wine", wine.request) as load:
+        time.sleep(0.5)
+        kill(running, title)
+        killed = time.monotonic()
+        until(lambda: _works(running, title), 20)
+        back = time.monotonic() - killed
+        time.sleep(0.5)
+    print(f"FIGURE {title.split()[1]} killed: back after {back:.1f} s, {dict(load.outcome.statuses)}")
+    assert load.outcome.lost == {}
+    assert back < 5
+    assert running.get("wine") == before
+    assert running.pid_of("tidegate: replica wine") == replica
+
+
+def _works(running: Platform, title: str) -> bool:
+    """Whether the platform can do again what needs this process."""
+    with running.client() as client:
+        if title == "tidegate: registry":
+            return client.get("/mlflow/health").status_code == 200
+        if title == "tidegate: control":
+            return client.get("/api/2.0/serving-endpoints/wine").status_code == 200
+        events = client.get("/metrics")
+        return 'tidegate_replicas{endpoint="wine"' in events.text and _replica_ready(running)
+
+
+def _replica_ready(running: Platform) -> bool:
+    state = running.get("wine")["state"]
+    return bool(state["ready"] == "READY")
+
+
+def test_a_killed_replica_loses_no_request(fragile: tuple[Platform, Registered]) -> None:
+    running, wine = fragile
+    with Load(running, "wine", wine.request) as load:
+        time.sleep(0.5)
+        seconds = kill(running, "tidegate: replica wine")
+        time.sleep(3)
+    print(
+        f"FIGURE replica killed: {dict(load.outcome.statuses)}, slowest {load.outcome.slowest():.1f} s, {seconds:.1f}"
+    )
+    assert load.outcome.lost == {}
+
+
+def test_a_killed_gateway_is_replaced_and_scores(fragile: tuple[Platform, Registered]) -> None:
+    running, wine = fragile
+    os.kill(running.pid_of("tidegate: gateway 0"), signal.SIGKILL)
+    answer = running.score("wine", wine.request)  # waits in the socket that the supervisor keeps
+    assert answer.status_code == 200
+
+
+def test_a_killed_supervisor_ends_everything_and_the_next_one_serves_on(tmp_path: Path) -> None:
+    running = Platform(tmp_path / "data").start()
+    try:
+        register(running, "tabular", "wine")
+        running.launch("wine", "wine")
+        processes = [psutil.Process(pid) for pid in running.processes()]
+        running.kill()
+        _, alive = psutil.wait_procs(processes, timeout=5)
+        assert alive == []
+        running.start()
+        until(lambda: running.get("wine")["state"]["ready"] == "READY", 30)
+        assert running.get("wine")["config"]["config_version"] == 1
+    finally:
+        assert running.stop() == 0
+
+
+def test_port_taken_directory_in_use_and_corrupt_settings(fragile: tuple[Platform, Registered], tmp_path: Path) -> None:
+    running, _ = fragile
+    port = httpx.URL(running.url).port
+    taken = running.command("up", "--port", str(port), "--data-dir", str(tmp_path / "other"))
+    assert taken.returncode == 1
+    assert str(port) in taken.stderr
+    used = running.command("up", "--port", "0", "--data-dir", str(running.data_dir))
+    assert used.returncode == 1
+    assert str(running.pid) in used.stderr
+    settings = tmp_path / "tidegate.toml"
+    settings.write_text("[server\nport = 1")
+    corrupt = running.command("up", "--config", str(settings))
+    assert corrupt.returncode == 1
+    assert "tidegate.toml" in corrupt.stderr
+    settings.write_text("[server]\nprot = 1\n")
+    unknown = running.command("up", "--config", str(settings))
+    assert unknown.returncode == 1
+    assert "server.prot" in unknown.stderr
+    for done in (taken, used, corrupt, unknown):
+        assert len(done.stderr.strip().splitlines()) <= 3, done.stderr
+        assert "Traceback" not in done.stderr
+    assert running.get("wine")["state"]["ready"] == "READY"
