@@ -1,0 +1,61 @@
+"""The command `tidegate`: its verbs, one file each, and what is printed when one of them fails.
+
+Nothing heavy is imported here or by those files: `--help` and `--version` answer at once.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tidegate import __version__
+from tidegate.cli.delete import delete
+from tidegate.cli.doctor import doctor
+from tidegate.cli.events import events
+from tidegate.cli.failure import Failure
+from tidegate.cli.launch import launch
+from tidegate.cli.list import list_endpoints
+from tidegate.cli.logs import logs
+from tidegate.cli.query import query
+from tidegate.cli.show import show
+from tidegate.cli.up import up
+from tidegate.cli.update import update
+from tidegate.core.errors import TidegateError
+
+
+class Commands(TyperGroup):
+    """The verbs. An expected failure ends with its sentence on standard error and exit status 1, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (Failure, TidegateError) as failure:
+            typer.echo(failure.message, err=True)
+            if isinstance(failure, Failure) and failure.details:
+                typer.echo(f"\n{failure.details}", err=True)
+            sys.exit(1)
+
+
+# Plain help: drawing it with Rich takes longer than the rest of the command.
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tidegate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tidegate(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """MLflow models become scalable REST endpoints, on your own machines."""
+
+
+for command in (up, launch, query, update, delete, show, logs, events, doctor):
+    app.command()(command)
+app.command("list")(list_endpoints)

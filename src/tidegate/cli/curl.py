@@ -1,0 +1,16 @@
+"""A line for a shell that queries an endpoint."""
+
+import json
+import shlex
+
+from tidegate.cli.client import scoring_path
+from tidegate.cli.server import Server
+
+
+def curl_line(server: Server, name: str, example: object = None) -> str:
+    """The line; it sends the example, or else the file row.json. The token is written as the shell finds it."""
+    data = shlex.quote(json.dumps(example)) if example is not None else "@row.json"
+    return (
+        f'curl -H "Authorization: Bearer {server.token_in_shell}" -H "Content-Type: application/json" '
+        f"-d {data} {shlex.quote(server.url + scoring_path(name))}"
+    )

@@ -1,0 +1,114 @@
+"""An endpoint as the API answers it, read for a person."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.core.status import ConfigUpdate, Deployment, Ready
+
+Json = dict[str, Any]
+
+_READY: Mapping[str, str] = {Ready.READY: "Ready", Ready.NOT_READY: "Not ready"}
+_UPDATE: Mapping[str, str] = {ConfigUpdate.IN_PROGRESS: " (updating)", ConfigUpdate.UPDATE_FAILED: " (update failed)"}
+
+
+@dataclass(frozen=True, slots=True)
+class ServedView:
+    """A served entity of an answer."""
+
+    json: Json
+
+    @property
+    def name(self) -> str:
+        return str(self.json.get("name", ""))
+
+    @property
+    def model(self) -> str:
+        """Its model as MLflow writes it, without `models:/`: `wine/3`, `wine@champion`."""
+        name, version = self.json.get("entity_name", ""), str(self.json.get("entity_version", ""))
+        return f"{name}{version}" if version.startswith("@") else f"{name}/{version}"
+
+    @property
+    def deployment(self) -> str:
+        """Its public state."""
+        return str((self.json.get("state") or {}).get("deployment", ""))
+
+    @property
+    def ready(self) -> bool:
+        return self.deployment == Deployment.READY
+
+    @property
+    def message(self) -> str:
+        """The server's sentence on it; empty when there is nothing to say."""
+        return str((self.json.get("state") or {}).get("deployment_state_message") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigView:
+    """A configuration of an answer: what serves, is on its way, or did not come up."""
+
+    json: Json
+
+    def __iter__(self) -> Iterator[ServedView]:
+        return (ServedView(entity) for entity in self.json.get("served_entities") or ())
+
+    @property
+    def version(self) -> int | None:
+        return self.json.get("config_version")
+
+    def share(self, served: ServedView) -> int | None:
+        """The percentage of the traffic that goes to a served entity, where the configuration says so."""
+        for route in (self.json.get("traffic_config") or {}).get("routes", ()):
+            if served.name in (route.get("served_entity_name"), route.get("served_model_name")):
+                return int(route["traffic_percentage"])
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """Databricks' `ServingEndpointDetailed`, or its short form in a list."""
+
+    json: Json
+
+    @property
+    def name(self) -> str:
+        return str(self.json.get("name", ""))
+
+    @property
+    def updating(self) -> bool:
+        """Whether a configuration is on its way."""
+        return self._state("config_update") == ConfigUpdate.IN_PROGRESS
+
+    @property
+    def update_failed(self) -> bool:
+        """Whether the last configuration did not come up."""
+        return self._state("config_update") == ConfigUpdate.UPDATE_FAILED
+
+    @property
+    def words(self) -> str:
+        """Its state, as Databricks' pages put it: `Ready`, `Ready (update failed)`, `Not ready (updating)`."""
+        ready = self._state("ready")
+        return _READY.get(ready, ready) + _UPDATE.get(self._state("config_update"), "")
+
+    @property
+    def message(self) -> str:
+        """The server's sentence on what is not as asked; empty when all is."""
+        return self._state("message")
+
+    @property
+    def serving(self) -> ConfigView:
+        """The active configuration; while nothing has ever served, the one that failed."""
+        return ConfigView(self.json.get("config") or {})
+
+    @property
+    def coming(self) -> ConfigView:
+        """The configuration on its way."""
+        return ConfigView(self.json.get("pending_config") or {})
+
+    @property
+    def failed(self) -> ConfigView:
+        """The configuration that the last update failed to bring up."""
+        return ConfigView(self.json.get("failed_config") or {})
+
+    def _state(self, name: str) -> str:
+        return str((self.json.get("state") or {}).get(name) or "")

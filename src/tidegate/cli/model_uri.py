@@ -1,0 +1,36 @@
+"""What MODEL_URI means: a model of the registry, or a saved model on this machine's disk."""
+
+import re
+from pathlib import Path
+
+import typer
+
+from tidegate.cli.failure import Failure
+from tidegate.core.endpoint import ModelRef
+
+_REGISTERED = re.compile(r"models:/(?P<name>[^/@:]+)(?:/(?P<version>[^/@:]+)|(?P<alias>@[^/@:]+))")
+_FORMS = "write models:/NAME/3, models:/NAME@champion, models:/NAME/Production, or the path of a saved model"
+
+
+def parse(uri: str) -> ModelRef | Path:
+    """The registered model, or the saved model's directory.
+
+    Raises BadParameter for what is neither, and Failure for a directory without a model in it.
+    """
+    if match := _REGISTERED.fullmatch(uri):
+        return ModelRef(match["name"], match["version"] or match["alias"])
+    if uri.startswith("models:"):
+        raise typer.BadParameter(f"'{uri}' does not name a registered model's version; {_FORMS}.")
+    if uri.startswith("runs:"):
+        raise typer.BadParameter(f"'{uri}' is a run's model; register it first (mlflow.register_model), then {_FORMS}.")
+    path = Path(uri.removeprefix("file://"))
+    if not path.exists():
+        raise typer.BadParameter(f"There is no '{uri}'; {_FORMS}.")
+    if not (path / "MLmodel").is_file():
+        raise Failure(f"'{uri}' is not a saved model: it has no file MLmodel. Name the folder that has it.")
+    return path.resolve()
+
+
+def fit_name(name: str) -> str:
+    """The name in the characters that an endpoint's may have; empty when nothing is left of it."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:63]

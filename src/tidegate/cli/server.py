@@ -1,0 +1,117 @@
+"""Where the server is, and with which token to call it: from options, the environment or the data directory."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tidegate.cli.failure import Failure
+from tidegate.data_directory import DataDirectory
+from tidegate.settings import ServerSettings
+
+_DEFAULT = ServerSettings()
+DEFAULT_URL = f"http://{_DEFAULT.host}:{_DEFAULT.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Tidegate server. `token` is empty when none was found; `token_in_shell` is a shell's word that expands to it.
+
+    `data_dir` is the data directory of this machine, whether that server's or not.
+    """
+
+    url: str
+    data_dir: Path
+    token: str
+    token_in_shell: str = "$TIDEGATE_TOKEN"  # noqa: S105 - a variable's name
+
+    @property
+    def local(self) -> bool:
+        """Whether it is reached over this machine's loopback, where no proxy belongs."""
+        return is_loopback(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the command line names; empty where it does not."""
+
+    url: str = ""
+    token: str = ""
+    data_dir: Path | None = None
+
+
+def find(named: Named, environ: Mapping[str, str]) -> Server:
+    """The server that the options, the environment or the data directory name. Raises Failure for what is not a URL.
+
+    A token goes only to the server that it was given for: Databricks' not to another host than DATABRICKS_HOST, and the
+    data directory's to no other machine unless --data-dir says so.
+    """
+    data = DataDirectory(data_directory(named, environ))
+    databricks = _clean(environ.get("DATABRICKS_HOST", ""))
+    here = _clean(_recorded_url(data))
+    asked = _clean(named.url) or (here if named.data_dir else "") or _clean(environ.get("TIDEGATE_URL", ""))
+    url = asked or databricks or here or DEFAULT_URL
+    server = Server(url, data.root, token="")
+    own = replace(
+        server,
+        token=_read(data.admin_token),
+        token_in_shell=f"$(cat {shlex.quote(str(data.admin_token.absolute()))})",
+    )
+    if named.token:
+        return replace(server, token=named.token, token_in_shell=shlex.quote(named.token))
+    if named.data_dir and own.token:
+        return own
+    if token := environ.get("TIDEGATE_TOKEN"):
+        return replace(server, token=token)
+    if (token := environ.get("DATABRICKS_TOKEN")) and databricks in ("", url):
+        return replace(server, token=token, token_in_shell="$DATABRICKS_TOKEN")  # noqa: S106
+    return own if url == here or is_loopback(url) else server
+
+
+def data_directory(named: Named, environ: Mapping[str, str]) -> Path:
+    """This machine's data directory: --data-dir, the server's own setting, or ./.tidegate."""
+    directory = named.data_dir or Path(environ.get("TIDEGATE_SERVER__DATA_DIR") or _DEFAULT.data_dir)
+    return directory.expanduser()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _clean(url: str) -> str:
+    """The URL with a scheme, http for loopback and https for the rest where it has none, and no slash at its end."""
+    if not url:
+        return ""
+    if "://" not in url:
+        url = f"http://{url}" if is_loopback(f"http://{url}") else f"https://{url}"
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # urlsplit checks brackets, .port the number
+        valid = False
+    if not valid:
+        raise Failure(f"'{url}' is not the URL of a server; write it like {DEFAULT_URL}.")
+    return url.rstrip("/")
+
+
+def _recorded_url(data: DataDirectory) -> str:
+    """The URL that a running server has written in its data directory."""
+    try:
+        content = json.loads(_read(data.server_file) or "{}")
+    except ValueError:
+        return ""
+    return str(content.get("url", "")) if isinstance(content, dict) else ""
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise Failure(f"{file} cannot be read: {reason}.") from None

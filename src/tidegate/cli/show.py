@@ -1,0 +1,57 @@
+"""`tidegate show`: one endpoint, what it serves and what is on its way."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from tidegate.cli.connection import connected
+from tidegate.cli.output import Format, OutputOption, local_time, print_json, print_table
+
+if TYPE_CHECKING:
+    from tidegate.cli.client import Client
+    from tidegate.cli.endpoint import ConfigView, EndpointView, ServedView
+
+
+@connected
+def show(client: "Client", endpoint: str, output: OutputOption = Format.TABLE) -> None:
+    """Show one endpoint."""
+    from tidegate.cli.client import scoring_path
+
+    shown = client.endpoint(endpoint)
+    if output is Format.JSON:
+        print_json(shown.json)
+        return
+    typer.echo(f"{shown.name}: {shown.words}")
+    typer.echo(f"{client.server.url}{scoring_path(shown.name)}")
+    created, updated = (local_time(shown.json.get(key, 0)) for key in ("creation_timestamp", "last_updated_timestamp"))
+    typer.echo(f"created {created} by {shown.json.get('creator', '')}, updated {updated}")
+    if description := shown.json.get("description"):
+        typer.echo(description)
+    if shown.message:
+        typer.echo(shown.message)
+    for title, config in _sections(shown):
+        if rows := [_row(config, served) for served in config]:
+            typer.echo(f"\n{title}:")
+            print_table(_COLUMNS, rows)
+
+
+_COLUMNS = ("NAME", "MODEL", "SIZE", "SCALE TO ZERO", "TRAFFIC", "STATE", "MESSAGE")
+
+
+def _sections(endpoint: "EndpointView") -> "tuple[tuple[str, ConfigView], ...]":
+    later = (("On its way", endpoint.coming), ("Failed", endpoint.failed))
+    never_served = endpoint.serving.version == endpoint.failed.version
+    return later if never_served else (("Serving", endpoint.serving), *later)
+
+
+def _row(config: "ConfigView", served: "ServedView") -> tuple[str, ...]:
+    share = config.share(served)
+    return (
+        served.name,
+        served.model,
+        str(served.json.get("workload_size") or ""),
+        "yes" if served.json.get("scale_to_zero_enabled") else "no",
+        "" if share is None else f"{share} %",
+        served.deployment.removeprefix("DEPLOYMENT_").lower(),
+        served.message,
+    )
