@@ -104,7 +104,7 @@ async def test_sdk_from_creation_to_deletion(api: Api) -> None:
         ),
     )
     assert [(tag.key, tag.value) for tag in tags.tags or []] == [("stage", "test")]
-    assert "Resolving." in (await sdk(api, lambda client: client.serving_endpoints.build_logs("wine", "a"))).logs
+    assert "Building for" in (await sdk(api, lambda client: client.serving_endpoints.build_logs("wine", "a"))).logs
     assert (await sdk(api, lambda client: client.serving_endpoints.logs("wine", "a"))).logs == ""
     document = await sdk(api, lambda client: client.serving_endpoints.get_open_api("wine").contents.read())
     assert "/serving-endpoints/wine/invocations" in json.loads(document)["paths"]
@@ -128,7 +128,7 @@ async def test_sdk_with_the_older_served_models(api: Api) -> None:
 
 async def test_sdk_is_told_why_an_update_failed(api: Api) -> None:
     await api.ready()
-    api.house.builder.failure = NO_BUILD
+    api.house.builder.fault = NO_BUILD
     with pytest.raises(OperationFailed):
         await sdk(
             api,
@@ -145,7 +145,7 @@ async def test_sdk_is_told_why_an_update_failed(api: Api) -> None:
 
 
 async def test_sdk_is_told_why_a_creation_failed(api: Api) -> None:
-    api.house.builder.failure = NO_BUILD
+    api.house.builder.fault = NO_BUILD
     with pytest.raises(OperationFailed):
         await sdk(api, lambda client: client.serving_endpoints.create_and_wait("wine", config=a_config()))
     endpoint = await sdk(api, lambda client: client.serving_endpoints.get("wine"))

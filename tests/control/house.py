@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
 from tidegate.control.builds import Builds, ModelCache
@@ -23,7 +24,6 @@ from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad
 from tidegate.core.revision import (
     Address,
     Environment,
-    EnvironmentDigest,
     Proof,
     Replica,
     ReplicaId,
@@ -34,34 +34,35 @@ from tidegate.core.revision import (
 )
 from tidegate.core.traffic import RouteTable
 from tidegate.data_directory import DataDirectory
-from tidegate.ports import Engine, EnvironmentBuilder, Log
+from tidegate.ports import Engine, Log
 
 CALM = 1.0  # what a pass of the reconciler returns when all is as asked
 
 
-class Builder:
-    """Builds what every model asks for. While `gate` is clear, builds wait; `failure` is raised by the next builds."""
+class Builder(FakeEnvironmentBuilder):
+    """Counts its builds. While `gate` is clear they wait; `fault` is raised by each."""
+
+    gate: asyncio.Event
 
     def __init__(self) -> None:
-        self.gate = asyncio.Event()
+        super().__init__(asyncio.Event())
         self.gate.set()
-        self.failure: Exception | None = None
+        self.fault: Exception | None = None
         self.running = self.most = self.cancelled = 0
 
     async def build(self, model_dir: Path, log: Log) -> Environment:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            log("Resolving.")
-            await self.gate.wait()
-            if self.failure is not None:
-                raise self.failure
+            environment = await super().build(model_dir, log)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.running -= 1
-        return Environment(EnvironmentDigest("e" * 16), "/envs/e/bin/python", "/overlays/3.11")
+        if self.fault is not None:
+            raise self.fault
+        return environment
 
 
 class ScriptedEngine:
@@ -103,7 +104,6 @@ class ScriptedEngine:
             raise Unavailable("The agent is away.")
 
 
-_builder: type[EnvironmentBuilder] = Builder
 _engine: type[Engine] = ScriptedEngine
 
 

@@ -37,7 +37,7 @@ async def test_an_owner_sees_what_happened(house: House) -> None:
 
 
 async def test_an_endpoint_whose_first_build_fails_says_why(house: House) -> None:
-    house.builder.failure = NO_BUILD
+    house.builder.fault = NO_BUILD
     view = await house.create()
     await house.settle()
     assert await house.state() == ("NOT_READY", "UPDATE_FAILED")

@@ -25,6 +25,9 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
+# A preparation that does not end when it is told to is waited for this long, and left to itself then.
+_CANCEL_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCache:
@@ -76,7 +79,7 @@ class Builds:
         task = self._tasks.pop(revision, None)
         if task is not None:
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
 
     async def stop(self) -> None:
         """Stop all preparations."""
@@ -94,9 +97,10 @@ class Builds:
         except Exception as error:
             preparation = Preparation(PreparationState.FAILED, _sentence(error, revision))
             log(preparation.message)
-        self.results[preparation.state.value] += 1
-        self._preparations[revision.id] = preparation
-        self.on_end()
+        if self._tasks.get(revision.id) is asyncio.current_task():  # else it was abandoned in its last moment
+            self.results[preparation.state.value] += 1
+            self._preparations[revision.id] = preparation
+            self.on_end()
 
     async def _prepare(self, revision: Revision, log: Log) -> Preparation:
         model = revision.entity.resolved
@@ -106,7 +110,7 @@ class Builds:
         async with self._slots:
             directory = await self._download(model, log)
             environment = await self._builder.build(directory, log)
-        return Preparation(PreparationState.DONE, environment=environment, model_dir=str(directory))
+        return Preparation(PreparationState.DONE, environment=environment, model_dir=str(directory.absolute()))
 
     async def _download(self, model: ModelVersion, log: Log) -> Path:
         directory = self._cache.directory(model)

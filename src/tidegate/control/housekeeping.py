@@ -1,6 +1,6 @@
 """What goes when nobody has used it for long, or when the disk budget is spent: environments, overlays, models, logs.
 
-Replica logs are rotated by copying and truncating: a replica keeps its file open, and outlives whoever started it.
+What is in use is touched, so that its mtime tells when it was used last. Logs of replicas are rotated by their agent.
 """
 
 import asyncio
@@ -23,8 +23,7 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
-_ROTATE_EVERY = 60.0  # a model that prints a lot fills a disk within an hour
-_SWEEP_EVERY = 3600.0
+_SWEEP_EVERY, _AGAIN_AFTER_FAILURE = 3600.0, 60.0
 # What is younger may be on its way into use: built, and not yet on record.
 _TOO_YOUNG = 3600.0
 _OVER = frozenset({RevisionState.FAILED, RevisionState.RETIRED})
@@ -67,7 +66,7 @@ def what_goes(items: Collection[Item], budget: Budget, now: float) -> tuple[Item
 
 
 class Housekeeping:
-    """Sweeps hourly and rotates replica logs every minute."""
+    """Sweeps every hour."""
 
     def __init__(
         self, cache: ModelCache, settings: HousekeepingSettings, clock: Clock, reconciler: Reconciler, builds: Builds
@@ -87,32 +86,21 @@ class Housekeeping:
             await asyncio.wait({self._loop})
 
     async def sweep(self) -> None:
-        """Remove what goes, and touch what is in use."""
-        used, known = self._used(), frozenset(self._reconciler.world.revisions)
-        if not self._reconciler.looked:
-            return  # before the first look at the store, everything looks unused
-        over = await asyncio.to_thread(self._sweep, used, known)
-        if over:
-            await self._prune_uv_cache()
-
-    def rotate(self) -> None:
-        """Rotate every replica log that is too large."""
-        limit = int(self._settings.log_file_mb * 1024 * 1024)
-        for log in (self._data.logs / "replicas").glob("*.log"):
-            if log.stat().st_size > limit:
-                _rotate(log, self._settings.log_files)
+        """Remove what goes, touch what is in use; nothing before the reconciler has looked: all seems unused then."""
+        if self._reconciler.looked:
+            used, known = self._used(), frozenset(self._reconciler.world.revisions)
+            if await asyncio.to_thread(self._sweep, used, known):
+                await self._prune_uv_cache()
 
     async def _run(self) -> None:
-        swept: float | None = None
         while True:
             try:
-                await asyncio.to_thread(self.rotate)
-                if swept is None or self._clock.monotonic() - swept >= _SWEEP_EVERY:
-                    await self.sweep()
-                    swept = self._clock.monotonic()
+                await self.sweep()
+                pause = _SWEEP_EVERY
             except Exception:
-                logger.exception("housekeeping failed; it is tried again in a minute")
-            await asyncio.sleep(_ROTATE_EVERY)
+                logger.exception("a sweep failed")
+                pause = _AGAIN_AFTER_FAILURE
+            await asyncio.sleep(pause)
 
     def _used(self) -> frozenset[Path]:
         """What a revision that is not over needs, or a preparation has made."""
@@ -123,7 +111,7 @@ class Housekeeping:
         for preparation in self._builds.preparations.values():
             if preparation.environment is not None:
                 used |= {self._data.envs / preparation.environment.digest, Path(preparation.environment.overlay)}
-        return frozenset(used)
+        return frozenset(path.resolve() for path in used)
 
     def _needs(self, revision: Revision) -> Iterator[Path]:
         yield self._cache.directory(revision.entity.resolved)
@@ -136,13 +124,15 @@ class Housekeeping:
         now = self._clock.now()
         budget = Budget(self._settings.unused_days * 86400, int(self._settings.disk_budget_gb * 1e9))
         roots = (self._data.envs, self._data.overlays, self._data.models)
-        items = [_item(path, path in used) for root in roots for path in _visible(root)]
+        items = [_item(path, path.resolve() in used) for root in roots for path in _visible(root)]
         for item in items:
             if item.in_use:
                 os.utime(item.path, (now, now))
         cache = _size(self._data.uv_cache)
         gone = what_goes([*items, Item(self._data.uv_cache, cache, now, in_use=True)], budget, now)
         for item in gone:
+            if item.path.stat().st_mtime != item.last_used:
+                continue  # a build has found a use for it meanwhile
             _remove(item.path)
             logger.info("removed what was unused", extra=fields(path=item.path, bytes=item.size))
         for log in self._old_logs(known, now - budget.unused_seconds):
@@ -194,14 +184,3 @@ def _remove(path: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
     path.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
-
-
-def _rotate(log: Path, keep: int) -> None:
-    """`x.log` → `x.log.1` → … → `x.log.<keep>`. What is written between copy and truncation is lost."""
-    for number in range(keep, 1, -1):
-        earlier = log.with_name(f"{log.name}.{number - 1}")
-        if earlier.exists():
-            earlier.replace(log.with_name(f"{log.name}.{number}"))
-    if keep > 0:
-        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-    os.truncate(log, 0)

@@ -94,6 +94,7 @@ class Reconciler:
         self._backoff = _Backoff(outside.clock)
         self.looked = False  # whether `world` is more than its beginning
         self._read_at: float | None = None  # None when the store must be read
+        self._published: tuple[Endpoint, ...] | None = None  # what the newest route table was made of
         self._woken = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -277,7 +278,9 @@ class Reconciler:
     # --- publish, and go on
 
     def _publish(self) -> None:
-        self._gateways.publish(compile_table(self.world.endpoints, self._access.agent, self._access.token_hashes))
+        if self.world.endpoints is not self._published:
+            self._published = self.world.endpoints
+            self._gateways.publish(compile_table(self._published, self._access.agent, self._access.token_hashes))
 
     def _pause(self) -> float:
         calm = all(revision.state in _AT_REST for revision in self.world.revisions.values()) and not any(

@@ -209,7 +209,7 @@ def _prepared(world: Snapshot, rid: RevisionId, preparation: Preparation | None)
     elif preparation.state is PreparationState.FAILED:
         yield Abandon(rid)
         yield Move(rid, RevisionState.FAILED, preparation.message)
-    elif preparation.state is PreparationState.DONE and _observation(world, rid) is None:  # else _strays ends it first
+    elif preparation.state is PreparationState.DONE and _absent(world, rid):  # else _strays ends its earlier life first
         yield Abandon(rid)
         yield Move(
             rid,
@@ -285,9 +285,12 @@ def _strays(world: Snapshot) -> Iterator[Action]:
 
 
 def _gone(world: Snapshot, revision: Revision) -> bool:
-    if revision.state not in (RevisionState.FAILED, RevisionState.RETIRED):
-        return False
-    return world.observations is not None and revision.id not in world.observations
+    return revision.state in (RevisionState.FAILED, RevisionState.RETIRED) and _absent(world, revision.id)
+
+
+def _absent(world: Snapshot, rid: RevisionId) -> bool:
+    """Whether the engine is known to hold nothing of it."""
+    return world.observations is not None and rid not in world.observations
 
 
 def _observation(world: Snapshot, rid: RevisionId) -> RevisionObservation | None:
