@@ -161,12 +161,13 @@ def test_the_database_of_an_older_mlflow_is_upgraded_and_a_copy_kept(tmp_path: P
         database = first.data.mlflow / "mlflow.db"
     newest = _schema(database)
     subprocess.run([sys.executable, "-W", "ignore", "-c", DOWNGRADE, f"sqlite:///{database}"], check=True)
+    database.with_suffix(".version").write_text("3.0.0")
     older = _schema(database)
     assert older != newest
     with running(tmp_path) as second:
         assert second.client.get(SEARCH).json()["registered_models"][0]["name"] == "wine"
     assert _schema(database) == newest
-    assert _schema(database.with_suffix(".db.before-upgrade")) == older
+    assert _schema(database.with_name("mlflow.db.3.0.0")) == older
 
 
 def _schema(database: Path) -> str:

@@ -6,9 +6,10 @@ under the same uvicorn instead, told by the same variables that `mlflow server` 
 """
 
 import logging
-import shutil
+import sqlite3
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import uvicorn
@@ -89,23 +90,28 @@ def _database(data: DataDirectory) -> Path:
 
 def _open_database(file: Path) -> None:
     """Make the database, or bring it to the schema of the MLflow that is installed, before the first request."""
-    from mlflow.exceptions import MlflowException
+    from mlflow import __version__, db
     from mlflow.server.handlers import initialize_backend_stores
 
     file.parent.mkdir(parents=True, exist_ok=True)
     uri = f"sqlite:///{file}"
-    try:
-        initialize_backend_stores(uri, uri, _ARTIFACT_ROOT)
-    except MlflowException as error:
-        if "out-of-date database schema" not in str(error):
-            raise
-        from mlflow import db
+    stamp = file.with_suffix(".version")
+    last = stamp.read_text() if stamp.exists() else __version__
+    if last != __version__:
+        logger.info("MLflow %s takes over the database of MLflow %s", __version__, last)
+        _back_up(file, file.with_name(f"{file.name}.{last}"))
+        db.upgrade.main([uri], standalone_mode=False)  # `mlflow db upgrade`
+    initialize_backend_stores(uri, uri, _ARTIFACT_ROOT)
+    stamp.write_text(__version__)
 
-        backup = file.with_suffix(".db.before-upgrade")
-        logger.info("MLflow's database is brought to its new version's schema; a copy of it is kept as %s", backup)
-        shutil.copy2(file, backup)
-        db.upgrade(uri)
-        initialize_backend_stores(uri, uri, _ARTIFACT_ROOT)
+
+def _back_up(file: Path, copy: Path) -> None:
+    if copy.exists():  # an upgrade that was broken off: what is there now is no longer the old database
+        return
+    half_made = copy.with_name(f"{copy.name}.tmp")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(half_made)) as target:
+        source.backup(target)
+    half_made.replace(copy)
 
 
 if __name__ == "__main__":
