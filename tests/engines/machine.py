@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,13 +105,16 @@ class Machine:
         self._agents.append(agent)
         return agent
 
+    def kill_agent(self) -> None:
+        """End the newest agent by SIGKILL; its replicas stay."""
+        self._agents[-1].kill()
+        self._agents[-1].wait()
+
     def _serves(self, agent: subprocess.Popen[bytes]) -> bool:
         assert agent.poll() is None, (self.root / "agent.log").read_text()
         return self.data.agent_socket.exists() and self._connects()
 
     def _connects(self) -> bool:
-        import socket
-
         with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
             client.connect(str(self.data.agent_socket))
             return True
@@ -197,6 +200,12 @@ class Watch:
             line: dict[str, Any] = json.loads(await self._reader.readline())
         return line
 
+    def pause(self) -> None:
+        """Read no more."""
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        transport.pause_reading()
+
     async def addresses(self, holds: Callable[[RevisionAddresses], bool] = lambda _: True) -> RevisionAddresses:
         """The next pushed addresses of which that is so."""
         while True:
@@ -210,8 +219,3 @@ class Watch:
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
-
-
-def as_json(target: RevisionTarget) -> dict[str, Any]:
-    """A target as it travels."""
-    return asdict(target)

@@ -26,12 +26,11 @@ def supervisor() -> Iterator[None]:
 
 
 async def test_a_new_agent_adopts_and_starts_nothing_more(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target("a"))
     await machine.engine.apply(machine.target("b"))
     before = [await machine.until_ready(revision="a"), await machine.until_ready(revision="b")]
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     assert all(running(pid) for [pid] in before)
     await machine.start_agent()
     assert [await machine.until_ready(revision="a"), await machine.until_ready(revision="b")] == before
@@ -46,11 +45,10 @@ async def test_a_new_agent_adopts_and_starts_nothing_more(machine: Machine) -> N
 
 
 async def test_a_replica_is_adopted_while_it_starts(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target(stub="slow:0.6"))
     await eventually(machine.launches)
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     [record] = machine.records()
     assert not record.ready
     await machine.start_agent()
@@ -64,22 +62,20 @@ async def test_a_replica_is_adopted_while_it_starts(machine: Machine) -> None:
 
 
 async def test_an_adopted_start_has_its_deadline_too(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target(stub="hang"))
     await eventually(machine.launches)
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     await machine.start_agent(start_timeout_seconds=0.5)
     seen = await machine.until(lambda o: o.failed_starts >= 1)
     assert "engine.start_timeout_seconds" in seen.message
 
 
 async def test_the_supervisor_tells_how_an_adopted_replica_ended(machine: Machine, supervisor: None) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target())
     [pid] = await machine.until_ready()
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     await machine.start_agent()
     os.kill(pid, signal.SIGALRM)
     _, status = os.waitpid(pid, 0)
@@ -90,11 +86,10 @@ async def test_the_supervisor_tells_how_an_adopted_replica_ended(machine: Machin
 
 
 async def test_without_the_supervisors_word_the_status_is_unknown(machine: Machine, supervisor: None) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target())
     [pid] = await machine.until_ready()
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     await machine.start_agent()
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -103,11 +98,10 @@ async def test_without_the_supervisors_word_the_status_is_unknown(machine: Machi
 
 
 async def test_a_pid_that_now_belongs_to_another_is_left_alone(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target())
     [pid] = await machine.until_ready()
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     [record] = machine.records()
     forged = msgspec.structs.replace(record, start_ticks=record.start_ticks - 1)
     ReplicaRecords(machine.data.run).write(forged)
@@ -119,11 +113,10 @@ async def test_a_pid_that_now_belongs_to_another_is_left_alone(machine: Machine)
 
 
 async def test_replicas_of_an_unknown_target_are_ended(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target())
     [pid] = await machine.until_ready()
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     (machine.data.targets / "rev1.json").unlink()
     await machine.start_agent()
     await eventually(lambda: not running(pid))
@@ -131,11 +124,10 @@ async def test_replicas_of_an_unknown_target_are_ended(machine: Machine) -> None
 
 
 async def test_a_corrupt_target_is_set_aside_and_the_others_held(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target("good"))
     await machine.until_ready(revision="good")
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     (machine.data.targets / "bad.json").write_bytes(b'{"target": \xff')
     (machine.data.run / "0badf00d.json").write_bytes(b"{")
     await machine.start_agent()
@@ -148,23 +140,21 @@ async def test_a_corrupt_target_is_set_aside_and_the_others_held(machine: Machin
 
 
 async def test_another_protocol_is_replaced(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target(stub="foreign"))
     [pid] = await machine.until_ready()
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     await machine.start_agent()
     await eventually(lambda: not running(pid))
     assert await machine.until_ready() != [pid]
 
 
 async def test_a_removal_goes_on_after_a_restart(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target(stub="deaf"))
     [pid] = await machine.until_ready()
     await machine.engine.remove(machine.target().revision)
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     await machine.start_agent(drain_timeout_seconds=0.2)
     assert await machine.observe() is not None
     await machine.until_gone()
@@ -172,11 +162,10 @@ async def test_a_removal_goes_on_after_a_restart(machine: Machine) -> None:
 
 
 async def test_a_socket_that_is_gone_makes_a_replica_useless(machine: Machine) -> None:
-    agent = await machine.start_agent()
+    await machine.start_agent()
     await machine.engine.apply(machine.target())
     [pid] = await machine.until_ready()
-    agent.kill()
-    agent.wait()
+    machine.kill_agent()
     [record] = machine.records()
     Path(record.address.path).unlink()
     await machine.start_agent()

@@ -89,6 +89,20 @@ async def test_a_gateway_is_told_at_once_and_at_every_change(machine: Machine) -
     await watch.close()
 
 
+async def test_watching_wakes_nothing(machine: Machine) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target(replicas=0))
+    watch = await Watch.open(machine)
+    watch.ask("watch", revision="rev1")
+    assert (await watch.addresses()).replicas == ()
+    seen = await machine.observe()
+    assert seen is not None
+    assert (seen.target.replicas, seen.replicas) == (0, ())
+    await machine.engine.apply(machine.target())
+    assert len((await watch.addresses()).replicas) == 1
+    await watch.close()
+
+
 async def test_waking_is_idempotent_and_survives_the_agent(machine: Machine) -> None:
     agent = await machine.start_agent()
     await machine.engine.apply(machine.target(replicas=0))

@@ -1,8 +1,9 @@
 """The agent's socket: newline-delimited JSON over a Unix stream.
 
 A request is `{"id": 1, "verb": "apply", "target": {…}}`, its answer `{"id": 1, "ok": true, "result": null}` or
-`{"id": 1, "ok": false, "code": "…", "message": "…"}`. A connection that sent `wake` is told, without an id,
-the `{"addresses": {…}}` of that revision at once and at every change, until it sends `unwatch`.
+`{"id": 1, "ok": false, "code": "…", "message": "…"}`. A connection that sent `wake`, or `watch` which
+starts nothing, is told, without an id, the `{"addresses": {…}}` of that revision at once and at every change, until it
+sends `unwatch`.
 """
 
 import asyncio
@@ -44,12 +45,17 @@ class Wake(msgspec.Struct, tag_field="verb", tag="wake"):
     revision: RevisionId
 
 
+class Watch(msgspec.Struct, tag_field="verb", tag="watch"):
+    id: int
+    revision: RevisionId
+
+
 class Unwatch(msgspec.Struct, tag_field="verb", tag="unwatch"):
     id: int
     revision: RevisionId
 
 
-Request = Apply | Remove | Observe | Wake | Unwatch
+Request = Apply | Remove | Observe | Wake | Watch | Unwatch
 _REQUESTS: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
@@ -140,8 +146,9 @@ class _Connection:
                 await self._verbs.remove(revision)
             case Observe():
                 return self._verbs.observe()
-            case Wake(revision=revision):
-                self._verbs.wake(revision)
+            case Wake(revision=revision) | Watch(revision=revision):
+                if isinstance(request, Wake):
+                    self._verbs.wake(revision)
                 self._told[revision] = None
             case Unwatch(revision=revision):
                 self._told.pop(revision, None)

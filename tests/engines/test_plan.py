@@ -1,0 +1,142 @@
+"""What an agent does next, in tables. Times are monotonic seconds; the present is 1000."""
+
+from dataclasses import replace
+
+import pytest
+
+from tidegate.core.revision import (
+    Environment,
+    EnvironmentDigest,
+    ReplicaId,
+    ReplicaState,
+    RevisionId,
+    RevisionTarget,
+)
+from tidegate.engines.plan import (
+    SLOT_SECONDS,
+    Action,
+    Drain,
+    Forget,
+    GiveUp,
+    Held,
+    Kill,
+    Limits,
+    ReplicaFacts,
+    Start,
+    decide,
+)
+
+NOW = 1000.0
+LIMITS = Limits(cores=4, concurrent_starts=2, start_timeout=300, drain_timeout=60)
+A, B = RevisionId("a"), RevisionId("b")
+
+
+def held(revision: RevisionId, replicas: int = 1, **changes: object) -> Held:
+    environment = Environment(EnvironmentDigest("e"), "/python", "/overlay")
+    target = RevisionTarget(revision, "wine", "wine-1", "/m", environment, replicas, 0, 8, 60.0)
+    return replace(Held(target, "now", proved=True), **changes)  # type: ignore[arg-type]
+
+
+def replica(name: str, state: str = "ready", revision: RevisionId = A, **changes: object) -> ReplicaFacts:
+    facts = ReplicaFacts(ReplicaId(name), revision, "now", ReplicaState(state), NOW - 1)
+    return replace(facts, **changes)  # type: ignore[arg-type]
+
+
+START, STOP = Start(A), Drain(ReplicaId("r1"))
+
+
+@pytest.mark.parametrize(
+    ("what", "replicas", "actions"),
+    [
+        (held(A), [], [START]),
+        (held(A, 0), [], []),
+        (held(A), [replica("r1")], []),
+        (held(A), [replica("r1", "starting")], []),
+        (held(A), [replica("r1", "draining")], [START]),
+        (held(A, 2), [replica("r1")], [START]),
+        (held(A, 0), [replica("r1")], [STOP]),
+        (held(A, 1), [replica("r1", since=NOW - 1), replica("r2", since=NOW - 9)], [STOP]),
+        (held(A, 1), [replica("r1", "starting"), replica("r2")], [STOP]),
+        (held(A, removing=True), [replica("r1")], [STOP]),
+        (held(A, removing=True), [replica("r1", "draining")], []),
+        (held(A, removing=True), [], [Forget(A)]),
+        (held(A, start_after=NOW + 1), [], []),
+        (held(A, start_after=NOW), [], [START]),
+        # min_replicas is a floor, max_replicas and the cores are caps
+        (replace(held(A, 0), target=replace(held(A).target, replicas=0, min_replicas=1)), [], [START]),
+        (replace(held(A), target=replace(held(A).target, replicas=5, max_replicas=1)), [replica("r1")], []),
+        (held(A, 9), [replica(f"r{n}") for n in range(4)], []),
+    ],
+)
+def test_one_revision(what: Held, replicas: list[ReplicaFacts], actions: list[Action]) -> None:
+    assert list(decide({A: what}, replicas, LIMITS, NOW).actions) == actions
+
+
+@pytest.mark.parametrize(
+    ("replicas", "actions"),
+    [
+        ([replica("r1", launch="old")], [START]),  # the old serves until the new is ready
+        ([replica("r1", launch="old"), replica("r2", "starting")], []),
+        ([replica("r1", launch="old"), replica("r2")], [STOP]),
+        ([replica("r1", "starting", launch="old")], [STOP, START]),  # of no use any more
+    ],
+)
+def test_another_launch_starts_before_it_stops(replicas: list[ReplicaFacts], actions: list[Action]) -> None:
+    assert list(decide({A: held(A)}, replicas, LIMITS, NOW).actions) == actions
+
+
+def test_of_two_old_replicas_one_goes_as_one_new_is_ready() -> None:
+    old = [replica("r1", launch="old"), replica("r2", launch="old", since=NOW - 5)]
+    actions = decide({A: held(A, 2)}, [*old, replica("r3"), replica("r4", "starting")], LIMITS, NOW).actions
+    assert actions == (STOP,)
+
+
+@pytest.mark.parametrize(
+    ("facts", "action"),
+    [
+        (replica("r1", "starting", since=NOW - 299), None),
+        (replica("r1", "starting", since=NOW - 300), GiveUp(ReplicaId("r1"))),
+        (replica("r1", "draining", since=NOW - 59), None),
+        (replica("r1", "draining", since=NOW - 60), Kill(ReplicaId("r1"))),
+        (replica("r1", "draining", since=NOW - 60, killed=True), None),
+        (replica("r1", "ready", since=NOW - 9999), None),
+    ],
+)
+def test_deadlines(facts: ReplicaFacts, action: Action | None) -> None:
+    actions = decide({A: held(A)}, [facts], LIMITS, NOW).actions
+    assert [a for a in actions if isinstance(a, GiveUp | Kill)] == ([action] if action else [])
+
+
+def test_replicas_of_what_is_not_held_are_drained() -> None:
+    assert decide({}, [replica("r1"), replica("r2", "draining")], LIMITS, NOW).actions == (STOP,)
+
+
+def test_everybody_gets_the_first_replica_before_anybody_gets_the_second() -> None:
+    revisions = {A: held(A, 4), B: held(B, 4)}
+    assert decide(revisions, [], LIMITS, NOW).actions == (Start(A), Start(B))
+    ready = [replica("r1"), replica("r2")]
+    assert decide(revisions, ready, LIMITS, NOW).actions == (Start(B), Start(B))
+
+
+def test_starts_at_once_are_limited_but_a_hanging_one_keeps_nobody_out() -> None:
+    starting = [replica("r1", "starting"), replica("r2", "starting")]
+    revisions = {A: held(A, 2), B: held(B)}
+    decision = decide(revisions, starting, LIMITS, NOW)
+    assert decision.actions == ()
+    assert decision.again_at == NOW - 1 + SLOT_SECONDS
+    assert decide(revisions, starting, LIMITS, NOW + SLOT_SECONDS).actions == (Start(B),)
+
+
+@pytest.mark.parametrize("changes", [{"proved": False}, {"failed_starts": 1}])
+def test_what_may_not_start_at_all_is_tried_one_by_one(changes: dict[str, object]) -> None:
+    one = held(A, 3, **changes)
+    assert decide({A: one}, [], LIMITS, NOW).actions == (START,)
+    assert decide({A: one}, [replica("r1", "starting")], LIMITS, NOW).actions == ()
+    assert decide({A: one}, [replica("r1")], LIMITS, NOW).actions == (START, START)
+
+
+def test_the_next_time_is_the_nearest_deadline() -> None:
+    assert decide({A: held(A)}, [replica("r1")], LIMITS, NOW).again_at is None
+    assert decide({A: held(A, start_after=NOW + 2)}, [], LIMITS, NOW).again_at == NOW + 2
+    draining = replica("r1", "draining", since=NOW - 50)
+    assert decide({A: held(A, start_after=NOW + 20)}, [draining], LIMITS, NOW).again_at == NOW + 10
