@@ -191,7 +191,7 @@ MAX_ENVIRONMENT_VARS = 50
 
 def default_served_name(model: ModelRef) -> str:
     """`{model}-{version}` in the characters that a served name may have."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{model.name}-{model.version.lstrip('@')}").strip("-")[:63]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{model.name}-{model.version.lstrip('@')}").strip("-_")[:63]
 
 
 def default_routes(entities: tuple[ServedEntity, ...]) -> tuple[Route, ...]:

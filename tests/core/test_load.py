@@ -1,0 +1,22 @@
+"""The values that gateways report."""
+
+from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, LoadReport
+
+
+def test_the_latency_buckets_rise() -> None:
+    assert list(LATENCY_BUCKETS) == sorted(set(LATENCY_BUCKETS))
+    assert LATENCY_BUCKETS[0] > 0
+
+
+def test_the_buckets_reach_the_longest_request() -> None:
+    assert LATENCY_BUCKETS[-1] >= 60
+
+
+def test_a_new_ledger_balances() -> None:
+    ledger = EndpointLedger()
+    gone = ledger.answered + ledger.rejected + ledger.timed_out + ledger.client_gone + ledger.lost + ledger.in_flight
+    assert ledger.accepted == gone == 0
+
+
+def test_reports_do_not_share_their_maps() -> None:
+    assert LoadReport(0, 1, "").endpoints is not LoadReport(1, 2, "").endpoints

@@ -1,0 +1,270 @@
+"""What is due in each situation; the whole walk is in `test_plan_walks`."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.core.examples import (
+    ENVIRONMENT,
+    PROOF,
+    a_config,
+    a_created_endpoint,
+    a_revision,
+    an_entity,
+    an_observation,
+    rid,
+)
+from tidegate.core.endpoint import Endpoint
+from tidegate.core.lifecycle import RevisionState
+from tidegate.core.plan import (
+    MAX_FAILED_STARTS,
+    Abandon,
+    Action,
+    Apply,
+    FailUpdate,
+    Forget,
+    Move,
+    Preparation,
+    PreparationState,
+    Prepare,
+    Promote,
+    Record,
+    Remove,
+    Snapshot,
+    plan,
+    target_of,
+)
+from tidegate.core.revision import ReplicaState, Revision, RevisionObservation
+
+S = RevisionState
+ONE, TWO = an_entity(), an_entity("wine-2", version="2")
+CREATED = a_created_endpoint()
+SERVING = CREATED.promoted()
+UPDATING = SERVING.with_update(a_config(TWO, version=2), 2.0)
+DELETED = replace(SERVING, deleted_at=9.0)
+ID = rid(CREATED, ONE)
+
+
+def due(
+    endpoint: Endpoint,
+    *revisions: Revision,
+    observed: dict[Revision, RevisionObservation] | None = None,
+    preparation: Preparation | None = None,
+    unrouted: bool = False,
+) -> tuple[Action, ...]:
+    """The plan for one endpoint. `observed` None means that the engine cannot be asked."""
+    return plan(
+        Snapshot(
+            (endpoint,),
+            {revision.id: revision for revision in revisions},
+            {ID: preparation} if preparation else {},
+            None if observed is None else {revision.id: seen for revision, seen in observed.items()},
+            frozenset(revision.id for revision in revisions) if unrouted else frozenset(),
+        )
+    )
+
+
+def one(state: RevisionState, **fields: object) -> Revision:
+    """The revision of ONE, in a state."""
+    return a_revision(CREATED, ONE, state, **fields)
+
+
+def two(state: RevisionState, **fields: object) -> Revision:
+    """The revision of TWO, asked for by the update."""
+    return a_revision(UPDATING, TWO, state, **fields)
+
+
+READY_ONE = one(S.READY)
+UP = {READY_ONE: an_observation(READY_ONE, ReplicaState.READY)}
+
+
+# --- from nothing to READY
+
+
+def test_an_empty_world_is_as_asked() -> None:
+    assert plan(Snapshot()) == ()
+
+
+def test_a_new_endpoints_revision_is_recorded() -> None:
+    assert due(CREATED) == (Record(one(S.PENDING)),)
+
+
+def test_a_pending_revision_is_prepared() -> None:
+    assert due(CREATED, one(S.PENDING)) == (Prepare(one(S.PENDING)), Move(ID, S.PREPARING))
+
+
+def test_a_running_preparation_is_waited_for() -> None:
+    assert due(CREATED, one(S.PREPARING), preparation=Preparation(PreparationState.RUNNING)) == ()
+
+
+def test_a_preparation_that_a_restart_has_lost_begins_anew() -> None:
+    assert due(CREATED, one(S.PREPARING)) == (Move(ID, S.PENDING),)
+
+
+def test_a_failed_preparation_fails_the_revision_with_its_sentence() -> None:
+    failed = Preparation(PreparationState.FAILED, "No package 'x'.")
+    assert due(CREATED, one(S.PREPARING), preparation=failed) == (Abandon(ID), Move(ID, S.FAILED, "No package 'x'."))
+
+
+def test_a_done_preparation_is_recorded_and_started() -> None:
+    done = Preparation(PreparationState.DONE, "", ENVIRONMENT, "/models/m")
+    abandon, move = due(CREATED, one(S.PREPARING), observed={}, preparation=done)
+    assert abandon == Abandon(ID)
+    assert isinstance(move, Move)
+    assert (move.state, move.environment, move.model_dir) == (S.STARTING, ENVIRONMENT, "/models/m")
+
+
+def test_a_starting_revision_is_given_to_the_engine() -> None:
+    assert due(CREATED, one(S.STARTING), observed={}) == (Apply(target_of(one(S.STARTING))),)
+
+
+def test_what_the_engine_holds_is_not_applied_again() -> None:
+    starting = one(S.STARTING)
+    assert due(CREATED, starting, observed={starting: an_observation(starting, ReplicaState.STARTING)}) == ()
+
+
+@pytest.mark.parametrize("state", [S.STARTING, S.READY, S.RETIRING])
+def test_nothing_is_concluded_while_the_engine_cannot_be_asked(state: RevisionState) -> None:
+    endpoint = DELETED if state is S.RETIRING else SERVING
+    assert due(endpoint, one(state), observed=None, unrouted=True) == ()
+
+
+def test_a_ready_replica_makes_the_revision_ready_and_its_proof_is_kept() -> None:
+    starting = one(S.STARTING)
+    seen = an_observation(starting, ReplicaState.READY, proof=replace(PROOF, warning="No example."))
+    assert due(CREATED, starting, observed={starting: seen}) == (
+        Move(ID, S.READY, "No example.", proof=replace(PROOF, warning="No example.")),
+    )
+
+
+@pytest.mark.parametrize("state", [ReplicaState.STARTING, ReplicaState.DRAINING])
+def test_another_replica_does_not(state: ReplicaState) -> None:
+    starting = one(S.STARTING)
+    assert due(CREATED, starting, observed={starting: an_observation(starting, state)}) == ()
+
+
+def test_a_recorded_proof_changes_the_target() -> None:
+    proved = one(S.READY, proof=PROOF)
+    assert due(SERVING, proved, observed={proved: UP[READY_ONE]}) == (Apply(target_of(proved)),)
+
+
+# --- failures
+
+
+def test_a_start_that_failed_is_tried_again() -> None:
+    starting = one(S.STARTING)
+    seen = an_observation(starting, failed_starts=MAX_FAILED_STARTS - 1)
+    assert due(CREATED, starting, observed={starting: seen}) == ()
+
+
+def test_starts_that_keep_failing_fail_the_revision() -> None:
+    starting = one(S.STARTING)
+    seen = an_observation(starting, failed_starts=MAX_FAILED_STARTS, message="No module named 'x'.")
+    assert due(CREATED, starting, observed={starting: seen}) == (Move(ID, S.FAILED, "No module named 'x'."),)
+
+
+def test_a_failed_revision_fails_its_update() -> None:
+    failed = two(S.FAILED, message="No module named 'x'.")
+    assert due(UPDATING, READY_ONE, failed, observed=UP) == (FailUpdate(UPDATING, "No module named 'x'."),)
+
+
+def test_a_failure_of_an_earlier_update_is_tried_again() -> None:
+    earlier = two(S.FAILED, generation=UPDATING.generation - 1)
+    assert due(UPDATING, READY_ONE, earlier, observed=UP) == (
+        Move(earlier.id, S.PENDING, generation=UPDATING.generation),
+    )
+
+
+def test_a_new_start_waits_until_the_engine_has_let_go_of_the_old_one() -> None:
+    again = two(S.PREPARING)
+    prepared = {again.id: Preparation(PreparationState.DONE, "", ENVIRONMENT, "/models/m")}
+    old = an_observation(two(S.FAILED), failed_starts=MAX_FAILED_STARTS, message="Old.")
+    world = Snapshot((UPDATING,), {ID: READY_ONE, again.id: again}, prepared, {ID: UP[READY_ONE], again.id: old})
+    assert plan(world) == (Remove(again.id),)
+    assert plan(replace(world, observations=None)) == ()
+
+
+def test_a_crash_of_what_serves_is_the_engines_matter() -> None:
+    seen = an_observation(READY_ONE, failed_starts=9, message="It crashed.")
+    assert due(SERVING, READY_ONE, observed={READY_ONE: seen}) == ()
+
+
+def test_what_an_engine_has_forgotten_is_applied_again() -> None:
+    assert due(SERVING, READY_ONE, observed={}) == (Apply(target_of(READY_ONE)),)
+
+
+# --- roll-out
+
+
+def test_a_ready_configuration_is_promoted() -> None:
+    assert due(CREATED, READY_ONE, observed=UP) == (Promote(CREATED),)
+
+
+def test_a_configuration_is_promoted_whole_or_not_at_all() -> None:
+    both = SERVING.with_update(a_config(ONE, TWO, version=2), 2.0)
+    starting = two(S.STARTING)
+    observed = {**UP, starting: an_observation(starting, ReplicaState.STARTING)}
+    assert due(both, READY_ONE, starting, observed=observed) == ()
+
+
+def test_an_update_that_changes_only_traffic_is_promoted_at_once() -> None:
+    shifted = SERVING.with_update(a_config(ONE, version=2), 2.0)
+    assert due(shifted, READY_ONE, observed=UP) == (Promote(shifted),)
+
+
+def test_what_serves_is_kept_while_an_update_is_on_its_way() -> None:
+    assert due(UPDATING, READY_ONE, two(S.PREPARING), observed=UP, unrouted=True) == (
+        Move(two(S.PREPARING).id, S.PENDING),
+    )
+
+
+# --- release
+
+
+@pytest.mark.parametrize(
+    ("state", "actions"),
+    [
+        (S.PENDING, (Move(ID, S.RETIRED),)),
+        (S.PREPARING, (Abandon(ID), Move(ID, S.RETIRED))),
+        (S.STARTING, (Move(ID, S.RETIRING),)),
+        (S.READY, (Move(ID, S.RETIRING),)),
+        (S.FAILED, (Forget(DELETED),)),
+        (S.RETIRED, (Forget(DELETED),)),
+    ],
+)
+def test_the_revisions_of_a_deleted_endpoint_go_step_by_step(state: RevisionState, actions: tuple[Action, ...]) -> None:
+    assert due(DELETED, one(state), observed={}) == actions
+
+
+def test_a_routed_revision_is_not_removed() -> None:
+    retiring = one(S.RETIRING)
+    observed = {retiring: an_observation(retiring, ReplicaState.READY)}
+    assert due(DELETED, retiring, observed=observed) == ()
+    assert due(DELETED, retiring, observed=observed, unrouted=True) == (Remove(ID),)
+
+
+def test_a_removed_revision_is_retired_when_its_last_process_has_ended() -> None:
+    assert due(DELETED, one(S.RETIRING), observed={}) == (Move(ID, S.RETIRED),)
+
+
+def test_a_revision_that_is_asked_for_again_while_it_drains_is_started_again() -> None:
+    assert due(SERVING, one(S.RETIRING), observed={}) == (Move(ID, S.STARTING, generation=SERVING.generation),)
+
+
+def test_a_retired_revision_that_is_asked_for_again_begins_anew() -> None:
+    assert due(CREATED, one(S.RETIRED), observed={}) == (Move(ID, S.PENDING, generation=CREATED.generation),)
+
+
+def test_an_endpoint_without_revisions_is_forgotten_at_once() -> None:
+    assert due(DELETED) == (Forget(DELETED),)
+
+
+def test_a_deleted_endpoint_is_remembered_while_something_of_it_runs() -> None:
+    failed = one(S.FAILED)
+    assert due(DELETED, failed, observed={failed: an_observation(failed)}) == (Remove(ID),)
+    assert due(DELETED, failed, observed=None) == ()
+
+
+def test_what_nobody_knows_is_removed_from_the_engine() -> None:
+    stray = one(S.READY)
+    assert plan(Snapshot(observations={ID: an_observation(stray)})) == (Remove(ID),)

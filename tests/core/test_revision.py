@@ -1,0 +1,72 @@
+"""A revision's id is a digest of all that makes it what it is, and of nothing else."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from tests.core.examples import a_config, a_created_endpoint, a_revision, an_entity, an_observation
+from tidegate.core.endpoint import Batching, ModelRef, ModelVersion, ServedEntity
+from tidegate.core.lifecycle import RevisionState
+from tidegate.core.plan import target_of
+from tidegate.core.revision import ReplicaState, revision_id, revision_ids
+
+# Every field of a served entity with another value than `an_entity` has.
+OTHERS: dict[str, object] = {
+    "name": "other",
+    "model": ModelRef("wine", "@champion"),
+    "resolved": ModelVersion("wine", "2"),
+    "workload_size": "Large",
+    "workload_type": "GPU_SMALL",
+    "scale_to_zero_enabled": True,
+    "min_provisioned_concurrency": 1,
+    "max_provisioned_concurrency": 2,
+    "environment_vars": (("A", "b"),),
+    "idle_timeout_seconds": 5.0,
+    "batching": Batching.OFF,
+    "timeout_seconds": 5.0,
+    "retry_on_crash": False,
+}
+
+
+def test_an_id_is_sixteen_hex_digits() -> None:
+    identity = revision_id("e1", an_entity())
+    assert len(identity) == 16
+    assert int(identity, 16) >= 0
+
+
+def test_equal_entities_have_one_id() -> None:
+    assert revision_id("e1", an_entity()) == revision_id("e1", replace(an_entity()))
+
+
+def test_no_two_endpoints_share_a_revision() -> None:
+    assert revision_id("e1", an_entity()) != revision_id("e2", an_entity())
+
+
+def test_the_table_of_other_values_is_whole() -> None:
+    assert set(OTHERS) == {field.name for field in fields(ServedEntity)}
+
+
+@pytest.mark.parametrize("field", OTHERS)
+def test_every_field_makes_another_revision(field: str) -> None:
+    changed = replace(an_entity(), **{field: OTHERS[field]})  # type: ignore[arg-type]
+    assert revision_id("e1", changed) != revision_id("e1", an_entity())
+
+
+def test_the_ids_of_a_configuration_keep_its_order() -> None:
+    config = a_config(an_entity("b"), an_entity("a"))
+    assert list(revision_ids("e1", config)) == ["b", "a"]
+
+
+def test_only_ready_replicas_count() -> None:
+    endpoint = a_created_endpoint()
+    revision = a_revision(endpoint, an_entity(), RevisionState.STARTING)
+    replicas = (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING, ReplicaState.READY)
+    assert an_observation(revision, *replicas).ready_replicas == 2
+
+
+def test_a_target_starts_one_replica_even_when_it_may_sleep() -> None:
+    endpoint = a_created_endpoint()
+    sleepy = an_entity(scale_to_zero_enabled=True)
+    target = target_of(a_revision(endpoint, sleepy, RevisionState.STARTING))
+    assert (target.replicas, target.min_replicas, target.max_replicas) == (1, 0, 4)
+    assert not target.proved
