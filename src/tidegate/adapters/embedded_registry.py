@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-import uvicorn
-from setproctitle import setproctitle
-
 from tidegate import life_line
 from tidegate.data_directory import DataDirectory
 
@@ -65,6 +62,10 @@ def environment(data: DataDirectory, environ: Mapping[str, str]) -> dict[str, st
 
 def main(socket: str, database: str, life_line_fd: str) -> None:
     """Serve until SIGTERM, or until the supervisor is gone."""
+    # Not at the top: the supervisor imports this module for the two functions above, and stays small.
+    import uvicorn
+    from setproctitle import setproctitle
+
     setproctitle("tidegate: registry")
     life_line.watch(int(life_line_fd))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s registry: %(message)s")
