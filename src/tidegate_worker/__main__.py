@@ -50,6 +50,8 @@ def _prepare_process(launch: Launch) -> None:
     faulthandler.enable(file=2)
     alarm.prepare()
     del sys.argv[1:]
+    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # models' type hints then read dates and base64 from JSON
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would start a thread and call out
     if _has_status_pipe():
         os.set_inheritable(STATUS_FD, False)
     try:

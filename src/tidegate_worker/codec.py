@@ -95,9 +95,9 @@ def check_params(params: Optional[Dict[str, Any]], signature: Signature) -> None
             try:
                 spec.validate_param_spec(params[spec.name], spec)
             except Exception:  # MLflow's message repeats the value
-                many = "a list of " if spec.shape else ""
+                kind = ("a list of " if spec.shape else "") + getattr(spec.dtype, "name", str(spec.dtype))
                 raise bad_request(
-                    f'param "{spec.name}": expected {many}{spec.dtype}, found {json_type(params[spec.name])}.'
+                    f'param "{spec.name}": expected {kind}, found {json_type(params[spec.name])}.'
                 ) from None
 
 

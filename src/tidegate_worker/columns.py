@@ -13,6 +13,7 @@ from tidegate_worker.signature import Column, Signature
 from tidegate_worker.table import Table
 
 _BITS = {"integer": 31, "long": 63}
+_ASCII = "ASCII text"  # what a binary column takes where it is not base64
 
 
 def frame(table: Table, signature: Signature, as_arrays: bool = False) -> Any:
@@ -52,6 +53,8 @@ def missing_inputs(what: str, names: Sequence[Optional[str]]) -> Refusal:
 
 def converted(column: Column, values: List[Any], place: str, as_arrays: bool = False) -> Any:
     """One column's values, as pandas takes them. Raises Refusal with the first row that does not fit."""
+    if as_arrays and column.kind == "binary":
+        column = column._replace(kind=_ASCII)
     try:
         misfit = first_misfit(column, values)
         if misfit is None:
@@ -150,6 +153,7 @@ _FITS: Dict[str, Callable[[Any, Column], bool]] = {
     "string": _fits_string,
     "binary": _fits_binary,
     "datetime": _fits_datetime,
+    _ASCII: lambda value, _column: isinstance(value, str) and value.isascii(),
 }
 
 
@@ -169,7 +173,9 @@ def _convert(column: Column, values: List[Any], as_arrays: bool) -> Any:
     if column.kind == "string":
         return _strings(values, as_arrays)
     if column.kind == "binary":
-        return [value.encode("ascii") if as_arrays else base64.decodebytes(value.encode()) for value in values]
+        return _objects([base64.decodebytes(value.encode()) for value in values])
+    if column.kind == _ASCII:
+        return _objects([value.encode("ascii") for value in values])
     if column.kind == "datetime":
         return _datetimes(values)
     if column.kind:
@@ -181,15 +187,19 @@ def _convert(column: Column, values: List[Any], as_arrays: bool) -> Any:
 
 def _strings(values: List[Any], as_arrays: bool) -> Any:
     """Text and nulls; of other types, `inputs` and `instances` make text, as numpy would, and tables keep them."""
-    import numpy as np
-
     if as_arrays:
         values = [value if isinstance(value, str) or _is_null(value) else str(value) for value in values]
-    if all(value is None or isinstance(value, str) for value in values):
+    if values and all(value is None or isinstance(value, str) for value in values):
         return values  # pandas chooses: object until version 2, str from version 3
-    mixed: Any = np.empty(len(values), dtype=object)
-    mixed[:] = values
-    return mixed
+    return _objects(values)
+
+
+def _objects(values: List[Any]) -> Any:
+    import numpy as np
+
+    column: Any = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
 
 
 def _datetimes(values: List[Any]) -> Any:

@@ -1,7 +1,6 @@
 """A loaded model: one request in, one answer out, and whose fault it was when there is none."""
 
 import inspect
-import os
 import time
 from typing import Any, Dict, Optional
 
@@ -31,8 +30,6 @@ class Model:
     @classmethod
     def load(cls, model_dir: str) -> "Model":
         """Load it from its directory. Raises whatever the model's own code raises."""
-        os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # type hints then read dates and base64 from JSON
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would start a thread and call out
         import mlflow.pyfunc
 
         return cls(mlflow.pyfunc.load_model(model_dir, suppress_warnings=True))

@@ -1,0 +1,71 @@
+"""A model's loader module whose model does what its input says. Runs in the replica, never in the tests' process."""
+
+import asyncio
+import os
+import pathlib
+import re
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+
+class Probe:
+    """Each row of the column `command` is `verb:argument`; it returns what the verbs say, else the rows."""
+
+    def predict(self, data: Any, params: Any = None) -> list[Any]:
+        return [self.obey(command) for command in data["command"].tolist()]
+
+    def obey(self, command: str) -> Any:
+        verb, _, argument = command.partition(":")
+        return getattr(self, verb)(argument) or command
+
+    def threads(self, _argument: str) -> list[str]:
+        return [thread.name for thread in threading.enumerate()]
+
+    def say(self, _argument: str) -> None:
+        pass
+
+    def sleep(self, argument: str) -> None:
+        time.sleep(float(argument))
+
+    def touch(self, argument: str) -> None:
+        pathlib.Path(argument).touch()
+
+    def hang(self, _argument: str) -> None:
+        re.match(r"(a+)+$", "a" * 64 + "b")  # holds the interpreter lock for years
+
+    def fail(self, argument: str) -> None:
+        raise KeyError(argument)
+
+    def leave(self, argument: str) -> None:
+        sys.exit(argument)
+
+    def die(self, _argument: str) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def show(self, argument: str) -> None:
+        print(argument)
+
+    def loop(self, _argument: str) -> None:
+        async def signals() -> None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: None)
+
+        asyncio.run(signals())
+
+
+class Large(Probe):
+    """Returns as many bytes as the row says."""
+
+    def predict(self, data: Any, params: Any = None) -> list[Any]:
+        return ["x" * int(count) for count in data["command"].tolist()]
+
+
+def _load_pyfunc(path: str) -> Probe:
+    kind = pathlib.Path(path, "kind").read_text()
+    if kind == "broken":
+        raise ImportError("No module named 'absent'")
+    if kind == "hanging":
+        Probe().hang("")
+    return Large() if kind == "large" else Probe()

@@ -1,0 +1,69 @@
+"""Signatures that the worker's tests share."""
+
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types.schema import (
+    AnyType,
+    Array,
+    ColSpec,
+    Map,
+    Object,
+    ParamSchema,
+    ParamSpec,
+    Property,
+    Schema,
+    TensorSpec,
+)
+
+MIXED = ModelSignature(
+    Schema(
+        [
+            ColSpec("double", "a"),
+            ColSpec("string", "b", required=False),
+            ColSpec("long", "n"),
+        ]
+    ),
+    params=ParamSchema([ParamSpec("boom", "boolean", False), ParamSpec("scale", "double", 1.0)]),
+)
+EVERY_KIND = ModelSignature(
+    Schema(
+        [
+            ColSpec("boolean", "flag"),
+            ColSpec("integer", "small"),
+            ColSpec("long", "big"),
+            ColSpec("float", "half"),
+            ColSpec("double", "full"),
+            ColSpec("string", "text"),
+            ColSpec("binary", "blob"),
+            ColSpec("datetime", "when"),
+        ]
+    )
+)
+OPTIONAL = ModelSignature(
+    Schema(
+        [
+            ColSpec("double", "x"),
+            ColSpec("double", "y", required=False),
+            ColSpec("boolean", "z", required=False),
+        ]
+    )
+)
+UNNAMED = ModelSignature(Schema([ColSpec("double"), ColSpec("double")]))
+SINGLE = ModelSignature(Schema([ColSpec("string", "prompt")]))
+COMPOUND = ModelSignature(
+    Schema(
+        [
+            ColSpec("long", "id"),
+            ColSpec(Array("string"), "tags"),
+            ColSpec(Object([Property("name", "string"), Property("size", "double", required=False)]), "item"),
+            ColSpec(Map("long"), "counts", required=False),
+            ColSpec(AnyType(), "extra", required=False),
+        ]
+    )
+)
+TENSOR = ModelSignature(Schema([TensorSpec(np.dtype("float64"), (-1, 3))]))
+TENSOR_INT = ModelSignature(Schema([TensorSpec(np.dtype("int64"), (-1, 2))]))
+TENSORS = ModelSignature(
+    Schema([TensorSpec(np.dtype("float32"), (-1, 2), "x"), TensorSpec(np.dtype("int32"), (-1,), "k")])
+)
+IMAGE = ModelSignature(Schema([TensorSpec(np.dtype("uint8"), (-1, 2, 2), "pixels")]))
