@@ -22,11 +22,15 @@ def make_wheel(folder: Path, name: str, version: str, requires: Iterable[str] = 
     wheel = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+    contents = {
+        f"{name}.py": f"VERSION = {version!r}\n{body}",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{name}.py", f"VERSION = {version!r}\n{body}")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
+        for path, text in contents.items():
+            archive.writestr(zipfile.ZipInfo(path), text)  # undated: the same contents are the same bytes
     return wheel
 
 

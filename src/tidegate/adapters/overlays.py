@@ -1,0 +1,109 @@
+"""The overlay: the directory with which a model's environment becomes a worker's.
+
+It holds a copy of `tidegate_worker` and its accelerators for one Python minor version, locked in `overlay_locks/`. It
+stands last on the worker's `sys.path`, so the model's own packages win.
+"""
+
+import asyncio
+import hashlib
+import importlib.util
+import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+from tidegate.adapters.build_directory import BuildDirectory
+from tidegate.adapters.interpreters import Interpreter
+from tidegate.adapters.uv import Uv, UvFailed
+from tidegate.adapters.uv_failures import DISK_FULL, explain
+from tidegate.ports import Log
+
+_WORKER = "tidegate_worker"
+# No dependency of an accelerator, nothing built from source, nothing that is not the locked file.
+_INSTALL = ("pip", "install", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--link-mode", "hardlink")
+
+
+class Overlays:
+    """Builds overlays below `folder`, one per worker source, lock, Python minor version and platform."""
+
+    def __init__(self, uv: Uv, folder: Path) -> None:
+        self._uv = uv
+        self._folder = folder
+
+    async def obtain(self, interpreter: Interpreter, log: Log) -> Path:
+        """The overlay for this interpreter.
+
+        It goes without accelerators where they cannot be installed: the worker works without, slower. Raises UvFailed
+        when the disk is full.
+        """
+        lock = _lock_of(interpreter.minor)
+        if lock:
+            try:
+                return await self._make(interpreter, lock, log)
+            except UvFailed as failed:
+                if DISK_FULL in str(failed):
+                    raise
+                log(f"The worker's accelerators cannot be installed: {explain(failed.lines)}")
+        log(f"The worker runs without its accelerators under Python {interpreter.minor}.")
+        return await self._make(interpreter, "", log)
+
+    async def _make(self, interpreter: Interpreter, lock: str, log: Log) -> Path:
+        source = _worker_source()
+        identity = [_digest(source), lock, interpreter.minor, interpreter.platform]
+        key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+        overlay = BuildDirectory(self._folder / key, _WORKER)
+
+        async def fill(descriptor: int) -> str:
+            log(f"Making the worker's overlay for Python {interpreter.minor}")
+            await asyncio.to_thread(_copy, source, overlay.path / _WORKER)
+            if lock:
+                await self._install(interpreter, lock, overlay.path, log, descriptor)
+            await _compile(interpreter, overlay.path)
+            return json.dumps(identity)
+
+        await overlay.make(fill, log)
+        return overlay.path
+
+    async def _install(self, interpreter: Interpreter, lock: str, target: Path, log: Log, descriptor: int) -> None:
+        requirements = target / "accelerators.txt"
+        requirements.write_text(lock)
+        where = ("--target", str(target), "--python", interpreter.path, "-r", str(requirements))
+        await self._uv.run_from_cache([*_INSTALL, *where], log, (descriptor,))
+
+
+def _lock_of(minor: str) -> str:
+    lock = files("tidegate.adapters") / "overlay_locks" / f"{minor}.txt"
+    return lock.read_text() if lock.is_file() else ""
+
+
+def _worker_source() -> Path:
+    """Where the worker's package lies; found without importing it."""
+    spec = importlib.util.find_spec(_WORKER)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0])
+
+
+def _digest(source: Path) -> str:
+    content = {path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*.py")}
+    return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+async def _compile(interpreter: Interpreter, folder: Path) -> None:
+    """Write bytecode, as far as that Python can: without it every start is slower, but works."""
+    process = await asyncio.create_subprocess_exec(
+        *(interpreter.path, "-I", "-m", "compileall", "-q", str(folder)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

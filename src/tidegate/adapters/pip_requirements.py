@@ -1,0 +1,210 @@
+"""The requirements files of a model, in pip's format, flattened into what uv reads.
+
+Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/. Files of the model are written with the
+variable `MODEL_DIR`, which uv expands, so that a lock does not depend on where the model was downloaded to.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from tidegate.core.errors import BuildFailed
+
+MODEL_DIR = "TIDEGATE_MODEL_DIR"
+
+# Options of pip that take a value, and what each is called in full.
+_VALUED = {
+    "-r": "--requirement",
+    "-c": "--constraint",
+    "-e": "--editable",
+    "-i": "--index-url",
+    "-f": "--find-links",
+    "--pypi-url": "--index-url",
+} | {
+    name: name
+    for name in (
+        *("--requirement", "--constraint", "--editable", "--index-url", "--extra-index-url", "--find-links"),
+        *("--no-binary", "--only-binary", "--trusted-host", "--use-feature"),
+    )
+}
+# A name with or without extras, versions and a marker. What it says exactly is for uv to judge.
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([=<>!~(;].*|@.*)?")
+_NAMED_FILE = re.compile(r"([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*@\s*file:(?://)?(.*?)(\s+;.*)?")
+_FILE = re.compile(r"(?:file:(?://)?)?(.*?)(\[[^\]]*\])?(\s*;.*)?")
+_ARCHIVE = re.compile(r"\.(whl|zip|tar\.gz)(\[|\s|;|$)")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+
+
+@dataclass(slots=True)
+class PipRequirements:
+    """What pip would be asked to install.
+
+    `options` are lines that uv understands in a requirements file, `arguments` the options that it takes on its command
+    line only. `local` are the files and folders that are installed, `wheelhouses` those that `--find-links` names.
+    """
+
+    requirements: list[str] = field(default_factory=list)
+    constraints: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    prereleases: bool = False
+    local: list[Path] = field(default_factory=list)
+    wheelhouses: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def names_index(self) -> bool:
+        """Whether a line names the index to use instead of the default one."""
+        return any(option.startswith("--index-url") for option in self.options)
+
+    @property
+    def names(self) -> set[str]:
+        """The canonical names of what is required, as far as a line shows its name."""
+        return {name for line in self.requirements if (name := name_of(line))}
+
+
+def parse_requirements(lines: Iterable[str], model_dir: Path) -> PipRequirements:
+    """What these lines ask for, and the files that they name. Raises BuildFailed with the line that cannot be."""
+    reader = _Reader(model_dir)
+    reader.read(lines, model_dir, constraint=False)
+    return reader.found
+
+
+def name_of(requirement: str) -> str:
+    """The canonical name of what a requirement asks for; empty when the line does not show it."""
+    named = _NAMED.fullmatch(requirement)
+    if named:
+        return canonicalize_name(named[1])
+    if egg := re.search(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)", requirement):
+        return canonicalize_name(egg[1])
+    last = re.split(r"[;#\[]", requirement)[0].strip().rstrip("/").rsplit("/", 1)[-1]
+    try:
+        return parse_wheel_filename(last)[0]
+    except InvalidWheelFilename:
+        return canonicalize_name(re.split(r"@|\.git", last)[0])
+
+
+class _Reader:
+    """Walks requirements files and collects what they ask for."""
+
+    def __init__(self, model_dir: Path) -> None:
+        self.found = PipRequirements()
+        self._root = model_dir
+        self._seen: set[tuple[Path, bool]] = set()
+
+    def read(self, lines: Iterable[str], folder: Path, *, constraint: bool) -> None:
+        """Take the lines of a file that lies in `folder`."""
+        for line in _logical_lines(lines):
+            if line.startswith("-"):
+                self._options(line, folder, constraint=constraint)
+            else:
+                self._requirement(line, constraint=constraint)
+
+    def _options(self, line: str, folder: Path, *, constraint: bool) -> None:
+        try:
+            words = shlex.split(line)
+        except ValueError:
+            raise BuildFailed(f"The model's requirements have a line that cannot be read: '{line[:120]}'.") from None
+        while words:
+            word = words.pop(0)
+            option, _, value = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
+            if option not in _VALUED:
+                self._flag(option)
+                continue
+            if not value and not words:
+                raise BuildFailed(f"'{option}' in the model's requirements has no value.")
+            self._option(_VALUED[option], value or words.pop(0), folder, constraint=constraint)
+
+    def _option(self, option: str, value: str, folder: Path, *, constraint: bool) -> None:
+        match option:
+            case "--requirement" | "--constraint":
+                self._file(value, folder, constraint=constraint or option == "--constraint")
+            case "--editable":  # the environment outlives this copy of the model: installed as it is now
+                self._requirement(value, constraint=constraint)
+            case "--trusted-host":
+                self.found.arguments += ["--allow-insecure-host", value]
+            case "--find-links":
+                self.found.options.append(f"--find-links {self._find_links(value, folder)}")
+            case "--use-feature":
+                self.found.notes.append(f"{option} {value} in the model's requirements means nothing to uv; left out.")
+            case _:
+                self.found.options.append(f"{option} {value}")
+
+    def _flag(self, option: str) -> None:
+        if option == "--no-index":
+            self.found.options.append(option)
+        elif option == "--pre":
+            self.found.prereleases = True
+        else:
+            self.found.notes.append(f"{option} in the model's requirements means nothing to uv; left out.")
+
+    def _file(self, name: str, folder: Path, *, constraint: bool) -> None:
+        path = (folder / name).resolve()
+        if not path.is_file() or not path.is_relative_to(self._root):
+            raise BuildFailed(
+                f"The model's requirements name the file '{name}', which is not in the model. Log the model with it."
+            )
+        if (path, constraint) not in self._seen:
+            self._seen.add((path, constraint))
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            self.read(text.splitlines(), path.parent, constraint=constraint)
+
+    def _find_links(self, value: str, folder: Path) -> str:
+        if "://" in value and not value.startswith("file://"):
+            return value
+        given = value.removeprefix("file://")
+        path = next((p for p in ((folder / given).resolve(), (self._root / given).resolve()) if p.exists()), None)
+        if path is None:
+            raise BuildFailed(f"The model's requirements have '--find-links {value}', which is not there.")
+        self.found.wheelhouses.append(path)
+        return self._portable(path)
+
+    def _requirement(self, line: str, *, constraint: bool) -> None:
+        text, *options = re.split(r"\s+(?=--[a-z])", line)
+        hashes = [option for option in options if option.startswith("--hash")]
+        if len(hashes) < len(options):
+            self.found.notes.append(f"Options of '{text}' other than --hash mean nothing to uv; left out.")
+        requirement = " ".join([self._located(text), *hashes])
+        (self.found.constraints if constraint else self.found.requirements).append(requirement)
+
+    def _located(self, text: str) -> str:
+        """The requirement, its file made portable where it names one."""
+        if named := _NAMED_FILE.fullmatch(text):
+            return f"{named[1]} @ file://{self._local(named[2])}{named[3] or ''}"
+        if ("://" in text and not text.startswith("file:")) or (_NAMED.fullmatch(text) and not _ARCHIVE.search(text)):
+            return text
+        parts = _FILE.fullmatch(text)
+        assert parts is not None
+        return self._local(parts[1]) + (parts[2] or "") + (parts[3] or "")
+
+    def _local(self, given: str) -> str:
+        path = (self._root / given).resolve()
+        if not path.exists():
+            raise BuildFailed(
+                f"The model's requirements name '{given}', which is neither a package nor a file in the model. "
+                "Log the model with that file, or correct the line."
+            )
+        self.found.local.append(path)
+        return self._portable(path)
+
+    def _portable(self, path: Path) -> str:
+        if path.is_relative_to(self._root):
+            return f"${{{MODEL_DIR}}}/{path.relative_to(self._root).as_posix()}".rstrip("/.")
+        return str(path)
+
+
+def _logical_lines(lines: Iterable[str]) -> Iterable[str]:
+    """Lines as pip sees them: continuations joined, comments and blank lines gone."""
+    held = ""
+    for line in [*lines, ""]:
+        if line.rstrip().endswith("\\") and not line.lstrip().startswith("#"):
+            held += line.rstrip()[:-1]
+            continue
+        whole = _COMMENT.sub("", held + line).strip()
+        held = ""
+        if whole:
+            yield whole

@@ -1,0 +1,117 @@
+"""The EnvironmentBuilder on uv: a model's environment is locked once, keyed by its lock, and built once.
+
+The lock of unchanged requirements is remembered, so it is never resolved again; an environment whose lock is there is
+not built again; one whose packages are cached is built without the network.
+"""
+
+import asyncio
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tidegate.adapters.build_directory import BuildDirectory, locked
+from tidegate.adapters.interpreters import Interpreters
+from tidegate.adapters.model_requirements import read_requirements
+from tidegate.adapters.overlays import Overlays
+from tidegate.adapters.package_locks import FORMAT, PackageLocks, PackageRequest, digest_of_files, files_with, unhashed
+from tidegate.adapters.pip_requirements import MODEL_DIR
+from tidegate.adapters.uv import Uv, UvFailed, variables_for_uv
+from tidegate.adapters.uv_failures import DISK_FULL, disk_full, explain, network_failed
+from tidegate.core.errors import BuildFailed
+from tidegate.core.revision import Environment, EnvironmentDigest
+from tidegate.data_directory import DataDirectory
+from tidegate.ports import EnvironmentBuilder, LockMemory, Log
+from tidegate.settings import EnvironmentSettings
+
+_PYTHON = "bin/python"
+_SYNC = ("pip", "sync", "--compile-bytecode", "--link-mode", "hardlink")
+
+
+class UvEnvironments:
+    """Builds environments in the data directory. `environ` is the server's; builds see what they need of it."""
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        settings: EnvironmentSettings,
+        locks: LockMemory,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        environ = os.environ if environ is None else environ
+        self._envs = data.envs
+        self._may_fetch = settings.allow_python_downloads
+        self._uv = Uv(variables_for_uv(environ, data.uv_cache, settings.index_url))
+        self._interpreters = Interpreters(self._uv, data.pythons, settings.python_search, environ)
+        self._locks = PackageLocks(locks)
+        self._overlays = Overlays(self._uv, data.overlays)
+
+    async def build(self, model_dir: Path, log: Log) -> Environment:
+        """See EnvironmentBuilder."""
+        try:
+            return await self._build(await asyncio.to_thread(model_dir.resolve), log)
+        except UvFailed as failed:
+            raise BuildFailed(explain(failed.lines)) from None
+        except OSError as error:
+            where = str(error.filename or self._envs)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise BuildFailed(disk_full(where)) from error
+            raise BuildFailed(f"The environment could not be made: {where}: {error.strerror}.") from error
+
+    async def _build(self, model_dir: Path, log: Log) -> Environment:
+        started = time.monotonic()
+        log(f"Reading the requirements of the model in {model_dir}")
+        wanted = await asyncio.to_thread(read_requirements, model_dir)
+        for note in wanted.pip.notes:
+            log(note)
+        interpreter = await self._interpreters.obtain(wanted.python, log, may_fetch=self._may_fetch)
+        contents = await asyncio.to_thread(digest_of_files, wanted.pip.local, model_dir)
+        uv = self._uv.seeing({MODEL_DIR: str(model_dir)}, default_index=not wanted.pip.names_index)
+        environment = await self._environment(uv, PackageRequest(wanted, interpreter, contents), log)
+        overlay = await self._overlays.obtain(interpreter, log)
+        log(f"Environment {environment.name} is ready after {time.monotonic() - started:.1f} s")
+        return Environment(EnvironmentDigest(environment.name), str(environment / _PYTHON), str(overlay))
+
+    async def _environment(self, uv: Uv, request: PackageRequest, log: Log) -> Path:
+        """The environment's directory. A remembered lock whose files are gone from the index is resolved again."""
+        async with locked(self._envs / f"inputs-{request.digest[:16]}", log):
+            lock = remembered = await self._locks.remembered(request)
+            if lock is None:
+                lock = await self._locks.resolve(uv, request, log)
+            else:
+                log("The requirements are unchanged: their locked versions are used")
+        try:
+            return await self._install(uv, request, lock, log)
+        except UvFailed as failed:
+            if remembered is None or DISK_FULL in str(failed) or network_failed(failed.lines):
+                raise
+        log("The remembered versions can no longer be installed")
+        return await self._install(uv, request, await self._locks.resolve(uv, request, log), log)
+
+    async def _install(self, uv: Uv, request: PackageRequest, lock: str, log: Log) -> Path:
+        """The directory of that lock's environment: built, unless it is there."""
+        identity = [FORMAT, lock, request.contents, request.interpreter.version, request.interpreter.platform]
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+        environment = BuildDirectory(self._envs / digest, _PYTHON)
+
+        async def fill(descriptor: int) -> str:
+            log(f"Building environment {digest}")
+            venv = ("venv", "--no-project", "--python", request.interpreter.path, str(environment.path))
+            await uv.run(venv, log, (descriptor,))
+            hashes = () if unhashed(lock) else ("--require-hashes",)
+            with files_with([*request.wanted.pip.options, lock]) as (file,):
+                arguments = (*request.arguments(str(environment.path / _PYTHON)), str(file))
+                await uv.run_from_cache([*_SYNC, *hashes, *arguments], log, (descriptor,))
+            return lock
+
+        for entry in unhashed(lock):
+            log(f"Without a hash, so taken as it is: {entry}")
+        if not await environment.make(fill, log):
+            log(f"Environment {digest} is there already")
+        return environment.path
+
+
+_: type[EnvironmentBuilder] = UvEnvironments

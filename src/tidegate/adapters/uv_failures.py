@@ -1,0 +1,114 @@
+"""Turns what uv wrote when it failed into one sentence for the model's owner. The log keeps all of it."""
+
+import re
+from collections.abc import Sequence
+
+DISK_FULL = "No space left on device"
+
+_NETWORK = re.compile(
+    r"client error \(Connect\)|dns error|error resolving DNS|Connection refused|Network is unreachable|"
+    r"operation timed out|timed out|connection (?:reset|closed)|Failed to connect to|Could not resolve host|"
+    r"server error \(5\d\d|Connectivity is disabled",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"https?://(?:[^\s/@`']+@)?([^\s/`')]+)")
+_MISSING = re.compile(r"(\S+) was not found in the (?:package registry|provided package locations|cache)")
+
+_CHANGE = "Change the model's requirements."
+
+# What uv says → the sentence. The first that matches counts, so the particular stand before the general.
+_SENTENCES = (
+    (
+        re.compile(r"\((401 Unauthorized|403 Forbidden)\) for url \(https?://(?:[^\s/@]+@)?([^\s/)]+)"),
+        r"The package index \2 refused access: \1. Check the credentials in its URL.",
+    ),
+    (_MISSING, rf"No package index that was asked has a package '\1'. {_CHANGE}"),
+    (
+        re.compile(r"[Tt]here (?:is|are) no versions? of (?:([A-Za-z0-9._-]+)(?:\[[^\]]*\])?)([=<>!~]=?[^\s,]+)"),
+        rf"No version of \1 matches \2. {_CHANGE}",
+    ),
+    (
+        re.compile(r"only (?:the following versions of )?(.+? (?:is|are) available)"),
+        rf"The requirements cannot be met: only \1. {_CHANGE}",
+    ),
+    (
+        re.compile(r"(\S+) has no (?:usable wheels|wheels with a matching .*?tag)(?: \(e\.g\., `(\w+)`\))?"),
+        r"\1 is not offered for this Python and machine. Change its version, or log the model under another Python.",
+    ),
+    (
+        re.compile(r"the requested Python version \(([^)]*)\) does not satisfy Python([^\s,]+)"),
+        r"A requirement needs Python \2. Change its version, or log the model under another Python.",
+    ),
+    (
+        re.compile(r"Failed to build `([^`]+)`"),
+        r"\1 has no wheel for this Python and does not build from source; the build log says why. Change its version.",
+    ),
+    (
+        re.compile(r"The build backend returned an error|Failed to (?:build|prepare|resolve requirements)"),
+        r"A requirement that is built from source failed to build; the build log says why. Choose one with a wheel.",
+    ),
+    (
+        re.compile(r"Hash mismatch for `([^`]+)`"),
+        r"The file of \1 on the package index is not the one that was locked. Check the index, or change its version.",
+    ),
+    (
+        re.compile(r"Git operation failed|Git executable not found"),
+        r"A requirement could not be fetched by git; the build log says why. Check its address, and git.",
+    ),
+    (
+        re.compile(r"Couldn't parse requirement.*\n\s*cause: ([^\n]*)\n\s*([^\n]*)"),
+        r"The model's requirements have a line that cannot be read: '\2' (\1). Correct it.",
+    ),
+    (
+        re.compile(r"No download found for request: (\S+)"),
+        r"uv has no download for \1",
+    ),
+)
+_CONCLUSION = re.compile(
+    r"Because (.*?),?\s+(?:we can conclude|it's a requirement|your requirements are unsatisfiable)", re.DOTALL
+)
+
+
+def explain(lines: Sequence[str]) -> str:
+    """One sentence, or two, on why uv failed and what to do."""
+    text = "\n".join(lines)
+    if DISK_FULL in text:
+        return disk_full(_path_of(text))
+    if network_failed(lines):
+        host = _URL.search(text)
+        where = host[1] if host else "The package index"
+        return (
+            f"{where} cannot be reached, and what is needed is not in the cache. Check the network and the index URL."
+        )
+    for pattern, sentence in _SENTENCES:
+        if match := pattern.search(text):
+            return match.expand(sentence)
+    if because := _CONCLUSION.search(text):
+        return f"The requirements contradict each other: {_shortened(because[1])}. {_CHANGE}"
+    causes = [line.strip().removeprefix("error: ").removeprefix("cause: ") for line in lines if "error" in line.lower()]
+    return f"The environment could not be made: {_shortened((causes or list(lines) or ['no output'])[0])}."
+
+
+def disk_full(directory: str) -> str:
+    """The sentence for a disk without room."""
+    return f"The disk is full: there is no room in {directory}. Free space there, then try again."
+
+
+def network_failed(lines: Sequence[str]) -> bool:
+    """Whether the network, not the requirements, is why uv failed."""
+    return any(_NETWORK.search(line) for line in lines if not line.startswith("warning"))
+
+
+def missing_packages(lines: Sequence[str]) -> set[str]:
+    """The packages that no index has."""
+    return set(_MISSING.findall("\n".join(lines)))
+
+
+def _path_of(text: str) -> str:
+    path = re.search(r"`?(/[^`'\"\n]*?)[`'\"]?:? " + DISK_FULL, text) or re.search(r"[`'\"](/[^`'\"\n]+)[`'\"]", text)
+    return path[1].rsplit("/", 1)[0] if path else "the data directory"
+
+
+def _shortened(text: str, limit: int = 400) -> str:
+    flat = " ".join(text.split()).rstrip(".")
+    return flat if len(flat) <= limit else f"{flat[:limit]}…"
