@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.engine import FakeEngine
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
@@ -18,25 +19,34 @@ from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointReques
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
 from tidegate.control.reconciler import Access, Outside, Reconciler
-from tidegate.core.endpoint import ModelRef, Route, ServedEntity
-from tidegate.core.errors import BuildFailed, Unavailable
+from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
+from tidegate.core.errors import BuildFailed
 from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad
+from tidegate.core.plan import MAX_FAILED_STARTS
 from tidegate.core.revision import (
-    Address,
     Environment,
     Proof,
-    Replica,
-    ReplicaId,
-    ReplicaState,
     RevisionId,
     RevisionObservation,
     RevisionTarget,
 )
 from tidegate.core.traffic import RouteTable
 from tidegate.data_directory import DataDirectory
-from tidegate.ports import Engine, Log
+from tidegate.ports import Log
 
 CALM = 1.0  # what a pass of the reconciler returns when all is as asked
+
+
+class SlowRegistry(FakeModelRegistry):
+    """Lets others work while it is asked, as a network does."""
+
+    async def resolve(self, ref: ModelRef) -> ModelVersion:
+        await asyncio.sleep(0)
+        return await super().resolve(ref)
+
+    async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
+        await asyncio.sleep(0.01)
+        await super().download(model, destination, log)
 
 
 class Builder(FakeEnvironmentBuilder):
@@ -65,46 +75,33 @@ class Builder(FakeEnvironmentBuilder):
         return environment
 
 
-class ScriptedEngine:
-    """Holds targets; a replica is ready at once, unless its model is broken, and ends when it is removed."""
+class ScriptedEngine(FakeEngine):
+    """Knows the models that do not load by their served entity; `log` is what it was asked to do."""
 
     def __init__(self) -> None:
-        self.held: dict[RevisionId, RevisionObservation] = {}
-        self.away = False
+        super().__init__()
         self.broken: dict[str, str] = {}  # served entity → the sentence that its starts fail with
-        self.drains = False  # whether what is removed takes until `drained` to end
         self.warning = ""
         self.log: list[tuple[str, RevisionId]] = []
 
+    @property
+    def held(self) -> dict[RevisionId, RevisionObservation]:
+        return self._held
+
     async def apply(self, target: RevisionTarget) -> None:
-        self._work()
         self.log.append(("apply", target.revision))
-        if sentence := self.broken.get(target.served_entity):
-            self.held[target.revision] = RevisionObservation(target, failed_starts=2, message=sentence)
-            return
-        replica = Replica(ReplicaId("0" * 8), ReplicaState.READY, Address("/run/0.sock", "s"), 1, 1.0)
-        proof = Proof("input_example", self.warning)
-        self.held[target.revision] = RevisionObservation(target, (replica,), proof=proof)
+        self.failures = {target.revision: self.broken[target.served_entity]} if self._breaks(target) else {}
+        await super().apply(target)
+        proof = None if self._breaks(target) else Proof("input_example", self.warning)
+        starts = MAX_FAILED_STARTS if self._breaks(target) else 0  # the engine tries again by itself
+        self.held[target.revision] = replace(self.held[target.revision], proof=proof, failed_starts=starts)
 
     async def remove(self, revision: RevisionId) -> None:
-        self._work()
         self.log.append(("remove", revision))
-        if not self.drains:
-            self.held.pop(revision, None)
-        elif revision in self.held:
-            draining = tuple(replace(r, state=ReplicaState.DRAINING) for r in self.held[revision].replicas)
-            self.held[revision] = replace(self.held[revision], replicas=draining)
+        await super().remove(revision)
 
-    async def observe(self) -> Mapping[RevisionId, RevisionObservation]:
-        self._work()
-        return dict(self.held)
-
-    def _work(self) -> None:
-        if self.away:
-            raise Unavailable("The agent is away.")
-
-
-_engine: type[Engine] = ScriptedEngine
+    def _breaks(self, target: RevisionTarget) -> bool:
+        return target.served_entity in self.broken
 
 
 class Gateway:
@@ -160,7 +157,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.data = DataDirectory(folder)
         self.data.create()
-        self.store, self.registry, self.clock = FakeStore(), FakeModelRegistry(), FakeClock()
+        self.store, self.registry, self.clock = FakeStore(), SlowRegistry(), FakeClock()
         self.builder, self.engine = Builder(), ScriptedEngine()
         for version in "123":
             self.registry.add("wine", version)

@@ -27,6 +27,14 @@ async def test_a_created_endpoint_becomes_ready_and_is_routed(house: House) -> N
     assert house.gateways.table.token_hashes == ("h" * 64,)
 
 
+async def test_what_is_said_to_serve_is_routed_already(house: House) -> None:
+    view = await house.create()
+    while view.endpoint.pending is not None:
+        await house.passes(1)
+        view = await house.endpoints.get("wine")
+    assert house.serving == ["wine-1"]
+
+
 async def test_an_owner_sees_what_happened(house: House) -> None:
     house.engine.warning = "There is no input example, so nothing was predicted."
     await house.create()
@@ -251,7 +259,7 @@ async def test_an_endpoint_can_be_deleted_while_it_is_updated(house: House) -> N
     await house.settle()
     house.builder.gate.clear()
     await house.update("2")
-    await house.passes(4)
+    await house.until(lambda: house.builder.running == 1)
     await house.endpoints.delete("wine")
     await house.until(lambda: not house.reconciler.world.endpoints)
     assert house.engine.held == {}

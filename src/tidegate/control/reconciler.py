@@ -138,7 +138,6 @@ class Reconciler:
                     skipped.add(subject)
         if changed:
             self._read_at = None
-        self._publish()
         return 0.0 if changed else self._pause()
 
     # --- look
@@ -210,7 +209,7 @@ class Reconciler:
     async def _act(self, action: Action) -> None:
         match action:
             case Record(revision):
-                await self._save(replace(revision, state_since=self._clock.now()))
+                await self._store.save_revision(replace(revision, state_since=self._clock.now()))
             case Move():
                 await self._move(action)
             case Prepare(revision):
@@ -232,7 +231,6 @@ class Reconciler:
                 await self._tell(endpoint.id, "update_failed", message)
             case Forget(endpoint):
                 await self._store.forget_endpoint(endpoint.id)
-                self._forgotten(endpoint)
 
     async def _move(self, move: Move) -> None:
         current = self.world.revisions[move.revision]
@@ -247,26 +245,17 @@ class Reconciler:
             model_dir=current.model_dir if move.model_dir is None else move.model_dir,
             proof=move.proof or current.proof,
         )
-        await self._save(revision)
+        await self._store.save_revision(revision)
         logger.info("%s → %s %s", current.state, move.state, move.message, extra=fields(revision=revision.id))
         if (sentence := _event_of(revision)) is not None:
             await self._tell(revision.endpoint_id, revision.state.value, sentence)
 
-    async def _save(self, revision: Revision) -> None:
-        await self._store.save_revision(revision)
-        self.world = replace(self.world, revisions={**self.world.revisions, revision.id: revision})
-
     async def _replace(self, endpoint: Endpoint) -> None:
+        """Save an endpoint, and publish at once: who is told that it serves may ask it in the same moment."""
         saved = await self._store.save_endpoint(endpoint)
         endpoints = tuple(saved if other.id == saved.id else other for other in self.world.endpoints)
         self.world = replace(self.world, endpoints=endpoints)
-
-    def _forgotten(self, endpoint: Endpoint) -> None:
-        revisions = {
-            rid: revision for rid, revision in self.world.revisions.items() if revision.endpoint_id != endpoint.id
-        }
-        endpoints = tuple(other for other in self.world.endpoints if other.id != endpoint.id)
-        self.world = replace(self.world, endpoints=endpoints, revisions=revisions)
+        self._publish()
 
     async def _tell(self, endpoint_id: str, kind: str, message: str) -> None:
         """Add to an endpoint's history. What it tells of has been done: a failure here is not one of the action."""
