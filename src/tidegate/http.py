@@ -1,7 +1,6 @@
 """What every HTTP face shares: who is calling, which status an error has, the request's id."""
 
 import base64
-import binascii
 import hashlib
 import json
 import math
@@ -75,7 +74,7 @@ def bearer_token(authorization: bytes | None) -> str:
     if scheme.lower() == "basic":
         try:
             user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not ASCII, not base64, or not UTF-8
             raise errors.Unauthenticated("The Basic credentials are not valid base64.") from None
         if user == "token":
             return password

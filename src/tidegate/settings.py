@@ -181,7 +181,8 @@ def _typed(group: str, kind: type, entries: Mapping[str, Any]) -> dict[str, Any]
 
 def _convert(value: Any, kind: Any) -> Any:
     if isinstance(kind, types.GenericAlias):  # tuple[str, ...]
-        return tuple(value.split(":")) if isinstance(value, str) else tuple(str(item) for item in value)
+        items = value.split(":") if isinstance(value, str) else value
+        return tuple(str(item) for item in items if item != "")
     if kind is bool:
         if isinstance(value, str):
             return _boolean(value)

@@ -117,8 +117,8 @@ class Replica:
 class RevisionAddresses:
     """What the engine's agent tells a gateway of a revision, at once and at every change.
 
-    `known` is False when the agent holds no target for it. `message` is the last failed start's sentence while no replica
-    is ready, else empty.
+    `known` is False when the agent holds no target for it. `message` is the last failed start's sentence while no
+    replica is ready, else empty.
     """
 
     revision: RevisionId
