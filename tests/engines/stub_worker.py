@@ -1,9 +1,9 @@
 """A worker without a model, put into an overlay as `tidegate_worker.__main__`: it speaks the status pipe and the wire.
 
 The environment variable STUB says how it behaves, as words with an optional argument: `slow:0.5` is ready so late,
-`fail` reports a sentence, `exit:3` and `abort` end before ready, `hang` never is ready, `die:0.2` and `alarm:0.2` end
-by SIGSEGV and SIGALRM so long after ready, `deaf` does not end when asked to, `child` leaves a process behind,
-`foreign` welcomes with another protocol.
+`gate:PATH` is ready once that file is there, `hang` never is ready, `fail` reports a sentence, `exit:3` and `abort` end
+before ready, `die:0.2` and `alarm:0.2` end by SIGSEGV and SIGALRM so long after ready, `deaf` does not end when asked
+to, `child` leaves a process behind, `foreign` welcomes with another protocol.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tidegate_worker import wire
 
@@ -43,6 +44,8 @@ def before_ready(behave: "dict[str, str]") -> None:
     if "hang" in behave:
         time.sleep(60)
     time.sleep(float(behave.get("slow", 0)))
+    while "gate" in behave and not Path(behave["gate"]).exists():
+        time.sleep(0.01)
     if "exit" in behave:
         sys.exit(int(behave["exit"]))
     if "abort" in behave:

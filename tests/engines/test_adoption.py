@@ -46,7 +46,8 @@ async def test_a_new_agent_adopts_and_starts_nothing_more(machine: Machine) -> N
 
 async def test_a_replica_is_adopted_while_it_starts(machine: Machine) -> None:
     await machine.start_agent()
-    await machine.engine.apply(machine.target(stub="slow:0.6"))
+    gate = machine.root / "gate"
+    await machine.engine.apply(machine.target(stub=f"gate:{gate}"))
     await eventually(machine.launches)
     machine.kill_agent()
     [record] = machine.records()
@@ -55,6 +56,7 @@ async def test_a_replica_is_adopted_while_it_starts(machine: Machine) -> None:
     seen = await machine.observe()
     assert seen is not None
     assert [replica.state for replica in seen.replicas] == [ReplicaState.STARTING]
+    gate.touch()
     assert await machine.until_ready() == [record.pid]
     assert machine.launches() == 1
     proved = await machine.until(lambda o: o.proof is not None)

@@ -6,6 +6,8 @@ import pytest
 
 from tidegate.engines.endings import sentence, signal_of
 
+LATE = "The replica was ended at its deadline"
+
 
 @pytest.mark.parametrize(
     ("status", "starting", "words"),
@@ -18,12 +20,12 @@ from tidegate.engines.endings import sentence, signal_of
         (
             signal.SIGALRM,
             True,
-            "The replica was ended at its deadline before it was ready: loading took too long; the log shows where it was.",
+            f"{LATE} before it was ready: loading took too long; the log shows where it was.",
         ),
         (
             signal.SIGALRM,
             False,
-            "The replica was ended at its deadline: a prediction took longer than it may; the log shows where it was.",
+            f"{LATE}: a prediction took longer than it may; the log shows where it was.",
         ),
         (40, False, "The replica was ended by signal 40; see the log."),
     ],

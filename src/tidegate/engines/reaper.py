@@ -23,7 +23,7 @@ class Reaper:
         self._statuses: dict[int, int | None] = {}
 
     def start(self) -> None:
-        """Begin to reap; needs the running loop of the main thread."""
+        """Begin to reap; needs the running loop of the main thread, and not uvloop: it keeps SIGCHLD to itself."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
 
     def stop(self) -> None:
