@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import zoo
-from tests.e2e.platform import Platform, platform
+from tests.e2e.running_platform import Platform, platform
 
 ZOO = Path(zoo.__file__)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.e2e.platform import Platform
+from tests.e2e.running_platform import Platform
 
 
 @dataclass

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Registered, register
-from tests.e2e.platform import Platform
+from tests.e2e.running_platform import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -18,7 +18,7 @@ from databricks.sdk.service.serving import (
 )
 
 from tests.e2e.conftest import Registered, register
-from tests.e2e.platform import Platform
+from tests.e2e.running_platform import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -39,6 +39,10 @@ def deployments(house: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[An
         yield get_deploy_client("databricks")
 
 
+def config_of(served_entities: list[ServedEntityInput]) -> EndpointCoreConfigInput:
+    return EndpointCoreConfigInput(name="ignored", served_entities=served_entities)
+
+
 def entity(version: str, **more: Any) -> ServedEntityInput:
     return ServedEntityInput(
         entity_name="wine", entity_version=version, workload_size="Small", scale_to_zero_enabled=False, **more
@@ -47,7 +51,7 @@ def entity(version: str, **more: Any) -> ServedEntityInput:
 
 def test_databricks_sdk(house: Platform, wine: Registered, workspace: WorkspaceClient) -> None:
     calls = workspace.serving_endpoints
-    created = calls.create_and_wait(name="by-sdk", config=EndpointCoreConfigInput(served_entities=[entity("1")]))
+    created = calls.create_and_wait(name="by-sdk", config=config_of(served_entities=[entity("1")]))
     assert created.state is not None
     assert created.state.ready is not None
     assert created.state.ready.value == "READY"
@@ -103,10 +107,10 @@ def test_databricks_sdk(house: Platform, wine: Registered, workspace: WorkspaceC
 def test_databricks_sdk_hears_of_what_fails(house: Platform, wine: Registered, workspace: WorkspaceClient) -> None:
     calls = workspace.serving_endpoints
     with pytest.raises(NotFound, match="version 77"):
-        calls.create(name="no-such", config=EndpointCoreConfigInput(served_entities=[entity("77")]))
+        calls.create(name="no-such", config=config_of(served_entities=[entity("77")]))
     with pytest.raises(ResourceConflict, match="wine"):
-        calls.create(name="wine", config=EndpointCoreConfigInput(served_entities=[entity("1")]))
-    calls.create_and_wait(name="fails", config=EndpointCoreConfigInput(served_entities=[entity("1")]))
+        calls.create(name="wine", config=config_of(served_entities=[entity("1")]))
+    calls.create_and_wait(name="fails", config=config_of(served_entities=[entity("1")]))
     register(house, "no_such_package", "broken")
     with pytest.raises(OperationFailed):
         broken = ServedEntityInput(entity_name="broken", entity_version="1", name="broken", workload_size="Small")

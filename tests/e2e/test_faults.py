@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import Registered, register
 from tests.e2e.load import Load
-from tests.e2e.platform import Platform, platform, until
+from tests.e2e.running_platform import Platform, platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.conftest import Registered
 from tests.e2e.load import Load
-from tests.e2e.platform import Platform
+from tests.e2e.running_platform import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
