@@ -116,6 +116,7 @@ async def test_a_server_that_fails_is_told_apart(
 async def test_a_server_that_hangs_is_unavailable_within_ten_seconds() -> None:
     server = Answering(200, delay=30)
     adapter = MlflowRegistry(server.uri)
+    await adapter._give_back(await adapter._borrow())  # MLflow's import is not what is measured
     started = time.monotonic()
     try:
         with pytest.raises(Unavailable, match=r"timed out|did not answer"):
@@ -123,7 +124,7 @@ async def test_a_server_that_hangs_is_unavailable_within_ten_seconds() -> None:
     finally:
         await adapter.close()
         server.stop()
-    assert time.monotonic() - started < 14  # of which MLflow's import is some
+    assert time.monotonic() - started < 10
 
 
 async def test_the_token_goes_to_the_registry_and_nowhere_else() -> None:
