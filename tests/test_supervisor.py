@@ -338,7 +338,8 @@ def test_every_role_gets_its_settings_its_socket_and_its_life_line() -> None:
         words = specs["gateway 1"].argv
         assert words[:5] == (sys.executable, "-P", "-m", "tidegate.app", "gateway")
         options = dict(zip(words[5::2], words[6::2], strict=True))
-        assert settings.load({}, overrides=json.loads(options.pop("--settings"))) == given
+        handed = json.loads(specs["gateway 1"].env[settings.SETTINGS_VARIABLE])
+        assert settings.load({}, overrides=handed) == given
         assert options == {"--life-line": "5", "--index": "1", "--socket": str(sockets[1].fileno())}
         assert specs["gateway 1"].pass_fds == (5, sockets[1].fileno())
     assert all(5 in spec.pass_fds for spec in specs.values())

@@ -1,7 +1,8 @@
 """The composition root: settings → adapters → planes → servers. The only place that knows which implementation serves.
 
-`python -m tidegate.app ROLE --settings JSON --life-line FD [--index N --socket FD]` is how the supervisor starts each
-process; a person uses `tidegate up`. Imports are inside the roles, so that no process carries another one's weight.
+`python -m tidegate.app ROLE --life-line FD [--index N --socket FD]`, with the settings in TIDEGATE_SETTINGS, is how the
+supervisor starts each process; a person uses `tidegate up`. Imports are inside the roles, so that no process carries
+another one's weight.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING
 from setproctitle import setproctitle
 
 from tidegate import http, http_server, life_line, settings, telemetry
+from tidegate.core import supervision
+from tidegate.core.errors import ConfigurationError
 from tidegate.data_directory import DataDirectory
 from tidegate.settings import Settings
 
@@ -129,20 +132,24 @@ def main(argv: list[str]) -> int:
     """Run one process of the platform until SIGTERM; returns its exit status."""
     parser = argparse.ArgumentParser("tidegate.app")
     parser.add_argument("role", choices=ROLES)
-    parser.add_argument("--settings", required=True)
     parser.add_argument("--life-line", type=int, required=True)
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--socket", type=int)
     arguments = parser.parse_args(argv)
-    chosen = settings.load({}, overrides=json.loads(arguments.settings))
+    # Taken out: nothing that this process starts has any business with it.
+    chosen = settings.load({}, overrides=json.loads(os.environ.pop(settings.SETTINGS_VARIABLE)))
     name = f"gateway {arguments.index}" if arguments.role == "gateway" else arguments.role
     setproctitle(f"tidegate: {name}")
     data = DataDirectory(chosen.server.data_dir)
     telemetry.configure_logs(name, data.logs, chosen.log, chosen.housekeeping)
-    with asyncio.Runner(loop_factory=_loop_factory(arguments.role)) as runner:
-        logger.info("started", extra=telemetry.fields(pid=os.getpid()))
-        runner.run(_run(arguments.role, chosen, arguments))
-        logger.info("ended")
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory(arguments.role)) as runner:
+            logger.info("started", extra=telemetry.fields(pid=os.getpid()))
+            runner.run(_run(arguments.role, chosen, arguments))
+    except ConfigurationError as error:
+        logger.error("%s", error.message)  # a sentence for a person; no traceback
+        return supervision.MISCONFIGURED
+    logger.info("ended")
     return 0
 
 

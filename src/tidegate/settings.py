@@ -106,6 +106,9 @@ class Settings:
 # Variables that share the prefix but belong to the command-line client.
 _CLIENT_VARIABLES = {"TIDEGATE_URL", "TIDEGATE_TOKEN"}
 
+SETTINGS_VARIABLE = "TIDEGATE_SETTINGS"
+"""Environment variable in which the supervisor hands its settings, as JSON, to the platform's processes."""
+
 Overrides = Mapping[str, Mapping[str, Any]]
 
 

@@ -25,7 +25,7 @@ from tidegate.processes.child_process import ChildSpec, Output
 from tidegate.processes.children import SIGNALS, Children
 from tidegate.processes.claim import claim
 from tidegate.processes.signal_pipe import SignalPipe
-from tidegate.settings import Settings, to_json
+from tidegate.settings import SETTINGS_VARIABLE, Settings, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,9 @@ _ANSWER_WITHIN_SECONDS = 1.0  # while nobody accepts, a question waits so long i
 def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) -> list[ChildSpec]:
     """The platform's processes in the order of starting; `life_line` is the read end of the supervisor's pipe."""
     data = DataDirectory(settings.server.data_dir)
-    common = ("--settings", json.dumps(to_json(settings)), "--life-line", str(life_line))
+    common = ("--life-line", str(life_line))
+    # In the environment, not in the arguments: everybody may read those, and a store's URI may hold a password.
+    environ = _environ() | {SETTINGS_VARIABLE: json.dumps(to_json(settings))}
 
     def role(name: str, drain_seconds: float = 10.0, listener: socket.socket | None = None) -> ChildSpec:
         role, _, index = name.partition(" ")
@@ -46,7 +48,7 @@ def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) 
         return ChildSpec(
             name=name,
             argv=_module("tidegate.app", role, *common, *place),
-            env=_environ(),
+            env=environ,
             log=data.logs / f"{name.replace(' ', '-')}.log",
             pass_fds=(life_line, listener.fileno()) if listener else (life_line,),
             drain_seconds=drain_seconds,
