@@ -22,7 +22,7 @@ def bad_request(sentence: str) -> Refusal:
 
 def json_type(value: object) -> str:
     """What JSON calls the type of a decoded value, with its article."""
-    if value is None:
+    if value is None or value != value:  # NaN stands for what is missing
         return "null"
     if isinstance(value, bool):
         return "a boolean"

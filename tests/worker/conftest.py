@@ -8,7 +8,8 @@ from pathlib import Path
 # MLflow warns about its own type hints when it is imported; that is not for a test to fail on.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import mlflow.pyfunc.scoring_server  # noqa: F401
+    import mlflow.pyfunc.scoring_server
+    import mlflow.types.responses  # noqa: F401
 
 
 def interpreter(minor: str) -> Path | None:

@@ -10,7 +10,6 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
 from typing import Any
 
 sys.path.append(sys.argv[1])
@@ -49,7 +48,7 @@ def check_wire() -> None:
     assert wire.unpack_meta(wire.pack_meta([("k", "v")])) == {"k": "v"}
 
 
-def refused(call: Callable[..., Any], *arguments: Any) -> str:
+def refused(call: Any, *arguments: Any) -> str:
     """The sentence with which the call refuses."""
     from tidegate_worker.refusal import Refusal
 

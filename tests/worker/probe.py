@@ -1,5 +1,7 @@
 """A model's loader module whose model does what its input says. Runs in the replica, never in the tests' process."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import pathlib

@@ -106,7 +106,7 @@ def test_a_refusal_says_where_and_repeats_nothing(signature: Any, payload: Any, 
 
 CSV_PLACES = [
     (b"a,b,n\n1.5,x,1\n1.5,x,2.5\n", 'row 2, column "n": expected long, found a string.'),
-    (b"a,b,n\n1.5,x,1\n1.5,x,\n", 'row 2, column "n": expected long, found a number.'),
+    (b"a,b,n\n1.5,x,1\n1.5,x,\n", 'row 2, column "n": expected long, found null.'),
     (b"a,b,n\ns3cr3t-value,x,1\n", 'row 1, column "a": expected double, found a string.'),
     (b"a,b,n\n1.5,x\n", "row 1: has 2 values, but the header has 3."),
     (b"a,b,n\n1,x,1\n1,x,1,9\n", "row 2: has 4 values, but the header has 3."),
