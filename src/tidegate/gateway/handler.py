@@ -162,7 +162,7 @@ class Handler:
         """Control and registry are waited for once, at the start; from then on ready means able to score."""
         if not self._was_ready and self._router.table is not None and self._control_link.connected:
             registry = self._registry
-            up = registry is None or await registry.answers("/mlflow/health") or await registry.answers("/health")
+            up = registry is None or await registry.answers("/mlflow/health")
             self._was_ready = up and await self._control.answers("/api/openapi.json")
         return self._was_ready and self._router.table is not None
 
@@ -172,6 +172,9 @@ class Handler:
         try:
             self._admission.check(headers.get(b"authorization"), self._router.table)
             proxy.check_origin(scope["headers"])
+            if scope["path"] == proxy.REGISTRY_PREFIX:
+                await _send(send, 308, [(b"location", b"/mlflow/")], b"")
+                return
             status = await self._upstream(scope["path"]).forward(scope, receive, send, [(b"x-request-id", request_id)])
         except proxy.ClientLeft:
             return

@@ -1,5 +1,6 @@
 """Every path that is not scoring, streamed on over Unix sockets: below /mlflow to the registry, else to control."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,19 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tidegate.core.errors import PermissionDenied, TidegateError, Unavailable
+from tidegate.core.errors import PayloadTooLarge, PermissionDenied, TidegateError, Unavailable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 REGISTRY_PREFIX = "/mlflow"
-# MLflow streams uploads only on its unprefixed artifact path; elsewhere it would hold them in memory.
-ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
+# MLflow streams files only on these paths without their prefix; with it, it would hold them in memory.
+_ARTIFACT = re.compile(r"/mlflow(/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/.+)")
+_STREAMED = {"GET", "PUT"}
+# Elsewhere MLflow's WSGI half takes a body without a length for an empty one, and says nothing: up to this size it is
+# read here and sent on with its length.
+MAX_UNMEASURED_BYTES = 16 * 1024 * 1024
 _REGISTRY_WRITES = ("/mlflow/api/2.0/mlflow/registered-models/", "/mlflow/api/2.0/mlflow/model-versions/")
 _WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -23,6 +28,7 @@ _WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 _NOT_ON = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
     b"transfer-encoding", b"upgrade", b"authorization", b"host", b"origin", b"expect",
+    b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", b"x-real-ip",
 }  # fmt: skip
 _NOT_BACK = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"server", b"date"}
 
@@ -63,7 +69,7 @@ class Proxy:
             scope["method"],
             f"http://localhost{target(scope)}",
             headers=[*_headers(scope["headers"], _NOT_ON), (b"host", b"localhost"), *extra],
-            content=_body(receive) if _has_body(scope["headers"]) else None,
+            content=await _content(scope, receive),
         )
         try:
             answer = await self._client.send(request, stream=True)
@@ -87,8 +93,9 @@ class Proxy:
 def target(scope: Scope) -> str:
     """The path and query as sent on: escaped as they came, artifact uploads without their prefix."""
     path: str = scope["raw_path"].decode("latin-1")
-    if path.startswith(REGISTRY_PREFIX + ARTIFACTS) and scope["method"] in _WRITING:
-        path = path.removeprefix(REGISTRY_PREFIX)
+    artifact = _ARTIFACT.fullmatch(path)
+    if artifact is not None and scope["method"] in _STREAMED:
+        path = artifact[1]
     query = scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path
 
@@ -110,8 +117,26 @@ def _headers(headers: list[tuple[bytes, bytes]], without: set[bytes]) -> list[tu
     return [(name, value) for name, value in headers if name.lower() not in without]
 
 
-def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
+async def _content(scope: Scope, receive: Receive) -> AsyncIterator[bytes] | bytes | None:
+    """The body to send on: streamed, read whole where its length must be known, or None."""
+    names = {name for name, _ in scope["headers"]}
+    if b"content-length" in names:
+        return _body(receive)
+    if b"transfer-encoding" not in names:
+        return None
+    if target(scope).startswith(REGISTRY_PREFIX):
+        return await _read_whole(receive)
+    return _body(receive)
+
+
+async def _read_whole(receive: Receive) -> bytes:
+    chunks, size = [], 0
+    async for chunk in _body(receive):
+        size += len(chunk)
+        if size > MAX_UNMEASURED_BYTES:
+            raise PayloadTooLarge("Send a body of this size with a Content-Length header.")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 async def _body(receive: Receive) -> AsyncIterator[bytes]:
