@@ -67,6 +67,7 @@ class EnvironmentSettings:
 
     concurrent_builds: int = 2
     index_url: str = ""  # instead of the package index of uv's own configuration
+    cache_dir: str = ""  # uv's cache; empty: the user's own if it shares the data's file system, else one of our own
     python_search: tuple[str, ...] = ()  # further directories with Python interpreters
     allow_python_downloads: bool = True
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.adapters.package_index import Lines
 from tidegate.adapters import uv as module
-from tidegate.adapters.uv import Uv, UvFailed, variables_for_uv
+from tidegate.adapters.uv import Uv, UvFailed, cache_for, variables_for_uv
 
 
 def stand_in(tmp_path: Path, text: str) -> Uv:
@@ -108,3 +108,14 @@ async def test_the_cache_comes_first_and_its_complaint_is_not_heard(tmp_path: Pa
     lines = Lines()
     await stand_in(tmp_path, text).run_from_cache(["x"], lines.log)
     assert list(lines) == ["Fetching what is not in the cache", "fetched"]
+
+
+def test_the_users_cache_serves_where_files_can_be_linked(tmp_path: Path) -> None:
+    own, home = tmp_path / "envs" / ".uv-cache", tmp_path / "home"
+    own.parent.mkdir()
+    assert cache_for(own, {}) == own
+    assert cache_for(own, {"HOME": str(home)}) == own  # nothing is there
+    (home / ".cache" / "uv").mkdir(parents=True)
+    assert cache_for(own, {"HOME": str(home)}) == home / ".cache" / "uv"
+    assert cache_for(own, {"HOME": str(home), "XDG_CACHE_HOME": str(home)}) == own
+    assert cache_for(own, {"UV_CACHE_DIR": "/dev/shm"}) == own  # another file system

@@ -147,3 +147,20 @@ def variables_for_uv(environ: Mapping[str, str], cache: Path, index_url: str = "
         if pips in environ and not {ours, "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"} & passed.keys():
             passed[ours] = environ[pips]
     return passed | {"UV_CACHE_DIR": str(cache)}
+
+
+def cache_for(own: Path, environ: Mapping[str, str]) -> Path:
+    """uv's cache: the user's, so that what is there is not fetched again, or `own`.
+
+    The user's serves only on the file system of the environments: across two, nothing can be hard-linked.
+    """
+    places = (environ.get("UV_CACHE_DIR"), _below(environ.get("XDG_CACHE_HOME")), _below(environ.get("HOME"), ".cache"))
+    users = next((Path(place) for place in places if place), None)
+    with suppress(OSError):
+        if users is not None and users.stat().st_dev == own.parent.stat().st_dev and os.access(users, os.W_OK):
+            return users
+    return own
+
+
+def _below(folder: str | None, *names: str) -> str | None:
+    return str(Path(folder, *names, "uv")) if folder else None

@@ -19,7 +19,7 @@ from tidegate.adapters.model_requirements import read_requirements
 from tidegate.adapters.overlays import Overlays
 from tidegate.adapters.package_locks import FORMAT, PackageLocks, PackageRequest, digest_of_files, files_with, unhashed
 from tidegate.adapters.pip_requirements import MODEL_DIR
-from tidegate.adapters.uv import Uv, UvFailed, variables_for_uv
+from tidegate.adapters.uv import Uv, UvFailed, cache_for, variables_for_uv
 from tidegate.adapters.uv_failures import DISK_FULL, disk_full, explain, network_failed
 from tidegate.core.errors import BuildFailed
 from tidegate.core.revision import Environment, EnvironmentDigest
@@ -44,7 +44,8 @@ class UvEnvironments:
         environ = os.environ if environ is None else environ
         self._envs = data.envs
         self._may_fetch = settings.allow_python_downloads
-        self._uv = Uv(variables_for_uv(environ, data.uv_cache, settings.index_url))
+        cache = Path(settings.cache_dir) if settings.cache_dir else cache_for(data.uv_cache, environ)
+        self._uv = Uv(variables_for_uv(environ, cache, settings.index_url))
         self._interpreters = Interpreters(self._uv, data.pythons, settings.python_search, environ)
         self._locks = PackageLocks(locks)
         self._overlays = Overlays(self._uv, data.overlays)
