@@ -59,7 +59,7 @@ def served_names(endpoint: "EndpointView") -> list[str]:
 def unseen(before: str, now: str) -> str:
     """What a log has gained between two readings. Of one that was rotated away altogether, all of it."""
     end = before[-_OVERLAP:]
-    return now[now.rindex(end) + len(end) :] if end in now else now
+    return now[now.rindex(end) + len(end) :] if end and end in now else now
 
 
 def _preparing(endpoint: "EndpointView", names: list[str]) -> bool:

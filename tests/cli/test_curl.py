@@ -1,0 +1,53 @@
+"""The curl line, expanded by a real shell."""
+
+import json
+import shlex
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from tidegate.cli.curl import curl_line
+from tidegate.cli.server import Named, Server, find
+
+SHOW_ARGUMENTS = 'curl() { for each in "$@"; do printf "%s\\n" "$each"; done; }; '
+
+
+def expanded(line: str, **environ: str) -> list[str]:
+    """The arguments that curl gets from a shell."""
+    done = subprocess.run(["/bin/sh", "-c", SHOW_ARGUMENTS + line], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def arguments(server: Server, data: str) -> list[str]:
+    return [
+        *("-H", "Authorization: Bearer secret", "-H", "Content-Type: application/json"),
+        *("-d", data, f"{server.url}/serving-endpoints/wine/invocations"),
+    ]
+
+
+def test_the_data_directorys_token_is_read_not_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    (folder / "admin.token").write_text("secret\n")
+    server = find(Named(data_dir=folder), {})
+    line = curl_line(server, "wine")
+    assert "secret" not in line
+    assert expanded(line, PATH="/usr/bin:/bin") == arguments(server, "@row.json")
+
+
+def test_variables_stay_variables() -> None:
+    for variable in ("TIDEGATE_TOKEN", "DATABRICKS_TOKEN"):
+        server = find(Named(), {variable: "secret"})
+        assert expanded(curl_line(server, "wine"), **{variable: "secret"}) == arguments(server, "@row.json")
+
+
+def test_a_named_token_and_an_example_with_quotes() -> None:
+    server = find(Named(token="secret"), {})
+    example = {"inputs": ["it's", '"so"', "$HOME"]}
+    assert expanded(curl_line(server, "wine", example)) == arguments(server, json.dumps(example))
+
+
+def test_the_whole_line_without_a_shell() -> None:
+    server = replace(find(Named(token="secret"), {}), token_in_shell="secret")
+    assert shlex.split(curl_line(server, "wine", {}))[1:] == arguments(server, "{}")

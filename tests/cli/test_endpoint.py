@@ -1,0 +1,44 @@
+"""Reading an endpoint's JSON."""
+
+import pytest
+
+from tidegate.cli.endpoint import ConfigView, EndpointView, ServedView
+
+
+@pytest.mark.parametrize(
+    ("ready", "update", "words"),
+    [
+        ("READY", "NOT_UPDATING", "Ready"),
+        ("READY", "IN_PROGRESS", "Ready (updating)"),
+        ("READY", "UPDATE_FAILED", "Ready (update failed)"),
+        ("NOT_READY", "IN_PROGRESS", "Not ready (updating)"),
+        ("SOMETHING_NEW", "NOT_UPDATING", "SOMETHING_NEW"),
+    ],
+)
+def test_states_in_words(ready: str, update: str, words: str) -> None:
+    assert EndpointView({"state": {"ready": ready, "config_update": update}}).words == words
+
+
+def test_an_answer_with_nothing_in_it_reads_as_nothing() -> None:
+    empty = EndpointView({})
+    assert (empty.name, empty.words, empty.message, empty.updating, empty.update_failed) == ("", "", "", False, False)
+    assert [*empty.serving, *empty.coming, *empty.failed] == []
+
+
+def test_models_as_mlflow_writes_them() -> None:
+    assert ServedView({"entity_name": "wine", "entity_version": "3"}).model == "wine/3"
+    assert ServedView({"entity_name": "wine", "entity_version": "@champion"}).model == "wine@champion"
+
+
+def test_shares_by_either_name() -> None:
+    config = ConfigView(
+        {
+            "traffic_config": {
+                "routes": [
+                    {"served_entity_name": "a", "traffic_percentage": 90},
+                    {"served_model_name": "b", "traffic_percentage": "10"},
+                ]
+            }
+        }
+    )
+    assert [config.share(ServedView({"name": name})) for name in "abc"] == [90, 10, None]

@@ -1,0 +1,80 @@
+"""`tidegate query`."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Cli, Terminal
+from tests.cli.platform import EXAMPLE, Platform
+from tidegate.core.errors import BadRequest
+
+PATH = "/serving-endpoints/wine/invocations"
+ROW = '{"inputs": [[1]]}'
+
+
+def test_a_file_is_sent_as_it_is_and_the_answer_printed_raw(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    Path("row.json").write_text(ROW)
+    done = cli("query", "wine", "--data", "row.json")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, '{"predictions": [1]}\n', "")
+    assert platform.requests == [(PATH, "application/json", ROW.encode())]
+
+
+def test_csv(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    Path("rows.CSV").write_text("a\n1\n")
+    assert cli("query", "wine", "--data", "rows.CSV").exit_code == 0
+    assert platform.requests == [(PATH, "text/csv", b"a\n1\n")]
+
+
+def test_standard_input(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    assert cli("query", "wine", data=ROW).exit_code == 0
+    assert cli("query", "wine", "--data", "-", data=ROW).exit_code == 0
+    assert platform.requests == [(PATH, "application/json", ROW.encode())] * 2
+
+
+def test_standard_input_with_nothing_on_it(platform: Platform, cli: Cli) -> None:
+    done = cli("query", "wine")
+    assert done.exit_code == 1
+    assert done.stderr == "Standard input is empty: pipe a request into the command, or name a file with --data.\n"
+
+
+def test_a_file_that_is_not_there(platform: Platform, cli: Cli) -> None:
+    done = cli("query", "wine", "--data", "row.json")
+    assert (done.exit_code, done.stderr) == (1, "row.json cannot be read: No such file or directory.\n")
+
+
+def test_the_servers_sentence(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    platform.error = BadRequest('row 3, column "age": expected double')
+    done = cli("query", "wine", data=ROW)
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", 'row 3, column "age": expected double\n')
+    assert cli("query", "tea", data=ROW).stderr == "There is no endpoint 'tea'.\n"
+
+
+def test_an_answer_that_is_not_json(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    platform.answer = b"<html>"
+    done = cli("query", "wine", data=ROW)
+    assert done.exit_code == 1
+    assert "is not Tidegate" in done.stderr
+
+
+def test_on_a_terminal_the_models_example_is_sent_and_the_answer_laid_out(platform: Platform) -> None:
+    platform.have()
+    terminal = Terminal("query", "wine")
+    assert terminal.end() == 0
+    assert "No --data: this is the answer to the model's own example." in terminal.shown
+    assert '"predictions"' in terminal.shown
+    assert terminal.shown.count("\n") > 3
+    ((_, _, body),) = platform.requests
+    assert json.loads(body) == EXAMPLE
+
+
+def test_on_a_terminal_without_an_example(platform: Platform) -> None:
+    platform.have()
+    platform.run(platform.house.update("2"))
+    platform.wait_for_update("wine")
+    terminal = Terminal("query", "wine")
+    assert terminal.end() == 1
+    assert "The model behind 'wine' has no example: name a request with --data FILE." in terminal.shown

@@ -1,0 +1,58 @@
+"""`tidegate show`."""
+
+import json
+
+from tests.cli.conftest import Cli
+from tests.cli.platform import Platform
+
+
+def test_an_endpoint_that_serves(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    shown = cli("show", "wine").stdout.splitlines()
+    assert shown[0] == "wine: Ready"
+    assert shown[1] == f"{platform.url}/serving-endpoints/wine/invocations"
+    assert shown[2].endswith(shown[2].split("updated ")[1])
+    assert "by admin" in shown[2]
+    assert shown[-3] == "Serving:"
+    assert shown[-1].split("\t") == ["wine-1", "wine/1", "Small", "no", "100 %", "ready", ""]
+
+
+def test_an_endpoint_that_changes(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    platform.hold_builds()
+    platform.run(platform.house.update("2"))
+    shown = cli("show", "wine").stdout
+    assert shown.startswith("wine: Ready (updating)")
+    serving, coming = shown.split("On its way:")
+    assert "wine-1\t" in serving
+    assert "wine-2\t" in coming
+    assert "\tcreating\t" in coming
+
+
+def test_an_update_that_failed(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    platform.house.builder.fault = platform.no_build
+    platform.run(platform.house.update("2"))
+    platform.wait_for_update("wine")
+    shown = cli("show", "wine").stdout
+    assert shown.startswith("wine: Ready (update failed)")
+    assert platform.no_build.message in shown
+    serving, failed = shown.split("Failed:")
+    assert "wine-1\t" in serving
+    assert "wine-2\t" in failed
+
+
+def test_what_has_never_served_is_not_shown_as_serving(platform: Platform, cli: Cli) -> None:
+    platform.house.builder.fault = platform.no_build
+    platform.run(platform.house.create("wine"))
+    platform.wait_for_update("wine")
+    shown = cli("show", "wine").stdout
+    assert shown.startswith("wine: Not ready (update failed)")
+    assert "Serving:" not in shown
+    assert "Failed:" in shown
+
+
+def test_as_json_it_is_the_apis_own(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    shown = json.loads(cli("show", "wine", "-o", "json").stdout)
+    assert shown["config"]["served_entities"][0]["entity_version"] == "1"
