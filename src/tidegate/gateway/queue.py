@@ -76,6 +76,7 @@ class RevisionQueue:
         self._sent: dict[int, Pending] = {}
         self._lanes: dict[ReplicaId, Lane] = {}
         self._wanted: dict[ReplicaId, Address] = {}
+        self._drained: set[ReplicaId] = set()
         self._connecting: dict[ReplicaId, asyncio.Task[None]] = {}
         self._next_id = 0
         self._pump_scheduled = False
@@ -154,7 +155,9 @@ class RevisionQueue:
     def located(self, addresses: RevisionAddresses) -> None:
         """Hear which replicas are ready: connect to new ones; those that are gone end their connections themselves."""
         self.known, self._message = addresses.known, addresses.message
-        self._wanted = dict(addresses.replicas)
+        told = dict(addresses.replicas)
+        self._drained &= told.keys()  # the agent may not have heard yet that a replica drains
+        self._wanted = {replica: address for replica, address in told.items() if replica not in self._drained}
         for replica in self._wanted:
             if replica not in self._lanes:
                 self._connect(replica)
@@ -202,7 +205,9 @@ class RevisionQueue:
 
     def lost(self, lane: Lane) -> None:
         del self._lanes[lane.replica]
-        if lane.replica in self._wanted:
+        if lane.draining:
+            self._drained.add(lane.replica)
+        elif lane.replica in self._wanted:
             self._connect(lane.replica)
         held = [pending for number in lane.in_flight if (pending := self._sent.pop(number, None)) is not None]
         self._rerun(held, was_alone=len(lane.in_flight) == 1)

@@ -110,6 +110,7 @@ class Lane(asyncio.Protocol):
             self._owner.connected(self)
         elif kind == wire.DRAINING:
             self.draining = True
+            self._close_if_drained()
 
     def _settle(self, ids: Iterable[int]) -> None:
         for number in ids:
@@ -118,3 +119,9 @@ class Lane(asyncio.Protocol):
                 self._groups[group] -= 1
                 if not self._groups[group]:
                     del self._groups[group]
+        self._close_if_drained()
+
+    def _close_if_drained(self) -> None:
+        # A replica that drains ends as soon as nobody is connected to it.
+        if self.draining and not self._groups:
+            self.close()
