@@ -41,6 +41,7 @@ check: setup-dev ## format, lint, types, floors, docs
 	$(BIN)/mypy
 	$(BIN)/mypy --python-version 3.10 src/tidegate_worker
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_docs.py tests/architecture
 
 format: setup-dev ## format and mend what can be mended
 	$(BIN)/ruff format
