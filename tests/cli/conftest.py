@@ -41,6 +41,25 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
 
 
 @pytest.fixture
+def platform_with_registry(tmp_path: Path, registry_socket: Path) -> Iterator[Platform]:
+    """The same, and the real embedded registry below /mlflow."""
+    started = Platform(tmp_path / "work" / ".tidegate", registry_socket)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def empty_platform(platform_with_registry: Platform) -> Platform:
+    """The same, and nothing is registered."""
+    with platform_with_registry.registry_client() as client:
+        found = client.get("/registered-models/search").json().get("registered_models", [])
+        for model in found:
+            client.request("DELETE", "/registered-models/delete", json={"name": model["name"]}).raise_for_status()
+    return platform_with_registry
+
+
+@pytest.fixture
 def cli() -> Cli:
     """Runs a command whose standard streams are no terminal."""
 

@@ -3,16 +3,19 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import uvicorn
 
 from tests.control.house import NO_BUILD, House, a_house
 from tidegate import http
 from tidegate.api.app import create_app
+from tidegate.core.endpoint import ServedEntity
 from tidegate.core.errors import NotFound, TidegateError, Unauthenticated
+from tidegate.core.revision import revision_ids
 from tidegate.core.status import ConfigUpdate
 from tidegate.gateway.proxy import Proxy, Receive, Scope, Send
 
@@ -37,9 +40,11 @@ class Platform:
     def __init__(self, data_dir: Path, registry_socket: Path | None = None) -> None:
         self.data_dir = data_dir
         self.requests: list[tuple[str, str, bytes]] = []  # of scoring: path, content type, body
+        self.paths: list[str] = []  # all that was asked for
         self.answer = b'{"predictions": [1]}'
         self.error: TidegateError | None = None  # what scoring answers instead
         self.away: TidegateError | None = None  # what the REST API answers instead
+        self.refused: dict[str, TidegateError] = {}  # what the registry answers instead, by method
         self.url = ""
         self._registry_socket = registry_socket
         self._up = threading.Event()
@@ -89,6 +94,39 @@ class Platform:
         """Wait until no update of the endpoint is under way."""
         self.run(self._settle(name))
 
+    def log_of_replicas(self, name: str, text: str) -> None:
+        """Write a log of the replicas of what is on its way."""
+        endpoint = self.run(self.house.endpoints.get(name)).endpoint
+        assert endpoint.pending is not None
+        for revision in revision_ids(endpoint.id, endpoint.pending.config).values():
+            log = self.house.data.replica_log(revision)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(text)
+
+    def served(self, name: str) -> tuple[ServedEntity, ...]:
+        """What the endpoint serves."""
+        config = self.run(self.house.endpoints.get(name)).endpoint.active
+        assert config is not None
+        return config.served_entities
+
+    def artifacts(self, name: str, version: str) -> dict[str, int]:
+        """The files of a model version in the real registry, and their sizes."""
+        with self.registry_client() as client:
+            asked = {"name": name, "version": version}
+            found = client.get("/model-versions/get", params=asked).json()["model_version"]
+            return dict(_files(client, found["run_id"], "model"))
+
+    def register(self, name: str) -> None:
+        """A registered model without versions, in the real registry."""
+        with self.registry_client() as client:
+            client.post("/registered-models/create", json={"name": name}).raise_for_status()
+
+    def registry_client(self) -> httpx.Client:
+        """A client of MLflow's REST API."""
+        return httpx.Client(
+            base_url=f"{self.url}/mlflow/api/2.0/mlflow", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20
+        )
+
     async def _have(self, name: str) -> None:
         await self.house.create(name)
         await self._settle(name)
@@ -127,6 +165,7 @@ class Platform:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
+        self.paths.append(path)
         if path in OPEN:
             await _answer(send, b'{"status": "ok"}')
             return
@@ -135,6 +174,8 @@ class Platform:
         if path.startswith("/serving-endpoints/"):
             await self._score(scope, receive, send)
         elif path.startswith("/mlflow/") and self._registry:
+            if refusal := self.refused.get(scope["method"]):
+                raise refusal
             await self._registry.forward(scope, receive, send, [])
         elif path.startswith("/mlflow/"):
             raise NotFound("This platform uses an external registry; nothing is embedded under /mlflow.")
@@ -151,6 +192,15 @@ class Platform:
         if self.error:
             raise self.error
         await _answer(send, self.answer)
+
+
+def _files(client: httpx.Client, run: str, folder: str) -> Iterator[tuple[str, int]]:
+    listed = client.get("/artifacts/list", params={"run_id": run, "path": folder}).json()
+    for file in listed.get("files", []):
+        if file["is_dir"]:
+            yield from _files(client, run, file["path"])
+        else:
+            yield file["path"].removeprefix("model/"), int(file["file_size"])
 
 
 async def _do(function: Callable[[], object]) -> None:

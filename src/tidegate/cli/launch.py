@@ -78,7 +78,7 @@ def registered(client: "Client", model: ModelRef | Path, name: str, progress: Pr
     if isinstance(model, ModelRef):
         return model
     progress.show(f"Registering {model} as '{name}'.")
-    client.registered_models()  # the server's sentence, where it has no registry of its own
+    _check_registry(client)
     from tidegate.cli.registration import register
 
     def show(done: int, total: int) -> None:
@@ -87,6 +87,18 @@ def registered(client: "Client", model: ModelRef | Path, name: str, progress: Pr
     ref = register(client.server, model, name, show)
     progress.tell(f"Registered as {ref.uri}.")
     return ref
+
+
+def _check_registry(client: "Client") -> None:
+    """Raise Failure unless the server has a registry of its own: before MLflow is imported, which takes seconds."""
+    try:
+        client.registered_models()
+    except Refused as refused:
+        if refused.code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise Failure(
+            "This server uses an external registry. Register the model there, then name it as models:/NAME/VERSION."
+        ) from None
 
 
 def model_fields(ref: ModelRef) -> "Json":
