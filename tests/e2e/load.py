@@ -14,10 +14,9 @@ from tests.e2e.running_platform import Platform
 
 @dataclass
 class Outcome:
-    """What became of the requests."""
+    """What became of the requests. `statuses` counts answers by status, and errors by their name and sentence."""
 
     statuses: collections.Counter[str] = field(default_factory=collections.Counter)
-    bodies: collections.Counter[bytes] = field(default_factory=collections.Counter)
     served: collections.Counter[str] = field(default_factory=collections.Counter)
     seconds: list[float] = field(default_factory=list)
 
@@ -66,9 +65,9 @@ class Load:
         try:
             answer = await client.post(self._path, json=self._body)
         except httpx.HTTPError as error:
-            self.outcome.statuses[type(error).__name__] += 1
+            self.outcome.statuses[repr(error)] += 1
             return
         self.outcome.seconds.append(time.monotonic() - started)
-        self.outcome.statuses[str(answer.status_code)] += 1
-        self.outcome.bodies[answer.content] += 1
+        status = str(answer.status_code)
+        self.outcome.statuses[status if status == "200" else f"{status} {answer.text}"] += 1
         self.outcome.served[answer.headers.get("served-model-name", "")] += 1

@@ -123,7 +123,7 @@ def test_a_model_that_is_too_slow_is_504_and_the_next_is_answered(house: Platfor
     answer = house.score(moody, {"dataframe_records": [{"mood": "sleep 30"}]})
     refused(answer, 504)
     assert house.score(moody, {"dataframe_records": [{"mood": "fine"}]}).json() == {"predictions": ["fine"]}
-    assert "time.sleep" in house.log(moody)
+    assert "in predict" in house.log(moody)  # the stack at the deadline
 
 
 def test_a_request_that_ends_the_process_gets_500_and_the_next_is_answered(house: Platform, moody: str) -> None:
@@ -135,7 +135,7 @@ def test_no_secret_of_the_server_reaches_a_model(house: Platform, moody: str) ->
     answer = house.score(moody, {"dataframe_records": [{"mood": "environment"}]})
     seen = json.loads(answer.json()["predictions"][0])
     assert house.token not in str(seen)
-    assert not [name for name in seen if name.startswith(("TIDEGATE", "MLFLOW", "DATABRICKS"))]
+    assert not [name for name in seen if name.startswith(("TIDEGATE", "DATABRICKS")) or "TOKEN" in name]
 
 
 def test_create_refuses_with_the_status_of_the_reference(house: Platform, wine: Registered) -> None:

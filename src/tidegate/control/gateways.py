@@ -6,6 +6,7 @@ waited for: it gets the newest table when it reads again.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -51,6 +52,7 @@ class Gateways:
         self._past = Totals()  # of gateways that were replaced
         self._server: asyncio.Server | None = None
         self._encoded = b""
+        self._news = asyncio.Event()
 
     async def start(self) -> None:
         """Listen. What an earlier process left at the path is removed."""
@@ -73,6 +75,20 @@ class Gateways:
             for link in self._links:
                 link.news.set()
 
+    async def followed(self, seconds: float) -> None:
+        """Wait until every connected gateway follows the current table, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._all_follow():
+                    self._news.clear()
+                    await self._news.wait()
+
+    def _all_follow(self) -> bool:
+        table = self.table
+        return table is None or all(
+            link.report is not None and link.report.route_version == table.version for link in self._links
+        )
+
     @property
     def reports(self) -> tuple[LoadReport, ...]:
         """The newest report of every connected gateway."""
@@ -91,13 +107,8 @@ class Gateways:
         None of them while a gateway is missing, has not reported or follows an older table: nothing is known then.
         """
         table, reports = self.table, self.reports
-        everyone_follows = (
-            table is not None
-            and len(reports) == len(self._links)
-            and len({report.gateway for report in reports}) >= self._expected
-            and all(report.route_version == table.version for report in reports)
-        )
-        if table is None or not everyone_follows:
+        everyone_is_here = len({report.gateway for report in reports}) >= self._expected
+        if table is None or not everyone_is_here or not self._all_follow():
             return frozenset()
         busy = {rid for report in reports for rid in _busy(report)}
         return frozenset(rid for rid in candidates if rid not in table.revisions and rid not in busy)
@@ -119,6 +130,7 @@ class Gateways:
             logger.warning("a gateway's report cannot be read", extra=fields(error=errors.exceptions[0]))
         finally:
             del self._links[link]
+            self._news.set()
             writer.close()
             self.on_change()
 
@@ -141,6 +153,7 @@ class Gateways:
         if earlier is not None and earlier.pid != report.pid:
             self._past = self._past.plus(closed(earlier))
         self._latest[report.gateway] = report
+        self._news.set()
         for take in self.on_report:
             take()
         if before is None or self._standing(before) != self._standing(report):

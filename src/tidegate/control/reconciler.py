@@ -46,6 +46,9 @@ _FIRST_BACKOFF, _MAX_BACKOFF = 0.25, 4.0
 # An engine that has not answered for so long is away.
 _ENGINE_TIMEOUT = 10.0
 
+# What a gateway may take to follow a table before a promotion goes on without it.
+_FOLLOW_TIMEOUT = 1.0
+
 _AT_REST = frozenset({RevisionState.READY, RevisionState.FAILED, RevisionState.RETIRED})
 
 
@@ -223,7 +226,7 @@ class Reconciler:
                 async with asyncio.timeout(_ENGINE_TIMEOUT):
                     await self._engine.remove(rid)
             case Promote(endpoint):
-                await self._replace(endpoint.promoted())
+                await self._switch(endpoint.promoted())
                 assert endpoint.pending is not None
                 await self._tell(endpoint.id, "promoted", f"Configuration {endpoint.pending.config.version} serves.")
             case FailUpdate(endpoint, message):
@@ -250,10 +253,18 @@ class Reconciler:
         if (sentence := _event_of(revision)) is not None:
             await self._tell(revision.endpoint_id, revision.state.value, sentence)
 
+    async def _switch(self, endpoint: Endpoint) -> None:
+        """Route to a promoted configuration, and only then save it: who is told that it serves may ask it at once."""
+        self._show(endpoint)
+        await self._gateways.followed(_FOLLOW_TIMEOUT)
+        await self._replace(endpoint)
+
     async def _replace(self, endpoint: Endpoint) -> None:
-        """Save an endpoint, and publish at once: who is told that it serves may ask it in the same moment."""
-        saved = await self._store.save_endpoint(endpoint)
-        endpoints = tuple(saved if other.id == saved.id else other for other in self.world.endpoints)
+        self._show(await self._store.save_endpoint(endpoint))
+
+    def _show(self, endpoint: Endpoint) -> None:
+        """See the endpoint as it is now, and route by it."""
+        endpoints = tuple(endpoint if other.id == endpoint.id else other for other in self.world.endpoints)
         self.world = replace(self.world, endpoints=endpoints)
         self._publish()
 
