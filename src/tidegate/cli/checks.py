@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.adapters.interpreters import Interpreters
+from packaging.version import Version
+
+from tidegate.adapters.interpreters import OLDEST, Interpreters
 from tidegate.adapters.uv import Uv
 from tidegate.cli.client import Client
 from tidegate.cli.failure import Failure, Refused, Unreachable
@@ -76,7 +78,8 @@ def _interpreters(settings: Settings, data: DataDirectory) -> Check:
         found = asyncio.run(Interpreters(Uv({}), data.pythons, search, os.environ).found())
     except FileNotFoundError:
         return Check("interpreters", "not looked for", "They are looked for with uv; install that first.")
-    return Check("interpreters", ", ".join(dict.fromkeys(each.version for each in found)))
+    usable = dict.fromkeys(each.version for each in found if Version(each.version) >= OLDEST)
+    return Check("interpreters", ", ".join(usable))
 
 
 def _nearest(path: Path) -> Path:
