@@ -83,6 +83,7 @@ def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:
     the platform was ready.
     """
     setproctitle("tidegate: supervisor")
+    os.umask(0o077)  # what the platform writes, models' secrets among it, is for its user alone
     data = DataDirectory(settings.server.data_dir.expanduser().absolute())
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(SignalPipe(SIGNALS))

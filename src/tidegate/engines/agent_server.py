@@ -90,8 +90,8 @@ class AgentServer:
         """Close the socket and every connection."""
         assert self._server is not None
         self._server.close()
-        for task in list(self._connections.values()):
-            task.cancel()
+        for connection in list(self._connections):
+            connection.abort()  # not `cancel`: asyncio would log it as an error of ours
         await asyncio.gather(*self._connections.values(), return_exceptions=True)
         await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
@@ -122,6 +122,10 @@ class _Connection:
         self._writer = writer
         self._verbs = verbs
         self._told: dict[RevisionId, RevisionAddresses | None] = {}
+
+    def abort(self) -> None:
+        """End the connection; its reader sees the end."""
+        self._writer.transport.abort()
 
     async def take(self, line: bytes) -> None:
         """Do what a line asks for and answer it."""

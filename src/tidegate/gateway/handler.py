@@ -6,6 +6,7 @@ is not parsed here; a replica does that. What is not scoring goes on to control 
 
 import asyncio
 import logging
+import time
 
 from tidegate import http
 from tidegate.core import errors
@@ -68,7 +69,7 @@ class Handler:
     # scoring
 
     async def _invocations(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        started = self._loop.time()
+        started = time.monotonic()
         headers = dict(scope["headers"])
         request_id = http.request_id(headers.get(b"x-request-id"))
         try:
@@ -92,18 +93,18 @@ class Handler:
         except ClientGone:
             account.leave()
         except TidegateError as error:
-            _close(account, error, self._loop.time() - started)
+            _close(account, error, time.monotonic() - started)
             await _send_error(send, error, [(b"x-request-id", request_id)])
         except asyncio.CancelledError:  # the server ends; the ledger must balance all the same
-            account.reject(503, self._loop.time() - started)
+            account.reject(503, time.monotonic() - started)
             raise
         except Exception:
             logger.exception("a request failed by a defect", extra=fields(request=request_id.decode()))
-            account.reject(500, self._loop.time() - started)
+            account.reject(500, time.monotonic() - started)
             sentence = "A defect of Tidegate; the gateway's log has it under this request's x-request-id."
             await _send_error(send, errors.Internal(sentence), [(b"x-request-id", request_id)])
         else:
-            seconds = self._loop.time() - started
+            seconds = time.monotonic() - started
             extra = _answer_headers(pending, answer, request_id, seconds)
             if answer.outcome == wire.OK:
                 account.answer(200, seconds, len(body), len(answer.body))

@@ -2,10 +2,11 @@
 
 Replicas give credits, and waiting requests go to whoever has one: there is no queue behind a busy replica, and new
 capacity takes waiting work at once. A sweep some 20 times a second sees to deadlines and to callers that went away, so
-that a request costs no timer.
+that a request costs no timer. Times are those of time.monotonic: uvloop keeps its own in whole milliseconds.
 """
 
 import asyncio
+import time
 from collections import deque
 from typing import Protocol
 
@@ -37,7 +38,7 @@ class ClientGone(Exception):
 
 
 class Pending:
-    """A request that waits for its answer. `deadline` is loop time; `route` is of the queue that holds it."""
+    """A request that waits for its answer. `deadline` is monotonic time; `route` is of the queue that holds it."""
 
     __slots__ = (
         "alone", "body", "caller", "crashes", "deadline", "future", "id", "lane", "meta", "queued_at", "route",
@@ -102,7 +103,7 @@ class RevisionQueue:
             )
         self._next_id += 1
         pending.id, pending.route = self._next_id, self.route
-        pending.queued_at = self._loop.time()
+        pending.queued_at = time.monotonic()
         self._waiting.append(pending)
         self._waiting_bytes += len(pending.body)
         if not self._lanes:
@@ -190,7 +191,7 @@ class RevisionQueue:
         self._schedule_pump()
 
     def answered(self, _lane: Lane, answers: list[wire.Answer]) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         for answer in answers:
             pending = self._sent.pop(answer.id, None)
             if pending is not None:
@@ -227,7 +228,7 @@ class RevisionQueue:
             return
         free = [lane for lane in self._lanes.values() if lane.free]
         free.sort(key=lambda lane: len(lane.in_flight))
-        now = self._loop.time()
+        now = time.monotonic()
         while self._waiting and free:
             for lane in free:
                 if not self._waiting:
@@ -264,13 +265,13 @@ class RevisionQueue:
                 self._waiting_bytes += len(pending.body)
         if self._waiting:
             if not self._lanes:
-                self._wake(self._loop.time())
+                self._wake(time.monotonic())
             self._schedule_pump()
 
     def _rerun(self, held: list[Pending], *, was_alone: bool) -> None:
         """Run again, alone, what was in flight when a replica died; give up what killed it twice by itself."""
         again: list[Pending] = []
-        now = self._loop.time()
+        now = time.monotonic()
         for pending in held:
             if pending.future.done():
                 continue

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,6 @@ class Router:
 
     def __init__(self, saved: Path, settings: GatewaySettings) -> None:
         self._saved, self._settings = saved, settings
-        self._loop = asyncio.get_running_loop()
         self._queues: dict[RevisionId, RevisionQueue] = {}
         self._agents: dict[str, AgentLink] = {}
         self._sweeper: asyncio.Task[None] | None = None
@@ -93,7 +93,7 @@ class Router:
 
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
         """What is under way per revision."""
-        now = self._loop.time()
+        now = time.monotonic()
         return {revision: queue.load(now) for revision, queue in self._queues.items()}
 
     def _adopt(self, table: RouteTable) -> None:
@@ -121,7 +121,7 @@ class Router:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = self._loop.time()
+            now = time.monotonic()
             for revision, queue in list(self._queues.items()):
                 queue.sweep(now)
                 if self.table is not None and revision not in self.table.revisions:
