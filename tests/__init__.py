@@ -1,1 +1,1 @@
-"""Tests mirror `src`; `contracts` has one suite per port, `architecture` checks the house, `e2e` runs real processes."""
+"""Tests mirror `src`; `contracts` has a suite per port, `architecture` checks the house, `e2e` runs real processes."""

@@ -1,0 +1,1 @@
+"""Benchmarks and acceptance runs. Figures are ratios, side by side in one run: machines are noisy."""
