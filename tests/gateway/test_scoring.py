@@ -281,6 +281,25 @@ async def test_traffic_is_split_and_the_switch_loses_nothing(tmp_path: Path) -> 
         assert V1 not in (await h.report()).revisions
 
 
+async def test_a_switch_while_a_body_comes_in(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        h.agent.place(V2, await h.replica("bbbb0001"))
+        switched = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"["
+            await switched.wait()
+            yield b"1]"
+
+        waiting = asyncio.create_task(h.score(body()))
+        await until(lambda: h.control.reports and "wine" in h.control.reports[-1].endpoints)
+        h.control.publish(h.table((V2, 100), version="t2"))
+        await until(lambda: V1 not in h.control.reports[-1].revisions)
+        switched.set()
+        assert (await waiting).headers["served-model-name"] == "wine-2"
+
+
 async def test_requests_of_a_revision_that_is_gone_move_on(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         waiting = asyncio.create_task(h.score())

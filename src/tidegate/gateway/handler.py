@@ -86,7 +86,8 @@ class Handler:
         account.accept()
         try:
             body = await self._read(receive, headers.get(b"content-length"))
-            queue = self._router.queue(endpoint, served)
+            # Asked for again: while the body came in, the endpoint may have been switched to another revision.
+            queue = self._router.queue(self._router.endpoint(name), served)
             pending = self._pending(queue, body, headers, request_id, receive, started)
             queue.submit(pending)
             answer = await pending.future
