@@ -119,7 +119,7 @@ def statsmodels():
     model = sm.OLS(y, x).fit()
     options = {"signature": mlflow.models.infer_signature(x, model.predict(x))}
     request = {"dataframe_split": x.iloc[::50].to_dict(orient="split")}
-    return mlflow.statsmodels, model, options, ["statsmodels", *BASE], request
+    return mlflow.statsmodels, model, options, ["statsmodels", "mlflow", *BASE], request
 
 
 def onnx():
@@ -149,7 +149,7 @@ def mixed():
             return pd.DataFrame(
                 {
                     "number": [1.5, float("nan"), float("inf")],
-                    "when": pd.to_datetime(["2026-01-31T12:00:00", None, "2020-02-29"]),
+                    "when": pd.to_datetime(["2026-01-31T12:00:00", None, "2020-02-29T00:00:00"]),
                     "text": ["a", None, "ü"],
                 }
             )
