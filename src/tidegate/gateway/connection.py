@@ -255,12 +255,13 @@ class Connection(HttpToolsProtocol):
     def _begin(self, request: ScoringRequest) -> None:
         self._current = request
         request.begin()
-        if request.done:
-            return
         if not request.more_body:
-            request.received()
-        elif request.expects_100:
+            if not request.done:
+                request.received()
+            return
+        if request.expects_100 and not request.done:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.flow.resume_reading()
 
     def reply(self, request: ScoringRequest, head: bytes, body: bytes) -> None:
         """Write the answer of a request that has come in whole; `head` is without the empty line at its end."""
@@ -297,7 +298,7 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing() or self._owes is _Owes.GOODBYE:
             return
-        if self._owes is _Owes.BODY:  # answered before its body has come
+        if self._owes is _Owes.BODY and self._current is self._newest:  # answered before its body has come
             self._say_goodbye()
         elif self.pipeline or self._last_words is not None or self.flow.write_paused:
             self.loop.call_soon(self._advance)
