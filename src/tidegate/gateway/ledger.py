@@ -82,11 +82,15 @@ class Ledger:
     def _begin(self) -> None:
         self._segments.clear()
         self._places.clear()
-        fresh = self._path.with_suffix(".new")
         head = _HEAD.pack(MAGIC, VERSION, CELLS, secrets.token_hex(8).encode())
-        fresh.write_bytes(head.ljust(SEGMENT_BYTES, b"\0"))
-        fresh.replace(self._path)
-        self._map(1)
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_bytes(head.ljust(SEGMENT_BYTES, b"\0"))
+            fresh.replace(self._path)
+            self._map(1)
+        except OSError as error:
+            self._count_in_memory(error)
+            self._segments[0][: len(head)] = head
 
     def _load(self) -> None:
         size = self._path.stat().st_size
@@ -101,17 +105,28 @@ class Ledger:
             if not name:
                 break
             self._take(name, place)
+        for place in self._places.values():
+            close(self._cells(place))
 
     def _take(self, name: bytes, place: int) -> None:
         cells = self._cells(place)
         if not name.isascii() or name.decode() in self._places or in_flight(cells) < 0:
             raise Unreadable("a record makes no sense")
         self._places[name.decode()] = place
-        close(cells)
 
     def _grow(self) -> None:
-        os.truncate(self._path, (len(self._segments) + 1) * SEGMENT_BYTES)
-        self._map(len(self._segments) + 1)
+        size = len(self._segments) * SEGMENT_BYTES
+        try:
+            with self._path.open("r+b") as file:  # a hole in the file would end the process once the disk is full
+                os.posix_fallocate(file.fileno(), size, SEGMENT_BYTES)
+            self._map(len(self._segments) + 1)
+        except OSError as error:
+            self._count_in_memory(error)
+
+    def _count_in_memory(self, error: OSError) -> None:
+        """Go on without the file: a request is not refused because it cannot be counted for good."""
+        logger.warning("a ledger cannot be written; counted in memory", extra=fields(path=self._path, error=error))
+        self._segments.append(memoryview(mmap.mmap(-1, SEGMENT_BYTES)))
 
     def _map(self, segments: int) -> None:
         with self._path.open("r+b") as file:
