@@ -19,7 +19,15 @@ class DataDirectory:
     def create(self) -> None:
         """Make the directories that must be there; `run` and the root are for this user alone."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.envs, self.overlays, self.models, self.logs, self.build_logs, self.targets, self.uv_cache):
+        for folder in (
+            self.envs,
+            self.overlays,
+            self.models,
+            self.build_logs,
+            self.targets,
+            self.uv_cache,
+            self.ledgers,
+        ):
             folder.mkdir(exist_ok=True, parents=True)
         self.run.mkdir(exist_ok=True, parents=True)
         self.run.chmod(0o700)
@@ -80,6 +88,11 @@ class DataDirectory:
         return self.root / "targets"
 
     @property
+    def ledgers(self) -> Path:
+        """The gateways' counters, one file for each."""
+        return self.root / "ledgers"
+
+    @property
     def mlflow(self) -> Path:
         """The embedded registry's database and artifacts."""
         return self.root / "mlflow"
@@ -121,6 +134,10 @@ class DataDirectory:
     def route_table(self, gateway: int) -> Path:
         """A gateway's copy of the last route table that it followed."""
         return self.run / f"routes-{gateway}.json"
+
+    def ledger(self, gateway: int) -> Path:
+        """A gateway's counters. Not below `run`, which may be lost at a reboot."""
+        return self.ledgers / f"{gateway}.bin"
 
     def build_log(self, revision: str) -> Path:
         """The log of a revision's preparation."""

@@ -34,6 +34,10 @@ class GatewaySettings:
     answer_within_seconds: float = 59.0  # Databricks' SDK gives up reading at 60 s and sends the request again
     max_queued_requests: int = 10_000  # per revision
     max_queued_bytes: int = 512 * 1024 * 1024  # per revision
+    max_header_bytes: int = 64 * 1024
+    header_timeout_seconds: float = 10.0  # from a request's first byte to the end of its headers
+    body_timeout_seconds: float = 10.0  # longest pause in a body that comes in
+    keep_alive_seconds: float = 75.0  # longest pause between two requests of a connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Iterable, List, NamedTuple, Tuple
 
 PROTOCOL = 1
 
-HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG = range(1, 10)
+HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG, CREDITS = range(1, 11)
 
 # A group of requests travels as one frame of at most this many bytes, or as a single larger request.
 MAX_GROUP_BYTES = 32 * 1024 * 1024

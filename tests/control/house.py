@@ -113,6 +113,7 @@ class Gateway:
         self.revisions: dict[RevisionId, RevisionLoad] = {}
         self.endpoints: dict[str, EndpointLedger] = {}
         self.refused: dict[int, int] = {}
+        self.ledger = "one"
         self._socket, self._number, self._pid = socket, number, pid
         self._followed = ""
         self._writer: asyncio.StreamWriter | None = None
@@ -135,7 +136,13 @@ class Gateway:
     def report(self) -> None:
         assert self._writer is not None
         report = LoadReport(
-            self._number, self._pid, self._followed, dict(self.revisions), dict(self.endpoints), dict(self.refused)
+            self._number,
+            self._pid,
+            self._followed,
+            dict(self.revisions),
+            dict(self.endpoints),
+            dict(self.refused),
+            ledger=self.ledger,
         )
         self._writer.write(msgspec.json.encode(report) + b"\n")
 

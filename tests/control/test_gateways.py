@@ -99,18 +99,41 @@ async def test_unrouted_needs_everyone(link: Link) -> None:
     await second.close()
 
 
-async def test_a_gateway_that_ends_takes_no_counts_with_it(link: Link) -> None:
+async def first_of_two(link: Link) -> None:
+    """A gateway that has reported, and has ended with two requests in flight."""
     first = Gateway(link.socket, 0, 10)
     first.endpoints["wine"] = EndpointLedger(
         accepted=7, answered=5, in_flight=2, statuses={200: 5}, latency_counts=(5,)
     )
+    first.revisions[NEW] = RevisionLoad(in_flight=2, busy_seconds=3.0, reruns=1)
     first.refused[401] = 3
     await first.connect()
     await until(lambda: link.gateways.totals().refused == {401: 3})
     await first.close()
     await until(lambda: not link.gateways.reports)
     assert link.gateways.totals().endpoints["wine"].accepted == 7
+
+
+async def test_a_successor_goes_on_with_the_ledger_and_nothing_counts_twice(link: Link) -> None:
+    await first_of_two(link)
     successor = Gateway(link.socket, 0, 99)
+    successor.endpoints["wine"] = EndpointLedger(
+        accepted=8, answered=6, lost=2, statuses={200: 6}, latency_counts=(5, 1)
+    )
+    successor.revisions[NEW] = RevisionLoad(busy_seconds=0.5)
+    successor.refused[401] = 4
+    await successor.connect()
+    await until(lambda: link.gateways.totals().refused == {401: 4})
+    totals = link.gateways.totals()
+    assert totals.endpoints["wine"] == successor.endpoints["wine"]
+    assert totals.revisions[NEW] == RevisionLoad(busy_seconds=3.5, reruns=1)  # counted by the processes
+    await successor.close()
+
+
+async def test_a_successor_whose_ledger_was_lost_takes_no_counts_away(link: Link) -> None:
+    await first_of_two(link)
+    successor = Gateway(link.socket, 0, 99)
+    successor.ledger = "another"
     successor.endpoints["wine"] = EndpointLedger(accepted=1, answered=1, statuses={200: 1}, latency_counts=(0, 1))
     await successor.connect()
     await until(lambda: link.gateways.totals().endpoints["wine"].accepted == 8)
@@ -118,6 +141,7 @@ async def test_a_gateway_that_ends_takes_no_counts_with_it(link: Link) -> None:
     assert (total.answered, total.lost, total.in_flight) == (6, 2, 0)
     assert total.statuses == {200: 6}
     assert total.latency_counts == (5, 1)
+    assert link.gateways.totals().refused == {401: 3}
     await successor.close()
 
 

@@ -42,6 +42,7 @@ class FakeAgent:
             self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
+        await until(lambda: not self._writers)
         self._socket.unlink(missing_ok=True)
 
     def place(self, revision: RevisionId, *replicas: FakeReplica, known: bool = True, message: str = "") -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidegate.control.totals import Totals, closed
+from tidegate.control.totals import Totals, left_behind
 from tidegate.core.load import LoadReport
 from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import RouteTable
@@ -49,7 +49,7 @@ class Gateways:
         self._socket, self._expected = socket, expected
         self._links: dict[_Link, asyncio.Task[None]] = {}
         self._latest: dict[int, LoadReport] = {}  # of each gateway, by its number
-        self._past = Totals()  # of gateways that were replaced
+        self._past = Totals()  # what gateways that were replaced have left behind
         self._server: asyncio.Server | None = None
         self._encoded = b""
         self._news = asyncio.Event()
@@ -151,7 +151,7 @@ class Gateways:
         before, link.report = link.report, report
         earlier = self._latest.get(report.gateway)
         if earlier is not None and earlier.pid != report.pid:
-            self._past = self._past.plus(closed(earlier))
+            self._past = self._past.plus(left_behind(earlier, report))
         self._latest[report.gateway] = report
         self._news.set()
         for take in self.on_report:

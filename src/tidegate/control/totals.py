@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
-from typing import TypeVar
 
-from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad
+from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad, add_counts
 from tidegate.core.revision import RevisionId
-
-K = TypeVar("K", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +19,23 @@ class Totals:
         """These totals and one gateway's account."""
         endpoints, revisions = dict(self.endpoints), dict(self.revisions)
         for name, ledger in report.endpoints.items():
-            endpoints[name] = add_ledgers(endpoints.get(name, EndpointLedger()), ledger)
+            endpoints[name] = endpoints.get(name, EndpointLedger()).plus(ledger)
         for rid, load in report.revisions.items():
             revisions[rid] = _add_loads(revisions.get(rid, RevisionLoad()), load)
-        return Totals(endpoints, revisions, _add_counts(self.refused, report.refused))
+        return Totals(endpoints, revisions, add_counts(self.refused, report.refused))
 
 
-def closed(report: LoadReport) -> LoadReport:
-    """The account of a gateway that has ended: what was under way is lost."""
+def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:
+    """What a gateway's last report holds that its successor's reports will not.
+
+    A successor goes on with the ledger, and has closed what was under way as lost; only what the process itself counted
+    ends with it. Where the ledger could not be read, the successor has begun another, and all of it is left behind.
+    """
+    ended = _closed(report)
+    return ended if successor.ledger != report.ledger else replace(ended, endpoints={}, refused={})
+
+
+def _closed(report: LoadReport) -> LoadReport:
     return replace(
         report,
         endpoints={
@@ -44,24 +49,6 @@ def closed(report: LoadReport) -> LoadReport:
     )
 
 
-def add_ledgers(one: EndpointLedger, other: EndpointLedger) -> EndpointLedger:
-    """The sum of two accounts of an endpoint."""
-    return EndpointLedger(
-        accepted=one.accepted + other.accepted,
-        answered=one.answered + other.answered,
-        rejected=one.rejected + other.rejected,
-        timed_out=one.timed_out + other.timed_out,
-        client_gone=one.client_gone + other.client_gone,
-        lost=one.lost + other.lost,
-        in_flight=one.in_flight + other.in_flight,
-        statuses=_add_counts(one.statuses, other.statuses),
-        latency_counts=tuple(a + b for a, b in zip_longest(one.latency_counts, other.latency_counts, fillvalue=0)),
-        latency_sum=one.latency_sum + other.latency_sum,
-        request_bytes=one.request_bytes + other.request_bytes,
-        response_bytes=one.response_bytes + other.response_bytes,
-    )
-
-
 def _add_loads(one: RevisionLoad, other: RevisionLoad) -> RevisionLoad:
     return RevisionLoad(
         in_flight=one.in_flight + other.in_flight,
@@ -70,7 +57,3 @@ def _add_loads(one: RevisionLoad, other: RevisionLoad) -> RevisionLoad:
         busy_seconds=one.busy_seconds + other.busy_seconds,
         reruns=one.reruns + other.reruns,
     )
-
-
-def _add_counts(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
-    return {key: one.get(key, 0) + other.get(key, 0) for key in one.keys() | other.keys()}

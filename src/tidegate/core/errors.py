@@ -52,6 +52,18 @@ class PayloadTooLarge(CallerError):
     code = "PAYLOAD_TOO_LARGE"
 
 
+class HeadersTooLarge(CallerError):
+    """The request's line and headers are over the cap."""
+
+    code = "HEADERS_TOO_LARGE"
+
+
+class RequestTimeout(CallerError):
+    """The caller sends too slowly."""
+
+    code = "REQUEST_TIMEOUT"
+
+
 class UnsupportedMediaType(CallerError):
     """The body's content type is not one that is read."""
 

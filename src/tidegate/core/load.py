@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import TypeVar
 
 from tidegate.core.revision import RevisionId
 
@@ -9,6 +11,11 @@ from tidegate.core.revision import RevisionId
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
+
+# HTTP statuses that are counted: all that an error of ours can have, and that of success.
+STATUSES = (200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 504)
+
+K = TypeVar("K", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class RevisionLoad:
 
 @dataclass(frozen=True, slots=True)
 class EndpointLedger:
-    """Where an endpoint's requests went, cumulative since the gateway's start.
+    """Where an endpoint's requests went, cumulative since the gateway's ledger was begun: a restart does not end it.
 
     accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly. `answered` counts every answer
     of a model, its errors included; `rejected` what the platform refused (a queue full, nothing serving).
@@ -43,10 +50,36 @@ class EndpointLedger:
     request_bytes: int = 0
     response_bytes: int = 0
 
+    def plus(self, other: "EndpointLedger") -> "EndpointLedger":
+        """The sum of two accounts."""
+        return EndpointLedger(
+            accepted=self.accepted + other.accepted,
+            answered=self.answered + other.answered,
+            rejected=self.rejected + other.rejected,
+            timed_out=self.timed_out + other.timed_out,
+            client_gone=self.client_gone + other.client_gone,
+            lost=self.lost + other.lost,
+            in_flight=self.in_flight + other.in_flight,
+            statuses=add_counts(self.statuses, other.statuses),
+            latency_counts=tuple(a + b for a, b in zip_longest(self.latency_counts, other.latency_counts, fillvalue=0)),
+            latency_sum=self.latency_sum + other.latency_sum,
+            request_bytes=self.request_bytes + other.request_bytes,
+            response_bytes=self.response_bytes + other.response_bytes,
+        )
+
+
+def add_counts(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
+    """The sum of two maps of counts."""
+    return {key: one.get(key, 0) + other.get(key, 0) for key in one.keys() | other.keys()}
+
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """One gateway's account. `refused` counts refusals before an endpoint was known, by HTTP status."""
+    """One gateway's account. `refused` counts refusals before an endpoint was known, by HTTP status.
+
+    `endpoints` and `refused` are cumulative over the ledger of that id, which outlives the gateway's process;
+    `revisions` and `registry_writes` over the process.
+    """
 
     gateway: int
     pid: int
@@ -55,3 +88,4 @@ class LoadReport:
     endpoints: Mapping[str, EndpointLedger] = field(default_factory=dict)
     refused: Mapping[int, int] = field(default_factory=dict)
     registry_writes: int = 0  # cumulative: successful writes to the registry that passed by
+    ledger: str = ""

@@ -1,111 +1,105 @@
-"""The only counter of requests: every endpoint's ledger, and what is under way. Everything else reads it.
+"""The only counter of requests: every endpoint's account, and what is under way. Everything else reads it.
 
-accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly, at any moment between two calls.
+accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly, at any moment between two calls
+and whenever the process is killed: what is in flight is not counted but what is left over.
 """
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, LoadReport, RevisionLoad
+from tidegate.core.load import LATENCY_BUCKETS, STATUSES, EndpointLedger, LoadReport, RevisionLoad, add_counts
 from tidegate.core.revision import RevisionId
+from tidegate.gateway import ledger
+from tidegate.gateway.ledger import ANSWERED, BYTES_IN, BYTES_OUT, CLIENT_GONE, FIRST_LATENCY, MICROSECONDS, Ledger
+
+_CELL = {status: ledger.FIRST_STATUS + place for place, status in enumerate(STATUSES)}
+_OK = _CELL[200]
 
 
 class Account:
-    """One endpoint's ledger. Each request is accepted once and closed once, by one of the four ways to end."""
+    """One endpoint's account. Each request is accepted once and closed once, by one of the four ways to end."""
 
-    __slots__ = (
-        "accepted", "answered", "bytes_in", "bytes_out", "client_gone", "latencies", "rejected", "seconds", "statuses",
-        "timed_out",
-    )  # fmt: skip
+    __slots__ = ("cells",)
 
-    def __init__(self) -> None:
-        self.accepted = self.answered = self.rejected = self.timed_out = self.client_gone = 0
-        self.bytes_in = self.bytes_out = 0
-        self.seconds = 0.0
-        self.latencies = [0] * (len(LATENCY_BUCKETS) + 1)
-        self.statuses: Counter[int] = Counter()
+    def __init__(self, cells: memoryview) -> None:
+        self.cells = cells
 
     def accept(self) -> None:
         """A request for this endpoint came in."""
-        self.accepted += 1
+        self.cells[ledger.ACCEPTED] += 1
 
-    def answer(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
-        """It was answered by the model, its errors included."""
-        self.answered += 1
-        self.bytes_in += bytes_in
-        self.bytes_out += bytes_out
+    def answer_ok(self, seconds: float, bytes_in: int, bytes_out: int) -> None:
+        """It was answered with a prediction: what happens most, in one call."""
+        cells = self.cells
+        cells[ANSWERED] += 1
+        cells[_OK] += 1
+        cells[MICROSECONDS] += int(seconds * 1e6)
+        cells[FIRST_LATENCY + bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        cells[BYTES_IN] += bytes_in
+        cells[BYTES_OUT] += bytes_out
+
+    def answer(self, status: int, seconds: float, bytes_in: int) -> None:
+        """The model answered with an error."""
+        self.cells[ANSWERED] += 1
+        self.cells[BYTES_IN] += bytes_in
         self._observe(status, seconds)
 
     def reject(self, status: int, seconds: float) -> None:
         """The platform refused it: too large, a queue full, nothing serving."""
-        self.rejected += 1
+        self.cells[ledger.REJECTED] += 1
         self._observe(status, seconds)
 
     def time_out(self, status: int, seconds: float) -> None:
         """Its deadline passed."""
-        self.timed_out += 1
+        self.cells[ledger.TIMED_OUT] += 1
         self._observe(status, seconds)
 
     def leave(self) -> None:
         """Its caller went away."""
-        self.client_gone += 1
+        self.cells[CLIENT_GONE] += 1
 
     def _observe(self, status: int, seconds: float) -> None:
-        self.statuses[status] += 1
-        self.seconds += seconds
-        self.latencies[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-
-    @property
-    def in_flight(self) -> int:
-        """Requests accepted and not closed."""
-        return self.accepted - self.answered - self.rejected - self.timed_out - self.client_gone
-
-    def ledger(self) -> EndpointLedger:
-        """The account as it stands."""
-        return EndpointLedger(
-            accepted=self.accepted,
-            answered=self.answered,
-            rejected=self.rejected,
-            timed_out=self.timed_out,
-            client_gone=self.client_gone,
-            in_flight=self.in_flight,
-            statuses=dict(self.statuses),
-            latency_counts=tuple(self.latencies),
-            latency_sum=self.seconds,
-            request_bytes=self.bytes_in,
-            response_bytes=self.bytes_out,
-        )
+        self.cells[_CELL[status]] += 1
+        self.cells[MICROSECONDS] += int(seconds * 1e6)
+        self.cells[FIRST_LATENCY + bisect_left(LATENCY_BUCKETS, seconds)] += 1
 
 
 class Meter:
-    """All accounts of one gateway."""
+    """All accounts of one gateway. `others` are ledgers that nobody goes on with; they are reported along."""
 
-    def __init__(self, gateway: int, pid: int) -> None:
-        self._gateway, self._pid = gateway, pid
+    def __init__(self, gateway: int, pid: int, book: Ledger, others: Sequence[Ledger] = ()) -> None:
+        self._gateway, self._pid, self._ledger, self._others = gateway, pid, book, others
         self._accounts: dict[str, Account] = {}
-        self.refused: Counter[int] = Counter()
+        self._refused = book.refused
         self.registry_writes = 0
 
     def account(self, endpoint: str) -> Account:
         """The endpoint's account; opened at its first request."""
         account = self._accounts.get(endpoint)
         if account is None:
-            account = self._accounts[endpoint] = Account()
+            account = self._accounts[endpoint] = Account(self._ledger.cells(endpoint))
         return account
 
     def refuse(self, status: int) -> None:
         """A request was refused before its endpoint was known."""
-        self.refused[status] += 1
+        self._refused[_CELL[status] - ledger.FIRST_STATUS] += 1
 
     def report(self, route_version: str, revisions: Mapping[RevisionId, RevisionLoad]) -> LoadReport:
         """What control is told."""
+        endpoints: dict[str, EndpointLedger] = {}
+        refused: dict[int, int] = {}
+        for book in (self._ledger, *self._others):
+            for name in book.endpoints:
+                endpoints[name] = endpoints.get(name, EndpointLedger()).plus(ledger.account(book.cells(name)))
+            counts = zip(STATUSES, book.refused, strict=True)
+            refused = add_counts(refused, {status: count for status, count in counts if count})
         return LoadReport(
             gateway=self._gateway,
             pid=self._pid,
             route_version=route_version,
+            ledger=self._ledger.id,
             revisions=revisions,
-            endpoints={name: account.ledger() for name, account in self._accounts.items()},
-            refused=dict(self.refused),
+            endpoints=endpoints,
+            refused=refused,
             registry_writes=self.registry_writes,
         )

@@ -1,20 +1,27 @@
 """One pull queue per revision: wake and hold at zero, credits, deadlines, back-pressure, rerun on replica death.
 
 Replicas give credits, and waiting requests go to whoever has one: there is no queue behind a busy replica, and new
-capacity takes waiting work at once. A sweep some 20 times a second sees to deadlines and to callers that went away, so
-that a request costs no timer. Times are those of time.monotonic: uvloop keeps its own in whole milliseconds.
+capacity takes waiting work at once. A sweep some 20 times a second sees to deadlines, so that a request costs no timer.
+Times are those of time.monotonic: uvloop keeps its own in whole milliseconds.
+
+What was in flight when a replica died runs again alone, on a replica with nothing else of ours. While others wait it
+gets a slice of time only, twice as long each time, and after it goes to the end of the queue: so one request that hangs
+gets its 504, and those behind it their answers.
 """
 
 import asyncio
 import time
-from collections import deque
+from collections.abc import Iterable
 from typing import Protocol
 
 from tidegate.core.errors import DeadlineExceeded, ModelCrashed, TidegateError, TooManyRequests, Unavailable
 from tidegate.core.load import RevisionLoad
 from tidegate.core.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.traffic import RevisionRoute
-from tidegate.gateway.transport import Lane
+from tidegate.gateway.pace import Pace
+from tidegate.gateway.pending import Pending
+from tidegate.gateway.transport import Answered, Lane
+from tidegate.gateway.waiting import Waiting
 from tidegate.settings import GatewaySettings
 from tidegate_worker import wire
 
@@ -22,39 +29,9 @@ RECONNECT_SECONDS = 0.1
 WAKE_AGAIN_SECONDS = 1.0
 # A replica that died so near to a request's deadline was ended because of it.
 DEADLINE_SLACK_SECONDS = 0.2
-
-
-class Caller(Protocol):
-    """The client's connection, as far as a queue cares."""
-
-    @property
-    def disconnected(self) -> bool:
-        """Whether the client has gone."""
-        ...
-
-
-class ClientGone(Exception):
-    """The caller went away before its answer came."""
-
-
-class Pending:
-    """A request that waits for its answer. `deadline` is monotonic time; `route` is of the queue that holds it."""
-
-    __slots__ = (
-        "alone", "body", "caller", "crashes", "deadline", "future", "id", "lane", "meta", "queued_at", "route",
-        "sent_at",
-    )  # fmt: skip
-
-    def __init__(
-        self, body: bytes, meta: bytes, deadline: float, future: "asyncio.Future[wire.Answer]", caller: Caller | None
-    ) -> None:
-        self.id = 0
-        self.route: RevisionRoute | None = None
-        self.body, self.meta, self.deadline, self.future, self.caller = body, meta, deadline, future, caller
-        self.alone = False
-        self.crashes = 0  # deaths of a replica at which it was alone in flight
-        self.lane: Lane | None = None
-        self.queued_at = self.sent_at = 0.0
+# The first slice of a request that runs alone while others wait; at least so many times what requests take here.
+FIRST_SLICE_SECONDS, FIRST_SLICE_TIMES = 2.0, 20
+_LONGEST_RETRY_AFTER = 60.0
 
 
 class Waker(Protocol):
@@ -72,9 +49,8 @@ class RevisionQueue:
         self.route = route
         self._waker, self._settings = waker, settings
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[Pending] = deque()
-        self._waiting_bytes = 0
-        self._sent: dict[int, Pending] = {}
+        self._waiting = Waiting()
+        self._next_deadline = float("inf")  # none that is held has an earlier one
         self._lanes: dict[ReplicaId, Lane] = {}
         self._wanted: dict[ReplicaId, Address] = {}
         self._drained: set[ReplicaId] = set()
@@ -85,61 +61,53 @@ class RevisionQueue:
         self._message = ""
         self._closed = False
         self.known = True
-        self._busy_seconds = 0.0
+        self._pace = Pace()
+        self._busy_before = 0.0  # of replicas that are gone
         self._reruns = 0
 
     # callers
 
-    def submit(self, pending: Pending) -> None:
-        """Take a request in. Raises TooManyRequests when the queue is full."""
-        if (
-            len(self._waiting) >= self._settings.max_queued_requests
-            or self._waiting_bytes + len(pending.body) > self._settings.max_queued_bytes
-        ):
-            raise TooManyRequests(
-                f"Too many requests wait for '{self.route.served_entity}'. Try again later, "
-                "or give the served entity a larger workload_size.",
-                retry_after=1,
-            )
+    def submit(self, request: Pending, now: float) -> None:
+        """Take a request in. Raises TooManyRequests when the queue is full, Unavailable when its turn came too late."""
+        if self._waiting.count:
+            self._refuse_what_waits_in_vain(request, now)
         self._next_id += 1
-        pending.id, pending.route = self._next_id, self.route
-        pending.queued_at = time.monotonic()
-        self._waiting.append(pending)
-        self._waiting_bytes += len(pending.body)
+        request.id = request.turn = self._next_id
+        request.queue, request.route, request.queued_at = self, self.route, now
+        self._put(request)
         if not self._lanes:
-            self._wake(pending.queued_at)
+            self._wake(now)
         self._schedule_pump()
 
+    def cancel(self, request: Pending) -> None:
+        """Forget a request: its caller has gone. Others notice nothing."""
+        if not request.done:
+            self._drop(request)
+
     def sweep(self, now: float) -> None:
-        """See to deadlines, to callers that have gone, and to a wake that was not heard. Level-triggered."""
-        if self._waiting:
-            if any(_over(pending, now) for pending in self._waiting):
-                self._sweep_waiting(now)
-            if not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
-                self._wake(now)
-        for pending in self._sent.values():
-            if not pending.future.done() and _over(pending, now):
-                self._give_up(pending)
+        """See to deadlines, and to a wake that was not heard. Level-triggered."""
+        if now >= self._next_deadline:
+            self._sweep_deadlines(now)
+        self._waiting.tidy()
+        if self._waiting.count and not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
+            self._wake(now)
 
     def take_waiting(self) -> list[Pending]:
         """Hand over all that waits here, to wait elsewhere: nothing leads to this revision any more."""
-        taken = list(self._waiting)
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        return taken
+        return self._waiting.take_all()
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits or is under way."""
-        return not self._waiting and not self._sent
+        return not self._waiting.count and not any(lane.in_flight for lane in self._lanes.values())
 
     def load(self, now: float) -> RevisionLoad:
         """What is under way, for control."""
         return RevisionLoad(
-            in_flight=len(self._sent),
-            queued=len(self._waiting),
-            oldest_wait_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
-            busy_seconds=self._busy_seconds,
+            in_flight=sum(len(lane.in_flight) for lane in self._lanes.values()),
+            queued=self._waiting.count,
+            oldest_wait_seconds=now - self._waiting.oldest(now),
+            busy_seconds=self._busy_before + sum(lane.busy_seconds(now) for lane in self._lanes.values()),
             reruns=self._reruns,
         )
 
@@ -183,37 +151,80 @@ class RevisionQueue:
                     await asyncio.sleep(RECONNECT_SECONDS)
             del self._lanes[lane.replica]
         finally:
-            del self._connecting[lane.replica]
+            if self._connecting.get(lane.replica) is asyncio.current_task():
+                del self._connecting[lane.replica]
 
     # replicas: the Owner of lanes
 
     def connected(self, _lane: Lane) -> None:
+        self._pace.reset()
         self._schedule_pump()
 
-    def answered(self, _lane: Lane, answers: list[wire.Answer]) -> None:
+    def answered(self, _lane: Lane, answered: Answered) -> None:
         now = time.monotonic()
-        for answer in answers:
-            pending = self._sent.pop(answer.id, None)
-            if pending is not None:
-                self._busy_seconds += now - pending.sent_at
-                if not pending.future.done():
-                    pending.future.set_result(answer)
-        if self._waiting:
+        for request, answer in answered:
+            if request.done:
+                continue
+            if answer.outcome == wire.TIMED_OUT and request.slice_ends < request.deadline - DEADLINE_SLACK_SECONDS:
+                self._go_behind(request)  # only its slice is over
+            else:
+                request.done = True
+                request.answered(answer)
+        if self._waiting.count:
             self._pump()
+        if self._waiting.count or self._pace.measuring:
+            self._pace.ended(len(answered), now, others_wait=self._waiting.count > 0)
 
-    def returned(self, _lane: Lane, ids: list[int]) -> None:
-        self._requeue([pending for number in ids if (pending := self._sent.pop(number, None)) is not None])
+    def returned(self, _lane: Lane, requests: list[Pending]) -> None:
+        self._put_back(requests)
 
     def lost(self, lane: Lane) -> None:
+        now = time.monotonic()
+        held = list(lane.in_flight.values())
+        self._busy_before += lane.busy_seconds(now)
+        self._pace.reset()
         del self._lanes[lane.replica]
         if lane.draining:
             self._drained.add(lane.replica)
         elif lane.replica in self._wanted:
             self._connect(lane.replica)
-        held = [pending for number in lane.in_flight if (pending := self._sent.pop(number, None)) is not None]
-        self._rerun(held, was_alone=len(lane.in_flight) == 1)
+        for request in held:
+            request.lane = None
+        self._rerun(held, now)
 
-    # inside
+    # what waits
+
+    def _put(self, request: Pending, *, first: bool = False) -> None:
+        if request.deadline < self._next_deadline:
+            self._next_deadline = request.deadline
+        self._waiting.put(request, first=first)
+
+    def _put_back(self, requests: Iterable[Pending]) -> None:
+        """Put requests back to where they were, in their order."""
+        for request in sorted(requests, key=_turn, reverse=True):
+            if not request.done:
+                self._put(request, first=True)
+        if self._waiting.count:
+            if not self._lanes:
+                self._wake(time.monotonic())
+            self._schedule_pump()
+
+    def _go_behind(self, request: Pending) -> None:
+        """It has used up its slice of time: it goes on, with a longer one, after all that wait now."""
+        self._next_id += 1
+        request.turn = self._next_id
+        request.slices += 1
+        self._put(request)
+
+    def _drop(self, request: Pending) -> None:
+        request.done = True
+        if request.lane is None:
+            self._waiting.forget(request)
+        else:
+            request.lane.cancel(request.id)
+        request.body = b""
+
+    # sending
 
     def _schedule_pump(self) -> None:
         # Requests of one turn of the event loop travel together.
@@ -222,103 +233,125 @@ class RevisionQueue:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Send what waits to the replicas that have credit, the least busy first."""
+        """Send what waits to the replicas that have credit: to idle ones first, and evenly."""
         self._pump_scheduled = False
-        if not self._waiting:
+        if not self._waiting.count:
             return
-        free = [lane for lane in self._lanes.values() if lane.free]
-        free.sort(key=lambda lane: len(lane.in_flight))
         now = time.monotonic()
-        while self._waiting and free:
-            for lane in free:
-                if not self._waiting:
-                    break
-                self._send_group(lane, now)
-            free = [lane for lane in free if lane.free]
+        lanes = [lane for lane in self._lanes.values() if lane.free]
+        lanes = self._send_alone(lanes, now)
+        self._spread([lane for lane in lanes if not lane.in_flight], now)
+        self._spread([lane for lane in lanes if lane.free], now)
 
-    def _send_group(self, lane: Lane, now: float) -> None:
-        group: list[wire.Request] = []
+    def _send_alone(self, lanes: list[Lane], now: float) -> list[Lane]:
+        """Send what must be alone and has its turn to replicas with nothing in flight; returns the lanes for others.
+
+        Where there is none, the least busy gets nothing more until it is empty.
+        """
+        while lanes and (request := self._waiting.first(alone=True)) is not None:
+            other = self._waiting.first(alone=False)
+            if other is not None and other.turn < request.turn:
+                break
+            lane = min(lanes, key=_held)
+            lanes.remove(lane)
+            if lane.in_flight:
+                break
+            self._waiting.pop(alone=True)
+            request.slice_ends = self._slice_end(request, now)
+            lane.send([request], now)
+        return lanes
+
+    def _slice_end(self, request: Pending, now: float) -> float:
+        """Until when it may run: to its deadline, or not so long while others wait."""
+        if not self._waiting.count:
+            return request.deadline
+        first = max(FIRST_SLICE_SECONDS, FIRST_SLICE_TIMES * self._pace.seconds(len(self._lanes)))
+        return min(request.deadline, now + first * (1 << request.slices))
+
+    def _spread(self, lanes: list[Lane], now: float) -> None:
+        while lanes and self._waiting.first(alone=False) is not None:
+            share = -(-(self._waiting.count) // len(lanes))
+            for lane in lanes:
+                self._send_group(lane, min(share, lane.group), now)
+            lanes = [lane for lane in lanes if lane.free]
+
+    def _send_group(self, lane: Lane, most: int, now: float) -> None:
+        group: list[Pending] = []
         size = 0
-        while self._waiting and len(group) < lane.group:
-            pending = self._waiting[0]
-            alone = pending.alone or size + len(pending.body) > wire.MAX_GROUP_BYTES
-            if group and alone:
+        while len(group) < most and (request := self._waiting.first(alone=False)) is not None:
+            size += len(request.body)
+            if group and size > wire.MAX_GROUP_BYTES:
                 break
-            self._waiting.popleft()
-            self._waiting_bytes -= len(pending.body)
-            size += len(pending.body)
-            pending.lane, pending.sent_at = lane, now
-            self._sent[pending.id] = pending
-            millis = max(1, int((pending.deadline - now) * 1000))
-            flags = wire.ALONE if pending.alone else 0
-            group.append(wire.Request(pending.id, millis, flags, pending.meta, pending.body))
-            if alone:
-                break
-        lane.send(group)
+            group.append(self._waiting.pop(alone=False))
+        if group:
+            lane.send(group, now)
 
-    def _requeue(self, held: list[Pending]) -> None:
-        """Put requests back to the front of the queue, in their order."""
-        for pending in reversed(held):
-            pending.lane = None
-            if not pending.future.done():
-                self._waiting.appendleft(pending)
-                self._waiting_bytes += len(pending.body)
-        if self._waiting:
-            if not self._lanes:
-                self._wake(time.monotonic())
-            self._schedule_pump()
+    # refusals, deadlines, deaths
 
-    def _rerun(self, held: list[Pending], *, was_alone: bool) -> None:
+    def _refuse_what_waits_in_vain(self, request: Pending, now: float) -> None:
+        wait = self._pace.seconds(self._waiting.count)
+        full = self._waiting.count >= self._settings.max_queued_requests
+        if full or self._waiting.bytes + len(request.body) > self._settings.max_queued_bytes:
+            raise TooManyRequests(
+                f"Too many requests wait for '{self.route.served_entity}'. Try again later, "
+                "or give the served entity a larger workload_size.",
+                retry_after=min(max(1.0, wait), _LONGEST_RETRY_AFTER),
+            )
+        late = now + wait - request.deadline
+        if late > 0:
+            many = f"{self._waiting.count} requests wait, which takes about {wait:.0f} s"
+            raise Unavailable(
+                f"'{self.route.served_entity}' could not begin this request in time: {many}. "
+                "Try again later, or give the served entity a larger workload_size.",
+                retry_after=min(max(1.0, late), _LONGEST_RETRY_AFTER),
+            )
+
+    def _sweep_deadlines(self, now: float) -> None:
+        self._next_deadline = float("inf")
+        held = [*self._waiting, *(r for lane in self._lanes.values() for r in lane.in_flight.values())]
+        for request in held:
+            if request.done:
+                continue
+            if now >= request.deadline:
+                begun = request.lane is not None
+                self._drop(request)
+                request.failed(_too_slow(self.route) if begun or request.slices else self._not_begun())
+            else:
+                self._next_deadline = min(self._next_deadline, request.deadline)
+
+    def _rerun(self, held: list[Pending], now: float) -> None:
         """Run again, alone, what was in flight when a replica died; give up what killed it twice by itself."""
         again: list[Pending] = []
-        now = time.monotonic()
-        for pending in held:
-            if pending.future.done():
+        for request in held:
+            if request.done:
                 continue
-            if was_alone:
-                pending.crashes += 1
-            error = self._crash_error(pending, now)
+            by_itself = len(held) == 1
+            sliced = by_itself and request.slice_ends - DEADLINE_SLACK_SECONDS <= now
+            error = self._crash_error(request, now, crashed=by_itself and not sliced)
             if error is not None:
-                pending.future.set_exception(error)
+                request.done = True
+                request.failed(error)
                 continue
-            pending.alone = True
             self._reruns += 1
-            again.append(pending)
-        self._requeue(again)
+            if sliced:
+                self._go_behind(request)
+            else:
+                request.alone = True
+                again.append(request)
+        self._put_back(again)
 
-    def _crash_error(self, pending: Pending, now: float) -> TidegateError | None:
-        if now >= pending.deadline - DEADLINE_SLACK_SECONDS:
+    def _crash_error(self, request: Pending, now: float, *, crashed: bool) -> TidegateError | None:
+        request.crashes += crashed
+        if now >= request.deadline - DEADLINE_SLACK_SECONDS:
             return _too_slow(self.route)
         if not self.route.retry_on_crash:
             return ModelCrashed(
                 "The model's process ended while it predicted this request, and retry_on_crash is off. "
                 "See the endpoint's logs."
             )
-        if pending.crashes >= 2:
+        if request.crashes >= 2:
             return ModelCrashed("This request ended the model's process twice. See the endpoint's logs.")
         return None
-
-    def _sweep_waiting(self, now: float) -> None:
-        kept: deque[Pending] = deque()
-        for pending in self._waiting:
-            if pending.future.done():
-                continue
-            if _over(pending, now):
-                self._give_up(pending)
-            else:
-                kept.append(pending)
-        self._waiting = kept
-        self._waiting_bytes = sum(len(pending.body) for pending in kept)
-
-    def _give_up(self, pending: Pending) -> None:
-        if pending.caller is not None and pending.caller.disconnected:
-            pending.future.set_exception(ClientGone())
-        elif pending.lane is not None:
-            pending.future.set_exception(_too_slow(self.route))
-        else:
-            pending.future.set_exception(self._not_begun())
-        if pending.lane is not None:
-            pending.lane.cancel(pending.id)
 
     def _not_begun(self) -> Unavailable:
         absent = self._message or "no replica was ready in time"
@@ -326,8 +359,12 @@ class RevisionQueue:
         return Unavailable(f"'{self.route.served_entity}' could not begin this request: {why}.", retry_after=2)
 
 
-def _over(pending: Pending, now: float) -> bool:
-    return now >= pending.deadline or (pending.caller is not None and pending.caller.disconnected)
+def _turn(request: Pending) -> int:
+    return request.turn
+
+
+def _held(lane: Lane) -> int:
+    return len(lane.in_flight)
 
 
 def _too_slow(route: RevisionRoute) -> DeadlineExceeded:

@@ -137,12 +137,12 @@ class Router:
             self._agent(queue.route.agent).unwatch(revision)
 
     def _move_on(self, queue: RevisionQueue) -> None:
-        for pending in queue.take_waiting():
+        now = time.monotonic()
+        for request in queue.take_waiting():
             try:
-                self.queue(self.endpoint(queue.route.endpoint)).submit(pending)
+                self.queue(self.endpoint(queue.route.endpoint)).submit(request, now)
             except TidegateError as error:
-                if not pending.future.done():
-                    pending.future.set_exception(error)
+                request.failed(error)
 
 
 def _nothing_serves(endpoint: EndpointRoute) -> TidegateError:

@@ -8,18 +8,24 @@ import uvicorn
 
 from tidegate import http_server
 from tidegate.data_directory import DataDirectory
+from tidegate.gateway.connection import Connection
 from tidegate.gateway.control_link import ControlLink
 from tidegate.gateway.handler import Handler
+from tidegate.gateway.ledger import Ledger, left_by_others
 from tidegate.gateway.meter import Meter
 from tidegate.gateway.proxy import Proxy
 from tidegate.gateway.router import Router
+from tidegate.gateway.scoring import Scoring
 from tidegate.settings import Settings
 
 
 async def serve(index: int, listener: socket.socket, settings: Settings, stop: asyncio.Event) -> None:
     """Answer on `listener` until `stop`; then take nothing new, answer what is held, and return."""
     data = DataDirectory(settings.server.data_dir)
-    meter = Meter(index, os.getpid())
+    path = data.ledger(index)
+    # The first gateway reports for those that are not started any more.
+    others = list(left_by_others(path, settings.server.gateways)) if index == 0 else []
+    meter = Meter(index, os.getpid(), Ledger(path), others)
     router = Router(data.route_table(index), settings.gateway)
     link = ControlLink(
         data.planes_socket,
@@ -28,7 +34,8 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     )
     control = Proxy("The control plane", data.api_socket)
     registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
-    handler = Handler(router, meter, settings.gateway, control, registry, link)
+    handler = Handler(Scoring(router, meter, settings.gateway), control, registry, link)
+    handler.start()
     router.start()
     link.start()
     try:
@@ -36,6 +43,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     finally:
         await link.stop()
         await router.stop()
+        await handler.stop()
         await control.close()
         if registry is not None:
             await registry.close()
@@ -46,7 +54,7 @@ def config(handler: Handler, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         handler,
         interface="asgi3",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -54,6 +62,5 @@ def config(handler: Handler, settings: Settings) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=int(settings.gateway.answer_within_seconds) + 1,
     )

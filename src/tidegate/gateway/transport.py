@@ -2,25 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
 from tidegate.core.revision import Address, ReplicaId, RevisionId
+from tidegate.gateway.pending import Pending
 from tidegate_worker import wire
+
+Answered = list[tuple[Pending, wire.Answer]]
 
 
 class Owner(Protocol):
     """Who uses a connection, and hears of what happens on it."""
 
     def connected(self, _lane: "Lane") -> None:
-        """The replica has welcomed us: it may be sent requests."""
+        """The replica has welcomed us, or changed what it takes: it may be sent requests."""
         ...
 
-    def answered(self, _lane: "Lane", answers: list[wire.Answer]) -> None:
+    def answered(self, _lane: "Lane", answered: Answered) -> None:
         """Answers have come."""
         ...
 
-    def returned(self, _lane: "Lane", ids: list[int]) -> None:
+    def returned(self, _lane: "Lane", requests: list[Pending]) -> None:
         """Requests come back that were not begun."""
         ...
 
@@ -30,19 +34,21 @@ class Owner(Protocol):
 
 
 class Lane(asyncio.Protocol):
-    """A connection to a replica. `in_flight` are the ids it has been sent and has not answered."""
+    """A connection to a replica. `in_flight` has, by id, what it has been sent and has not answered."""
 
     def __init__(self, replica: ReplicaId, revision: RevisionId, address: Address, owner: Owner) -> None:
         self.replica = replica
-        self.in_flight: dict[int, int] = {}  # request id → the group it travelled in
+        self.in_flight: dict[int, Pending] = {}
         self.draining = False
+        self.group = 0  # requests that it takes at once
         self._revision, self._address, self._owner = revision, address, owner
         self._frames = wire.Frames()
         self._transport: asyncio.Transport | None = None
-        self._credits = 0
-        self.group = 0
+        self._credits = 0  # groups that it takes, answered or not begun
         self._groups: dict[int, int] = {}  # group → requests of it that are still out
         self._next_group = 0
+        self._exclusive = False
+        self._busy_seconds = self._busy_since = 0.0
 
     async def connect(self) -> None:
         """Reach the replica. Raises OSError when nobody listens there."""
@@ -56,16 +62,28 @@ class Lane(asyncio.Protocol):
     @property
     def free(self) -> bool:
         """Whether it may be sent a group now."""
-        return self._credits > len(self._groups) and not self.draining
+        return self._credits > len(self._groups) and not self.draining and not self._exclusive
 
-    def send(self, requests: list[wire.Request]) -> None:
-        """Send one group; `free` must hold."""
+    def send(self, requests: Sequence[Pending], now: float) -> None:
+        """Send one group; `free` must hold. A request that must be alone needs a lane with nothing in flight."""
         assert self._transport is not None
         self._next_group += 1
         self._groups[self._next_group] = len(requests)
+        self._exclusive = requests[0].alone
+        if not self.in_flight:
+            self._busy_since = now
+        packed = []
         for request in requests:
-            self.in_flight[request.id] = self._next_group
-        self._transport.write(wire.pack_requests(requests))
+            request.lane, request.group, request.sent_at = self, self._next_group, now
+            self.in_flight[request.id] = request
+            millis = max(1, int((min(request.deadline, request.slice_ends) - now) * 1000))
+            flags = wire.ALONE if request.alone else 0
+            packed.append(wire.Request(request.id, millis, flags, request.meta, request.body))
+        self._transport.write(wire.pack_requests(packed))
+
+    def busy_seconds(self, now: float) -> float:
+        """For how long it has had something in flight, all in all."""
+        return self._busy_seconds + (now - self._busy_since if self.in_flight else 0.0)
 
     def cancel(self, request: int) -> None:
         """Say that nobody waits for this request any more."""
@@ -88,7 +106,7 @@ class Lane(asyncio.Protocol):
         try:
             for kind, payload in self._frames.feed(data):
                 self._received(kind, payload)
-        except (wire.WireError, ValueError):
+        except wire.WireError:
             self.close()  # not a replica of ours
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -97,31 +115,46 @@ class Lane(asyncio.Protocol):
 
     def _received(self, kind: int, payload: memoryview) -> None:
         if kind == wire.ANSWERS:
-            answers = wire.unpack_answers(payload)
-            self._settle(answer.id for answer in answers if not answer.flags & wire.MORE)
-            self._owner.answered(self, answers)
+            answered = []
+            for answer in wire.unpack_answers(payload):
+                request = self.in_flight.get(answer.id)
+                if request is not None and not answer.flags & wire.MORE:
+                    self._settle(request)
+                    answered.append((request, answer))
+            self._owner.answered(self, answered)
         elif kind == wire.RETURNED:
-            ids = wire.unpack_ids(payload)
-            self._settle(ids)
-            self._owner.returned(self, ids)
-        elif kind == wire.WELCOME:
-            welcome = json.loads(bytes(payload))
-            self._credits, self.group = int(welcome["credits"]), int(welcome.get("group", 1))
+            self._owner.returned(self, self._settle_all(wire.unpack_ids(payload)))
+        elif kind in (wire.WELCOME, wire.CREDITS):
+            self._credits, self.group = _terms(payload)
             self._owner.connected(self)
         elif kind == wire.DRAINING:
             self.draining = True
-            self._close_if_drained()
+        if self.draining and not self.in_flight:
+            self.close()  # a replica that drains ends as soon as nobody is connected to it
 
-    def _settle(self, ids: Iterable[int]) -> None:
-        for number in ids:
-            group = self.in_flight.pop(number, None)
-            if group is not None:
-                self._groups[group] -= 1
-                if not self._groups[group]:
-                    del self._groups[group]
-        self._close_if_drained()
+    def _settle_all(self, ids: Iterable[int]) -> list[Pending]:
+        held = [request for number in ids if (request := self.in_flight.get(number)) is not None]
+        for request in held:
+            self._settle(request)
+        return held
 
-    def _close_if_drained(self) -> None:
-        # A replica that drains ends as soon as nobody is connected to it.
-        if self.draining and not self._groups:
-            self.close()
+    def _settle(self, request: Pending) -> None:
+        del self.in_flight[request.id]
+        request.lane = None
+        left = self._groups[request.group] - 1
+        if left:
+            self._groups[request.group] = left
+        else:
+            del self._groups[request.group]
+        if not self.in_flight:
+            self._exclusive = False
+            self._busy_seconds += time.monotonic() - self._busy_since
+
+
+def _terms(payload: memoryview) -> tuple[int, int]:
+    """Credits and group of a WELCOME or CREDITS frame."""
+    try:
+        terms = json.loads(bytes(payload))
+        return int(terms["credits"]), max(1, int(terms.get("group", 1)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise wire.WireError("a frame makes no sense") from error

@@ -1,0 +1,44 @@
+"""A request that waits for its answer, as the queue and the lanes see it."""
+
+from typing import TYPE_CHECKING
+
+from tidegate.core.errors import TidegateError
+from tidegate.core.traffic import RevisionRoute
+from tidegate_worker import wire
+
+if TYPE_CHECKING:
+    from tidegate.gateway.queue import RevisionQueue
+    from tidegate.gateway.transport import Lane
+
+
+class Pending:
+    """Whoever makes one hears `answered` or `failed`, once, unless it cancels it. Times are those of time.monotonic."""
+
+    __slots__ = (
+        "alone", "body", "crashes", "deadline", "done", "group", "id", "lane", "meta", "queue", "queued_at", "route",
+        "sent_at", "slice_ends", "slices", "turn",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.body = self.meta = b""
+        self.deadline = 0.0
+        self.done = False  # answered, failed or cancelled: nobody waits for it any more
+        self.queue: RevisionQueue | None = None  # that holds it
+        self.route: RevisionRoute | None = None  # of that queue
+        self.id = 0
+        self.turn = 0  # its place among all that waits; at first its id
+        self.queued_at = self.sent_at = 0.0
+        self.lane: Lane | None = None  # at a replica; else it waits
+        self.group = 0  # of that lane, in which it travelled
+        self.alone = False  # to be predicted by itself: it was in flight when a replica died
+        self.crashes = 0  # deaths of a replica at which it was by itself
+        self.slices = 0  # times that it used up its slice of time, by itself, while others waited
+        self.slice_ends = float("inf")
+
+    def answered(self, answer: wire.Answer) -> None:
+        """A replica has answered."""
+        raise NotImplementedError
+
+    def failed(self, error: TidegateError) -> None:
+        """No replica will answer."""
+        raise NotImplementedError

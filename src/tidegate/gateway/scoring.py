@@ -1,0 +1,306 @@
+"""The scoring path, top to bottom. No task and no framework between socket and model: a request is called back.
+
+A request's walk: credentials → endpoint → body, sized while it is read → revision → queue → replica → answer. The body
+is not parsed here; a replica does that. `gateway/connection.py` calls `begin`, `take`, `received` and `left`; the queue
+calls `answered` or `failed`.
+"""
+
+import functools
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from tidegate import http
+from tidegate.core import errors
+from tidegate.core.errors import TidegateError
+from tidegate.core.traffic import RouteTable
+from tidegate.gateway.admission import Admission, too_large
+from tidegate.gateway.meter import Account, Meter
+from tidegate.gateway.pending import Pending
+from tidegate.gateway.router import Router
+from tidegate.settings import GatewaySettings
+from tidegate.telemetry import fields
+from tidegate_worker import wire
+
+if TYPE_CHECKING:
+    from tidegate.gateway.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+PREFIX, SUFFIX = b"/serving-endpoints/", b"/invocations"
+MAX_REMEMBERED = 1024
+
+_OUTCOMES: dict[int, type[TidegateError]] = {
+    wire.BAD_REQUEST: errors.BadRequest,
+    wire.UNSUPPORTED_MEDIA_TYPE: errors.UnsupportedMediaType,
+    wire.MODEL_ERROR: errors.ModelError,
+    wire.BAD_OUTPUT: errors.ModelError,
+    wire.TIMED_OUT: errors.DeadlineExceeded,
+    wire.INTERNAL: errors.Internal,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path leads to: an endpoint, or one served entity of it."""
+
+    endpoint: str
+    served: str | None
+    account: Account
+
+
+class Scoring:
+    """What all scoring requests of a gateway share."""
+
+    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings) -> None:
+        self.router, self.meter, self.settings = router, meter, settings
+        self.admission = Admission()
+        self.bytes_coming_in = 0  # of bodies that are not whole yet
+        self._table: RouteTable | None = None
+        self._targets: dict[bytes, Target] = {}
+
+    def target(self, path: bytes) -> Target:
+        """Where a scoring path leads now. Raises NotFound, and Unavailable before there is a route table."""
+        if self._table is not self.router.table:
+            self._table = self.router.table
+            self._targets.clear()
+        target = self._targets.get(path)
+        if target is None:
+            name, served = _parse(path)
+            target = Target(name, served, self.meter.account(self.router.endpoint(name).name))
+            if len(self._targets) < MAX_REMEMBERED:
+                self._targets[path] = target
+        return target
+
+
+class ScoringRequest(Pending):
+    """One scoring request on its connection, from its head to its answer.
+
+    To uvicorn's protocol it stands for a request cycle: hence `keep_alive`, `disconnected` and `response_complete`.
+    """
+
+    __slots__ = (
+        "account", "chunks", "connection", "disconnected", "expects_100", "headers", "keep_alive", "method",
+        "more_body", "path", "refusal", "request_id", "response_complete", "scoring", "size", "started", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self, scoring: Scoring, connection: "Connection", method: bytes, path: bytes, headers: dict[bytes, bytes]
+    ) -> None:
+        super().__init__()
+        self.scoring, self.connection = scoring, connection
+        self.method, self.path, self.headers = method, path, headers
+        self.started = connection.began_at
+        self.account: Account | None = None
+        self.target: Target | None = None
+        self.request_id = b""  # drawn when it begins
+        self.refusal: TidegateError | None = None  # known before it begins
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.more_body = self.keep_alive = True
+        self.expects_100 = self.disconnected = self.response_complete = False
+
+    # called by the connection
+
+    def begin(self) -> None:
+        """The head has come, and all requests before it on this connection are answered."""
+        scoring, headers = self.scoring, self.headers
+        self.request_id = http.request_id(headers.get(b"x-request-id"))
+        try:
+            scoring.admission.check(headers.get(b"authorization"), scoring.router.table)
+            target = scoring.target(self.path)
+            if self.method != b"POST":
+                raise errors.MethodNotAllowed("Scoring takes POST.")
+            self.target, self.account = target, target.account
+            self.account.accept()
+            self._check_size(int(headers.get(b"content-length", 0)))
+            if self.refusal is not None:
+                raise self.refusal
+        except TidegateError as error:
+            self.failed(error)
+        except Exception:
+            self._defect()
+
+    def take(self, data: bytes) -> None:
+        """A part of the body has come."""
+        if self.done or self.refusal is not None:
+            return
+        self.chunks.append(data)
+        self.size += len(data)
+        self.scoring.bytes_coming_in += len(data)
+        try:
+            self._check_size(self.size)
+        except TidegateError as error:
+            self.refuse(error)
+
+    def refuse(self, error: TidegateError) -> None:
+        """It will not be read to its end: say so now, or, behind others on its connection, when it is its turn."""
+        if self.request_id:
+            self.failed(error)
+        else:
+            self.refusal = error
+            self._let_go()
+
+    def received(self) -> None:
+        """The body is whole."""
+        try:
+            scoring, target = self.scoring, self.target
+            scoring.bytes_coming_in -= self.size
+            self.body = b"".join(self.chunks)
+            self.chunks.clear()
+            assert target is not None
+            # Asked for now: while the body came in, the endpoint may have been switched to another revision.
+            queue = scoring.router.queue(scoring.router.endpoint(target.endpoint), target.served)
+            self.meta = self._meta()
+            self.deadline = self.started + min(queue.route.timeout_seconds, scoring.settings.answer_within_seconds)
+            queue.submit(self, time.monotonic())
+        except TidegateError as error:
+            self.failed(error)
+        except Exception:
+            self._defect()
+
+    def left(self) -> None:
+        """The caller has gone."""
+        self.disconnected = True
+        if self.queue is not None:
+            self.queue.cancel(self)
+        self._let_go()
+        if self.account is not None:
+            self.account.leave()
+            self.account = None
+
+    # called by the queue
+
+    def answered(self, answer: wire.Answer) -> None:
+        """A replica has answered."""
+        try:
+            seconds = time.monotonic() - self.started
+            account, route = self.account, self.route
+            assert account is not None
+            assert route is not None
+            if answer.outcome == wire.OK:
+                account.answer_ok(seconds, self.size, len(answer.body))
+                self.account = None
+                self._write_answer(route.served_entity, answer, seconds)
+            else:
+                failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())
+                _close_answered(account, failure, seconds, self.size)
+                self.account = None
+                self._write_error(failure, answer.meta, seconds)
+        except Exception:
+            self._defect()
+
+    def failed(self, error: TidegateError) -> None:
+        """It is refused, or no replica will answer."""
+        self.done = True
+        self._let_go()
+        seconds = time.monotonic() - self.started
+        account, self.account = self.account, None
+        if account is not None:
+            _close_unanswered(account, error, seconds)
+        elif self.target is None:
+            self.scoring.meter.refuse(http.status_of(error)[0])
+        self._write_error(error, b"", seconds)
+
+    # inside
+
+    def _check_size(self, size: int) -> None:
+        settings = self.scoring.settings
+        if size > settings.max_body_bytes:
+            raise too_large(settings.max_body_bytes)
+        if self.scoring.bytes_coming_in > settings.max_queued_bytes:
+            raise errors.TooManyRequests("Too many request bodies come in at once. Try again later.", retry_after=1)
+
+    def _meta(self) -> bytes:
+        """What travels with the request, in the form of `wire.pack_meta`."""
+        headers = self.headers
+        meta = b"request-id=" + self.request_id
+        if b"content-type" in headers:
+            meta += b"\ncontent-type=" + headers[b"content-type"]
+        if b"traceparent" in headers:
+            meta += b"\ntraceparent=" + headers[b"traceparent"]
+        return meta
+
+    def _let_go(self) -> None:
+        """Nothing of the body is needed any more."""
+        if self.chunks:
+            self.scoring.bytes_coming_in -= self.size
+            self.chunks.clear()
+
+    def _write_answer(self, served: str, answer: wire.Answer, seconds: float) -> None:
+        timing = _server_timing(answer.meta, self.sent_at - self.queued_at, seconds)
+        self.connection.reply(
+            self,
+            b"%bx-request-id: %b\r\nserver-timing: %b\r\ncontent-length: %d\r\n"
+            % (_head(served), self.request_id, timing, len(answer.body)),
+            answer.body,
+        )
+
+    def _write_error(self, error: TidegateError, meta: bytes, seconds: float) -> None:
+        headers = [*http.error_headers(error), (b"x-request-id", self.request_id)]
+        if self.route is not None:
+            waited = (self.sent_at or self.started + seconds) - self.queued_at
+            headers.append((b"served-model-name", self.route.served_entity.encode()))
+            headers.append((b"server-timing", _server_timing(meta, waited, seconds)))
+        self.connection.reply_error(self, error, headers)
+
+    def _defect(self) -> None:
+        logger.exception("a request failed by a defect", extra=fields(request=self.request_id.decode()))
+        if self.queue is not None:
+            self.queue.cancel(self)
+        if not self.response_complete:
+            sentence = "A defect of Tidegate; the gateway's log has it under this request's x-request-id."
+            self.failed(errors.Internal(sentence))
+
+
+def _parse(path: bytes) -> tuple[str, str | None]:
+    """Endpoint and served entity of a scoring path. Raises NotFound."""
+    parts = unquote_to_bytes(path).decode("latin-1").split("/")
+    if len(parts) == 4:
+        return parts[2], None
+    if len(parts) == 6 and parts[3] == "served-models":
+        return parts[2], parts[4]
+    raise errors.NotFound("There is nothing at this path. Score at /serving-endpoints/<name>/invocations.")
+
+
+@functools.lru_cache(MAX_REMEMBERED)
+def _head(served: str) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserved-model-name: %b\r\n" % served.encode()
+
+
+def _server_timing(meta: bytes, waited: float, seconds: float) -> bytes:
+    """`Server-Timing` (W3C), in milliseconds: the wait here, the worker's steps, and the whole way."""
+    return b"queue;dur=%.3f, %btotal;dur=%.3f" % (waited * 1000, _steps(meta), seconds * 1000)
+
+
+@functools.lru_cache(MAX_REMEMBERED)
+def _steps(meta: bytes) -> bytes:
+    """The worker's steps; the requests of one batch have the same."""
+    steps = wire.unpack_meta(meta).items()
+    return "".join([_step(key, value) for key, value in steps]).encode("latin-1")
+
+
+def _step(key: str, value: str) -> str:
+    return f'batch;desc="{value}", ' if key == "batch" else f"{key};dur={int(value) / 1000:.3f}, "
+
+
+def _close_unanswered(account: Account, error: TidegateError, seconds: float) -> None:
+    """Close the account of a request that no replica answered."""
+    status = http.status_of(error)[0]
+    if isinstance(error, errors.DeadlineExceeded):
+        account.time_out(status, seconds)
+    elif isinstance(error, errors.ModelCrashed):
+        account.answer(status, seconds, 0)
+    else:
+        account.reject(status, seconds)
+
+
+def _close_answered(account: Account, error: TidegateError, seconds: float, bytes_in: int) -> None:
+    """Close the account of a request that a replica answered with an error."""
+    status = http.status_of(error)[0]
+    if isinstance(error, errors.DeadlineExceeded):
+        account.time_out(status, seconds)
+    else:
+        account.answer(status, seconds, bytes_in)
