@@ -16,12 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, NoReturn, Optional
 
-from tidegate_worker import alarm, wire
+from tidegate_worker import alarm
+from tidegate_worker.batcher import Batcher
 from tidegate_worker.launch import Launch
 from tidegate_worker.log import log, log_exception
 from tidegate_worker.model import Model, exception_text
 from tidegate_worker.proof import NotProved, Proof, prove
 from tidegate_worker.server import Identity, Server
+from tidegate_worker.serving import batcher_of
 
 STATUS_FD = 3
 # How long what a model left behind (threads, exit handlers) may hold up the end.
@@ -68,14 +70,16 @@ def _start(launch: Launch) -> Server:
         model = Model.load(launch.model_dir)
         log("loaded" if launch.proved else "loaded; proving")
         proof = None if launch.proved else prove(model, launch.model_dir)
-    said = {"proof": _proof_json(proof), "accelerators": {"json": model.json.note}}
-    listener = _listen(launch.socket)
-    welcome = {"protocol": wire.PROTOCOL, "pid": os.getpid(), "credits": 1, "group": 1, **said}
-    identity = Identity(launch.revision, launch.secret)
-    server = Server(listener, identity, welcome, model.answer, launch.timeout_seconds)
+        batcher = batcher_of(model, launch)
+
+    def said() -> Dict[str, Any]:
+        serving = {"path": batcher.serving.path._asdict(), "batching": batcher.serving.verdict._asdict()}
+        return {"proof": _proof_json(proof, serving), "accelerators": {"json": model.json.note}, **serving}
+
+    server = Server(_listen(launch.socket), Identity(launch.revision, launch.secret), batcher, said)
     signal.signal(signal.SIGTERM, server.stop)
-    _tell({"state": "ready", **said})
-    log(f"ready; {_proof_text(proof)}; fast JSON: {model.json.note}")
+    _tell({"state": "ready", **said()})
+    log(f"ready; {_proof_text(proof)}; {_serving_text(batcher)}; fast JSON: {model.json.note}")
     return server
 
 
@@ -97,9 +101,15 @@ def _unlink(path: str) -> None:
         Path(path).unlink()
 
 
-def _proof_json(proof: Optional[Proof]) -> Optional[Dict[str, str]]:
+def _proof_json(proof: Optional[Proof], serving: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """As it travels; None when it was on record already."""
-    return None if proof is None else {"example": proof.example, "warning": proof.warning}
+    return None if proof is None else {"example": proof.example, "warning": proof.warning, **serving}
+
+
+def _serving_text(batcher: Batcher) -> str:
+    path, verdict = batcher.serving.path, batcher.serving.verdict
+    served = f"path: {path.mode}, {path.input}" + (f" ({path.reason})" if path.reason else "")
+    return served + f"; batching: {verdict.mode}" + (f" ({verdict.reason})" if verdict.reason else "")
 
 
 def _proof_text(proof: Optional[Proof]) -> str:

@@ -53,8 +53,7 @@ def missing_inputs(what: str, names: Sequence[Optional[str]]) -> Refusal:
 
 def converted(column: Column, values: List[Any], place: str, as_arrays: bool = False) -> Any:
     """One column's values, as pandas takes them. Raises Refusal with the first row that does not fit."""
-    if as_arrays and column.kind == "binary":
-        column = column._replace(kind=_ASCII)
+    column = _taken_as(column, as_arrays)
     try:
         misfit = first_misfit(column, values)
         if misfit is None:
@@ -165,6 +164,15 @@ def _parsed(kind: Callable[[Any], Any], value: Any) -> Any:
 
 
 # --- conversion ---
+
+
+def convert(column: Column, values: List[Any], as_arrays: bool = False) -> Any:
+    """One column's values, as pandas takes them, when their types fit. Raises ValueError where one does not."""
+    return _convert(_taken_as(column, as_arrays), values, as_arrays)
+
+
+def _taken_as(column: Column, as_arrays: bool) -> Column:
+    return column._replace(kind=_ASCII) if as_arrays and column.kind == "binary" else column
 
 
 def _convert(column: Column, values: List[Any], as_arrays: bool) -> Any:

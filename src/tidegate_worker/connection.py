@@ -6,7 +6,8 @@ from typing import Deque, List, Tuple
 
 from tidegate_worker import wire
 
-_CHUNK = 256 * 1024
+# Read into by all connections, one after another. What is read is copied out at once.
+_BUFFER = memoryview(bytearray(256 * 1024))
 # What a peer may send before it has said who it is.
 _MAX_HELLO_BYTES = 4096
 
@@ -33,16 +34,17 @@ class Connection:
 
     def receive(self) -> List[Tuple[int, memoryview]]:
         """The frames that are whole now. Raises Gone."""
+        room = self._frames.room
         try:
-            data = self.socket.recv(_CHUNK)
+            count = self.socket.recv_into(_BUFFER if room is None else room)
         except (BlockingIOError, InterruptedError):
             return []
         except OSError as error:
             raise Gone(str(error)) from error
-        if not data:
+        if not count:
             raise Gone("it has closed")
         try:
-            return self._frames.feed(data)
+            return self._frames.feed(bytes(_BUFFER[:count])) if room is None else self._frames.filled(count)
         except wire.WireError as error:
             raise Gone(str(error)) from error
 

@@ -1,7 +1,7 @@
 """What a replica is told at its start."""
 
 import json
-from typing import NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 
 class Launch(NamedTuple):
@@ -16,9 +16,17 @@ class Launch(NamedTuple):
     timeout_seconds: float  # the most that one request may take
     load_timeout_seconds: float  # for loading and the proof together
     proved: bool  # the revision's proof is on record: do not make it again
+    batching: str = "auto"  # "auto": when proved; "on" and "off" are the owner's word
+    proof: Optional[Dict[str, Any]] = (
+        None  # the proof on record; without its `path` and `batching`, these are made again
+    )
 
     @classmethod
     def from_json(cls, line: str) -> "Launch":
         """Read the line. Keys that are not known are ignored; a missing one raises KeyError."""
         document = json.loads(line)
-        return cls(**{name: document[name] for name in cls._fields})
+        known = {name: document[name] for name in cls._fields if name in document}
+        missing = [name for name in cls._fields if name not in known and name not in cls._field_defaults]
+        if missing:
+            raise KeyError(missing[0])
+        return cls(**known)

@@ -34,21 +34,19 @@ class Model:
 
         return cls(mlflow.pyfunc.load_model(model_dir, suppress_warnings=True))
 
-    def answer(self, request: wire.Request) -> wire.Answer:
-        """Answer one request. Never raises."""
+    def answer(self, request: wire.Request, wait: float = 0.0) -> wire.Answer:
+        """Answer one request, which has waited so many seconds. Never raises."""
         meta = wire.unpack_meta(request.meta)
         try:
-            return self._answer(request, meta.get("content-type", ""))
+            return self._answer(request, meta.get("content-type", ""), wait)
         except Refusal as refusal:
-            if refusal.__cause__ is not None:
-                log_exception(f"request {meta.get('request-id', request.id)}: {refusal.sentence}", refusal.__cause__)
-            return wire.Answer(request.id, refusal.outcome, 0, b"", refusal.sentence.encode("utf-8", "replace"))
+            return _refused(request, refusal)
         except Exception as error:
             log_exception(f"request {meta.get('request-id', request.id)}: the worker failed", error)
             sentence = "The worker failed on this request; the endpoint's logs say where."
             return wire.Answer(request.id, wire.INTERNAL, 0, b"", sentence.encode())
 
-    def _answer(self, request: wire.Request, content_type: str) -> wire.Answer:
+    def _answer(self, request: wire.Request, content_type: str, wait: float) -> wire.Answer:
         began = time.perf_counter()
         data, params = codec.decode(request.body, content_type, self.signature, self.json.decode)
         decoded = time.perf_counter()
@@ -56,11 +54,21 @@ class Model:
         predicted = time.perf_counter()
         body = self.encode(output)
         steps = (
+            ("batch", "1"),
+            ("wait", _micros(wait)),
             ("decode", _micros(decoded - began)),
             ("predict", _micros(predicted - decoded)),
             ("encode", _micros(time.perf_counter() - predicted)),
         )
         return wire.Answer(request.id, wire.OK, 0, wire.pack_meta(steps), body)
+
+    def refused(self, request: wire.Request, error: BaseException) -> wire.Answer:
+        """The answer to a request at which the model itself has raised."""
+        if isinstance(error, Refusal):
+            return _refused(request, error)
+        refusal = Refusal(wire.MODEL_ERROR, exception_text(error))
+        refusal.__cause__ = error
+        return _refused(request, refusal)
 
     def predict(self, data: Any, params: Optional[Dict[str, Any]] = None) -> Any:
         """What the model returns. Raises Refusal, with the model's exception as its cause."""
@@ -81,6 +89,13 @@ class Model:
         except Exception as error:  # an object of the model's own may raise when it is read
             sentence = f"The model's output cannot be written as JSON: {exception_text(error)}"
             raise Refusal(wire.BAD_OUTPUT, sentence) from error
+
+
+def _refused(request: wire.Request, refusal: Refusal) -> wire.Answer:
+    if refusal.__cause__ is not None:
+        name = wire.unpack_meta(request.meta).get("request-id", request.id)
+        log_exception(f"request {name}: {refusal.sentence}", refusal.__cause__)
+    return wire.Answer(request.id, refusal.outcome, 0, b"", refusal.sentence.encode("utf-8", "replace"))
 
 
 def exception_text(error: BaseException) -> str:

@@ -26,9 +26,14 @@ def dumps(value: Any) -> bytes:
 def encode(output: Any, encoder: Encoder = dumps) -> bytes:
     """The body of an answer. Raises Refusal when the output has a type that JSON cannot hold."""
     try:
-        answer = {"predictions": plain(output)}
+        return write(plain(output), encoder)
     except RecursionError:
         raise Refusal(wire.BAD_OUTPUT, "The model's output is nested too deep for JSON.") from None
+
+
+def write(value: Any, encoder: Encoder = dumps) -> bytes:
+    """The body of an answer from a value that `plain` has made."""
+    answer = {"predictions": value}
     if encoder is not dumps:
         try:
             return encoder(answer)

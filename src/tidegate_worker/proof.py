@@ -7,7 +7,7 @@ from tidegate_worker import codec
 from tidegate_worker.log import log_exception
 from tidegate_worker.model import Model, exception_text
 from tidegate_worker.refusal import Refusal
-from tidegate_worker.signature import Signature, Tensor
+from tidegate_worker.samples import sample_body
 
 
 class Proof(NamedTuple):
@@ -26,7 +26,7 @@ def prove(model: Model, model_dir: str) -> Proof:
 
     A made-up row proves less: when the model refuses it, the model may still be sound, and gets a warning.
     """
-    example, unreadable = _input_example(model, model_dir)
+    example, unreadable = input_example(model, model_dir)
     if example is not None:
         try:
             model.encode(model.predict(*example))
@@ -47,7 +47,7 @@ def prove(model: Model, model_dir: str) -> Proof:
     return Proof("signature", unreadable)
 
 
-def _input_example(model: Model, model_dir: str) -> Tuple[Optional[Tuple[Any, Optional[Dict[str, Any]]]], str]:
+def input_example(model: Model, model_dir: str) -> Tuple[Optional[Tuple[Any, Optional[Dict[str, Any]]]], str]:
     """The saved example with its params, and a warning when there is one that cannot be read."""
     metadata = model.pyfunc.metadata
     if not getattr(metadata, "saved_input_example_info", None):
@@ -59,49 +59,3 @@ def _input_example(model: Model, model_dir: str) -> Tuple[Optional[Tuple[Any, Op
     except Exception as error:  # written by another version of MLflow, or its file is gone
         return None, f"The saved input example could not be read: {exception_text(error)}."
     return None if data is None else (data, params), ""
-
-
-# --- a row made from a signature ---
-
-_SAMPLES: Dict[str, Any] = {
-    "boolean": False,
-    "integer": 0,
-    "long": 0,
-    "float": 0.0,
-    "double": 0.0,
-    "string": "",
-    "binary": "",
-    "datetime": "1970-01-01",
-}
-
-
-def sample_body(signature: Signature) -> Optional[Dict[str, Any]]:
-    """A request of one row that fits the signature; None when there is no signature."""
-    if signature.tensors:
-        samples = {tensor.name: _sample_tensor(tensor) for tensor in signature.tensors}
-        return {"inputs": samples if signature.named else next(iter(samples.values()))}
-    row = [_sample(column.type) for column in signature.columns]
-    if not row:
-        return None
-    if signature.from_type_hint:
-        return {"inputs": row}
-    names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
-    return {"dataframe_split": {**names, "data": [row]}}
-
-
-def _sample(kind: Any) -> Any:
-    """A value of one of MLflow's types; attributes tell Array, Object and Map apart in every version that has them."""
-    if hasattr(kind, "to_numpy"):
-        return _SAMPLES.get(kind.name)
-    if hasattr(kind, "properties"):
-        return {item.name: _sample(item.dtype) for item in kind.properties}
-    if hasattr(kind, "value_type"):
-        return {"key": _sample(kind.value_type)}
-    return [_sample(kind.dtype)] if hasattr(kind, "dtype") else None
-
-
-def _sample_tensor(tensor: Tensor) -> Any:
-    sample: Any = "" if tensor.dtype.kind in "OSU" else "1970-01-01" if tensor.dtype.kind == "M" else 0
-    for length in reversed(tensor.shape):
-        sample = [sample] * (1 if length == -1 else length)
-    return sample

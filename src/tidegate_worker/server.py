@@ -6,6 +6,7 @@ still act.
 
 import hmac
 import json
+import os
 import selectors
 import signal
 import socket
@@ -14,9 +15,11 @@ from collections import OrderedDict
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from tidegate_worker import wire
-from tidegate_worker.alarm import alarm
+from tidegate_worker.batcher import Batcher
 from tidegate_worker.connection import Connection, Gone
 from tidegate_worker.log import log
+from tidegate_worker.reviewer import Reviewer
+from tidegate_worker.waiting import Waiting
 
 # A peer that has not said who it is by then is turned away.
 HELLO_SECONDS = 10.0
@@ -24,8 +27,6 @@ HELLO_SECONDS = 10.0
 LINGER_SECONDS = 0.5
 # The longest that a draining replica waits for gateways to take their answers.
 FLUSH_SECONDS = 5.0
-
-Answer = Callable[[wire.Request], wire.Answer]
 
 
 class Identity(NamedTuple):
@@ -47,23 +48,16 @@ class Identity(NamedTuple):
         return same_protocol and same_revision and same_secret
 
 
-class Waiting(NamedTuple):
-    """A request that was not begun. `deadline` is monotonic seconds."""
-
-    connection: Connection
-    request: wire.Request
-    deadline: float
-
-
 class Server:
-    """Answers gateways with `answer`, until it is told to stop."""
+    """Answers gateways with what `batcher` makes, until it is told to stop. `said` is what a WELCOME says besides."""
 
     def __init__(
-        self, listener: socket.socket, identity: Identity, welcome: Dict[str, Any], answer: Answer, timeout: float
+        self, listener: socket.socket, identity: Identity, batcher: Batcher, said: Callable[[], Dict[str, Any]]
     ) -> None:
         self._listener, self._identity = listener, identity
-        self._welcome = wire.frame(wire.WELCOME, json.dumps(welcome).encode())
-        self._answer, self._timeout = answer, timeout
+        self._batcher, self._said = batcher, said
+        self._reviewer = Reviewer(batcher)
+        self._credits = batcher.credits
         self._selector = selectors.DefaultSelector()
         self._connections: Dict[int, Connection] = {}  # by file descriptor
         self._queue: OrderedDict[Tuple[int, int], Waiting] = OrderedDict()  # by file descriptor and request id
@@ -169,7 +163,8 @@ class Server:
             if kind != wire.HELLO or not self._identity.accepts(payload):
                 raise wire.WireError("not one of our gateways")
             connection.greet()
-            self._send(connection, self._welcome)
+            welcome = {"protocol": wire.PROTOCOL, "pid": os.getpid(), **self._credits._asdict(), **self._said()}
+            self._send(connection, wire.frame(wire.WELCOME, json.dumps(welcome).encode()))
         elif kind == wire.REQUESTS:
             self._take(connection, payload)
         elif kind == wire.CANCEL:
@@ -183,7 +178,8 @@ class Server:
         now, number = time.monotonic(), connection.socket.fileno()
         requests = wire.unpack_requests(payload)
         for request in requests:
-            self._queue[number, request.id] = Waiting(connection, request, now + request.millis_left / 1000)
+            deadline = now + request.millis_left / 1000
+            self._queue[number, request.id] = Waiting(connection, request, deadline, now)
         if self._stopping:
             self._return(connection, [request.id for request in requests])
 
@@ -197,16 +193,33 @@ class Server:
     # predictions
 
     def _predict_next(self) -> None:
-        _, (connection, request, deadline) = self._queue.popitem(last=False)
-        left = deadline - time.monotonic()
-        if left <= 0:
-            sentence = b"The request's deadline passed before it could begin."
-            answer = wire.Answer(request.id, wire.TIMED_OUT, 0, b"", sentence)
-        else:
-            with alarm(min(left, self._timeout)):
-                answer = self._answer(request)
-            self._arm_waker()
-        self._send(connection, wire.pack_answers([answer]))
+        """Answer the oldest request with all that goes with it."""
+        now = time.monotonic()
+        batch = self._batcher.take(self._queue, now)
+        if batch[0].deadline <= now:
+            self._reply(batch, [_too_late(batch[0].request)])
+            return
+        answers = self._batcher.answer(batch)
+        self._arm_waker()
+        self._reply(batch, answers)
+        self._reviewer.review(batch, answers)
+        self._tell_credits()
+
+    def _reply(self, batch: List[Waiting], answers: List[wire.Answer]) -> None:
+        """One frame of answers for each connection."""
+        frames: Dict[Connection, List[wire.Answer]] = {}
+        for waiting, answer in zip(batch, answers):
+            frames.setdefault(waiting.connection, []).append(answer)
+        for connection, own in frames.items():
+            self._send(connection, wire.pack_answers(own))
+
+    def _tell_credits(self) -> None:
+        allowed = self._batcher.credits
+        if allowed != self._credits:
+            self._credits = allowed
+            frame = wire.frame(wire.CREDITS, json.dumps(allowed._asdict()).encode())
+            for connection in [held for held in self._connections.values() if held.greeted]:
+                self._send(connection, frame)
 
     # the end
 
@@ -227,3 +240,8 @@ class Server:
             self._turn(LINGER_SECONDS / 5)
         for connection in list(self._connections.values()):
             self._drop(connection)
+
+
+def _too_late(request: wire.Request) -> wire.Answer:
+    sentence = b"The request's deadline passed before it could begin."
+    return wire.Answer(request.id, wire.TIMED_OUT, 0, b"", sentence)

@@ -3,16 +3,17 @@
 A frame is a length (u32, of what follows), a type (u8) and a payload; integers are little-endian.
 
     gateway → replica    HELLO, REQUESTS, CANCEL, PING
-    replica → gateway    WELCOME, ANSWERS, RETURNED, PONG, DRAINING
+    replica → gateway    WELCOME, ANSWERS, RETURNED, PONG, DRAINING, CREDITS
 
 The first frame on a connection is HELLO (JSON: protocol, revision, secret); a replica that does not agree closes. It
-answers WELCOME (JSON: protocol, pid, credits). A gateway may have `credits` REQUESTS frames unanswered; each is a group
-of requests, answered in any order and in any number of ANSWERS frames. DRAINING says: send no more. RETURNED hands
-requests back that were not begun; they may run elsewhere.
+answers WELCOME (JSON: protocol, pid, credits, group). A gateway may have `credits` REQUESTS frames unanswered, of at
+most `group` requests each; they are answered in any order and in any number of ANSWERS frames. CREDITS (JSON: credits,
+group) changes both from then on. DRAINING says: send no more. RETURNED hands requests back that were not begun; they
+may run elsewhere.
 """
 
 import struct
-from typing import Iterable, List, NamedTuple, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple, Type, TypeVar
 
 PROTOCOL = 1
 
@@ -22,6 +23,8 @@ HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG, CREDI
 MAX_GROUP_BYTES = 32 * 1024 * 1024
 # A longer frame is a defect or an attack: the connection is closed.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
+# A frame of which so much is missing is gathered in a buffer of its own.
+_LARGE = 64 * 1024
 
 # --- outcomes: what became of a request. The gateway turns them into its errors.
 
@@ -85,7 +88,7 @@ def pack_requests(requests: Iterable[Request]) -> bytes:
 
 def unpack_requests(payload: memoryview) -> List[Request]:
     """The requests of a REQUESTS frame. Raises WireError when it is cut short."""
-    return [Request(*fields) for fields in _unpack(payload, _REQUEST)]
+    return _unpack(payload, _REQUEST, Request)
 
 
 def pack_answers(answers: Iterable[Answer]) -> bytes:
@@ -100,23 +103,26 @@ def pack_answers(answers: Iterable[Answer]) -> bytes:
 
 def unpack_answers(payload: memoryview) -> List[Answer]:
     """The answers of an ANSWERS frame. Raises WireError when it is cut short."""
-    return [Answer(*fields) for fields in _unpack(payload, _ANSWER)]
+    return _unpack(payload, _ANSWER, Answer)
 
 
-def _unpack(payload: memoryview, layout: struct.Struct) -> List[Tuple[int, int, int, bytes, bytes]]:
+_Item = TypeVar("_Item", Request, Answer)
+
+
+def _unpack(payload: memoryview, layout: struct.Struct, kind: "Type[_Item]") -> "List[_Item]":
     try:
         (count,) = _COUNT.unpack_from(payload)
-        at, items = _COUNT.size, []
+        at, items, size, unpack = _COUNT.size, [], layout.size, layout.unpack_from
         for _ in range(count):
-            number, second, flags, meta_size, body_size = layout.unpack_from(payload, at)
-            at += layout.size
-            middle, end = at + meta_size, at + meta_size + body_size
-            if end > len(payload):
-                raise WireError("a frame is cut short")
-            items.append((number, second, flags, bytes(payload[at:middle]), bytes(payload[middle:end])))
+            number, second, flags, meta_size, body_size = unpack(payload, at)
+            middle = at + size + meta_size
+            end = middle + body_size
+            items.append(kind(number, second, flags, bytes(payload[at + size : middle]), bytes(payload[middle:end])))
             at = end
     except struct.error as error:
         raise WireError("a frame is cut short") from error
+    if at > len(payload):
+        raise WireError("a frame is cut short")
     return items
 
 
@@ -146,27 +152,59 @@ def unpack_meta(meta: bytes) -> "dict[str, str]":
 
 
 class Frames:
-    """Cuts a stream of bytes into frames of at most `max_bytes`. Feed it what arrives; iterate over what is whole."""
+    """Cuts a stream of bytes into frames of at most `max_bytes`. Feed it what arrives; iterate over what is whole.
+
+    A frame that comes in many pieces is gathered in a buffer of its own size, which a socket may also fill by itself:
+    `room`, then `filled`.
+    """
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self.max_bytes = max_bytes
-        self._buffer = bytearray()
+        self._rest = b""  # the beginning of a frame whose length is not known yet, or that is small
+        self._large: Optional[bytearray] = None  # a frame without its length, being filled
+        self._size = 0  # how much of it there is
 
     def feed(self, data: bytes) -> "List[Tuple[int, memoryview]]":
         """Take bytes; return the frames that are whole now: (type, payload). Raises WireError for a foreign stream."""
-        buffer = self._buffer
-        buffer += data
-        frames: List[Tuple[int, memoryview]] = []
-        at, size = 0, len(buffer)
+        at, frames = 0, []
+        if self._large is not None:
+            at = min(len(data), len(self._large) - self._size)
+            self._large[self._size : self._size + at] = data[:at] if at < len(data) else data
+            frames = self.filled(at)
+        elif self._rest:
+            data = self._rest + data
+        view, size = memoryview(data), len(data)
         while size - at >= HEADER.size:
-            length, kind = HEADER.unpack_from(buffer, at)
+            length, kind = HEADER.unpack_from(data, at)
             if not 1 <= length <= self.max_bytes:
                 raise WireError("a frame has an impossible length")
             end = at + 4 + length
             if end > size:
                 break
-            frames.append((kind, memoryview(bytes(buffer[at + HEADER.size : end]))))
+            frames.append((kind, view[at + HEADER.size : end]))
             at = end
-        if at:
-            del buffer[:at]
+        self._rest = data[at:] if at else data
+        if len(self._rest) >= HEADER.size:
+            self._begin(length)
         return frames
+
+    def _begin(self, length: int) -> None:
+        """Make room for the whole of the frame that `_rest` begins, once much of it is missing."""
+        if length + 4 - len(self._rest) >= _LARGE:
+            self._large, self._size = bytearray(length), len(self._rest) - 4
+            self._large[: self._size] = self._rest[4:]
+            self._rest = b""
+
+    @property
+    def room(self) -> Optional[memoryview]:
+        """Where the next bytes of a large frame belong; None when there is no such frame."""
+        return None if self._large is None else memoryview(self._large)[self._size :]
+
+    def filled(self, count: int) -> "List[Tuple[int, memoryview]]":
+        """So many bytes have been put into `room`; return the frame if it is whole now."""
+        assert self._large is not None
+        self._size += count
+        if self._size < len(self._large):
+            return []
+        whole, self._large = memoryview(self._large), None
+        return [(whole[0], whole[1:])]

@@ -45,6 +45,8 @@ async def test_the_worker_is_told_what_it_must_know(machine: Machine) -> None:
         "timeout_seconds": 7,
         "proved": False,
         "load_timeout_seconds": 90,
+        "batching": "auto",
+        "proof": None,
     }
 
 

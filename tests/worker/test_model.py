@@ -18,7 +18,8 @@ from tests.worker.echo import echo, echo_model
 from tidegate_worker import accelerators, predictions, wire
 from tidegate_worker.accelerators import Json
 from tidegate_worker.model import MAX_MESSAGE, Model, exception_text
-from tidegate_worker.proof import NotProved, Proof, prove, sample_body
+from tidegate_worker.proof import NotProved, Proof, prove
+from tidegate_worker.samples import sample_body
 
 SECRET = "s3cr3t-value"
 

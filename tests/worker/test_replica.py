@@ -62,7 +62,12 @@ def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, 
     try:
         told = replica.told()
         assert told["state"] == "ready"
-        assert told["proof"] == {"example": "input_example", "warning": ""}
+        path = {"mode": "compiled", "input": "dataframe", "reason": "the columns are not all numbers of one type"}
+        assert told["path"] == path
+        assert told["batching"]["mode"] == "off"
+        assert told["batching"]["reason"].startswith("not enough evidence: ")
+        serving = {"path": told["path"], "batching": told["batching"]}
+        assert told["proof"] == {"example": "input_example", "warning": "", **serving}
         assert re.fullmatch(r"msgspec [\d.]+", told["accelerators"]["json"])
         gateway = Gateway(replica.socket)
         welcome = gateway.hello()
@@ -73,6 +78,7 @@ def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, 
             "group": 1,
             "proof": told["proof"],
             "accelerators": told["accelerators"],
+            **serving,
         }
         gateway.close()
         assert stat.S_IMODE(replica.socket.stat().st_mode) == 0o600
@@ -190,7 +196,7 @@ def test_an_answer_tells_its_timings(gateway: Gateway) -> None:
     answer = gateway.ask("sleep:0.05")
     assert predictions(answer) == ["sleep:0.05"]
     steps = {key: int(value) for key, value in wire.unpack_meta(answer.meta).items()}
-    assert list(steps) == ["decode", "predict", "encode"]
+    assert list(steps) == ["batch", "wait", "decode", "predict", "encode"]
     assert 50_000 <= steps["predict"] < 30_000_000
 
 

@@ -19,7 +19,7 @@ from tidegate.core.endpoint import (
     default_served_name,
 )
 from tidegate.core.errors import InvalidParameter
-from tidegate.core.revision import revision_id
+from tidegate.core.revision import Proof, revision_id
 from tidegate.core.status import Deployment, EndpointStatus, EntityStatus
 from tidegate.ports import Event
 
@@ -283,8 +283,18 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
         "retry_on_crash": entity.retry_on_crash,
         "creator": endpoint.creator,
         "creation_timestamp": _millis(endpoint.created_at),
-        "state": {"deployment": status.deployment.value, "deployment_state_message": status.message},
+        "state": {
+            "deployment": status.deployment.value,
+            "deployment_state_message": status.message,
+            **_serving_json(status.proof),
+        },
     }
+
+
+def _serving_json(proof: Proof | None) -> Json:
+    """How it serves, as its first replica found out; our addition."""
+    found = {"path": proof.path, "batching": proof.batching} if proof is not None else {}
+    return {name: dict(value) for name, value in found.items() if value is not None}
 
 
 def _brief(entity: ServedEntity) -> Json:

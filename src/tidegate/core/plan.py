@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tidegate.core.endpoint import Endpoint, ServedEntity
+from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.revision import (
     Environment,
@@ -176,7 +176,13 @@ def target_of(revision: Revision) -> RevisionTarget:
         timeout_seconds=entity.timeout_seconds,
         environment_vars=entity.environment_vars,
         proved=revision.proof is not None,
+        batching=_batching(entity),
     )
+
+
+def _batching(entity: ServedEntity) -> Batching:
+    """A model whose requests must not be predicted twice is not tried either, unless its owner says so."""
+    return Batching.OFF if entity.batching is Batching.AUTO and not entity.retry_on_crash else entity.batching
 
 
 def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEntity) -> Iterator[Action]:

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import Any, NewType
 
-from tidegate.core.endpoint import EndpointConfig, ServedEntity
+from tidegate.core.endpoint import Batching, EndpointConfig, ServedEntity
 from tidegate.core.lifecycle import RevisionState
 
 RevisionId = NewType("RevisionId", str)  # 16 hex digits
@@ -36,11 +37,15 @@ class Proof:
     """What is known of a revision because it was tried: made once, never again on a later start.
 
     `example` tells what was predicted to become ready: the model's own input example, a row made from its signature,
-    or nothing (then `warning` says why).
+    or nothing (then `warning` says why). `path` and `batching` are the worker's words on how it serves: the request
+    path (`mode`, `input`, `reason`), and whether requests of different callers are predicted together (`mode`, `exact`,
+    `reason`). Later replicas are told and do not try again. None where an earlier version made the proof.
     """
 
     example: str  # "input_example" | "signature" | "none"
     warning: str = ""
+    path: Mapping[str, Any] | None = None
+    batching: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class RevisionTarget:
     timeout_seconds: float
     environment_vars: tuple[tuple[str, str], ...] = ()
     proved: bool = False  # its proof is on record: a further replica is ready as soon as it has loaded
+    batching: Batching = Batching.AUTO
 
 
 class ReplicaState(StrEnum):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from tidegate.core.endpoint import Endpoint, EndpointConfig, ServedEntity
 from tidegate.core.lifecycle import RevisionState
-from tidegate.core.revision import Revision, RevisionId, RevisionObservation, revision_id
+from tidegate.core.revision import Proof, Revision, RevisionId, RevisionObservation, revision_id
 
 
 class Ready(StrEnum):
@@ -36,10 +36,11 @@ class Deployment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntityStatus:
-    """A served entity's public state and a sentence on it."""
+    """A served entity's public state, a sentence on it, and what its proof found out once it was ready."""
 
     deployment: Deployment
     message: str = ""
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,9 @@ def _entity_status(
     match revision.state:
         case RevisionState.READY:
             if entity.scaling.min_replicas == 0 or (observation is not None and observation.ready_replicas > 0):
-                return EntityStatus(Deployment.READY, revision.message)
+                return EntityStatus(Deployment.READY, revision.message, revision.proof)
             cause = observation.message if observation is not None else ""
-            return EntityStatus(Deployment.RECOVERING, cause or "A replica is being started again.")
+            return EntityStatus(Deployment.RECOVERING, cause or "A replica is being started again.", revision.proof)
         case RevisionState.FAILED:
             return EntityStatus(Deployment.FAILED, revision.message)
         case RevisionState.RETIRING | RevisionState.RETIRED:

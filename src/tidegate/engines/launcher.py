@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tidegate.core.errors import Unavailable
-from tidegate.core.revision import Address, ReplicaId, ReplicaState, RevisionTarget
+from tidegate.core.revision import Address, Proof, ReplicaId, ReplicaState, RevisionTarget
 from tidegate.data_directory import DataDirectory
 from tidegate.engines import replica_logs
 from tidegate.engines.plan import ReplicaFacts
@@ -43,11 +43,13 @@ class Launch(msgspec.Struct, frozen=True):
     timeout_seconds: float
     proved: bool
     load_timeout_seconds: float
+    batching: str
+    proof: Proof | None
 
 
 def launch_digest(target: RevisionTarget) -> str:
     """Names all that a replica is started with: replicas with another digest are replaced."""
-    parts = (target.model_dir, target.environment, target.environment_vars, target.timeout_seconds)
+    parts = (target.model_dir, target.environment, target.environment_vars, target.timeout_seconds, target.batching)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
@@ -66,11 +68,13 @@ class Launcher:
         self._load_timeout = start_timeout_seconds * _LOAD_SHARE
         self._environ = environ
 
-    def start(self, target: RevisionTarget, *, proved: bool) -> ReplicaProcess:
-        """A new replica; it reports when it is ready. Raises Unavailable with the reason why there is no process."""
+    def start(self, target: RevisionTarget, *, proved: bool, proof: Proof | None = None) -> ReplicaProcess:
+        """A new replica; it reports when it is ready.
+
+        `proof` is what is on record here. Raises Unavailable with the reason why there is no process."""
         identity = ReplicaId(secrets.token_hex(4))
         address = Address(str(self._records.socket(identity)), secrets.token_hex(16))
-        line = msgspec.json.encode(self._launch(target, address, proved)) + b"\n"
+        line = msgspec.json.encode(self._launch(target, address, proved, proof)) + b"\n"
         log = self._data.replica_log(target.revision)
         try:
             replica_logs.note(log, f"replica {identity} starts")
@@ -82,7 +86,7 @@ class Launcher:
         except OSError as error:
             raise Unavailable(f"No process can be started for the replica: {error.strerror}.") from None
 
-    def _launch(self, target: RevisionTarget, address: Address, proved: bool) -> Launch:
+    def _launch(self, target: RevisionTarget, address: Address, proved: bool, proof: Proof | None) -> Launch:
         return Launch(
             revision=target.revision,
             endpoint=target.endpoint,
@@ -93,6 +97,8 @@ class Launcher:
             timeout_seconds=target.timeout_seconds,
             proved=proved,
             load_timeout_seconds=self._load_timeout,
+            batching=target.batching,
+            proof=proof,
         )
 
     def _spawn(self, target: RevisionTarget, identity: ReplicaId, address: Address, line: bytes) -> ReplicaProcess:

@@ -77,7 +77,8 @@ class Replicas:
         """Start one more replica. That it cannot be started is a failed start."""
         known, now = self._fleet.revisions[revision], time.monotonic()
         try:
-            replica = self._launcher.start(known.applied.target, proved=known.held.proved)
+            applied = known.applied
+            replica = self._launcher.start(applied.target, proved=known.held.proved, proof=applied.proof)
         except Unavailable as error:
             self._fleet.start_failed(revision, error.message, now, time.monotonic())
             self._tell(revision, error.message)

@@ -1,0 +1,213 @@
+"""Who is predicted with whom, for how long, and what becomes of those whose batch fails.
+
+A batch is what waits when the model is free: requests of all connections with equal params, columns and dtypes. When it
+fails it is halved until only the guilty request fails, with the stock path's own sentence.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any, Hashable, List, NamedTuple, Optional, Sequence, Tuple
+
+from tidegate_worker import rowwise, same, wire
+from tidegate_worker.alarm import alarm
+from tidegate_worker.costs import Cost
+from tidegate_worker.log import log
+from tidegate_worker.model import Model
+from tidegate_worker.parser import Parsed
+from tidegate_worker.paths import STOCK, Path
+from tidegate_worker.rowwise import Verdict
+from tidegate_worker.scorer import PYFUNC, OtherLength, Scorer
+from tidegate_worker.waiting import UNREAD, Waiting
+
+if TYPE_CHECKING:
+    from tidegate_worker.waiting import Queue
+
+MOST_REQUESTS = 64
+MOST_ROWS = 4096
+# A batch that others wait behind takes no longer than this, as far as its cost is known.
+_SECONDS_AT_ONCE = 0.05
+# A batch is stopped when it takes so many times what was expected, but not before so many seconds.
+_OVERRUN, _PATIENCE = 20.0, 1.0
+# One batch ahead is sent only to replicas that are quicker than this, with some slack before it is taken back.
+_QUICK, _NO_LONGER_QUICK = 0.005, 0.0075
+
+
+class Serving(NamedTuple):
+    """How a model is served. `scorer` is None where the stock path serves all.
+
+    `once`: the owner's word is that a request is not predicted twice, so an error of the model is final.
+    """
+
+    scorer: Optional[Scorer]
+    path: Path
+    verdict: Verdict
+    once: bool = False
+
+
+class Credits(NamedTuple):
+    """How much a gateway may send ahead: frames, and requests in each."""
+
+    credits: int
+    group: int
+
+
+class Batcher:
+    """Forms batches and answers them. `timeout` is the most seconds that one request may take."""
+
+    def __init__(self, model: Model, serving: Serving, timeout: float) -> None:
+        self.serving = serving
+        self.model = model
+        self.tolerance = same.DOUBLE  # of the last batch's floats
+        self.compiled_seconds = 0.0  # spent on batches so far
+        self.patience = timeout  # the most seconds that anything may take
+        self._rows = Cost(1e-4, 0.01)  # seconds by rows, of the compiled path
+        self._bytes = Cost(1e-6, 0.05)  # seconds by bytes, of the stock path
+        self._quick = True
+        self._predicting = False
+
+    @property
+    def credits(self) -> Credits:
+        """What gateways may send ahead now."""
+        if not self.serving.verdict.together:
+            return Credits(1, 1)
+        self._quick = self._rows.mean <= (_NO_LONGER_QUICK if self._quick else _QUICK)
+        group = MOST_REQUESTS
+        while group > 1 and self._rows.predicted(group) > _SECONDS_AT_ONCE:
+            group //= 2
+        return Credits(2 if self._quick and group > 1 else 1, group)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Note what a prediction by the compiled path has cost."""
+        self._rows.learn(rows, seconds)
+
+    def switch_off(self, reason: str) -> None:
+        """Predict each request by itself from now on."""
+        if self.serving.verdict.together:
+            self.serving = self.serving._replace(verdict=Verdict(rowwise.OFF, reason))
+            log(f"batching is off from now on: {reason}")
+
+    def fall_back(self, reason: str) -> None:
+        """Serve all by the stock path from now on."""
+        self.switch_off(reason)
+        self.serving = self.serving._replace(scorer=None, path=Path(STOCK, PYFUNC, reason))
+        log(f"the compiled path is off from now on: {reason}")
+
+    # forming
+
+    def take(self, queue: "Queue", now: float) -> List[Waiting]:
+        """Take the oldest request out, and those that go with it."""
+        _, first = queue.popitem(last=False)
+        parsed = self._parsed(first)
+        if parsed is None or first.alone or not self.serving.verdict.together or not queue or first.deadline <= now:
+            return [first]
+        return [first, *self._companions(queue, first, parsed, now)]
+
+    def _companions(self, queue: "Queue", first: Waiting, parsed: Parsed, now: float) -> List[Waiting]:
+        assert self.serving.scorer is not None
+        key, room = self.serving.scorer.key(parsed), self._most_rows(first.deadline - now) - parsed.rows
+        taken: List[Tuple[int, int]] = []
+        for place, other in queue.items():
+            if len(taken) + 1 >= MOST_REQUESTS or room <= 0:
+                break
+            if other.deadline > now and not other.alone and self._joins(other, key, room):
+                taken.append(place)
+                room -= other.rows
+        return [queue.pop(place) for place in taken]
+
+    def _joins(self, other: Waiting, key: Hashable, room: int) -> bool:
+        parsed, scorer = self._parsed(other), self.serving.scorer
+        return parsed is not None and scorer is not None and parsed.rows <= room and scorer.key(parsed) == key
+
+    def _parsed(self, waiting: Waiting) -> Optional[Parsed]:
+        if waiting.parsed is UNREAD:
+            request, scorer = waiting.request, self.serving.scorer
+            waiting.parsed = None if scorer is None else scorer.parse(request.meta, request.body)
+        return waiting.parsed
+
+    def _most_rows(self, left: float) -> int:
+        """How many rows go together: by their cost, with half of the oldest's time kept in hand."""
+        seconds, rows = min(_SECONDS_AT_ONCE, left / 2), MOST_ROWS
+        while rows > 1 and self._rows.predicted(rows) > seconds:
+            rows //= 2
+        return rows
+
+    # answering
+
+    def answer(self, batch: Sequence[Waiting]) -> List[wire.Answer]:
+        """The answers, in the batch's order. Only the alarm keeps it from answering."""
+        scorer = self.serving.scorer
+        if scorer is None or batch[0].parsed is None:
+            return [self._stock(batch[0])]
+        self._predicting = False
+        try:
+            with alarm(self._limit(batch)):
+                return self._compiled(batch, scorer)
+        except OtherLength:
+            self.switch_off("the model did not return one item for each row of a batch")
+        except BaseException as error:
+            if self.serving.once and self._predicting:
+                return [self.model.refused(batch[0].request, error)]
+        if len(batch) == 1:
+            return [self._stock(batch[0])]  # which has the last word
+        middle = len(batch) // 2
+        return self.answer(batch[:middle]) + self.answer(batch[middle:])
+
+    def _compiled(self, batch: Sequence[Waiting], scorer: Scorer) -> List[wire.Answer]:
+        times, began = [time.perf_counter()], time.monotonic()
+        requests: List[Any] = [waiting.parsed for waiting in batch]
+        data = scorer.build(requests)
+        times.append(time.perf_counter())
+        self._predicting = True
+        output = scorer.predict(data, requests[0].params)
+        times.append(time.perf_counter())
+        rows = [request.rows for request in requests]
+        scored = scorer.split(output, rows)
+        bodies = [scorer.encode(answer) for answer in scored.answers]
+        times.append(time.perf_counter())
+        self.tolerance = scored.tolerance
+        self._rows.learn(sum(rows), times[-1] - times[0])
+        self.compiled_seconds += times[-1] - times[0]
+        return _answers(batch, bodies, began, times)
+
+    def _stock(self, waiting: Waiting) -> wire.Answer:
+        now = time.monotonic()
+        with alarm(self._capped(self._stock_seconds(waiting), [waiting])):
+            return self._timed_stock(waiting, now)
+
+    def reference(self, waiting: Waiting) -> wire.Answer:
+        """The stock path's answer to a request that has had its answer."""
+        with alarm(min(self._stock_seconds(waiting), self.patience)):
+            return self._timed_stock(waiting, time.monotonic())
+
+    def _timed_stock(self, waiting: Waiting, now: float) -> wire.Answer:
+        answer = self.model.answer(waiting.request, now - waiting.arrived)
+        self._bytes.learn(len(waiting.request.body), time.monotonic() - now)
+        return answer
+
+    # limits
+
+    def _limit(self, batch: Sequence[Waiting]) -> float:
+        """Seconds until the process is ended. By itself, a request may use all of its time."""
+        expected = self._rows.predicted(sum(waiting.rows for waiting in batch))
+        return self._capped(max(_PATIENCE, _OVERRUN * expected), batch)
+
+    def _stock_seconds(self, waiting: Waiting) -> float:
+        return max(_PATIENCE, _OVERRUN * self._bytes.predicted(len(waiting.request.body)))
+
+    def _capped(self, seconds: float, batch: Sequence[Waiting]) -> float:
+        if len(batch) > 1:
+            return min(seconds, self.patience)
+        left = min(batch[0].deadline - time.monotonic(), self.patience)
+        return left if batch[0].alone or not self.serving.verdict.together else min(seconds, left)
+
+
+def _answers(
+    batch: Sequence[Waiting], bodies: Sequence[bytes], began: float, times: Sequence[float]
+) -> List[wire.Answer]:
+    """With their timings, in the form of `wire.pack_meta`; `times` are the ends of the steps."""
+    head = b"batch=%d\nwait=" % len(batch)
+    tail = b"\ndecode=%d\npredict=%d\nencode=%d" % tuple((end - start) * 1e6 for start, end in zip(times, times[1:]))
+    waits = [(began - waiting.arrived) * 1e6 for waiting in batch]
+    return [
+        wire.Answer(waiting.request.id, wire.OK, 0, b"%b%d%b" % (head, wait, tail), body)
+        for waiting, body, wait in zip(batch, bodies, waits)
+    ]

@@ -1,0 +1,191 @@
+"""Which path serves a model, and in which form of input: the cheapest that gives what the stock path gives."""
+
+import json
+import warnings
+from itertools import islice
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from tidegate_worker import codec, predictions, same, samples
+from tidegate_worker.layouts import BlockLayout, TensorLayout
+from tidegate_worker.model import Model
+from tidegate_worker.parser import NotCompiled, Parsed
+from tidegate_worker.scorer import DATAFRAME, NDARRAY, PYFUNC, Scorer
+
+COMPILED, STOCK = "compiled", "stock"
+
+# Flavors whose models take rows by position: an array may do. A model of the user's own reads what it likes.
+_BY_POSITION = frozenset({"mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost"})
+_ROWS = 8
+_SINGLES = 4
+
+
+class Path(NamedTuple):
+    """What serves. `mode` is compiled or stock, `input` the form given to the model, `reason` why no better one."""
+
+    mode: str
+    input: str
+    reason: str = ""
+
+
+def choose(model: Model, example: Any = None) -> Tuple[Optional[Scorer], Path]:
+    """The compiled path where it can be proved to be the stock path's equal. `example` is the model's input example."""
+    try:
+        scorer = _compile(model)
+        requests = list(islice(samples.requests(model.signature, example), _ROWS))
+        path = _prove(scorer, requests)
+    except NotCompiled as error:
+        return None, Path(STOCK, PYFUNC, str(error))
+    return _in_force(scorer, path)
+
+
+def recall(model: Model, recorded: Path) -> Tuple[Optional[Scorer], Path]:
+    """The path that was proved at an earlier start of the same revision."""
+    if recorded.mode != COMPILED:
+        return None, recorded
+    try:
+        return _in_force(_compile(model), recorded)
+    except NotCompiled as error:
+        return None, Path(STOCK, PYFUNC, str(error))
+
+
+def _in_force(scorer: Scorer, path: Path) -> Tuple[Scorer, Path]:
+    scorer.form = path.input
+    if path.input == NDARRAY:
+        # The array has no names on purpose: it was proved that the model needs none.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
+    return scorer, path
+
+
+def _compile(model: Model) -> Scorer:
+    if model.json.decode is json.loads:
+        raise NotCompiled(f"fast JSON is {model.json.note}")
+    metadata = model.pyfunc.metadata
+    from_example = getattr(metadata, "_is_type_hint_from_example", None)
+    if model.signature.from_type_hint or (from_example is not None and from_example()):
+        raise NotCompiled("the model's type hints check its data")
+    return Scorer(model)
+
+
+def _prove(scorer: Scorer, requests: List[Dict[str, Any]]) -> Path:
+    """Raises NotCompiled."""
+    parsed = _compare_reading(scorer, requests)
+    if not _same_given(scorer, requests):
+        return Path(COMPILED, PYFUNC, "MLflow's own checks change what the model is given")
+    if isinstance(scorer.layout, TensorLayout):
+        return Path(COMPILED, NDARRAY)
+    if not isinstance(scorer.layout, BlockLayout):
+        return Path(COMPILED, DATAFRAME, "the columns are not all numbers of one type")
+    if scorer.model.pyfunc.loader_module not in _BY_POSITION:
+        return Path(COMPILED, DATAFRAME, "the model's own code may read its columns by name")
+    difference = _difference_of_forms(scorer, parsed)
+    return Path(COMPILED, DATAFRAME, difference) if difference else Path(COMPILED, NDARRAY)
+
+
+def _compare_reading(scorer: Scorer, requests: List[Dict[str, Any]]) -> List[Parsed]:
+    """The requests as the parser reads them, which must be as the stock path does. Raises NotCompiled."""
+    found = []
+    for document in [*requests, *_with_nulls(scorer, requests[0])]:
+        body = json.dumps(document).encode()
+        parsed = scorer.parse(b"", body)
+        if parsed is None:
+            continue
+        try:
+            alike = _alike(_decoded(scorer, document), scorer.layout.frame([parsed]))
+        except Exception:  # noqa: S112 - such a value gets the stock path's answer
+            continue
+        if not alike:
+            raise NotCompiled("its data is read otherwise by the stock path")
+        found.append(parsed)
+    if not found:
+        raise NotCompiled("no row could be made to compare it with the stock path")
+    return found[: len(requests)]
+
+
+def _with_nulls(scorer: Scorer, document: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The document with null wherever the parser takes one."""
+    if "dataframe_split" not in document:
+        return []
+    split, columns = document["dataframe_split"], scorer.model.signature.columns
+    kinds = [column.kind for column in columns]
+    row = [None if kind in ("double", "float", "string") else v for kind, v in zip(kinds, split["data"][0])]
+    return [{"dataframe_split": {**split, "data": data}} for data in ([row], [split["data"][0], row])]
+
+
+def _decoded(scorer: Scorer, document: Dict[str, Any]) -> Any:
+    return codec.decode(
+        json.dumps(document).encode(), codec.JSON, scorer.model.signature, scorer.model.json.decode
+    ).data
+
+
+def _same_given(scorer: Scorer, requests: List[Dict[str, Any]]) -> bool:
+    """Whether the model gets from MLflow just what the stock path reads, for one row and for all of them."""
+    if not scorer.direct:
+        return False
+    for document in (requests[0], _joined(requests), *_with_nulls(scorer, requests[0])):
+        data = _decoded(scorer, document)
+        try:
+            given = scorer.given(data).data
+        except Exception:  # noqa: S112 - null for a required column, say
+            continue
+        if not _alike(given, _decoded(scorer, document)):
+            return False
+    return True
+
+
+def _joined(requests: List[Dict[str, Any]]) -> Dict[str, Any]:
+    if "inputs" in requests[0]:
+        return {"inputs": [item for document in requests for item in document["inputs"]]}
+    split = requests[0]["dataframe_split"]
+    return {"dataframe_split": {**split, "data": [document["dataframe_split"]["data"][0] for document in requests]}}
+
+
+def _difference_of_forms(scorer: Scorer, parsed: List[Parsed]) -> str:
+    """Where the model answers otherwise for an array than for a DataFrame; empty when it does not."""
+    answered = False
+    for requests in [*([one] for one in parsed[:_SINGLES]), parsed]:
+        try:
+            expected = _answer(scorer, DATAFRAME, requests)
+        except BaseException:  # noqa: S112 - it refuses what was made up
+            continue
+        try:
+            found = _answer(scorer, NDARRAY, requests)
+        except BaseException as error:
+            return f"the model takes no array ({type(error).__name__})"
+        if not same.compare(expected[0], found[0], expected[1]).same:
+            return "the model answers otherwise for an array"
+        answered = True
+    return "" if answered else "the model answered none of the rows that were made up"
+
+
+def _answer(scorer: Scorer, form: str, requests: List[Parsed]) -> Tuple[Any, float]:
+    scorer.form = form
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        output = scorer.predict(scorer.build(requests))
+    return predictions.plain(output), same.tolerance(output)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two inputs are equal in all that a model can see."""
+    import numpy as np
+    import pandas as pd
+
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, np.ndarray):
+        equal_nan = one.dtype.kind == "f"
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=equal_nan)
+    if not isinstance(one, pd.DataFrame):
+        return False
+    return (
+        one.equals(other)
+        and one.columns.dtype == other.columns.dtype
+        and one.index.equals(other.index)
+        and all(map(_cells_alike, (one[label] for label in one), (other[label] for label in other)))
+    )
+
+
+def _cells_alike(one: Any, other: Any) -> bool:
+    return one.dtype == other.dtype and (one.dtype.kind != "O" or [*map(type, one)] == [*map(type, other)])

@@ -1,0 +1,98 @@
+"""Looks back once answers have gone out: were they right, and is there now evidence to batch?
+
+Now and then an answer of a batch is made again by the stock path; when the two differ, batching ends for this replica,
+and the compiled path too where it was to blame. While the proof of batching lacks evidence, real rows are kept for it.
+"""
+
+import json
+import random
+import time
+from typing import Dict, Sequence, Tuple
+
+from tidegate_worker import rowwise, same, wire
+from tidegate_worker.alarm import alarm
+from tidegate_worker.batcher import Batcher
+from tidegate_worker.log import log
+from tidegate_worker.parser import Parsed
+from tidegate_worker.rowwise import Verdict
+from tidegate_worker.waiting import Waiting
+
+# About one batch in so many, in at most that share of the time spent predicting, beyond what is granted in seconds.
+_EVERY, _SHARE, _GRANT = 64, 0.02, 0.25
+# At how many distinct real rows the proof is tried again; for so many seconds. After the last there is no other try.
+_TRIES, _TRY_SECONDS = (8, 24, 64), 0.5
+
+
+class Reviewer:
+    """Watches one batcher."""
+
+    def __init__(self, batcher: Batcher) -> None:
+        self._batcher = batcher
+        self._random = random.Random(2)  # noqa: S311 - not for secrets
+        self._batches = 0
+        self._seconds = 0.0
+        self._evidence: Dict[str, Tuple[Parsed, bytes]] = {}
+
+    def review(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
+        """Look at a batch that was answered."""
+        serving = self._batcher.serving
+        if batch[0].parsed is None or serving.scorer is None:
+            return
+        if serving.verdict.thin:
+            self._gather(batch[0], answers[0])
+        elif serving.verdict.mode == rowwise.PROVED:
+            self._batches += 1
+            if self._due():
+                self._sample(batch, answers)
+
+    # samples
+
+    def _due(self) -> bool:
+        number = self._batches
+        often = number % _EVERY == 0 or number & (number - 1) == 0  # more of the first ones
+        return often and self._seconds <= _GRANT + _SHARE * self._batcher.compiled_seconds
+
+    def _sample(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
+        at = self._random.randrange(len(batch))
+        if answers[at].outcome != wire.OK:
+            return
+        began, tolerance = time.perf_counter(), self._batcher.tolerance
+        expected = self._batcher.reference(batch[at])
+        if not _alike(expected, answers[at], tolerance):
+            single = self._batcher.answer([batch[at]])[0]
+            if _alike(expected, single, tolerance):
+                self._batcher.switch_off("a live request got another answer in its batch than by itself")
+            else:
+                self._batcher.fall_back("a live request got another answer than by the stock path")
+        self._seconds += time.perf_counter() - began
+
+    # evidence
+
+    def _gather(self, waiting: Waiting, answer: wire.Answer) -> None:
+        """Keep a real row; try the proof again when enough have come."""
+        parsed, kept = waiting.parsed, len(self._evidence)
+        if answer.outcome != wire.OK or parsed is None or parsed.rows != 1 or parsed.params:
+            return
+        self._evidence.setdefault(repr(parsed.data), (parsed, answer.body))
+        if len(self._evidence) > kept and len(self._evidence) in _TRIES:
+            self._try(last=len(self._evidence) == _TRIES[-1])
+
+    def _try(self, *, last: bool) -> None:
+        batcher = self._batcher
+        assert batcher.serving.scorer is not None
+        first = {body: parsed for parsed, body in self._evidence.values()}  # one row of each answer goes first
+        rows = [*first.values(), *(parsed for parsed, _ in self._evidence.values())]
+        with alarm(batcher.patience):
+            verdict = rowwise.prove(batcher.serving.scorer.score, rows, _TRY_SECONDS)
+        if verdict.thin and last:
+            verdict = Verdict(rowwise.OFF, f"among {_TRIES[-1]} real rows too: {verdict.reason}")
+        batcher.serving = batcher.serving._replace(verdict=verdict)
+        if not verdict.thin:
+            self._evidence.clear()
+            log(f"batching, tried with real rows: {verdict.mode} {verdict.reason}".rstrip())
+
+
+def _alike(one: wire.Answer, other: wire.Answer, tolerance: float) -> bool:
+    if one.outcome != wire.OK or other.outcome != wire.OK:
+        return one.outcome == other.outcome
+    return same.compare(json.loads(one.body), json.loads(other.body), tolerance).same

@@ -1,0 +1,81 @@
+"""How a loaded model will serve: its path, whether its requests go together, and the batcher that does both."""
+
+import time
+from itertools import islice
+from typing import Any, Dict, NamedTuple, Optional, Sequence
+
+from tidegate_worker import paths, rowwise, samples
+from tidegate_worker.batcher import Batcher, Serving
+from tidegate_worker.launch import Launch
+from tidegate_worker.model import Model
+from tidegate_worker.parser import Parsed
+from tidegate_worker.paths import Path
+from tidegate_worker.proof import input_example
+from tidegate_worker.rowwise import Verdict
+from tidegate_worker.scorer import Scored, Scorer
+
+_CANDIDATES = 64
+
+
+class _Recorded(NamedTuple):
+    """What an earlier start has found out."""
+
+    path: Path
+    verdict: Verdict
+
+
+def batcher_of(model: Model, launch: Launch) -> Batcher:
+    """The batcher for a loaded model. What was proved at an earlier start of the revision is not proved again."""
+    recorded = _recorded(launch.proof)
+    example = None
+    if recorded is None:
+        given, _ = input_example(model, launch.model_dir)
+        example = given[0] if given is not None else None
+        scorer, path = paths.choose(model, example)
+    else:
+        scorer, path = paths.recall(model, recorded.path)
+    costs: Dict[int, float] = {}
+    verdict = _forced(launch.batching, scorer, path)
+    if verdict is None and recorded is not None and scorer is not None:
+        verdict = recorded.verdict
+    if verdict is None:
+        assert scorer is not None
+        verdict = _prove(scorer, example, costs)
+    serving = Serving(scorer, path, verdict, once=launch.batching == rowwise.OFF)
+    batcher = Batcher(model, serving, launch.timeout_seconds)
+    for rows, seconds in costs.items():
+        batcher.learn(rows, seconds)
+    return batcher
+
+
+def _recorded(proof: Optional[Dict[str, Any]]) -> Optional[_Recorded]:
+    if not proof or not proof.get("path") or not proof.get("batching"):
+        return None
+    try:
+        return _Recorded(Path(**proof["path"]), Verdict(**proof["batching"]))
+    except TypeError:  # from another version
+        return None
+
+
+def _forced(asked: str, scorer: Optional[Scorer], path: Path) -> Optional[Verdict]:
+    """The verdict that needs no trial."""
+    if asked == rowwise.OFF:
+        return Verdict(rowwise.OFF, "the served entity says so")
+    if scorer is None:
+        return Verdict(rowwise.OFF, f"the stock path serves: {path.reason}")
+    if not scorer.joins:
+        return Verdict(rowwise.OFF, "the first dimension of its tensor is fixed")
+    return Verdict(rowwise.ON, "the served entity says so") if asked == rowwise.ON else None
+
+
+def _prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:
+    def score(requests: Sequence[Parsed]) -> Scored:
+        began = time.perf_counter()
+        scored = scorer.score(requests)
+        costs[len(requests)] = time.perf_counter() - began
+        return scored
+
+    documents = islice(samples.requests(scorer.model.signature, example), _CANDIDATES)
+    bodies = (scorer.model.json.encode(document) for document in documents)
+    parsed = (scorer.parse(b"", body) for body in bodies)
+    return rowwise.prove(score, (request for request in parsed if request is not None))

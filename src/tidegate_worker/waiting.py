@@ -1,0 +1,41 @@
+"""A request that was not begun, and those of all gateways in the order of their arrival."""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Optional, Tuple
+
+from tidegate_worker import wire
+from tidegate_worker.connection import Connection
+from tidegate_worker.parser import Parsed
+
+if TYPE_CHECKING:
+    Queue = OrderedDict[Tuple[int, int], "Waiting"]  # by file descriptor and request id
+
+UNREAD: Any = object()
+
+
+class Waiting:
+    """A request that was not begun. `deadline` and `arrived` are monotonic seconds.
+
+    `parsed` is UNREAD until it is needed, and None where the stock path must answer.
+    """
+
+    __slots__ = ("arrived", "connection", "deadline", "parsed", "request")
+
+    def __init__(self, connection: Connection, request: wire.Request, deadline: float, arrived: float) -> None:
+        self.connection, self.request, self.deadline, self.arrived = connection, request, deadline, arrived
+        self.parsed: Optional[Parsed] = UNREAD
+
+    @property
+    def place(self) -> Tuple[int, int]:
+        """Its key in the queue."""
+        return self.connection.socket.fileno(), self.request.id
+
+    @property
+    def alone(self) -> bool:
+        """Whether it must be predicted by itself."""
+        return bool(self.request.flags & wire.ALONE)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were parsed."""
+        return self.parsed.rows if self.parsed is not None else 0
