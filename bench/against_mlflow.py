@@ -20,7 +20,7 @@ from rich.table import Table
 from bench import wrk
 from bench.sample_platform import sample_platform
 
-ROUNDS, SECONDS, CONNECTIONS = 3, 4.0, (1, 16, 64)
+ROUNDS, SECONDS, CONNECTIONS = 3, 4, (1, 16, 64)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 
+PATIENCE_SECONDS = 10  # an answer that takes longer has failed
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -25,7 +27,7 @@ def binary() -> str:
     return found
 
 
-def run(url: str, body: str, connections: int, seconds: float, token: str = "") -> Figures:
+def run(url: str, body: str, connections: int, seconds: int, token: str = "") -> Figures:
     """POST `body` from so many connections for so long."""
     script = [
         'wrk.method = "POST"',
@@ -36,8 +38,11 @@ def run(url: str, body: str, connections: int, seconds: float, token: str = "") 
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write("\n".join(script))
         file.flush()
-        command = [binary(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", file.name, url]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", f"{PATIENCE_SECONDS}s"]
+        output = subprocess.run(
+            [binary(), *options, "-s", file.name, url],
+            capture_output=True, text=True, check=True, timeout=seconds + 60,
+        ).stdout  # fmt: skip
     return parse(output)
 
 

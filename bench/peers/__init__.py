@@ -1,0 +1,1 @@
+"""Tidegate and its peers side by side, in one run: `make bench-peers`."""
