@@ -33,7 +33,8 @@ run: setup ## start the platform on http://127.0.0.1:8080 with a sample model
 	@exec $(BIN)/tidegate up --data-dir .tidegate --sample
 
 test: setup-dev ## the whole test-suite (within 10 minutes on 2 cores)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --ignore tests/e2e
+	$(BIN)/pytest tests/e2e
 
 check: setup-dev ## format, lint, types, floors, docs
 	$(BIN)/ruff format --check

@@ -23,7 +23,9 @@ def parse(request):
 
 
 def plain(value):
-    """A prediction as JSON values."""
+    """A prediction as JSON values; a Series as MLflow's server writes it, one record a row."""
+    if hasattr(value, "to_frame"):
+        value = value.to_frame()
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
         return plain(value.to_dict(orient="records"))
     if hasattr(value, "isoformat"):

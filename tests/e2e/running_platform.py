@@ -1,7 +1,6 @@
 """A platform started as a user starts it, with `tidegate up`, and the handles that tests need on it."""
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -140,7 +139,7 @@ class Platform:
 
         until(done, seconds)
         if expect is not None:
-            assert state["state"]["config_update"] == expect, json.dumps(state, indent=1) + self.build_log(name)
+            assert state["state"]["config_update"] == expect, state["state"]["message"]
         return state
 
     def get(self, name: str) -> dict[str, Any]:

