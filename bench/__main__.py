@@ -1,7 +1,7 @@
 """`make bench`: the benchmarks that need no peer."""
 
-from bench import against_mlflow, build_times, footprint
+from bench import against_mlflow, build_times, footprint, overhead
 
-for benchmark in (against_mlflow, footprint, build_times):
+for benchmark in (against_mlflow, overhead, footprint, build_times):
     print(f"== {benchmark.__name__}: {(benchmark.__doc__ or '').splitlines()[0]}", flush=True)
     benchmark.main()

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def one_run(server: Server, connections: int, seconds: float) -> Run:
     return Run(figures, used / (figures.requests_per_second * seconds) * 1e6)
 
 
-async def main(count: int, rounds: int, seconds: float) -> None:
+async def compare(count: int, rounds: int, seconds: float) -> None:
     """Print the table, and a line `FIGURE …` for each number of connections."""
     table = Table(title=f"requests/s (p50, p99 in ms), CPU µs a request; {count} gateway(s)")
     for heading in ("connections", "bare echo", "gateway", "of requests/s", "of CPU"):
@@ -170,10 +170,15 @@ def cell(run: Run) -> str:
     return f"{figures.requests_per_second:,.0f} ({figures.p50:.2f}, {figures.p99:.2f}{failed}), {run.cpu:.1f} µs"
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] = ()) -> None:
+    """Measure with one gateway, or as told."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gateways", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
-    chosen = parser.parse_args()
-    asyncio.run(main(chosen.gateways, chosen.rounds, chosen.seconds))
+    chosen = parser.parse_args(arguments)
+    asyncio.run(compare(chosen.gateways, chosen.rounds, chosen.seconds))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -84,5 +84,7 @@ class FakeReplica:
         answer = await self.predict(request)
         if answer is None:
             writer.transport.abort()
-        else:
+            for task in self._tasks - {asyncio.current_task()}:
+                task.cancel()
+        elif not writer.transport.is_closing():
             writer.write(wire.pack_answers([answer]))

@@ -1,0 +1,251 @@
+"""Who goes where, who waits, and who is turned away."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.gateway.house import V1, House, house, until
+from tidegate.gateway import queue
+from tidegate.gateway.pending import Pending
+from tidegate_worker import wire
+
+
+def ok(request: wire.Request) -> wire.Answer:
+    return wire.Answer(request.id, wire.OK, 0, b"", request.body)
+
+
+class Model:
+    """Predicts one request at a time, as a worker does. `[666]` hangs, `[13]` ends the process.
+
+    A group with one that hangs is ended after a while, and one that is alone at its deadline: so does the worker.
+    """
+
+    def __init__(self) -> None:
+        self.alone_with_others = 0
+        self.hung = 0
+        self._lock = asyncio.Lock()
+        self._here = 0
+
+    async def predict(self, request: wire.Request) -> wire.Answer | None:
+        alone = bool(request.flags & wire.ALONE)
+        self._here += 1
+        self.alone_with_others += alone and self._here > 1
+        try:
+            async with self._lock:
+                if request.body == b"[13]":
+                    return None
+                if request.body == b"[666]":
+                    self.hung += 1
+                    await asyncio.sleep(request.millis_left / 1000 if alone else 0.2)
+                    return None
+                return ok(request)
+        finally:
+            self._here -= 1
+
+
+def statuses(answers: list[httpx.Response]) -> list[int]:
+    return sorted(answer.status_code for answer in answers)
+
+
+async def all_at_once(h: House, bodies: list[bytes], then: Callable[[], Awaitable[None]]) -> list[httpx.Response]:
+    """Requests that wait together until a replica is there."""
+    waiting = [asyncio.create_task(h.score(body)) for body in bodies]
+    await until(lambda: ("wake", V1) in h.agent.asked)
+    await asyncio.sleep(0.3)
+    await then()
+    return await asyncio.gather(*waiting)
+
+
+async def with_timeout(h: House, seconds: float) -> None:
+    h.control.publish(h.table(version="t2", timeout=seconds))
+    await until(lambda: h.control.reports and h.control.reports[-1].route_version == "t2")
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_one_that_hangs_gets_its_504_and_its_neighbours_their_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replicas: int
+) -> None:
+    monkeypatch.setattr(queue, "FIRST_SLICE_SECONDS", 0.3)
+    models = [Model() for _ in range(replicas)]
+    async with house(tmp_path) as h:
+        await with_timeout(h, 4.0)
+
+        async def place() -> None:
+            made = [
+                await h.replica(f"aaaa000{n}", predict=model.predict, credit=2, group=16)
+                for n, model in enumerate(models)
+            ]
+            h.agent.place(V1, *made)
+
+        bodies = [b"[%d]" % n for n in range(100, 160)]
+        bodies[5] = b"[666]"
+        answers = await all_at_once(h, bodies, place)
+        assert answers[5].status_code == 504
+        del answers[5], bodies[5]
+        assert [answer.content for answer in answers] == bodies
+        assert sum(model.alone_with_others for model in models) == 0
+        assert 2 <= sum(model.hung for model in models) <= 6
+
+
+async def test_one_that_crashes_gets_500_and_its_neighbours_their_answers(tmp_path: Path) -> None:
+    model = Model()
+    async with house(tmp_path) as h:
+
+        async def place() -> None:
+            h.agent.place(V1, await h.replica("aaaa0001", predict=model.predict, credit=2, group=16))
+
+        bodies = [b"[%d]" % n for n in range(20, 80)]
+        bodies[5] = bodies[40] = b"[13]"
+        answers = await all_at_once(h, bodies, place)
+        for n, answer in enumerate(answers):
+            assert answer.status_code == (500 if n in (5, 40) else 200), n
+            assert answer.status_code == 500 or answer.content == bodies[n]
+        assert model.alone_with_others == 0
+
+
+async def test_a_slice_that_ends_in_another_gateways_batch_is_no_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "FIRST_SLICE_SECONDS", 0.2)
+    refused: list[int] = []
+
+    async def busy(request: wire.Request) -> wire.Answer | None:
+        if not request.flags & wire.ALONE:
+            return None if request.body == b"[13]" else ok(request)
+        if len(refused) < 2:
+            refused.append(request.millis_left)
+            return wire.Answer(request.id, wire.TIMED_OUT, 0, b"", b"could not begin")
+        return ok(request)
+
+    async with house(tmp_path) as h:
+
+        async def place() -> None:
+            h.agent.place(V1, await h.replica("aaaa0001", predict=busy, group=4))
+
+        answers = await all_at_once(h, [b"[13]", b"[1]", b"[2]", b"[3]"], place)
+        assert statuses(answers) == [200] * 4
+        assert max(refused) <= 200
+
+
+async def test_a_replica_may_change_what_it_takes(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        replica = await h.replica("aaaa0001")
+        h.agent.place(V1, replica)
+        await asyncio.gather(*[h.score() for _ in range(20)])
+        assert max(replica.groups) == 1
+        replica.send(wire.frame(wire.CREDITS, json.dumps({"credits": 2, "group": 8}).encode()))
+        free = asyncio.Event()
+
+        async def held(request: wire.Request) -> wire.Answer:
+            await free.wait()
+            return ok(request)
+
+        replica.predict = held
+        waiting = [asyncio.create_task(h.score()) for _ in range(20)]
+        await until(lambda: len(replica.groups) == 22)
+        free.set()
+        await asyncio.gather(*waiting)
+        assert 1 < max(replica.groups) <= 8
+        replica.send(wire.frame(wire.CREDITS, b"[]"))  # nonsense ends the connection, not the gateway
+        assert (await h.score()).status_code == 200
+
+
+def test_groups_are_even_and_idle_replicas_come_first() -> None:
+    """The decision by itself, without sockets."""
+
+    class Lane:
+        def __init__(self, credit: int, busy: int) -> None:
+            self.group, self.credit, self.sent = 64, credit, []  # type: ignore[var-annotated]
+            self.in_flight = dict.fromkeys(range(busy))
+
+        @property
+        def free(self) -> bool:
+            return self.credit > 0
+
+        def send(self, group: list[object], now: float) -> None:
+            self.credit -= 1
+            self.sent.append(len(group))
+            self.in_flight |= dict.fromkeys(range(100, 100 + len(group)))
+
+    async def sent(waiting: int, *lanes: Lane) -> list[list[int]]:
+        held = queue.RevisionQueue(None, None, None)  # type: ignore[arg-type]
+        held._lanes = dict(enumerate(lanes))  # type: ignore[arg-type]
+        for _ in range(waiting):
+            held._put(Pending())
+        held._pump()
+        return [lane.sent for lane in lanes]
+
+    def run(waiting: int, *lanes: Lane) -> list[list[int]]:
+        return asyncio.run(sent(waiting, *lanes))
+
+    assert run(10, Lane(2, 0), Lane(2, 0)) == [[5], [5]]
+    assert run(3, Lane(2, 0), Lane(2, 0)) == [[2], [1]]
+    assert run(10, Lane(1, 7), Lane(2, 0)) == [[], [10]]
+    assert run(200, Lane(2, 0), Lane(2, 0)) == [[64, 36], [64, 36]]
+    assert run(1000, Lane(1, 7), Lane(2, 0)) == [[64], [64, 64]]
+
+
+async def test_what_could_not_begin_in_time_is_refused_at_once(tmp_path: Path) -> None:
+    async def slow(request: wire.Request) -> wire.Answer:
+        await asyncio.sleep(0.02)
+        return ok(request)
+
+    async with house(tmp_path) as h:
+        await with_timeout(h, 1.0)
+        h.agent.place(V1, await h.replica("aaaa0001", predict=slow))
+        assert statuses(await asyncio.gather(*[h.score() for _ in range(20)])) == [200] * 20
+        answers = await asyncio.gather(*[h.score() for _ in range(150)])
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert statuses(answers).count(200) > 15
+        assert len(refused) > 50
+        assert {answer.headers["retry-after"] for answer in refused} <= {"1", "2", "3"}
+        at_once = ["requests wait" in answer.json()["message"] for answer in refused]
+        assert sum(at_once) > len(refused) / 2  # the others waited to their deadline
+        assert refused[-1].json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
+        report = await h.report()
+        assert report.endpoints["wine"].rejected == len(refused)
+
+
+@pytest.mark.parametrize("limits", [{"max_queued_requests": 5}, {"max_queued_bytes": 500}])
+async def test_a_full_queue_is_429_with_retry_after(tmp_path: Path, limits: dict[str, float]) -> None:
+    free = asyncio.Event()
+
+    async def held(request: wire.Request) -> wire.Answer:
+        await free.wait()
+        return ok(request)
+
+    async with house(tmp_path, **limits) as h:
+        replica = await h.replica("aaaa0001", predict=held)
+        h.agent.place(V1, replica)
+        body = b"[" + b"1" * 98 + b"]"
+        waiting = [asyncio.create_task(h.score(body)) for _ in range(10)]
+        done, held_back = await asyncio.wait(waiting, timeout=1, return_when=asyncio.ALL_COMPLETED)
+        assert len(done) == 4
+        for task in done:
+            answer = task.result()
+            assert answer.status_code == 429
+            assert answer.json()["error_code"] == "RESOURCE_EXHAUSTED"
+            assert int(answer.headers["retry-after"]) >= 1
+        free.set()
+        assert statuses(await asyncio.gather(*held_back)) == [200] * 6
+
+
+async def test_requests_that_nobody_waits_for_do_not_pile_up(tmp_path: Path) -> None:
+    async with house(tmp_path, max_queued_requests=50) as h:
+        for _ in range(5):
+            async with httpx.AsyncClient(base_url=h.url, headers=h.client.headers, limits=httpx.Limits()) as client:
+                path = "/serving-endpoints/wine/invocations"
+                waiting = [asyncio.create_task(client.post(path, content=b"[1]")) for _ in range(45)]
+                await asyncio.sleep(0.3)
+                for task in waiting:
+                    task.cancel()
+                assert await asyncio.gather(*waiting, return_exceptions=True)
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        assert (await h.score(b"[4]")).json() == {"predictions": [4]}
+        assert len(h.replicas[0].seen) < 20  # a few may have come in after their client had gone
+        wine = (await h.report()).endpoints["wine"]
+        assert wine.accepted == wine.answered + wine.client_gone
