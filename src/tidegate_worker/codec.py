@@ -1,8 +1,8 @@
 """Requests into what a pyfunc model takes, as MLflow's scoring server reads them.
 
 On purpose not as it does: a missing content type is JSON, a list of one around `dataframe_split` is unwrapped, values
-are not changed silently (see `columns`), and a refusal says where and never repeats the caller's data. Rows and values
-are counted from one.
+are not changed silently (see `columns`), rows of several types may come without names in `inputs` and `instances`, and
+a refusal says where and never repeats the caller's data. Rows and values are counted from one.
 """
 
 import json

@@ -52,7 +52,7 @@ class Parser:
         """Raises NotCompiled."""
         msgspec = _msgspec()
         self._readers = _tensor_readers(signature) if signature.tensors else _column_readers(signature)
-        fields = [(form, msgspec.Raw, None) for form in self._readers]
+        fields = [(form, getattr(read, "kind", msgspec.Raw), None) for form, read in self._readers.items()]
         extras = [("params", msgspec.Raw, None), ("client_request_id", Any, None), ("usage_context", Any, None)]
         document = msgspec.defstruct("Document", [*fields, *extras], forbid_unknown_fields=True)
         self._decode = msgspec.json.Decoder(document).decode
@@ -109,9 +109,12 @@ def _column_readers(signature: Signature) -> Dict[str, Reader]:
     if not signature.named:
         rows = _rows_reader([_SCALARS[column.kind] for column in columns])
         return {"dataframe_split": _Split(signature), "inputs": rows, "instances": rows}
-    arrays = _arrays_reader(columns)
-    records = _records_reader(columns, as_arrays=False)
-    return {"dataframe_split": _Split(signature), "dataframe_records": records, "inputs": arrays, "instances": arrays}
+    readers: Dict[str, Reader] = {"dataframe_split": _Split(signature)}
+    try:
+        arrays, records = _arrays_reader(columns), _records_reader(columns, as_arrays=False)
+    except ValueError:  # a name that msgspec does not take as a key
+        return readers
+    return {**readers, "dataframe_records": records, "inputs": arrays, "instances": arrays}
 
 
 def _rows_reader(kinds: Sequence[Any], as_arrays: bool = True) -> Reader:
@@ -163,25 +166,24 @@ def _struct(columns: Sequence[Column], wrap: Callable[[Any], Any]) -> Any:
     msgspec = _msgspec()
     fields = [(f"f{at}", wrap(_SCALARS[column.kind])) for at, column in enumerate(columns)]
     names = {f"f{at}": column.name for at, column in enumerate(columns)}
-    try:
-        return msgspec.defstruct("Columns", fields, rename=names, forbid_unknown_fields=True, gc=False)
-    except Exception as error:
-        raise NotCompiled(f"its columns' names cannot be keys ({type(error).__name__})") from None
+    return msgspec.defstruct("Columns", fields, rename=names, forbid_unknown_fields=True, gc=False)
 
 
 class _Split:
-    """Reads `dataframe_split`. How rows are read for a list of columns is worked out once and remembered."""
+    """Reads `dataframe_split`. How rows are read for a list of columns is worked out once and remembered.
+
+    `kind` is what msgspec decodes it to, within the whole body.
+    """
 
     def __init__(self, signature: Signature) -> None:
         msgspec = _msgspec()
         raw = msgspec.Raw
         fields = [("data", raw), ("columns", raw, None), ("index", Union[List[int], None], None)]
-        self._decode = _decoder(msgspec.defstruct("Split", fields, forbid_unknown_fields=True, gc=False))
+        self.kind = msgspec.defstruct("Split", fields, forbid_unknown_fields=True, gc=False)
         self._signature = signature
         self._known: Dict[bytes, Optional[Reader]] = {}
 
-    def __call__(self, raw: Any) -> Optional[Parsed]:
-        split = self._decode(raw)
+    def __call__(self, split: Any) -> Optional[Parsed]:
         names = b"" if split.columns is None else bytes(split.columns)
         read = self._known[names] if names in self._known else self._learn(names)
         parsed = None if read is None else read(split.data)

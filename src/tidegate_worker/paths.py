@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tidegate_worker import codec, predictions, same, samples
 from tidegate_worker.layouts import BlockLayout, TensorLayout
+from tidegate_worker.log import log_exception
 from tidegate_worker.model import Model
 from tidegate_worker.parser import NotCompiled, Parsed
 from tidegate_worker.scorer import DATAFRAME, NDARRAY, PYFUNC, Scorer
@@ -35,6 +36,9 @@ def choose(model: Model, example: Any = None) -> Tuple[Optional[Scorer], Path]:
         path = _prove(scorer, requests)
     except NotCompiled as error:
         return None, Path(STOCK, PYFUNC, str(error))
+    except Exception as error:  # a model that works must not be kept from serving by what only makes it faster
+        log_exception("the compiled path could not be tried", error)
+        return None, Path(STOCK, PYFUNC, f"the compiled path could not be tried ({type(error).__name__})")
     return _in_force(scorer, path)
 
 
@@ -122,9 +126,8 @@ def _same_given(scorer: Scorer, requests: List[Dict[str, Any]]) -> bool:
     if not scorer.direct:
         return False
     for document in (requests[0], _joined(requests), *_with_nulls(scorer, requests[0])):
-        data = _decoded(scorer, document)
         try:
-            given = scorer.given(data).data
+            given = scorer.given(_decoded(scorer, document)).data
         except Exception:  # noqa: S112 - null for a required column, say
             continue
         if not _alike(given, _decoded(scorer, document)):

@@ -21,7 +21,7 @@ _DEFAULTS: Dict[str, List[Any]] = {
     "double": [0.0, 0.5, 1.0, 3.0, 10.0, -2.0],
     "string": ["a", "b", "two words", "Something longer, with a comma."],
     "binary": ["", "AA==", "aGVsbG8="],
-    "datetime": ["1970-01-01", "2024-02-29T12:30:00"],
+    "datetime": ["1970-01-01T00:00:00", "2024-02-29T12:30:00"],
 }
 
 

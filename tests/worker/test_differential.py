@@ -172,19 +172,23 @@ RAW: list[tuple[str, str, bytes]] = [
 
 
 async def ask_mlflow(name: str, content_type: str, body: bytes) -> tuple[int, Any]:
-    app = scoring_server.init(echo(SIGNATURES[name]))
+    return await ask_mlflow_with(SIGNATURES[name], content_type, body)
+
+
+async def ask_mlflow_with(signature: ModelSignature | None, content_type: str, body: bytes) -> tuple[int, Any]:
+    app = scoring_server.init(echo(signature))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://mlflow") as client:
         answer = await client.post("/invocations", content=body, headers={"content-type": content_type})
-    return answer.status_code, _given(answer.content) if answer.status_code == 200 else None
+    return answer.status_code, described(answer.content) if answer.status_code == 200 else None
 
 
 def ask_worker(name: str, content_type: str, body: bytes) -> tuple[int, Any]:
     meta = wire.pack_meta([("content-type", content_type), ("request-id", "r1")])
     answer = echo_model(SIGNATURES[name]).answer(wire.Request(1, 1000, 0, meta, body))
-    return STATUS[answer.outcome], _given(answer.body) if answer.outcome == wire.OK else None
+    return STATUS[answer.outcome], described(answer.body) if answer.outcome == wire.OK else None
 
 
-def _given(body: bytes) -> Any:
+def described(body: bytes) -> Any:
     """The described input. Text may be `object` or pandas 3's `str`: MLflow has one or the other by the form."""
     given = json.loads(body)["predictions"]
     if isinstance(given["data"], dict) and "dtypes" in given["data"]:

@@ -90,3 +90,29 @@ def test_the_limit_can_be_raised_between_frames() -> None:
     assert frames.feed(wire.frame(wire.HELLO, b"x" * 9))
     frames.max_bytes = 100
     assert frames.feed(wire.frame(wire.HELLO, b"x" * 99))
+
+
+@pytest.mark.parametrize("step", [1000, 65536, 300_000])
+def test_large_frames_come_whole_among_small_ones(step: int) -> None:
+    sent = [(1, b"a"), (2, bytes(range(256)) * 1000), (3, b""), (4, b"x" * 70_000), (5, b"b")]
+    stream = b"".join(wire.frame(kind, payload) for kind, payload in sent)
+    frames = wire.Frames()
+    got = []
+    for at in range(0, len(stream), step):
+        got += [(kind, bytes(payload)) for kind, payload in frames.feed(stream[at : at + step])]
+    assert got == sent
+
+
+def test_a_large_frame_may_be_read_into_its_place() -> None:
+    frames, stream = wire.Frames(), wire.frame(1, b"y" * 200_000)
+    assert frames.feed(stream[:10]) == []
+    got: list[tuple[int, memoryview]] = []
+    for at in range(10, len(stream), 60_000):
+        part = stream[at : at + 60_000]
+        room = frames.room
+        assert room is not None
+        room[: len(part)] = part
+        got += frames.filled(len(part))
+    assert [(kind, bytes(payload)) for kind, payload in got] == [(1, b"y" * 200_000)]
+    assert frames.room is None
+    assert frames.feed(wire.frame(2, b"z"))

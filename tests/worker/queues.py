@@ -1,0 +1,76 @@
+"""A batcher with a queue of requests, without sockets: what the server does with it, one step at a time."""
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow.pyfunc
+from mlflow.models import Model as Metadata
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
+
+from tests.worker.zoo import Animal, Function
+from tidegate_worker import serving, wire
+from tidegate_worker.batcher import Batcher
+from tidegate_worker.launch import Launch
+from tidegate_worker.model import Model
+from tidegate_worker.reviewer import Reviewer
+from tidegate_worker.waiting import Waiting
+
+ZOO = ModelSignature(
+    Schema([ColSpec("double", "x"), ColSpec("long", "n"), ColSpec("string", "s")]),
+    params=ParamSchema([ParamSpec("scale", "double", 1.0)]),
+)
+
+
+def launch(**changes: Any) -> Launch:
+    """What a replica is told, as far as it matters here."""
+    return Launch("r", "e", "s", "nowhere", "", "", 30.0, 30.0, True)._replace(**changes)
+
+
+def animal(function: Function) -> Model:
+    """A model of the zoo in the worker's hands."""
+    metadata = Metadata(signature=ZOO, flavors={"python_function": {"loader_module": "tests.worker.zoo"}})
+    return Model(mlflow.pyfunc.PyFuncModel(model_meta=metadata, model_impl=Animal(function)))
+
+
+def request(number: int, document: Any, flags: int = 0, content_type: str = "application/json") -> wire.Request:
+    """A request as a gateway sends it."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    meta = wire.pack_meta([("request-id", f"r-{number}"), ("content-type", content_type)])
+    return wire.Request(number, 30_000, flags, meta, body)
+
+
+class House:
+    """A batcher, its reviewer and its queue. `sizes` are those of the batches so far."""
+
+    def __init__(self, model: Model, **changes: Any) -> None:
+        self.model = model
+        self.batcher: Batcher = serving.batcher_of(model, launch(**changes))
+        self.reviewer = Reviewer(self.batcher)
+        self.queue: OrderedDict[tuple[int, int], Waiting] = OrderedDict()
+        self.sizes: list[int] = []
+        self._connection: Any = SimpleNamespace(socket=SimpleNamespace(fileno=lambda: 7))
+
+    def put(self, request: wire.Request, seconds: float = 30.0) -> None:
+        """Let a request wait."""
+        now = time.monotonic()
+        self.queue[7, request.id] = Waiting(self._connection, request, now + seconds, now)
+
+    def step(self) -> list[wire.Answer]:
+        """Answer one batch."""
+        batch = self.batcher.take(self.queue, time.monotonic())
+        answers = self.batcher.answer(batch)
+        self.reviewer.review(batch, answers)
+        self.sizes.append(len(batch))
+        return answers
+
+    def answers(self, requests: Sequence[wire.Request]) -> Iterator[wire.Answer]:
+        """Let them all wait, and answer them."""
+        for each in requests:
+            self.put(each)
+        while self.queue:
+            yield from self.step()

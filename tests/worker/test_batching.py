@@ -1,0 +1,258 @@
+"""Who is predicted together: never a model that is not row-wise, and never at the cost of a neighbour."""
+
+import json
+import math
+import os
+import random
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.worker import zoo
+from tests.worker.queues import House, animal, request
+from tidegate_worker import rowwise, same, wire
+from tidegate_worker.predictions import plain
+
+SEED = 20
+
+
+@pytest.mark.parametrize("name", zoo.ROW_WISE)
+def test_row_wise_models_are_proved(name: str) -> None:
+    batcher = House(animal(zoo.ROW_WISE[name])).batcher
+    assert batcher.serving.verdict.mode == rowwise.PROVED, batcher.serving.verdict
+    assert batcher.credits.group > 1
+
+
+@pytest.mark.parametrize("name", zoo.NOT_ROW_WISE)
+def test_others_are_not(name: str) -> None:
+    batcher = House(animal(zoo.NOT_ROW_WISE[name]())).batcher
+    assert batcher.serving.verdict.mode == rowwise.OFF
+    assert batcher.credits == (1, 1)
+
+
+def traffic(count: int, source: random.Random) -> list[tuple[wire.Request, dict[str, Any], dict[str, Any]]]:
+    """Mixed requests with their columns and params: one row and several, every form, nulls, poison, other params."""
+    found = []
+    for number in range(count):
+        rows = 1 if source.random() < 0.8 else source.randint(2, 5)
+        columns: dict[str, list[Any]] = {
+            "x": [source.choice([source.uniform(-9, 9), source.randint(-3, 3) * 1.0]) for _ in range(rows)],
+            "n": [source.randint(-50, 50) for _ in range(rows)],
+            "s": [source.choice(["a", "b", "ü", ""]) for _ in range(rows)],
+        }
+        if source.random() < 0.02:
+            columns["x"][0] = zoo.POISON * 10
+        params = {"scale": source.choice([0.5, 2.0])} if source.random() < 0.2 else {}
+        document = form(columns, source)
+        document |= {"params": params} if params else {}
+        flags = wire.ALONE if source.random() < 0.02 else 0
+        found.append((request(number, document, flags), columns, params))
+    return found
+
+
+def form(columns: dict[str, list[Any]], source: random.Random) -> dict[str, Any]:
+    names = list(columns)
+    if source.random() < 0.3:
+        source.shuffle(names)
+    rows = [list(row) for row in zip(*(columns[name] for name in names), strict=True)]
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    return source.choice(
+        [
+            {"dataframe_split": {"columns": names, "data": rows}},
+            {"dataframe_split": {"columns": names, "data": rows, "index": list(range(len(rows)))}},
+            {"dataframe_records": records},
+            {"inputs": {name: columns[name] for name in names}},
+            {"instances": records},
+        ]
+    )
+
+
+def expected(function: zoo.Function, columns: dict[str, Any], params: dict[str, Any]) -> Any:
+    """The answer to a request by itself, or None where the model raises."""
+    try:
+        return plain(function(pd.DataFrame(columns), {"scale": 1.0, **params}))
+    except ValueError:
+        return None
+
+
+def check(name: str, count: int) -> list[int]:
+    """Send mixed traffic; every answer must be the request's own. Returns the sizes of the batches."""
+    source, function = random.Random(f"{SEED} {name}"), zoo.ROW_WISE[name]
+    house = House(animal(function))
+    while count > 0:
+        sent = {each.id: (each, columns, params) for each, columns, params in traffic(min(count, 300), source)}
+        count -= len(sent)
+        order = list(sent)
+        source.shuffle(order)
+        answers = list(house.answers([sent[number][0] for number in order]))
+        assert sorted(answer.id for answer in answers) == sorted(sent)
+        for answer in answers:
+            _, columns, params = sent[answer.id]
+            own = expected(function, columns, params)
+            assert (answer.outcome == wire.OK) == (own is not None), (name, columns, answer)
+            if own is None:
+                assert (answer.outcome, answer.body) == (wire.MODEL_ERROR, b"ValueError: poison")
+            else:
+                tolerance = same.SINGLE if name == "singles" else same.DOUBLE
+                assert same.compare(json.loads(answer.body)["predictions"], own, tolerance).same, (name, columns)
+    assert house.batcher.serving.verdict.mode == rowwise.PROVED
+    return house.sizes
+
+
+@pytest.mark.parametrize("name", zoo.ROW_WISE)
+def test_every_caller_gets_its_own_answer(name: str) -> None:
+    assert max(check(name, 1_200)) > 16
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", zoo.ROW_WISE)
+def test_every_caller_gets_its_own_answer_at_full_size(name: str) -> None:
+    check(name, math.ceil(int(os.environ.get("TIDEGATE_ZOO_REQUESTS", "1000000")) / len(zoo.ROW_WISE)))
+
+
+@pytest.mark.parametrize("name", zoo.NOT_ROW_WISE)
+def test_what_is_not_proved_is_never_batched(name: str) -> None:
+    house = House(animal(zoo.NOT_ROW_WISE[name]()))
+    answered = list(house.answers([each for each, _, _ in traffic(60, random.Random(SEED))]))
+    assert len(answered) == 60
+    assert set(house.sizes) == {1}
+
+
+def row(number: int, x: float = 1.0, n: int = 1, **more: Any) -> wire.Request:
+    return request(number, {"inputs": {"x": [x], "n": [n], "s": ["a"]}, **more})
+
+
+def test_params_keep_requests_apart() -> None:
+    house = House(animal(zoo.linear))
+    requests = [row(number, params={"scale": 2.0}) if number % 2 else row(number) for number in range(20)]
+    answers = {answer.id: json.loads(answer.body)["predictions"] for answer in house.answers(requests)}
+    assert answers == {number: [7.0] if number % 2 else [3.5] for number in range(20)}
+    assert house.sizes == [10, 10]
+
+
+def test_params_that_do_not_fit_are_refused_by_themselves() -> None:
+    house = House(animal(zoo.linear))
+    answers = list(house.answers([row(1), row(2, params={"scale": "much"}), row(3, params=[1]), row(4)]))
+    assert [(answer.id, answer.outcome) for answer in answers] == [
+        (1, wire.OK),
+        (4, wire.OK),
+        (2, wire.BAD_REQUEST),
+        (3, wire.BAD_REQUEST),
+    ]
+
+
+def test_only_the_guilty_request_fails() -> None:
+    house = House(animal(zoo.linear))
+    answers = list(house.answers([row(number, zoo.POISON * 2 if number == 13 else 1.0) for number in range(64)]))
+    assert [answer.id for answer in answers if answer.outcome != wire.OK] == [13]
+    assert house.sizes == [64]
+
+
+def test_what_must_be_alone_is() -> None:
+    house = House(animal(zoo.linear))
+    requests = [row(1), row(2)._replace(flags=wire.ALONE), row(3), row(4)._replace(flags=wire.ALONE)]
+    assert [answer.id for answer in house.answers(requests)] == [1, 3, 2, 4]
+    assert house.sizes == [2, 1, 1]
+
+
+def test_an_answer_tells_the_size_of_its_batch() -> None:
+    [answer, _] = House(animal(zoo.linear)).answers([row(1), row(2)])
+    assert wire.unpack_meta(answer.meta)["batch"] == "2"
+    assert list(wire.unpack_meta(answer.meta)) == ["batch", "wait", "decode", "predict", "encode"]
+
+
+def test_the_owner_may_switch_it_off_and_on() -> None:
+    off = House(animal(zoo.linear), batching="off")
+    assert off.batcher.credits == (1, 1)
+    assert len(list(off.answers([row(1), row(2)]))) == 2
+    assert off.sizes == [1, 1]
+    on = House(animal(zoo.batch_mean), batching="on")
+    answers = [json.loads(answer.body)["predictions"] for answer in on.answers([row(1, 1.0), row(2, 3.0)])]
+    assert (on.sizes, answers) == ([2], [[-1.0], [1.0]])
+
+
+def test_off_means_that_nothing_is_predicted_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    calls = []
+
+    def fails(data: Any, params: Any) -> Any:
+        calls.append(len(data))
+        raise KeyError("lost")
+
+    house = House(animal(fails), batching="off")
+    calls.clear()
+    [answer] = house.answers([row(1)])
+    assert (answer.outcome, answer.body) == (wire.MODEL_ERROR, b"KeyError: 'lost'")
+    assert calls == [1]
+    assert "request r-1: KeyError: 'lost'" in capsys.readouterr().err
+
+
+def test_on_with_another_length_is_given_up() -> None:
+    house = House(animal(zoo.other_length), batching="on")
+    answers = [json.loads(answer.body)["predictions"] for answer in house.answers([row(1, 1.0), row(2, 3.0)])]
+    assert answers == [[1.0], [3.0]]
+    assert house.batcher.serving.verdict.mode == rowwise.OFF
+
+
+def test_the_live_sample_finds_what_the_proof_could_not(capsys: pytest.CaptureFixture[str]) -> None:
+    house = House(animal(zoo.Turncoat()))
+    assert house.batcher.serving.verdict.mode == rowwise.PROVED
+    for turn in range(70):
+        list(house.answers([row(turn * 10 + at, float(at), 777) for at in range(8)]))
+    assert house.batcher.serving.verdict == rowwise.Verdict(
+        rowwise.OFF, "a live request got another answer in its batch than by itself"
+    )
+    assert house.batcher.serving.path.mode == "compiled"
+    assert house.batcher.credits == (1, 1)
+    assert "batching is off from now on" in capsys.readouterr().err
+
+
+def test_evidence_comes_with_real_rows() -> None:
+    def shy(data: Any, params: Any) -> Any:
+        if not set(data["s"]) <= {"known", "other"}:  # none of the rows that are made up
+            raise ValueError("unknown")
+        return data["x"].to_numpy() * 2
+
+    house = House(animal(shy))
+    assert house.batcher.serving.verdict.thin
+    for number in range(8):
+        document = {"inputs": {"x": [number / 3], "n": [number], "s": ["known"]}}
+        assert house.batcher.credits == (1, 1)
+        list(house.answers([request(number, document)]))
+    assert house.batcher.serving.verdict.mode == rowwise.PROVED
+    assert house.batcher.credits.group > 1
+
+
+def test_evidence_that_never_comes_is_given_up() -> None:
+    house = House(animal(lambda data, params: ["always"] * len(data)))
+    verdicts = [house.batcher.serving.verdict]
+    for number in range(70):
+        list(house.answers([row(number, float(number))]))
+        verdicts.append(house.batcher.serving.verdict)
+    assert {verdict.mode for verdict in verdicts} == {rowwise.OFF}
+    assert [verdict.thin for verdict in verdicts] == [True] * 64 + [False] * 7
+
+
+def test_what_was_proved_is_not_proved_again() -> None:
+    calls = []
+
+    def counted(data: Any, params: Any) -> Any:
+        calls.append(len(data))
+        return data["x"].to_numpy()
+
+    first = House(animal(counted)).batcher.serving
+    assert calls
+    calls.clear()
+    record = {"path": first.path._asdict(), "batching": first.verdict._asdict()}
+    again = House(animal(counted), proof={"example": "signature", "warning": "", **record}).batcher.serving
+    assert (again.path, again.verdict) == (first.path, first.verdict)
+    assert calls == []
+
+
+def test_one_deadline_that_has_passed_holds_up_nobody() -> None:
+    house = House(animal(zoo.linear))
+    house.put(row(1))
+    house.put(row(2), seconds=-1)
+    house.put(row(3))
+    assert [answer.id for answer in house.step()] == [1, 3]

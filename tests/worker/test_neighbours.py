@@ -1,0 +1,190 @@
+"""A replica that batches, in a process of its own: neighbours, poison, cancels, crashes and hangs."""
+
+import json
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.worker.replica import Gateway, Replica, start
+from tidegate_worker import wire
+
+CODE = Path(__file__).parent
+
+
+def zoo_model(directory: Path, kind: str) -> Path:
+    """A model directory, written by hand, whose loader is `zoo.py`."""
+    (directory / "code").mkdir(parents=True)
+    shutil.copy(CODE / "zoo.py", directory / "code" / "zoo.py")
+    (directory / "kind").write_text(kind)
+    inputs = [{"type": kind, "name": name, "required": True} for name, kind in ZOO_COLUMNS]
+    flavor = {"code": "code", "loader_module": "zoo", "python_version": "3.11.7"}
+    document = {"flavors": {"python_function": flavor}, "signature": {"inputs": json.dumps(inputs)}}
+    (directory / "MLmodel").write_text(json.dumps(document))
+    return directory
+
+
+ZOO_COLUMNS = [("x", "double"), ("n", "long"), ("s", "string")]
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    folder = tmp_path_factory.mktemp("zoo")
+    replica = start(zoo_model(folder / "m", "linear"), folder, proved=False)
+    assert replica.told()["batching"] == {"mode": "proved", "exact": True, "reason": ""}
+    yield replica
+    replica.end()
+
+
+def row(number: int, x: float, millis: int = 30_000, flags: int = 0) -> wire.Request:
+    body = json.dumps({"inputs": {"x": [x], "n": [1], "s": ["a"]}}).encode()
+    meta = wire.pack_meta([("content-type", "application/json"), ("request-id", str(number))])
+    return wire.Request(number, millis, flags, meta, body)
+
+
+def test_ten_thousand_mixed_requests_over_two_gateways(replica: Replica) -> None:
+    source, gateways = random.Random(5), [Gateway(replica.socket) for _ in range(2)]
+    assert all(gateway.hello()["group"] > 1 for gateway in gateways)
+    number = 0
+    for turn in range(80):
+        sent: list[dict[int, float]] = [{}, {}]
+        for at, gateway in enumerate(gateways):
+            for _ in range(2):
+                group = []
+                for _ in range(32):
+                    number += 1
+                    x = 2e6 if source.random() < 0.01 else source.randint(-1000, 1000) / 4
+                    group.append(row(number, x, flags=wire.ALONE if source.random() < 0.01 else 0))
+                    sent[at][number] = x
+                gateway.socket.sendall(wire.pack_requests(group))
+            cancelled = source.sample(sorted(sent[at]), 3)
+            gateway.socket.sendall(wire.pack_ids(wire.CANCEL, cancelled))
+        for at, gateway in enumerate(gateways):
+            left = dict(sent[at])
+            while left:
+                kind, payload = gateway.frame() or (0, b"")
+                if kind == wire.RETURNED:
+                    for each in wire.unpack_ids(memoryview(payload)):
+                        del left[each]
+                if kind in (wire.RETURNED, wire.CREDITS):
+                    continue
+                assert kind == wire.ANSWERS
+                for answer in wire.unpack_answers(memoryview(payload)):
+                    x = left.pop(answer.id)
+                    if x > 1e6:
+                        assert (answer.outcome, answer.body) == (wire.MODEL_ERROR, b"ValueError: poison")
+                    else:
+                        assert json.loads(answer.body) == {"predictions": [x * 2.5 + 1]}
+        if turn % 20 == 19:  # a gateway dies with requests under way
+            gateways[1].socket.sendall(wire.pack_requests([row(number + 1, 1.0)]))
+            gateways[1].close()
+            gateways[1] = Gateway(replica.socket)
+            gateways[1].hello()
+    for gateway in gateways:
+        gateway.close()
+
+
+def test_a_batch_that_waited_is_one(replica: Replica) -> None:
+    gateway = Gateway(replica.socket)
+    gateway.hello()
+    gateway.socket.sendall(wire.pack_requests([row(number, float(number)) for number in range(1, 41)]))
+    answers: list[wire.Answer] = []
+    while len(answers) < 40:  # on a busy machine a batch is made smaller, so that nobody waits long
+        kind, payload = gateway.frame() or (0, b"")
+        answers += wire.unpack_answers(memoryview(payload)) if kind == wire.ANSWERS else []
+    assert [json.loads(answer.body)["predictions"] for answer in answers] == [[n * 2.5 + 1] for n in range(1, 41)]
+    assert all(int(wire.unpack_meta(answer.meta)["batch"]) > 1 for answer in answers)
+    gateway.close()
+
+
+def test_a_body_of_sixteen_megabytes(replica: Replica) -> None:
+    gateway = Gateway(replica.socket)
+    gateway.hello()
+    rows = 400_000
+    body = json.dumps({"inputs": {"x": [1.5] * rows, "n": [1] * rows, "s": ["some text of mine"] * rows}}).encode()
+    assert len(body) > 10_000_000
+    small = row(2, 2.0)
+    gateway.socket.sendall(wire.pack_requests([small._replace(id=1, body=body)]))
+    gateway.socket.sendall(wire.pack_requests([small]))
+    answers: list[wire.Answer] = []
+    while len(answers) < 2:
+        kind, payload = gateway.frame() or (0, b"")
+        answers += wire.unpack_answers(memoryview(payload)) if kind == wire.ANSWERS else []
+    assert [answer.outcome for answer in answers] == [wire.OK, wire.OK]
+    assert json.loads(answers[0].body)["predictions"] == [4.75] * rows
+    gateway.close()
+
+
+def test_credits_follow_when_batching_ends(tmp_path: Path) -> None:
+    replica = start(zoo_model(tmp_path / "m", "turncoat"), tmp_path, proved=False)
+    try:
+        assert replica.told()["batching"]["mode"] == "proved"
+        gateway = Gateway(replica.socket)
+        assert gateway.hello()["group"] > 1
+        body = json.dumps({"inputs": {"x": [1.0], "n": [777], "s": ["a"]}}).encode()
+        other = json.dumps({"inputs": {"x": [5.0], "n": [777], "s": ["a"]}}).encode()
+        group = [row(1, 0)._replace(body=body), row(2, 0)._replace(body=other)]
+        told = None
+        deadline = time.monotonic() + 60
+        while told is None and time.monotonic() < deadline:
+            gateway.socket.sendall(wire.pack_requests(group))
+            answered = 0
+            while answered < 2:
+                kind, payload = gateway.frame() or (0, b"")
+                if kind == wire.CREDITS:
+                    told = json.loads(payload)
+                else:
+                    answered += len(wire.unpack_answers(memoryview(payload)))
+            # CREDITS comes after the answers that were found wrong
+            gateway.socket.sendall(wire.frame(wire.PING))
+            while (frame := gateway.frame()) and frame[0] != wire.PONG:
+                told = json.loads(frame[1])
+        assert told == {"credits": 1, "group": 1}
+        again = Gateway(replica.socket)
+        assert again.hello()["batching"]["reason"] == "a live request got another answer in its batch than by itself"
+        again.close()
+        gateway.close()
+        assert "batching is off from now on" in replica.log.read_text()
+    finally:
+        replica.end()
+
+
+HANGING = """
+import re
+import zoo
+
+
+class Hanging(zoo.Animal):
+    def predict(self, data, params=None):
+        if (data["n"] == 999).any():
+            re.match(r"(a+)+$", "a" * 64 + "b")  # holds the interpreter lock for years
+        return super().predict(data, params)
+
+
+def _load_pyfunc(path):
+    return Hanging(zoo.linear)
+"""
+
+
+def test_a_batch_that_hangs_ends_long_before_its_deadline(tmp_path: Path) -> None:
+    model = zoo_model(tmp_path / "m", "linear")
+    (model / "code" / "hanging.py").write_text(HANGING)
+    (model / "MLmodel").write_text((model / "MLmodel").read_text().replace('"zoo"', '"hanging"'))
+    replica = start(model, tmp_path, proved=False)
+    try:
+        assert replica.told()["batching"]["mode"] == "proved"
+        gateway = Gateway(replica.socket)
+        gateway.hello()
+        body = json.dumps({"inputs": {"x": [1.0], "n": [999], "s": ["a"]}}).encode()
+        began = time.monotonic()
+        gateway.socket.sendall(wire.pack_requests([row(1, 1.0), row(2, 1.0)._replace(body=body), row(3, 1.0)]))
+        assert gateway.frame() is None  # the gateway runs each of them again, alone
+        assert replica.wait() == -signal.SIGALRM
+        assert time.monotonic() - began < 15
+        gateway.close()
+    finally:
+        replica.end()
