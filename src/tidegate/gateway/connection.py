@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
+from tidegate.gateway.admission import understood
 from tidegate.gateway.scoring import PREFIX, SUFFIX, ScoringRequest
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Connection(HttpToolsProtocol):
             self.data_received(head + data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            self._give_up(self._error or _understood(error))
+            self._give_up(self._error or understood(error))
         if self._owes is _Owes.BODY:
             self._body_goes_on(len(data))
         elif self._owes is _Owes.HEAD:
@@ -398,14 +399,3 @@ def _tell_gone(cycle: Cycle) -> None:
     else:
         cycle.disconnected = True
         cycle.message_event.set()
-
-
-def _understood(error: httptools.HttpParserError) -> TidegateError:
-    """What is wrong with the request; or with us."""
-    cause = error.__context__
-    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(
-        cause, ValueError | httptools.HttpParserError
-    ):
-        logger.error("a request failed by a defect", exc_info=cause)
-        return errors.Internal("A defect of Tidegate; the gateway's log has it.")
-    return errors.BadRequest("The request is not valid HTTP/1.1.")
