@@ -6,7 +6,6 @@ everything else goes the ASGI way. No request costs a timer: connections are che
 """
 
 import asyncio
-import logging
 import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
     from tidegate.gateway.handler import Handler
-
-logger = logging.getLogger(__name__)
 
 MAX_PIPELINED = 64
 # A body may come this slowly on average, bytes a second; beside it every single pause is limited.
