@@ -1,15 +1,10 @@
-"""May this caller do this: the token check of every path, the size of a body, and what is no request at all."""
+"""May this caller do this: the token check of every path, and the size of a body."""
 
 import hmac
-import logging
-
-import httptools
 
 from tidegate import http
-from tidegate.core.errors import BadRequest, Internal, PayloadTooLarge, TidegateError, Unauthenticated, Unavailable
+from tidegate.core.errors import BadRequest, PayloadTooLarge, Unauthenticated, Unavailable
 from tidegate.core.traffic import RouteTable
-
-logger = logging.getLogger(__name__)
 
 # Requests come by the thousand with the same header: what was accepted once is looked up, not hashed again.
 MAX_REMEMBERED = 1024
@@ -52,14 +47,3 @@ def check_length(content_length: bytes | None, limit: int) -> None:
 def too_large(limit: int) -> PayloadTooLarge:
     """The refusal of a body over the limit."""
     return PayloadTooLarge(f"The request body is over the limit of {limit} bytes. Send fewer rows at once.")
-
-
-def understood(error: httptools.HttpParserError) -> TidegateError:
-    """What is wrong with the request; or with us."""
-    cause = error.__context__
-    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(
-        cause, ValueError | httptools.HttpParserError
-    ):
-        logger.error("a request failed by a defect", exc_info=cause)
-        return Internal("A defect of Tidegate; the gateway's log has it.")
-    return BadRequest("The request is not valid HTTP/1.1.")

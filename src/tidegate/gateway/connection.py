@@ -6,23 +6,26 @@ everything else goes the ASGI way. No request costs a timer: connections are che
 """
 
 import asyncio
+import logging
 import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NoReturn, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
-from tidegate.gateway.admission import understood
+from tidegate.gateway import answers
 from tidegate.gateway.scoring import PREFIX, SUFFIX, ScoringRequest
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
     from tidegate.gateway.handler import Handler
+
+logger = logging.getLogger(__name__)
 
 MAX_PIPELINED = 64
 # A body may come this slowly on average, bytes a second; beside it every single pause is limited.
@@ -85,7 +88,9 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
-            self._throw_away(len(data))
+            self._lingered += len(data)
+            if self._lingered > LINGER_BYTES:
+                self.transport.abort()
             return
         try:
             self.parser.feed_data(data)
@@ -95,7 +100,7 @@ class Connection(HttpToolsProtocol):
             self.data_received(head + data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            self._give_up(self._error or understood(error))
+            self._give_up(self._error or _understood(error))
         if self._owes is _Owes.BODY:
             self._body_goes_on(len(data))
         elif self._owes is _Owes.HEAD:
@@ -116,11 +121,6 @@ class Connection(HttpToolsProtocol):
         self._head_read = 0 if self._head_read is None else self._head_read + size
         if self._head_read > self.limits.max_header_bytes:
             self._give_up(self._headers_too_large())
-
-    def _throw_away(self, size: int) -> None:
-        self._lingered += size
-        if self._lingered > LINGER_BYTES:
-            self.transport.abort()
 
     def check(self, now: float) -> None:
         """See to what the client owes."""
@@ -279,7 +279,8 @@ class Connection(HttpToolsProtocol):
             self._early = error, headers
             return
         keep_alive = request.keep_alive and not request.more_body
-        self._write_error(error, headers, keep_alive=keep_alive, with_body=request.method != b"HEAD")
+        with_body = request.method != b"HEAD"
+        self.transport.write(answers.error(error, headers, keep_alive=keep_alive, with_body=with_body))
         request.response_complete = True
         if request.more_body:
             self._say_goodbye()
@@ -366,16 +367,8 @@ class Connection(HttpToolsProtocol):
     def _say_last_words(self, error: TidegateError) -> None:
         self.handler.meter.refuse(http.status_of(error)[0])
         headers = [*http.error_headers(error), (b"x-request-id", http.request_id(None))]
-        self._write_error(error, headers, keep_alive=False, with_body=True)
+        self.transport.write(answers.error(error, headers, keep_alive=False))
         self._say_goodbye()
-
-    def _write_error(self, error: TidegateError, headers: http.Headers, *, keep_alive: bool, with_body: bool) -> None:
-        body = http.error_body(error)
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        end = b"" if keep_alive else b"connection: close\r\n"
-        length = b"content-length: %d\r\n" % len(body)
-        head = b"".join((STATUS_LINE[http.status_of(error)[0]], *lines, length, end, b"\r\n"))
-        self.transport.write(head + body if with_body else head)
 
     def _say_goodbye(self) -> None:
         """Send no more, and read a little on, so that the client gets to read its answer."""
@@ -385,9 +378,8 @@ class Connection(HttpToolsProtocol):
         self.transport.write_eof()
 
     def _headers_too_large(self) -> TidegateError:
-        return errors.HeadersTooLarge(
-            f"The request's line and headers are over the limit of {self.limits.max_header_bytes} bytes."
-        )
+        most = self.limits.max_header_bytes
+        return errors.HeadersTooLarge(f"The request's line and headers are over the limit of {most} bytes.")
 
 
 def _tell_gone(cycle: Cycle) -> None:
@@ -396,3 +388,13 @@ def _tell_gone(cycle: Cycle) -> None:
     else:
         cycle.disconnected = True
         cycle.message_event.set()
+
+
+def _understood(error: httptools.HttpParserError) -> TidegateError:
+    """What is wrong with the request; or with us."""
+    cause = error.__context__
+    foreign = isinstance(cause, ValueError | httptools.HttpParserError)
+    if isinstance(error, httptools.HttpParserCallbackError) and not foreign:
+        logger.error("a request failed by a defect", exc_info=cause)
+        return errors.Internal("A defect of Tidegate; the gateway's log has it.")
+    return errors.BadRequest("The request is not valid HTTP/1.1.")

@@ -5,7 +5,6 @@ is not parsed here; a replica does that. `gateway/connection.py` calls `begin`, 
 calls `answered` or `failed`.
 """
 
-import functools
 import logging
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.core.traffic import RouteTable
+from tidegate.gateway import answers
 from tidegate.gateway.admission import Admission, too_large
 from tidegate.gateway.meter import Account, Meter
 from tidegate.gateway.pending import Pending
@@ -230,20 +230,15 @@ class ScoringRequest(Pending):
             self.chunks.clear()
 
     def _write_answer(self, served: str, answer: wire.Answer, seconds: float) -> None:
-        timing = _server_timing(answer.meta, self.sent_at - self.queued_at, seconds)
-        self.connection.reply(
-            self,
-            b"%bx-request-id: %b\r\nserver-timing: %b\r\ncontent-length: %d\r\n"
-            % (_head(served), self.request_id, timing, len(answer.body)),
-            answer.body,
-        )
+        timing = answers.server_timing(answer.meta, self.sent_at - self.queued_at, seconds)
+        self.connection.reply(self, answers.ok(served, self.request_id, timing, len(answer.body)), answer.body)
 
     def _write_error(self, error: TidegateError, meta: bytes, seconds: float) -> None:
         headers = [*http.error_headers(error), (b"x-request-id", self.request_id)]
         if self.route is not None:
             waited = (self.sent_at or self.started + seconds) - self.queued_at
             headers.append((b"served-model-name", self.route.served_entity.encode()))
-            headers.append((b"server-timing", _server_timing(meta, waited, seconds)))
+            headers.append((b"server-timing", answers.server_timing(meta, waited, seconds)))
         self.connection.reply_error(self, error, headers)
 
     def _defect(self) -> None:
@@ -263,27 +258,6 @@ def _parse(path: bytes) -> tuple[str, str | None]:
     if len(parts) == 6 and parts[3] == "served-models":
         return parts[2], parts[4]
     raise errors.NotFound("There is nothing at this path. Score at /serving-endpoints/<name>/invocations.")
-
-
-@functools.lru_cache(MAX_REMEMBERED)
-def _head(served: str) -> bytes:
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserved-model-name: %b\r\n" % served.encode()
-
-
-def _server_timing(meta: bytes, waited: float, seconds: float) -> bytes:
-    """`Server-Timing` (W3C), in milliseconds: the wait here, the worker's steps, and the whole way."""
-    return b"queue;dur=%.3f, %btotal;dur=%.3f" % (waited * 1000, _steps(meta), seconds * 1000)
-
-
-@functools.lru_cache(MAX_REMEMBERED)
-def _steps(meta: bytes) -> bytes:
-    """The worker's steps; the requests of one batch have the same."""
-    steps = wire.unpack_meta(meta).items()
-    return "".join([_step(key, value) for key, value in steps]).encode("latin-1")
-
-
-def _step(key: str, value: str) -> str:
-    return f'batch;desc="{value}", ' if key == "batch" else f"{key};dur={int(value) / 1000:.3f}, "
 
 
 def _close_unanswered(account: Account, error: TidegateError, seconds: float) -> None:
