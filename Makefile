@@ -5,9 +5,10 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 BIN := .venv/bin
 ONLY ?=
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev test check format acceptance bench clean
+.PHONY: help run setup setup-dev test check format acceptance bench bench-peers clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +54,9 @@ acceptance: setup-dev ## the acceptance lists at full size; ONLY=first for one
 
 bench: setup-dev ## the benchmarks that need no peer
 	$(BIN)/python -m bench
+
+bench-peers: setup-dev ## Tidegate and its peers side by side; ARGS="--only mlflow,tidegate --rounds 1"
+	$(BIN)/python -m bench.peers $(ARGS)
 
 clean: ## remove caches; data in .tidegate stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -13,6 +13,9 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.footprint"],
         ["-m", "bench.build_times"],
     ],
+    "speed": [
+        ["-m", "bench.peers", "--check"],
+    ],
 }
 
 

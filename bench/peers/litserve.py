@@ -3,12 +3,12 @@
 from bench.peers.peer import Peer, Start
 
 _SOURCE = "https://lightning.ai/docs/litserve/features/batching"
-_BATCH_SIZE = 64
 
 
 def _peer(name: str, title: str, settings: str, batch_size: int) -> Peer:
     def command(start: Start) -> list[str]:
-        return start.program("litserve_app.py", start.workload.model_dir, str(start.port), str(batch_size))
+        arguments = (start.workload.model_dir, str(start.port), "1", str(batch_size), "0.001")
+        return start.program("litserve_app.py", *arguments)
 
     return Peer(name, title, settings, _SOURCE, "litserve", command, path="/predict")
 
@@ -20,7 +20,7 @@ PEERS = (
     _peer(
         "litserve-batched",
         "LitServe, batched",
-        f"{_COMMON}; `max_batch_size={_BATCH_SIZE}`, `batch_timeout` 1 ms",
-        _BATCH_SIZE,
+        f"{_COMMON}; `max_batch_size=64`, `batch_timeout` 1 ms",
+        64,
     ),
 )

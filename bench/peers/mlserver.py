@@ -7,7 +7,7 @@ from bench.peers.peer import Peer, Start
 from bench.peers.workload import Workload
 
 _SOURCE = "https://docs.seldon.ai/mlserver/user-guide/adaptive-batching"
-_COMMON = "its MLflow runtime (pyfunc), one inference worker, no access log, uvloop 0.21"
+_COMMON = "its MLflow runtime (pyfunc), no access log, uvloop 0.21"
 
 
 def _v2_body(workload: Workload) -> str:
@@ -24,7 +24,7 @@ def _outputs(answer: Any) -> Any:
     return answer["outputs"][0]["data"]
 
 
-def _command(start: Start, **model: Any) -> list[str]:
+def _command(start: Start, workers: int = 1, **model: Any) -> list[str]:
     http, grpc, metrics = start.ports[:3]
     settings = {
         "debug": False,
@@ -34,7 +34,7 @@ def _command(start: Start, **model: Any) -> list[str]:
         "metrics_port": metrics,
         "metrics_dir": str(start.folder),
         "environments_dir": str(start.folder / "environments"),
-        "parallel_workers": 1,
+        "parallel_workers": workers,
     }
     runtime: dict[str, Any] = {"name": "model", "implementation": "mlserver_mlflow.MLflowRuntime"}
     runtime |= {"parameters": {"uri": start.workload.model_dir}, **model}
@@ -47,7 +47,7 @@ PEERS = (
     Peer(
         "mlserver",
         "MLServer, /invocations",
-        f"{_COMMON}; MLflow's own form",
+        f"{_COMMON}; MLflow's own form, one inference worker (its default)",
         _SOURCE,
         "mlserver",
         _command,
@@ -55,10 +55,10 @@ PEERS = (
     Peer(
         "mlserver-batched",
         "MLServer, V2, batched",
-        f"{_COMMON}; Open Inference Protocol with `max_batch_size` 64 and `max_batch_time` 1 ms",
+        f"{_COMMON}; Open Inference Protocol with `max_batch_size` 64, `max_batch_time` 10 ms, `parallel_workers` 0",
         _SOURCE,
         "mlserver",
-        lambda start: _command(start, max_batch_size=64, max_batch_time=0.001),
+        lambda start: _command(start, workers=0, max_batch_size=64, max_batch_time=0.01),
         path="/v2/models/model/infer",
         body=_v2_body,
         read=_outputs,

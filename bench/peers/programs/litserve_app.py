@@ -1,4 +1,4 @@
-"""A LitServe service: `litserve_app.py MODEL PORT MAX_BATCH_SIZE`."""
+"""A LitServe service: `litserve_app.py MODEL PORT FAST_QUEUE MAX_BATCH_SIZE BATCH_TIMEOUT_SECONDS`."""
 
 import sys
 
@@ -34,9 +34,10 @@ class BatchedApi(Api):
         return np.split(output, np.cumsum(self.lengths)[:-1])
 
 
-MODEL, PORT, MAX_BATCH_SIZE = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+MODEL, PORT, FAST_QUEUE, MAX_BATCH_SIZE = sys.argv[1], *map(int, sys.argv[2:5])
+BATCH_TIMEOUT = float(sys.argv[5])
 
 if __name__ == "__main__":
-    api = BatchedApi(max_batch_size=MAX_BATCH_SIZE, batch_timeout=0.001) if MAX_BATCH_SIZE > 1 else Api()
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True)
+    api = BatchedApi(max_batch_size=MAX_BATCH_SIZE, batch_timeout=BATCH_TIMEOUT) if MAX_BATCH_SIZE > 1 else Api()
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=bool(FAST_QUEUE))
     server.run(host="127.0.0.1", port=PORT, generate_client_file=False, log_level="warning", access_log=False)
