@@ -27,7 +27,7 @@ def binary() -> str:
     return found
 
 
-def run(url: str, body: str, connections: int, seconds: int, token: str = "") -> Figures:
+def run(url: str, body: str, connections: int, seconds: float, token: str = "") -> Figures:
     """POST `body` from so many connections for so long."""
     script = [
         'wrk.method = "POST"',
@@ -38,7 +38,7 @@ def run(url: str, body: str, connections: int, seconds: int, token: str = "") ->
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write("\n".join(script))
         file.flush()
-        options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", f"{PATIENCE_SECONDS}s"]
+        options = ["-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", f"{PATIENCE_SECONDS}s"]
         output = subprocess.run(
             [binary(), *options, "-s", file.name, url],
             capture_output=True, text=True, check=True, timeout=seconds + 60,

@@ -146,7 +146,7 @@ async def test_a_replica_may_change_what_it_takes(tmp_path: Path) -> None:
 
         replica.predict = held
         waiting = [asyncio.create_task(h.score()) for _ in range(20)]
-        await until(lambda: len(replica.groups) == 22)
+        await until(lambda: h.control.reports[-1].revisions[V1].queued == 18)
         free.set()
         await asyncio.gather(*waiting)
         assert 1 < max(replica.groups) <= 8
@@ -223,7 +223,8 @@ async def test_a_full_queue_is_429_with_retry_after(tmp_path: Path, limits: dict
         h.agent.place(V1, replica)
         body = b"[" + b"1" * 98 + b"]"
         waiting = [asyncio.create_task(h.score(body)) for _ in range(10)]
-        done, held_back = await asyncio.wait(waiting, timeout=1, return_when=asyncio.ALL_COMPLETED)
+        await until(lambda: sum(task.done() for task in waiting) == 4)
+        done, held_back = await asyncio.wait(waiting, timeout=0.2)
         assert len(done) == 4
         for task in done:
             answer = task.result()
