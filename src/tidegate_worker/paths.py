@@ -1,6 +1,7 @@
 """Which path serves a model, and in which form of input: the cheapest that gives what the stock path gives."""
 
 import json
+import time
 import warnings
 from itertools import islice
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -18,6 +19,7 @@ COMPILED, STOCK = "compiled", "stock"
 _BY_POSITION = frozenset({"mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost"})
 _ROWS = 8
 _SINGLES = 4
+_SECONDS = 2.0
 
 
 class Path(NamedTuple):
@@ -144,28 +146,30 @@ def _joined(requests: List[Dict[str, Any]]) -> Dict[str, Any]:
 
 def _difference_of_forms(scorer: Scorer, parsed: List[Parsed]) -> str:
     """Where the model answers otherwise for an array than for a DataFrame; empty when it does not."""
-    answered = False
-    for requests in [*([one] for one in parsed[:_SINGLES]), parsed]:
-        try:
-            expected = _answer(scorer, DATAFRAME, requests)
-        except BaseException:  # noqa: S112 - it refuses what was made up
-            continue
-        try:
-            found = _answer(scorer, NDARRAY, requests)
-        except BaseException as error:
-            return f"the model takes no array ({type(error).__name__})"
-        if not same.compare(expected[0], found[0], expected[1]).same:
-            return "the model answers otherwise for an array"
-        answered = True
+    answered, ends = False, time.monotonic() + _SECONDS
+    for requests in [parsed, *([one] for one in parsed[:_SINGLES])]:
+        expected, found = _answer(scorer, DATAFRAME, requests), _answer(scorer, NDARRAY, requests)
+        if (expected is None) is not (found is None):
+            return "the model takes no array" if found is None else "the model takes only an array"
+        if expected is not None and found is not None:
+            answered = True
+            if not same.compare(expected[0], found[0], expected[1]).same:
+                return "the model answers otherwise for an array"
+        if time.monotonic() > ends:
+            return f"the model is too slow to be tried with an array in {_SECONDS:g} s"
     return "" if answered else "the model answered none of the rows that were made up"
 
 
-def _answer(scorer: Scorer, form: str, requests: List[Parsed]) -> Tuple[Any, float]:
+def _answer(scorer: Scorer, form: str, requests: List[Parsed]) -> Optional[Tuple[Any, float]]:
+    """What the model says, with its tolerance; None where it refuses what was made up."""
     scorer.form = form
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        output = scorer.predict(scorer.build(requests))
-    return predictions.plain(output), same.tolerance(output)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            output = scorer.predict(scorer.build(requests))
+        return predictions.plain(output), same.tolerance(output)
+    except BaseException:
+        return None
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -56,6 +56,21 @@ async def test_a_created_endpoint_in_full(api: Api) -> None:
     ]
 
 
+async def test_a_ready_entity_tells_how_it_serves(api: Api) -> None:
+    path: dict[str, object] = {"mode": "compiled", "input": "ndarray", "reason": ""}
+    batching: dict[str, object] = {"mode": "proved", "reason": "", "exact": True}
+    api.house.engine.serving = {"path": path, "batching": batching}
+    await api.ready()
+    (served,) = (await api.http.get(f"{URL}/wine")).json()["config"]["served_entities"]
+    assert served["state"] == {
+        "deployment": "DEPLOYMENT_READY",
+        "deployment_state_message": "",
+        "path": path,
+        "batching": batching,
+    }
+    assert served["batching"] == "auto"
+
+
 async def test_paths_with_and_without_a_slash_are_the_same(api: Api) -> None:
     assert (await api.http.post(f"{URL}/", json=a_body())).status_code == 200
     for path in (URL, f"{URL}/"):

@@ -82,6 +82,7 @@ class ScriptedEngine(FakeEngine):
         super().__init__()
         self.broken: dict[str, str] = {}  # served entity → the sentence that its starts fail with
         self.warning = ""
+        self.serving: dict[str, dict[str, object]] = {}  # a proof's `path` and `batching`
         self.log: list[tuple[str, RevisionId]] = []
 
     @property
@@ -92,7 +93,7 @@ class ScriptedEngine(FakeEngine):
         self.log.append(("apply", target.revision))
         self.failures = {target.revision: self.broken[target.served_entity]} if self._breaks(target) else {}
         await super().apply(target)
-        proof = None if self._breaks(target) else Proof("input_example", self.warning)
+        proof = None if self._breaks(target) else Proof("input_example", self.warning, **self.serving)
         starts = MAX_FAILED_STARTS if self._breaks(target) else 0  # the engine tries again by itself
         self.held[target.revision] = replace(self.held[target.revision], proof=proof, failed_starts=starts)
 

@@ -64,6 +64,20 @@ def test_only_ready_replicas_count() -> None:
     assert an_observation(revision, *replicas).ready_replicas == 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "retry", "told"),
+    [
+        (Batching.AUTO, True, Batching.AUTO),
+        (Batching.AUTO, False, Batching.OFF),  # it must not be predicted twice, so it is not tried either
+        (Batching.ON, False, Batching.ON),
+        (Batching.OFF, True, Batching.OFF),
+    ],
+)
+def test_a_target_tells_whether_to_batch(asked: Batching, retry: bool, told: Batching) -> None:
+    entity = an_entity(batching=asked, retry_on_crash=retry)
+    assert target_of(a_revision(a_created_endpoint(), entity, RevisionState.STARTING)).batching is told
+
+
 def test_a_target_starts_one_replica_even_when_it_may_sleep() -> None:
     endpoint = a_created_endpoint()
     sleepy = an_entity(scale_to_zero_enabled=True)

@@ -1,0 +1,96 @@
+"""Which form of input serves scikit-learn's models: an array only where it was proved to do."""
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from tests.worker.queues import House, launch, request
+from tidegate_worker import serving, wire
+from tidegate_worker.model import Model
+from tidegate_worker.rowwise import PROVED
+
+X = pd.DataFrame(np.random.default_rng(3).normal(size=(60, 3)), columns=["a", "b", "c d"])
+Y = (X["a"] + X["b"] > 0).map({True: "yes", False: "no"})
+
+
+def by_name() -> Any:
+    return make_pipeline(ColumnTransformer([("one", StandardScaler(), ["a", "c d"])]), LinearRegression())
+
+
+def only_frames_differ() -> Any:
+    """Answers for both, but otherwise for an array."""
+    return make_pipeline(FunctionTransformer(_marked), LinearRegression())
+
+
+def _marked(data: Any) -> Any:
+    return data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data) + 1.0
+
+
+MODELS: dict[str, tuple[Callable[[], Any], Any, str, str]] = {
+    "logistic": (LogisticRegression, Y, "ndarray", ""),
+    "linear": (LinearRegression, X["a"] * 2 + X["b"], "ndarray", ""),
+    "forest": (lambda: RandomForestClassifier(5, random_state=0), Y, "ndarray", ""),
+    "boosting": (lambda: GradientBoostingRegressor(n_estimators=5), X["a"], "ndarray", ""),
+    "several outputs": (LinearRegression, X[["a", "b"]], "ndarray", ""),
+    "columns by name": (by_name, X["a"], "dataframe", "the model takes no array"),
+    "frames differ": (only_frames_differ, X["a"], "dataframe", "the model answers otherwise for an array"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_form_of_input(name: str, tmp_path: Path) -> None:
+    make, target, form, reason = MODELS[name]
+    fitted = make().fit(X, target)
+    path = str(tmp_path / "m")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.sklearn.save_model(
+            fitted,
+            path,
+            signature=infer_signature(X, fitted.predict(X)),
+            input_example=X.head(3),
+            pip_requirements=[],
+            serialization_format="cloudpickle",
+        )
+        model = Model.load(path)
+    house = House(model)
+    house.batcher = serving.batcher_of(model, launch(model_dir=path))
+    assert house.batcher.serving.path == ("compiled", form, reason)
+    assert house.batcher.serving.verdict.mode == PROVED
+    check_rows(house)
+
+
+def check_rows(house: House) -> None:
+    """What is answered in a batch is what the stock path answers, errors too."""
+    source = np.random.default_rng(4)
+    requests = []
+    for number in range(40):
+        row: list[Any] = [round(float(value), 3) for value in source.normal(size=3)]
+        row[0] = None if number % 10 == 0 else row[0]
+        requests.append(request(number, {"dataframe_split": {"columns": list(X.columns), "data": [row]}}))
+    answers = {answer.id: answer for answer in house.answers(requests)}
+    for asked in requests:
+        stock, own = house.model.answer(asked), answers[asked.id]
+        assert own.outcome == stock.outcome
+        if own.outcome == wire.OK:
+            found, expected = json.loads(own.body)["predictions"], json.loads(stock.body)["predictions"]
+            if isinstance(expected[0], str):
+                assert found == expected
+            else:
+                np.testing.assert_allclose(found, expected, rtol=1e-9)
+        else:
+            assert own.body == stock.body
+    assert max(house.sizes) > 1
