@@ -70,4 +70,4 @@ def _times(first: Subject, first_rate: float, subject: Subject, rate: float) -> 
     """How many times as many Tidegate answers."""
     if first.peer.kind is not Kind.OURS or subject.peer.kind is not Kind.PEER or not rate:
         return ""
-    return f"   (1/{first_rate / rate:,.0f})"
+    return f"  ·  Tidegate {first_rate / rate:,.{0 if first_rate >= 10 * rate else 1}f}×"

@@ -58,7 +58,7 @@ def machine() -> dict[str, str]:
         "cpu": cpu,
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "day": datetime.now(UTC).date().isoformat(),
     }

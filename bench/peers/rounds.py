@@ -25,7 +25,7 @@ Tell = Callable[[str], None]
 class Rounds:
     """Measures subjects round by round; a failure is noted at its subject and ends that subject's part."""
 
-    def __init__(self, environments: Environments, scratch: Path, seconds: float, tell: Tell) -> None:
+    def __init__(self, environments: Environments, scratch: Path, seconds: int, tell: Tell) -> None:
         self._environments = environments
         self._scratch = scratch
         self._seconds = seconds
