@@ -87,6 +87,8 @@ def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:
     data = DataDirectory(settings.server.data_dir.expanduser().absolute())
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(SignalPipe(SIGNALS))
+        if not data.root.exists():  # of one that exists, a process left over may hold the port
+            _check_port(settings)
         stack.enter_context(claim(data))
         telemetry.configure_logs("supervisor", data.logs, settings.log, settings.housekeeping)
         pid_files.end_left_overs(data.run)
@@ -104,6 +106,12 @@ def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:
     if children.failure:
         raise children.failure
     return 0
+
+
+def _check_port(settings: Settings) -> None:
+    """Raise ConfigurationError if the port is taken, before anything is made."""
+    for listener in listeners.listen(settings.server.host, settings.server.port, 1):
+        listener.close()
 
 
 def _life_line(stack: contextlib.ExitStack) -> int:

@@ -1,6 +1,7 @@
 """The command as a whole: exit statuses, start-up, and what is never shown."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def test_help_names_every_verb(cli: Cli) -> None:
     assert all(f"  {verb} " in shown for verb in VERBS)
 
 
+def test_help_shortens_nothing_and_says_what_an_argument_is(cli: Cli) -> None:
+    assert "..." not in cli("--help").stdout.partition("Commands:")[2]
+    for verb in ("query", "show", "logs", "update", "delete", "events"):
+        shown = cli(verb, "--help").stdout
+        assert re.search(r"^  ENDPOINT .* The endpoint's name", shown, re.MULTILINE), shown
+
+
 @pytest.mark.parametrize(
     "args",
     [
@@ -63,7 +71,7 @@ def test_wrong_usage_exits_2(cli: Cli, args: list[str]) -> None:
 def test_an_expected_failure_is_a_sentence_on_standard_error(platform: Platform) -> None:
     done = run("show", "nothing")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "There is no endpoint 'nothing'.\n"
+    assert done.stderr == "There is no endpoint 'nothing'. See `tidegate list`, or make one with `tidegate launch`.\n"
 
 
 def test_an_impossible_name_is_refused_here(cli: Cli) -> None:
@@ -86,7 +94,7 @@ def test_ctrl_c_exits_130_quietly(platform: Platform) -> None:
 def test_ctrl_c_on_a_terminal_gives_the_cursor_back(platform: Platform) -> None:
     platform.hold_builds()
     terminal = Terminal("launch", "models:/wine/1")
-    terminal.wait_for("its environment is built")
+    terminal.wait_for("building its environment")
     os.kill(terminal.process.pid, signal.SIGINT)
     assert terminal.end() == 130
     assert "Traceback" not in terminal.shown

@@ -10,9 +10,13 @@ def names(cli: Cli) -> str:
     return cli("list").stdout
 
 
-def test_on_a_pipe_nothing_is_asked(platform: Platform, cli: Cli) -> None:
+def test_without_a_terminal_it_wants_yes(platform: Platform, cli: Cli) -> None:
     platform.have()
     done = cli("delete", "wine")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "Endpoint 'wine' is not deleted: without a terminal nobody can be asked. Give --yes.\n"
+    assert "wine" in names(cli)
+    done = cli("delete", "wine", "--yes")
     assert (done.exit_code, done.stdout) == (0, "Endpoint 'wine' is deleted.\n")
     assert names(cli) == ""
 
@@ -36,5 +40,5 @@ def test_yes_is_not_asked_again(platform: Platform, cli: Cli) -> None:
 def test_nobody_is_asked_about_what_is_not_there(platform: Platform, cli: Cli) -> None:
     terminal = Terminal("delete", "wine")
     assert terminal.end() == 1
-    assert terminal.shown.strip() == "There is no endpoint 'wine'."
-    assert cli("delete", "wine").exit_code == 1
+    assert terminal.shown.startswith("There is no endpoint 'wine'.")
+    assert cli("delete", "wine", "--yes").exit_code == 1

@@ -87,6 +87,23 @@ def test_a_port_that_is_taken(doctor: Doctor) -> None:
     assert found["port"].advice.startswith(f"Port {port} on 127.0.0.1 is taken by another program.")
 
 
+def test_a_port_that_this_data_directorys_own_platform_has(platform: Platform) -> None:
+    settings = Settings(server=ServerSettings(port=int(platform.url.rpartition(":")[2])))
+    with Client(Server("http://127.0.0.1:1", platform.data_dir, "")) as client:
+        found = {check.subject: check for check in checks.server(client, settings)}
+    assert found["port"].fine
+    assert found["port"].found.endswith(f"is had by this data directory's own Tidegate, at {platform.url}")
+
+
+def test_a_platform_that_is_recorded_and_gone_has_no_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    (tmp_path / "server.json").write_text(json.dumps({"url": f"http://127.0.0.1:{port}"}))
+    with Client(Server("http://127.0.0.1:1", tmp_path, "")) as client:
+        found = {c.subject: c for c in checks.server(client, Settings(server=ServerSettings(port=port)))}
+    assert found["port"].found == f"127.0.0.1:{port} is free"
+
+
 def test_a_wrong_token(platform: Platform, doctor: Doctor) -> None:
     status, found, errors = doctor("--token", "wrong")
     assert (status, errors) == (1, "Not in order: token.\n")

@@ -19,6 +19,14 @@ def test_states_in_words(ready: str, update: str, words: str) -> None:
     assert EndpointView({"state": {"ready": ready, "config_update": update}}).words == words
 
 
+def test_a_failed_update_beside_what_is_recovering_is_one_of_an_update() -> None:
+    state = {"ready": "NOT_READY", "config_update": "UPDATE_FAILED"}
+    first = {"state": state, "config": {"config_version": 1}, "failed_config": {"config_version": 1}}
+    second = {**first, "failed_config": {"config_version": 2}}
+    assert EndpointView(first).words == "Not ready (failed)"
+    assert EndpointView(second).words == "Not ready (update failed)"
+
+
 def test_an_answer_with_nothing_in_it_reads_as_nothing() -> None:
     empty = EndpointView({})
     assert (empty.name, empty.words, empty.message, empty.updating, empty.update_failed) == ("", "", "", False, False)

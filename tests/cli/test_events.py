@@ -22,4 +22,7 @@ def test_as_json(platform: Platform, cli: Cli) -> None:
 
 def test_of_no_endpoint(platform: Platform, cli: Cli) -> None:
     done = cli("events", "tea")
-    assert (done.exit_code, done.stderr) == (1, "There is no endpoint 'tea'.\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "There is no endpoint 'tea'. See `tidegate list`, or make one with `tidegate launch`.\n",
+    )

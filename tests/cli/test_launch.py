@@ -33,7 +33,7 @@ def test_on_a_pipe_progress_is_plain_lines_on_standard_error(platform: Platform,
     lines = cli("launch", "models:/wine/1").stderr.splitlines()
     assert [line.split(" s  ")[1] for line in lines] == [
         "Endpoint 'wine' was created.",
-        "Served entity 'wine-1': its model is downloaded and its environment is built.",
+        "Served entity 'wine-1': downloading its model and building its environment.",
         "Served entity 'wine-1': a replica is being started.",
         "Served entity 'wine-1' is ready.",
         "Configuration 1 serves.",
@@ -55,6 +55,7 @@ def test_options_reach_the_endpoint(platform: Platform, cli: Cli) -> None:
     (entity,) = platform.served("red")
     assert (entity.workload_size, entity.scale_to_zero_enabled, entity.model.version) == ("Medium", True, "2")
     assert "-d @row.json" in done.stdout  # version 2 has no example
+    assert done.stderr.endswith("row.json stands for a file with a request of your own; docs/api.md has the forms.\n")
 
 
 def test_aliases_and_stages_are_the_servers_to_resolve(platform: Platform, cli: Cli) -> None:
@@ -78,8 +79,8 @@ def test_a_name_that_is_taken(platform: Platform, cli: Cli) -> None:
     done = cli("launch", "models:/wine/2")
     assert done.exit_code == 1
     assert done.stderr == (
-        "There is an endpoint 'wine' already. Change its model with `tidegate update wine models:/wine/2`, "
-        "or choose another name with --endpoint.\n"
+        "There is an endpoint 'wine' already. If models:/wine/2 is to replace its model, use "
+        "`tidegate update wine models:/wine/2`; if not, choose another name with --endpoint.\n"
     )
 
 
@@ -100,7 +101,10 @@ def test_a_build_that_fails_shows_its_sentence_and_the_end_of_its_log(platform: 
     platform.house.builder.fault = platform.no_build
     done = cli("launch", "models:/wine/1")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert f"\n{platform.no_build.message}\n" in done.stderr
+    assert (
+        f"\n{platform.no_build.message}\nEndpoint 'wine' stays, without a model that serves. Try another with "
+        "`tidegate update wine MODEL_URI`, or take it away with `tidegate delete wine`.\n"
+    ) in done.stderr
     log = done.stderr.split("Build log of 'wine-1', its end:\n")[1].splitlines()
     assert log[-1].endswith(platform.no_build.message)
 
@@ -110,7 +114,7 @@ def test_a_model_that_does_not_start_shows_what_it_printed(platform: Platform, c
     platform.hold_builds()
     with started("launch", "models:/wine/1") as launching:
         assert launching.stderr is not None
-        while "is built" not in launching.stderr.readline():
+        while "building its environment" not in launching.stderr.readline():
             pass
         platform.log_of_replicas("wine", "Traceback …\nno weights\n")
         platform.release_builds()
@@ -124,7 +128,7 @@ def test_a_model_that_does_not_start_shows_what_it_printed(platform: Platform, c
 def test_a_server_that_is_away_meanwhile_is_waited_for(platform: Platform, failure: Unavailable) -> None:
     platform.hold_builds()
     terminal = Terminal("launch", "models:/wine/1")
-    terminal.wait_for("is built")
+    terminal.wait_for("building its environment")
     platform.away = failure
     terminal.wait_for("The server does not answer; waiting for it.")
     platform.away = None
@@ -136,7 +140,7 @@ def test_an_endpoint_that_is_deleted_meanwhile(platform: Platform) -> None:
     platform.hold_builds()
     with started("launch", "models:/wine/1") as launching:
         assert launching.stderr is not None
-        while "is built" not in launching.stderr.readline():
+        while "building its environment" not in launching.stderr.readline():
             pass
         platform.run(platform.house.endpoints.delete("wine"))
         _, errors = launching.communicate(timeout=30)

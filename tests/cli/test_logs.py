@@ -11,9 +11,15 @@ from tidegate.cli.logs import unseen
 
 def test_what_the_replicas_print(platform: Platform, cli: Cli) -> None:
     platform.have()
-    assert cli("logs", "wine").stdout == ""
+    nothing = cli("logs", "wine")
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert nothing.stderr == (
+        "No replica of 'wine' has run yet, or none has printed anything. "
+        "How the environment was made: `tidegate logs wine --build`.\n"
+    )
     platform.print_from_a_replica("one\ntwo\n")
-    assert cli("logs", "wine").stdout == "one\ntwo\n"
+    printed = cli("logs", "wine")
+    assert (printed.stdout, printed.stderr) == ("one\ntwo\n", "")
 
 
 def test_how_the_environment_was_made(platform: Platform, cli: Cli) -> None:

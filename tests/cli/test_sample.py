@@ -33,7 +33,8 @@ def test_an_empty_platform_gets_the_sample_and_a_later_start_prints_the_line_aga
 
     command = curl_of(first.stdout)
     assert command[-1] == f"{platform.url}/serving-endpoints/wine/invocations"
-    assert f"Authorization: Bearer {TOKEN}" in command
+    assert f"Authorization: Bearer $(cat {platform.data_dir / 'admin.token'})" in command
+    assert TOKEN not in first.stdout
     assert "Content-Type: application/json" in command
     assert json.loads(command[command.index("-d") + 1]) == json.loads(FILES["serving_input_example.json"])
 

@@ -47,7 +47,9 @@ def test_what_has_never_served_is_not_shown_as_serving(platform: Platform, cli: 
     platform.run(platform.house.create("wine"))
     platform.wait_for_update("wine")
     shown = cli("show", "wine").stdout
-    assert shown.startswith("wine: Not ready (update failed)")
+    assert shown.startswith("wine: Not ready (failed)")
+    assert shown.count(platform.no_build.message) == 1
+    assert "Not ready (failed)" in cli("list").stdout
     assert "Serving:" not in shown
     assert "Failed:" in shown
 

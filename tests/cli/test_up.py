@@ -81,5 +81,7 @@ def test_a_port_that_is_taken() -> None:
         done = run("up", "--port", str(port), "--data-dir", "data")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"Port {port} on 127.0.0.1 is taken by another program. End that one, or choose another port with --port.\n"
+        f"Port {port} on 127.0.0.1 is taken by another program. End that one, or choose another port with --port or "
+        "TIDEGATE_SERVER__PORT.\n"
     )
+    assert not Path("data").exists()

@@ -71,7 +71,7 @@ def test_a_failed_update_says_why_and_leaves_what_serves(platform: Platform, cli
     platform.house.builder.fault = platform.no_build
     done = cli("update", "wine", "models:/wine/2")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert platform.no_build.message in done.stderr
+    assert f"{platform.no_build.message}\nEndpoint 'wine' stays with what it served before.\n" in done.stderr
     assert "Build log of 'wine-2', its end:" in done.stderr
     assert platform.served("wine")[0].name == "wine-1"
 
@@ -89,7 +89,10 @@ def test_several_entities_are_not_guessed_among(platform: Platform, cli: Cli) ->
 
 def test_of_no_endpoint(platform: Platform, cli: Cli) -> None:
     done = cli("update", "tea", "models:/wine/2")
-    assert (done.exit_code, done.stderr) == (1, "There is no endpoint 'tea'.\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "There is no endpoint 'tea'. See `tidegate list`, or make one with `tidegate launch`.\n",
+    )
 
 
 @pytest.mark.parametrize(("name", "kept"), [("wine-champion", False), ("wine-1", True)])

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.version import Version
 
@@ -14,6 +15,7 @@ from tidegate.adapters.interpreters import OLDEST, Interpreters
 from tidegate.adapters.uv import Uv
 from tidegate.cli.client import Client
 from tidegate.cli.failure import Failure, Refused, Unreachable
+from tidegate.cli.server import Server, recorded_url
 from tidegate.core.errors import ConfigurationError
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import listeners
@@ -53,7 +55,7 @@ def server(client: Client, settings: Settings) -> Iterator[Check]:
     except Failure as failure:
         yield Check("server", url, failure.message)
         if isinstance(failure, Unreachable) and client.server.local:
-            yield _port(settings)
+            yield _port(settings, client.server.data_dir)
         return
     yield Check("server", f"answers at {url}")
     yield _asked("ready", "accepts requests", lambda: client.call("GET", "/readyz"))
@@ -101,14 +103,26 @@ def _space(place: Path) -> Check:
     return Check("disk", found, "Free some: a model's environment takes up to 1 GB, and the packages' cache as much.")
 
 
-def _port(settings: Settings) -> Check:
+def _port(settings: Settings, data_dir: Path) -> Check:
     host, port = settings.server.host, settings.server.port
+    if (own := recorded_url(DataDirectory(data_dir))) and urlsplit(own).port == port and _answers(own):
+        return Check("port", f"{host}:{port} is had by this data directory's own Tidegate, at {own}")
     try:
         for listener in listeners.listen(host, port, 1):
             listener.close()
     except ConfigurationError as error:
         return Check("port", f"{host}:{port}", error.message)
     return Check("port", f"{host}:{port} is free")
+
+
+def _answers(url: str) -> bool:
+    """Whether a Tidegate does."""
+    try:
+        with Client(Server(url, Path(), token="")) as client:
+            client.call("GET", "/healthz")
+    except Failure:
+        return False
+    return True
 
 
 def _registry(client: Client) -> Check:

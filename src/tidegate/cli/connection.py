@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec
 
 import typer
 
+from tidegate.cli.failure import Failure, Refused
+
 if TYPE_CHECKING:
     from tidegate.cli.client import Client
+
+EndpointName = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name; see `tidegate list`.")]
 
 P = ParamSpec("P")
 
@@ -35,7 +39,10 @@ def connected(command: "Callable[Concatenate[Client, P], None]") -> Callable[...
 
         server = find(Named(**{name: arguments.pop(name) for name in _OPTIONS}), os.environ)  # type: ignore[arg-type]
         with Client(server) as client:
-            command(client, **arguments)  # type: ignore[call-arg, arg-type]
+            try:
+                command(client, **arguments)  # type: ignore[call-arg, arg-type]
+            except Refused as refused:
+                raise _advised(refused, str(arguments.get("endpoint"))) from None
 
     own = list(inspect.signature(command).parameters.values())[1:]
     shared = [
@@ -46,3 +53,11 @@ def connected(command: "Callable[Concatenate[Client, P], None]") -> Callable[...
     run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
     return run
+
+
+def _advised(refused: Refused, endpoint: str) -> Failure:
+    """The refusal; of an endpoint that is not there, in the words of the command line."""
+    absent = f"There is no endpoint '{endpoint}'."
+    if not refused.message.startswith(absent):
+        return refused
+    return Failure(f"{absent} See `tidegate list`, or make one with `tidegate launch`.")

@@ -3,6 +3,8 @@
 import json
 import shlex
 
+import typer
+
 from tidegate.cli.client import scoring_path
 from tidegate.cli.server import Server
 
@@ -14,3 +16,10 @@ def curl_line(server: Server, name: str, example: object = None) -> str:
         f'curl -H "Authorization: Bearer {server.token_in_shell}" -H "Content-Type: application/json" '
         f"-d {data} {shlex.quote(server.url + scoring_path(name))}"
     )
+
+
+def print_curl_line(server: Server, name: str, example: object = None) -> None:
+    """Print the line; without an example, say on standard error what stands in for one."""
+    typer.echo(curl_line(server, name, example))
+    if example is None:
+        typer.echo("row.json stands for a file with a request of your own; docs/api.md has the forms.", err=True)

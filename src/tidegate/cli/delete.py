@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.connection import connected
+from tidegate.cli.connection import EndpointName, connected
+from tidegate.cli.failure import Failure
 
 if TYPE_CHECKING:
     from tidegate.cli.client import Client
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 @connected
 def delete(
     client: "Client",
-    endpoint: str,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. On a pipe nothing is asked.")] = False,
+    endpoint: EndpointName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where there is no terminal.")] = False,
 ) -> None:
     """Take an endpoint away. Its model stays in the registry."""
-    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise Failure(f"Endpoint '{endpoint}' is not deleted: without a terminal nobody can be asked. Give --yes.")
         client.endpoint(endpoint)  # nobody is asked about what is not there
         typer.confirm(f"Delete endpoint '{endpoint}'? It stops answering at once", abort=True)
     client.delete(endpoint)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @connected
 def doctor(client: "Client", output: OutputOption = Format.TABLE) -> None:
-    """Check this machine and the server, and say what to do about what is wrong."""
+    """Check this machine and the server. Says what to do about what is wrong."""
     found = list(_checks(client))
     if output is Format.JSON:
         print_json([{"subject": c.subject, "fine": c.fine, "found": c.found, "advice": c.advice} for c in found])

@@ -86,9 +86,19 @@ class EndpointView:
 
     @property
     def words(self) -> str:
-        """Its state, as Databricks' pages put it: `Ready`, `Ready (update failed)`, `Not ready (updating)`."""
+        """Its state, as Databricks' pages put it: `Ready`, `Ready (update failed)`, `Not ready (updating)`.
+
+        `Not ready (failed)` is Tidegate's own: no update failed where nothing has ever served.
+        """
         ready = self._state("ready")
+        if ready == Ready.NOT_READY and self.update_failed and self.never_served:
+            return "Not ready (failed)"
         return _READY.get(ready, ready) + _UPDATE.get(self._state("config_update"), "")
+
+    @property
+    def never_served(self) -> bool:
+        """Of an endpoint whose last configuration failed: whether none before it has served. In a list: not known."""
+        return self.serving.version == self.failed.version
 
     @property
     def message(self) -> str:

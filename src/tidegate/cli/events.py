@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tidegate.cli.connection import connected
+from tidegate.cli.connection import EndpointName, connected
 from tidegate.cli.output import Format, OutputOption, local_time, print_json, print_table
 
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @connected
-def events(client: "Client", endpoint: str, output: OutputOption = Format.TABLE) -> None:
+def events(client: "Client", endpoint: EndpointName, output: OutputOption = Format.TABLE) -> None:
     """Show what happened to an endpoint, oldest first."""
     happened = client.events(endpoint)
     if output is Format.JSON:

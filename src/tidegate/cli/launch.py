@@ -1,6 +1,7 @@
 """`tidegate launch`: an endpoint from a model, ready when the command ends."""
 
 import contextlib
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +29,7 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; `tidega
 
 
 class Size(StrEnum):
-    """How many requests at once; see `tidegate.core.endpoint.WORKLOAD_SIZES`."""
+    """How many replicas there may be; see `tidegate.core.endpoint.WORKLOAD_SIZES`."""
 
     SMALL = "Small"
     MEDIUM = "Medium"
@@ -41,9 +42,9 @@ def launch(
     model_uri: ModelUri,
     endpoint: Annotated[str, typer.Option(help="The endpoint's name; by default the model's.")] = "",
     size: Annotated[
-        Size, typer.Option(case_sensitive=False, help="Up to 4, 16 or 64 requests predicted at once.")
+        Size, typer.Option(case_sensitive=False, help="Kept for later; no effect yet, as each model has one replica.")
     ] = Size.SMALL,
-    scale_to_zero: Annotated[bool, typer.Option(help="Run no process while no request comes.")] = False,
+    scale_to_zero: Annotated[bool, typer.Option(help="Kept for later; no effect yet: the replica stays up.")] = False,
     no_wait: NoWait = False,
 ) -> None:
     """Make a REST endpoint of a model."""
@@ -53,8 +54,8 @@ def launch(
         raise Failure(f"'{model.name}' does not make an endpoint's name; give one with --endpoint.")
     if existing(client, name) is not None:  # asked before anything is uploaded
         raise Failure(
-            f"There is an endpoint '{name}' already. Change its model with `tidegate update {name} {model_uri}`, "
-            "or choose another name with --endpoint."
+            f"There is an endpoint '{name}' already. If {model_uri} is to replace its model, use "
+            f"`tidegate update {name} {shlex.quote(model_uri)}`; if not, choose another name with --endpoint."
         )
     with Progress() as progress:
         ref = registered(client, model, name, progress)
@@ -119,11 +120,11 @@ def bring_up(client: "Client", name: str, entity: "Json", progress: Progress, *,
 def print_how_to_query(client: "Client", name: str, *, wait: bool) -> None:
     """The endpoint's URL, and a line that queries it."""
     from tidegate.cli.client import scoring_path
-    from tidegate.cli.curl import curl_line
+    from tidegate.cli.curl import print_curl_line
 
     example = None
     if wait:
         with contextlib.suppress(Refused):  # the line is an extra: the endpoint is up
             example = client.example(name)
     typer.echo(f"Endpoint '{name}' is {'ready' if wait else 'on its way'}: {client.server.url}{scoring_path(name)}")
-    typer.echo(curl_line(client.server, name, example))
+    print_curl_line(client.server, name, example)

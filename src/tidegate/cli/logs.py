@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.connection import connected
+from tidegate.cli.connection import EndpointName, connected
 from tidegate.cli.failure import Failure
 from tidegate.core.status import Deployment
 
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 1.0
 # How much of the end of a log is looked for in its next reading, whose beginning may be gone.
 _OVERLAP = 2000
+_NOTHING = (
+    "No replica of '{0}' has run yet, or none has printed anything. "
+    "How the environment was made: `tidegate logs {0} --build`."
+)
 
 
 @connected
 def logs(
     client: "Client",
-    endpoint: str,
+    endpoint: EndpointName,
     build: Annotated[bool, typer.Option("--build", help="How the environment was made.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C, or until the build has ended.")
@@ -32,6 +36,7 @@ def logs(
     kind = "build-logs" if build else "logs"
     names = [served] if served else served_names(client.endpoint(endpoint))
     seen = dict.fromkeys(names, "")
+    first = True
     while True:
         # Asked before the log is read: what is written until then is still printed.
         ended = not follow or (build and not _preparing(client.endpoint(endpoint), names))
@@ -41,6 +46,9 @@ def logs(
                 title = f"==> {name} <==\n" if len(names) > 1 else ""
                 typer.echo(title + fresh, nl=not fresh.endswith("\n"))
             seen[name] = log
+        if first and not build and not any(seen.values()):
+            typer.echo(_NOTHING.format(endpoint), err=True)
+        first = False
         if ended:
             return
         time.sleep(_EVERY_SECONDS)

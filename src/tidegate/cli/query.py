@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.connection import connected
+from tidegate.cli.connection import EndpointName, connected
 from tidegate.cli.failure import Failure
 from tidegate.cli.output import print_json
 
@@ -20,7 +20,7 @@ _STDIN = "-"
 @connected
 def query(
     client: "Client",
-    endpoint: str,
+    endpoint: EndpointName,
     data: Annotated[
         str,
         typer.Option(

@@ -5,7 +5,6 @@ On a later start it prints the line again.
 """
 
 import argparse
-import dataclasses
 import os
 import sys
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from typing import Any
 import typer
 
 from tidegate.cli.client import Client
-from tidegate.cli.curl import curl_line
+from tidegate.cli.curl import print_curl_line
 from tidegate.cli.failure import Failure
 from tidegate.cli.launch import bring_up, existing, model_fields
 from tidegate.cli.progress import Progress
@@ -60,9 +59,9 @@ def provide(client: Client) -> None:
             launch(client, progress)
         elif endpoint.updating:  # the platform was stopped in the middle of it
             Watch(client, NAME, progress).until_ended(endpoint)
-    # The whole token: this is for a first try, on this machine, by who has just started the platform.
-    literal = dataclasses.replace(client.server, token_in_shell=client.server.token)
-    typer.echo(f"\nTry the sample endpoint:\n{curl_line(literal, NAME, client.example(NAME))}\n")
+    typer.echo("\nTry the sample endpoint:")
+    print_curl_line(client.server, NAME, client.example(NAME))
+    typer.echo()
 
 
 def launch(client: Client, progress: Progress) -> None:

@@ -50,7 +50,7 @@ def find(named: Named, environ: Mapping[str, str]) -> Server:
     """
     data = DataDirectory(data_directory(named, environ))
     databricks = _clean(environ.get("DATABRICKS_HOST", ""))
-    here = _clean(_recorded_url(data))
+    here = recorded_url(data)
     asked = _clean(named.url) or (here if named.data_dir else "") or _clean(environ.get("TIDEGATE_URL", ""))
     url = asked or databricks or here or DEFAULT_URL
     server = Server(url, data.root, token="")
@@ -98,13 +98,13 @@ def _clean(url: str) -> str:
     return url.rstrip("/")
 
 
-def _recorded_url(data: DataDirectory) -> str:
-    """The URL that a running server has written in its data directory."""
+def recorded_url(data: DataDirectory) -> str:
+    """The URL that a running server has written in its data directory; empty without one. Raises Failure."""
     try:
         content = json.loads(_read(data.server_file) or "{}")
     except ValueError:
         return ""
-    return str(content.get("url", "")) if isinstance(content, dict) else ""
+    return _clean(str(content.get("url", ""))) if isinstance(content, dict) else ""
 
 
 def _read(file: Path) -> str:

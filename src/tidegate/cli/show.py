@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tidegate.cli.connection import connected
+from tidegate.cli.connection import EndpointName, connected
 from tidegate.cli.output import Format, OutputOption, local_time, print_json, print_table
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @connected
-def show(client: "Client", endpoint: str, output: OutputOption = Format.TABLE) -> None:
+def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format.TABLE) -> None:
     """Show one endpoint."""
     from tidegate.cli.client import scoring_path
 
@@ -27,9 +27,10 @@ def show(client: "Client", endpoint: str, output: OutputOption = Format.TABLE) -
     typer.echo(f"created {created} by {shown.json.get('creator', '')}, updated {updated}")
     if description := shown.json.get("description"):
         typer.echo(description)
-    if shown.message:
+    sections = _sections(shown)
+    if shown.message not in ("", *(served.message for _, config in sections for served in config)):
         typer.echo(shown.message)
-    for title, config in _sections(shown):
+    for title, config in sections:
         if rows := [_row(config, served) for served in config]:
             typer.echo(f"\n{title}:")
             print_table(_COLUMNS, rows)
@@ -40,8 +41,7 @@ _COLUMNS = ("NAME", "MODEL", "SIZE", "SCALE TO ZERO", "TRAFFIC", "STATE", "MESSA
 
 def _sections(endpoint: "EndpointView") -> "tuple[tuple[str, ConfigView], ...]":
     later = (("On its way", endpoint.coming), ("Failed", endpoint.failed))
-    never_served = endpoint.serving.version == endpoint.failed.version
-    return later if never_served else (("Serving", endpoint.serving), *later)
+    return later if endpoint.never_served else (("Serving", endpoint.serving), *later)
 
 
 def _row(config: "ConfigView", served: "ServedView") -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tidegate.cli.connection import connected
+from tidegate.cli.connection import EndpointName, connected
 from tidegate.cli.failure import Failure
 from tidegate.cli.launch import ModelUri, NoWait, model_fields, registered
 from tidegate.cli.model_uri import parse
@@ -20,8 +20,8 @@ _ANSWERED = ("state", "creator", "creation_timestamp", "foundation_model", "reso
 
 
 @connected
-def update(client: "Client", endpoint: str, model_uri: ModelUri, no_wait: NoWait = False) -> None:
-    """Change an endpoint's model; its settings stay, and no request is lost."""
+def update(client: "Client", endpoint: EndpointName, model_uri: ModelUri, no_wait: NoWait = False) -> None:
+    """Change an endpoint's model. Its settings stay, and no request is lost."""
     from tidegate.cli.watch import Watch
 
     model = parse(model_uri)

@@ -33,8 +33,7 @@ class Watch:
             endpoint = self._endpoint()
             self._tell_events()
             if endpoint.update_failed:
-                sentence = endpoint.message or f"The update of endpoint '{self._name}' failed."
-                raise Failure(sentence, self._log_tails(served))
+                raise Failure(_sentence(endpoint), self._log_tails(served))
             if not endpoint.updating:
                 return endpoint
             self._show(endpoint)
@@ -84,6 +83,18 @@ class Watch:
             return self._client.log(self._name, served, kind).splitlines()
         except (Unreachable, Refused):
             return []
+
+
+def _sentence(endpoint: EndpointView) -> str:
+    """Why nothing came of it, and what is left."""
+    name = endpoint.name
+    why = endpoint.message or f"The update of endpoint '{name}' failed."
+    if not endpoint.never_served:
+        return f"{why}\nEndpoint '{name}' stays with what it served before."
+    return (
+        f"{why}\nEndpoint '{name}' stays, without a model that serves. Try another with "
+        f"`tidegate update {name} MODEL_URI`, or take it away with `tidegate delete {name}`."
+    )
 
 
 def _key(event: Json) -> _EventKey:

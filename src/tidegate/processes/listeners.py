@@ -73,7 +73,10 @@ def _listening(family: int, address: tuple[Any, ...], alone: bool) -> socket.soc
 
 def _sentence(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is taken by another program. End that one, or choose another port with --port."
+        return (
+            f"Port {port} on {host} is taken by another program. End that one, or choose another port with --port or "
+            "TIDEGATE_SERVER__PORT."
+        )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{host} is not an address of this machine. Set --host to one that is, or to 0.0.0.0 for all."
     if error.errno == errno.EACCES:
