@@ -67,8 +67,8 @@ def test_a_named_data_directory_comes_before_the_environment(data: Path) -> None
         (Named(token="a"), {"TIDEGATE_TOKEN": "b", "DATABRICKS_TOKEN": "c"}, "a"),
         (Named(), {"TIDEGATE_TOKEN": "b", "DATABRICKS_TOKEN": "c"}, "b"),
         (Named(), {"DATABRICKS_TOKEN": "c"}, "c"),
-        (Named(), {"DATABRICKS_TOKEN": "c", "DATABRICKS_HOST": "https://work"}, "c"),
-        (Named(url="https://work/"), {"DATABRICKS_TOKEN": "c", "DATABRICKS_HOST": "https://work"}, "c"),
+        (Named(), {"DATABRICKS_TOKEN": "c", "DATABRICKS_HOST": "https://workspace"}, "c"),
+        (Named(url="https://workspace/"), {"DATABRICKS_TOKEN": "c", "DATABRICKS_HOST": "https://workspace"}, "c"),
     ],
 )
 def test_tokens_in_their_order(named: Named, environ: dict[str, str], token: str) -> None:
@@ -76,7 +76,7 @@ def test_tokens_in_their_order(named: Named, environ: dict[str, str], token: str
 
 
 def test_a_databricks_token_goes_to_no_other_host() -> None:
-    environ = {"DATABRICKS_TOKEN": "c", "DATABRICKS_HOST": "https://work", "TIDEGATE_URL": "https://elsewhere"}
+    environ = {"DATABRICKS_TOKEN": "c", "DATABRICKS_HOST": "https://workspace", "TIDEGATE_URL": "https://elsewhere"}
     assert find(Named(), environ).token == ""
 
 
