@@ -17,8 +17,9 @@ from tidegate_worker.parser import Parsed
 from tidegate_worker.rowwise import Verdict
 from tidegate_worker.waiting import Waiting
 
-# About one batch in so many, in at most that share of the time spent predicting, beyond what is granted in seconds.
-_EVERY, _SHARE, _GRANT = 64, 0.02, 0.25
+# About one batch in so many, and one request by itself in more: a review holds up whoever comes next, and who was alone
+# had no neighbours to fear. In at most that share of the time spent predicting, beyond what is granted in seconds.
+_EVERY, _EVERY_SINGLE, _SHARE, _GRANT = 64, 512, 0.02, 0.25
 # At how many distinct real rows the proof is tried again; for so many seconds. After the last there is no other try.
 _TRIES, _TRY_SECONDS = (8, 24, 64), 0.5
 
@@ -42,14 +43,14 @@ class Reviewer:
             self._gather(batch[0], answers[0])
         elif serving.verdict.mode == rowwise.PROVED:
             self._batches += 1
-            if self._due():
+            if self._due(_EVERY if len(batch) > 1 else _EVERY_SINGLE):
                 self._sample(batch, answers)
 
     # samples
 
-    def _due(self) -> bool:
+    def _due(self, every: int) -> bool:
         number = self._batches
-        often = number % _EVERY == 0 or number & (number - 1) == 0  # more of the first ones
+        often = number % every == 0 or number & (number - 1) == 0  # more of the first ones
         return often and self._seconds <= _GRANT + _SHARE * self._batcher.compiled_seconds
 
     def _sample(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from tidegate_worker import wire
+from tidegate_worker.alertness import WATCH_SECONDS, Alertness
 from tidegate_worker.batcher import Batcher
 from tidegate_worker.connection import Connection, Gone
 from tidegate_worker.log import log
@@ -62,7 +63,8 @@ class Server:
         self._connections: Dict[int, Connection] = {}  # by file descriptor
         self._queue: OrderedDict[Tuple[int, int], Waiting] = OrderedDict()  # by file descriptor and request id
         self._stopping = False
-        self._heard_at = time.monotonic()
+        self._heard_at = self._idle_since = time.monotonic()
+        self._alertness = Alertness()
         self._woken, self._waker = socket.socketpair()
 
     def stop(self, *_signal: object) -> None:
@@ -77,9 +79,13 @@ class Server:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._arm_waker()
         while not self._stopping:
+            if not self._queue and self._alertness.watches:
+                self._watch_awake()
             self._turn(0 if self._queue else self._patience())
             if self._queue and not self._stopping:
+                self._alertness.learn(time.monotonic() - self._idle_since)
                 self._predict_next()
+                self._idle_since = time.monotonic()
         self._drain()
 
     # sockets
@@ -98,6 +104,13 @@ class Server:
             else:
                 self._serve(self._connections[key.fd], events)
         self._turn_away()
+
+    def _watch_awake(self) -> None:
+        """Look at the sockets without sleeping, for as long as the next request can be expected."""
+        until = time.monotonic() + WATCH_SECONDS
+        while not self._queue and not self._stopping and time.monotonic() < until:
+            self._turn(0)
+            os.sched_yield()  # whoever has work goes first
 
     def _patience(self) -> Optional[float]:
         """How long to sleep: until the first stranger's time is up, else until something comes."""

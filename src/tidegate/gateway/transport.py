@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
@@ -9,6 +10,10 @@ from typing import Protocol, cast
 from tidegate.core.revision import Address, ReplicaId, RevisionId
 from tidegate.gateway.pending import Pending
 from tidegate_worker import wire
+from tidegate_worker.alertness import WATCH_SECONDS, Alertness
+
+# After so long without a request, the next one is not watched for: the caller is in no hurry either.
+_BRISK_SECONDS = 0.001
 
 Answered = list[tuple[Pending, wire.Answer]]
 
@@ -48,16 +53,17 @@ class Lane(asyncio.Protocol):
         self._groups: dict[int, int] = {}  # group → requests of it that are still out
         self._next_group = 0
         self._exclusive = False
-        self._busy_seconds = self._busy_since = 0.0
+        self._busy_seconds = self._busy_since = self._idle_since = 0.0
+        self._alertness = Alertness()  # of the time that a request by itself takes
+        self._loop = asyncio.get_running_loop()
 
     async def connect(self) -> None:
         """Reach the replica. Raises OSError when nobody listens there."""
-        loop = asyncio.get_running_loop()
         host, _, port = self._address.path.rpartition(":")
         if host and port.isdigit():
-            await loop.create_connection(lambda: self, host, int(port))
+            await self._loop.create_connection(lambda: self, host, int(port))
         else:
-            await loop.create_unix_connection(lambda: self, self._address.path)
+            await self._loop.create_unix_connection(lambda: self, self._address.path)
 
     @property
     def free(self) -> bool:
@@ -80,6 +86,14 @@ class Lane(asyncio.Protocol):
             flags = wire.ALONE if request.alone else 0
             packed.append(wire.Request(request.id, millis, flags, request.meta, request.body))
         self._transport.write(wire.pack_requests(packed))
+        if len(self.in_flight) == 1 and self._alertness.watches and now - self._idle_since < _BRISK_SECONDS:
+            self._watch_awake(now + WATCH_SECONDS)
+
+    def _watch_awake(self, until: float) -> None:
+        """Keep the event loop from sleeping while all that it waits for is one answer that is due."""
+        if len(self.in_flight) == 1 and time.monotonic() < until:
+            os.sched_yield()  # whoever has work goes first
+            self._loop.call_soon(self._watch_awake, until)
 
     def busy_seconds(self, now: float) -> float:
         """For how long it has had something in flight, all in all."""
@@ -148,7 +162,10 @@ class Lane(asyncio.Protocol):
             del self._groups[request.group]
         if not self.in_flight:
             self._exclusive = False
-            self._busy_seconds += time.monotonic() - self._busy_since
+            self._idle_since = time.monotonic()
+            busy = self._idle_since - self._busy_since
+            self._busy_seconds += busy
+            self._alertness.learn(busy)
 
 
 def _terms(payload: memoryview) -> tuple[int, int]:
