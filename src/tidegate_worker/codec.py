@@ -43,7 +43,8 @@ def media_type(content_type: str) -> str:
     """`JSON` or `CSV`. Raises Refusal for another type or a charset that is not UTF-8."""
     media, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if media not in ("", JSON, CSV):
-        raise Refusal(wire.UNSUPPORTED_MEDIA_TYPE, f"The content type must be {JSON} or {CSV}.")
+        sentence = f"The content type must be {JSON} or {CSV}; with curl: -H 'Content-Type: {JSON}'."
+        raise Refusal(wire.UNSUPPORTED_MEDIA_TYPE, sentence)
     for parameter in filter(None, parameters):
         name, _, value = parameter.partition("=")
         if name.strip() != "charset":

@@ -73,6 +73,16 @@ async def test_credentials(tmp_path: Path, header: str | None, status: int) -> N
                 assert (await client.get(path)).status_code == 200
 
 
+@pytest.mark.parametrize("header", [None, "Bearer wrong"])
+async def test_mlflows_clients_are_told_which_variable_has_their_token(tmp_path: Path, header: str | None) -> None:
+    async with house(tmp_path) as h:
+        headers = {} if header is None else {"authorization": header}
+        async with httpx.AsyncClient(base_url=h.client.base_url) as client:
+            answers = [await client.get(path, headers=headers) for path in ("/mlflow/", "/api/2.0/serving-endpoints")]
+        assert [answer.status_code for answer in answers] == [401, 401]
+        assert ["MLFLOW_TRACKING_TOKEN" in answer.json()["message"] for answer in answers] == [True, False]
+
+
 async def test_a_revoked_token_is_refused_from_the_next_table_on(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         h.agent.place(V1, await h.replica("aaaa0001"))

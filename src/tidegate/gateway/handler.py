@@ -70,7 +70,7 @@ class Handler:
         headers = dict(scope["headers"])
         request_id = http.request_id(headers.get(b"x-request-id"))
         try:
-            self.scoring.admission.check(headers.get(b"authorization"), self.scoring.router.table)
+            self._check_token(scope["path"], headers.get(b"authorization"))
             proxy.check_origin(scope["headers"])
             if scope["path"] == proxy.REGISTRY_PREFIX:
                 await _send(send, 308, [(b"location", b"/mlflow/")], b"")
@@ -85,6 +85,15 @@ class Handler:
         if status < 400 and proxy.writes_registry(scope):
             self.meter.registry_writes += 1
             self._control_link.report_now()
+
+    def _check_token(self, path: str, authorization: bytes | None) -> None:
+        """As for scoring; to MLflow's clients it says by which variable they send a token."""
+        try:
+            self.scoring.admission.check(authorization, self.scoring.router.table)
+        except errors.Unauthenticated as error:
+            if not path.startswith(proxy.REGISTRY_PREFIX):
+                raise
+            raise errors.Unauthenticated(f"{error.message} MLflow sends what is in MLFLOW_TRACKING_TOKEN.") from None
 
     def _upstream(self, path: str) -> Proxy:
         if path != proxy.REGISTRY_PREFIX and not path.startswith(proxy.REGISTRY_PREFIX + "/"):
