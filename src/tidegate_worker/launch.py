@@ -17,6 +17,7 @@ class Launch(NamedTuple):
     load_timeout_seconds: float  # for loading and the proof together
     proved: bool  # the revision's proof is on record: do not make it again
     batching: str = "auto"  # "auto": when proved; "on" and "off" are the owner's word
+    asked_at: float = 0.0  # when the engine was asked for the replica, CLOCK_MONOTONIC
     proof: Optional[Dict[str, Any]] = (
         None  # the proof on record; without its `path` and `batching`, these are made again
     )
