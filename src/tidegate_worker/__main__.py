@@ -1,8 +1,8 @@
 """A replica's start: read what to serve, load it, prove it, listen.
 
-Started as `python -I -c BOOTSTRAP OVERLAY` in the model's environment, or forked from its template. Standard input has one
-line (see `launch`); file descriptor 3 takes the status, one JSON line: ready, or failed with a sentence. Everything else
-goes to the log.
+Started as `python -I -c BOOTSTRAP OVERLAY` in the model's environment, or forked from its template. Standard input has
+one line (see `launch`); file descriptor 3 takes the status, one JSON line: ready, or failed with a sentence. Everything
+else goes to the log.
 """
 
 import errno

@@ -1,9 +1,9 @@
 """A warm template: a process that has imported what an environment's models import, and forks replicas from itself.
 
-Started as `python -I -c BOOTSTRAP OVERLAY` in the environment. Standard input is its control channel, a Unix socket that
-keeps messages apart: the first says what to import; each later one asks for a fork and brings the replica's standard
-input, log and status pipe. It has no thread, no event loop and no open socket besides, and never predicts: a fork keeps
-only the thread that made it, and whatever lock another held stays locked.
+Started as `python -I -c BOOTSTRAP OVERLAY` in the environment. Standard input is its control channel, a Unix socket
+that keeps messages apart: the first says what to import; each later one asks for a fork and brings the replica's
+standard input, log and status pipe. It has no thread, no event loop and no open socket besides, and never predicts: a
+fork keeps only the thread that made it, and whatever lock another held stays locked.
 """
 
 import array
@@ -63,7 +63,7 @@ def main() -> NoReturn:
 
 def _import(names: Sequence[str], without: Sequence[str]) -> Tuple[Dict[str, str], str]:
     """Import them in order. Returns those left out, with the reason, and the first that started a thread."""
-    left_out = {name: "it starts a thread" for name in without}
+    left_out = dict.fromkeys(without, "it starts a thread")
     for name in names:
         if name in left_out or name in sys.modules:
             continue

@@ -11,7 +11,8 @@ from tidegate_worker.proof import Proof, prove
 def difference(model: Model, model_dir: str, answer: Optional[str]) -> str:
     """A sentence on how the answer differs from the known one; empty when it does not, or nothing can be compared.
 
-    A model whose answers differ by themselves, from one prediction to the next, has none to be held to. Raises NotProved.
+    A model whose answers differ by themselves, from one prediction to the next, has none to be held to. Raises
+    NotProved.
     """
     proof = prove(model, model_dir)
     if answer is None or _alike(answer, proof) or not _alike(prove(model, model_dir).answer, proof):
