@@ -27,6 +27,7 @@ class DataDirectory:
             self.targets,
             self.uv_cache,
             self.ledgers,
+            self.imports,
         ):
             folder.mkdir(exist_ok=True, parents=True)
         self.run.mkdir(exist_ok=True, parents=True)
@@ -58,6 +59,11 @@ class DataDirectory:
     @property
     def overlays(self) -> Path:
         return self.root / "overlays"
+
+    @property
+    def imports(self) -> Path:
+        """What the models of each environment import, for its template: `<digest>.json`, beside its environment."""
+        return self.root / "imports"
 
     @property
     def uv_cache(self) -> Path:
@@ -146,3 +152,11 @@ class DataDirectory:
     def replica_log(self, revision: str) -> Path:
         """What a revision's replicas print."""
         return self.logs / "replicas" / f"{revision}.log"
+
+    def import_record(self, environment: str) -> Path:
+        """What the models of an environment import."""
+        return self.imports / f"{environment}.json"
+
+    def template_log(self, environment: str) -> Path:
+        """What an environment's templates print."""
+        return self.logs / "templates" / f"{environment}.log"

@@ -63,6 +63,7 @@ class EngineSettings:
     drain_timeout_seconds: float = 60.0  # what a replica under way may still need when it is asked to end
     concurrent_starts: int = 0  # replicas that start at once; 0 means one per core
     max_backoff_seconds: float = 60.0  # longest wait before a crashing replica is started again
+    template_memory_mb: int = 0  # of warm templates together; 0: a quarter of the memory, at most 4096; negative: none
 
 
 @dataclass(frozen=True, slots=True)

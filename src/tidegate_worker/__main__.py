@@ -1,7 +1,8 @@
 """A replica's start: read what to serve, load it, prove it, listen.
 
-Started as `python -I -c BOOTSTRAP OVERLAY` in the model's environment. Standard input has one line (see `launch`); file
-descriptor 3 takes the status, one JSON line: ready, or failed with a sentence. Everything else goes to the log.
+Started as `python -I -c BOOTSTRAP OVERLAY` in the model's environment, or forked from its template. Standard input has
+one line (see `launch`); file descriptor 3 takes the status, one JSON line: ready, or failed with a sentence. Everything
+else goes to the log.
 """
 
 import errno
@@ -12,11 +13,12 @@ import signal
 import socket
 import stat
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, NoReturn, Optional
 
-from tidegate_worker import alarm
+from tidegate_worker import alarm, imports, trial
 from tidegate_worker.batcher import Batcher
 from tidegate_worker.launch import Launch
 from tidegate_worker.log import log, log_exception
@@ -24,18 +26,27 @@ from tidegate_worker.model import Model, exception_text
 from tidegate_worker.proof import NotProved, Proof, prove
 from tidegate_worker.server import Identity, Server
 from tidegate_worker.serving import batcher_of
+from tidegate_worker.start import SPAWN, Start, spawned
 
 STATUS_FD = 3
 # How long what a model left behind (threads, exit handlers) may hold up the end.
 EXIT_SECONDS = 5.0
 
 
-def main() -> NoReturn:
-    """Be a replica, to its end."""
-    launch = Launch.from_json(sys.stdin.readline())
+def main(start: Optional[Start] = None) -> NoReturn:
+    """Be a replica, to its end. `start` is that of a fork."""
+    start = start or spawned()
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit(0)  # the agent has ended, or needs it no longer
+    launch = Launch.from_json(line)
+    prepare_imports()
     _prepare_process(launch)
+    if launch.trial:
+        _tell(_tried(launch))
+        _exit(0)
     try:
-        server = _start(launch)
+        server = _start(launch, start)
     except BaseException as error:
         log_exception("the replica does not start", error)
         _tell({"state": "failed", "message": _sentence(error)})
@@ -45,6 +56,12 @@ def main() -> NoReturn:
     _exit(0)
 
 
+def prepare_imports() -> None:
+    """What must be so before MLflow is imported."""
+    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # models' type hints then read dates and base64 from JSON
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would start a thread and call out
+
+
 def _prepare_process(launch: Launch) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
@@ -52,8 +69,6 @@ def _prepare_process(launch: Launch) -> None:
     faulthandler.enable(file=2)
     alarm.prepare()
     del sys.argv[1:]
-    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # models' type hints then read dates and base64 from JSON
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would start a thread and call out
     if _has_status_pipe():
         os.set_inheritable(STATUS_FD, False)
     try:
@@ -63,24 +78,58 @@ def _prepare_process(launch: Launch) -> None:
     setproctitle(f"tidegate: replica {launch.endpoint} {launch.revision}")
 
 
-def _start(launch: Launch) -> Server:
+def _start(launch: Launch, start: Start) -> Server:
     """Load and prove the model, listen, and say so. Raises whatever the model raises."""
     with alarm.alarm(launch.load_timeout_seconds):
         log(f"loading {launch.served_entity}, revision {launch.revision}")
         model = Model.load(launch.model_dir)
-        log("loaded" if launch.proved else "loaded; proving")
-        proof = None if launch.proved else prove(model, launch.model_dir)
+        log("loaded" if launch.proof else "loaded; proving")
+        proof = None if launch.proof else _prove(model, launch)
         batcher = batcher_of(model, launch)
+    if proof is not None:
+        imports.record(launch.imports_file, launch.model_dir)
+    listener, ready_at = _listen(launch.socket), time.monotonic()
 
     def said() -> Dict[str, Any]:
         serving = {"path": batcher.serving.path._asdict(), "batching": batcher.serving.verdict._asdict()}
-        return {"proof": _proof_json(proof, serving), "accelerators": {"json": model.json.note}, **serving}
+        told = {"proof": _proof_json(proof, serving), "accelerators": {"json": model.json.note}, **serving}
+        return {**told, "start": start.told(launch.asked_at, ready_at)}
 
-    server = Server(_listen(launch.socket), Identity(launch.revision, launch.secret), batcher, said)
+    modules = len(sys.modules)
+
+    def answered() -> None:
+        if len(sys.modules) != modules or start.mode == SPAWN:
+            imports.record(launch.imports_file, launch.model_dir)
+
+    server = Server(listener, Identity(launch.revision, launch.secret), batcher, said, answered)
     signal.signal(signal.SIGTERM, server.stop)
-    _tell({"state": "ready", **said()})
+    _tell({"state": "ready", **said(), "answer": proof.answer if proof else None})
     log(f"ready; {_proof_text(proof)}; {_serving_text(batcher)}; fast JSON: {model.json.note}")
     return server
+
+
+def _prove(model: Model, launch: Launch) -> Optional[Proof]:
+    """The proof; None where it was once proved and now is not: that is no reason not to start."""
+    try:
+        return prove(model, launch.model_dir)
+    except NotProved as error:
+        if not launch.proved:
+            raise
+        log(f"it was proved before, and is not now: {error}")
+        return None
+
+
+def _tried(launch: Launch) -> Dict[str, Any]:
+    """What a trial of a fork says. Its time limit is the load's."""
+    try:
+        with alarm.alarm(launch.load_timeout_seconds):
+            model = Model.load(launch.model_dir)
+            batcher_of(model, launch)
+            difference = trial.difference(model, launch.model_dir, launch.answer)
+    except BaseException as error:
+        log_exception("the trial of a fork failed", error)
+        return {"state": "failed", "message": _sentence(error)}
+    return {"state": "failed", "message": difference} if difference else {"state": "passed"}
 
 
 def _listen(path: str) -> socket.socket:

@@ -17,9 +17,12 @@ class Launch(NamedTuple):
     load_timeout_seconds: float  # for loading and the proof together
     proved: bool  # the revision's proof is on record: do not make it again
     batching: str = "auto"  # "auto": when proved; "on" and "off" are the owner's word
-    proof: Optional[Dict[str, Any]] = (
-        None  # the proof on record; without its `path` and `batching`, these are made again
-    )
+    asked_at: float = 0.0  # when the engine was asked for the replica, CLOCK_MONOTONIC
+    proof: Optional[Dict[str, Any]] = None  # on record here; without its `path` and `batching`, these are made again
+
+    imports_file: str = ""  # the environment's import record; empty: none is kept
+    trial: bool = False  # only load, answer the example and compare: whether the model bears a fork
+    answer: Optional[str] = None  # what the example was answered before, for a trial; None: not known
 
     @classmethod
     def from_json(cls, line: str) -> "Launch":

@@ -1,20 +1,28 @@
 """A model is ready once it has answered: its own input example, else a row made from its signature."""
 
+import hashlib
 import json
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from tidegate_worker import codec
+from tidegate_worker import codec, same
 from tidegate_worker.log import log_exception
 from tidegate_worker.model import Model, exception_text
 from tidegate_worker.refusal import Refusal
 from tidegate_worker.samples import sample_body
 
+_MAX_ANSWER = 64 * 1024  # bytes; of a longer one the digest is kept
+
 
 class Proof(NamedTuple):
-    """What was predicted to become ready: `input_example`, a row made from the `signature`, or `none`."""
+    """What was predicted to become ready: `input_example`, a row made from the `signature`, or `none`.
+
+    `answer` is what the model said, as JSON, and `tolerance` how far its floats may lie apart (see `same`).
+    """
 
     example: str
     warning: str = ""
+    answer: str = ""
+    tolerance: float = same.DOUBLE
 
 
 class NotProved(Exception):
@@ -29,22 +37,27 @@ def prove(model: Model, model_dir: str) -> Proof:
     example, unreadable = input_example(model, model_dir)
     if example is not None:
         try:
-            model.encode(model.predict(*example))
+            return _proof("input_example", "", model, model.predict(*example))
         except Refusal as refusal:
             if refusal.__cause__ is not None:
                 log_exception("the input example failed", refusal.__cause__)
             raise NotProved(f"The model failed on its own input example: {refusal.sentence}") from refusal
-        return Proof("input_example")
     body = sample_body(model.signature)
     if body is None:
         return Proof("none", unreadable or "Nothing was predicted: the model has no input example and no signature.")
     try:
         data, params = codec.decode(json.dumps(body).encode(), codec.JSON, model.signature)
-        model.encode(model.predict(data, params))
+        return _proof("signature", unreadable, model, model.predict(data, params))
     except Refusal as refusal:
         said = f"The model has no input example, and failed on a row made from its signature: {refusal.sentence}"
         return Proof("none", f"{unreadable} {said}".strip())
-    return Proof("signature", unreadable)
+
+
+def _proof(example: str, warning: str, model: Model, output: Any) -> Proof:
+    """Raises Refusal."""
+    answer = model.encode(output)
+    shown = answer.decode() if len(answer) <= _MAX_ANSWER else "sha256:" + hashlib.sha256(answer).hexdigest()
+    return Proof(example, warning, shown, same.tolerance(output))
 
 
 def input_example(model: Model, model_dir: str) -> Tuple[Optional[Tuple[Any, Optional[Dict[str, Any]]]], str]:

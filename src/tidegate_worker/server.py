@@ -50,12 +50,21 @@ class Identity(NamedTuple):
 
 
 class Server:
-    """Answers gateways with what `batcher` makes, until it is told to stop. `said` is what a WELCOME says besides."""
+    """Answers gateways with what `batcher` makes, until it is told to stop.
+
+    `said` is what a WELCOME says besides. `answered` is called once, after the first prediction.
+    """
 
     def __init__(
-        self, listener: socket.socket, identity: Identity, batcher: Batcher, said: Callable[[], Dict[str, Any]]
+        self,
+        listener: socket.socket,
+        identity: Identity,
+        batcher: Batcher,
+        said: Callable[[], Dict[str, Any]],
+        answered: Callable[[], None],
     ) -> None:
         self._listener, self._identity = listener, identity
+        self._answered: Optional[Callable[[], None]] = answered
         self._batcher, self._said = batcher, said
         self._reviewer = Reviewer(batcher)
         self._credits = batcher.credits
@@ -217,6 +226,9 @@ class Server:
         self._reply(batch, answers)
         self._reviewer.review(batch, answers)
         self._tell_credits()
+        if self._answered is not None:
+            self._answered()
+            self._answered = None
 
     def _reply(self, batch: List[Waiting], answers: List[wire.Answer]) -> None:
         """One frame of answers for each connection."""

@@ -35,6 +35,7 @@ async def test_the_worker_is_told_what_it_must_know(machine: Machine) -> None:
     line = next(line for line in machine.log().splitlines() if line.startswith("launch "))
     launch = json.loads(line.removeprefix("launch "))
     address = seen.replicas[0].address
+    assert 0 < time.monotonic() - launch.pop("asked_at") < 10
     assert launch == {
         "revision": "rev1",
         "endpoint": "wine",
@@ -47,6 +48,9 @@ async def test_the_worker_is_told_what_it_must_know(machine: Machine) -> None:
         "load_timeout_seconds": 90,
         "batching": "auto",
         "proof": None,
+        "imports_file": str(machine.data.root / "imports" / "e1.json"),
+        "trial": False,
+        "answer": None,
     }
 
 

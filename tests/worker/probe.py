@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import os
 import pathlib
+import random
 import re
 import signal
 import sys
@@ -25,6 +28,30 @@ class Probe:
 
     def threads(self, _argument: str) -> list[str]:
         return [thread.name for thread in threading.enumerate()]
+
+    def kernel_threads(self, _argument: str) -> int:
+        return len(list(pathlib.Path("/proc/self/task").iterdir()))
+
+    def randoms(self, _argument: str) -> list[float]:
+        import numpy as np
+
+        return [random.random(), float(np.random.rand())]
+
+    def descriptors(self, _argument: str) -> dict[str, str]:
+        found = {}
+        for place in list(pathlib.Path("/proc/self/fd").iterdir()):
+            with contextlib.suppress(OSError):  # the listing's own
+                found[place.name] = str(place.readlink())
+        return found
+
+    def variable(self, argument: str) -> str | None:
+        return os.environ.get(argument)
+
+    def loaded(self, argument: str) -> bool:
+        return argument in sys.modules
+
+    def load(self, argument: str) -> str:
+        return importlib.import_module(argument).__name__
 
     def say(self, _argument: str) -> None:
         pass
@@ -64,10 +91,28 @@ class Large(Probe):
         return ["x" * int(count) for count in data["command"].tolist()]
 
 
+class Other(Probe):
+    """Says where it was loaded."""
+
+    def predict(self, data: Any, params: Any = None) -> list[Any]:
+        return ["fork" if in_fork() else "spawn" for _ in data["command"]]
+
+
+def in_fork() -> bool:
+    """Whether this process was forked from a template."""
+    return "tidegate_worker.template" in sys.modules
+
+
 def _load_pyfunc(path: str) -> Probe:
     kind = pathlib.Path(path, "kind").read_text()
     if kind == "broken":
         raise ImportError("No module named 'absent'")
+    if in_fork() and kind == "hanging in a fork":
+        time.sleep(60)
+    if in_fork() and kind == "dying in a fork":
+        os.abort()
+    if kind == "other in a fork":
+        return Other()
     if kind == "hanging":
         Probe().hang("")
     return Large() if kind == "large" else Probe()

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -69,8 +70,13 @@ def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, 
         serving = {"path": told["path"], "batching": told["batching"]}
         assert told["proof"] == {"example": "input_example", "warning": "", **serving}
         assert re.fullmatch(r"msgspec [\d.]+", told["accelerators"]["json"])
+        assert json.loads(told["answer"]) == {"predictions": ["say:hello"]}
         gateway = Gateway(replica.socket)
         welcome = gateway.hello()
+        began = welcome.pop("start")
+        assert began["mode"] == "spawn"
+        assert began["asked"] <= began["forked"] <= began["ready"] <= time.monotonic()
+        assert began["ready"] - began["forked"] < 60
         assert welcome == {
             "protocol": wire.PROTOCOL,
             "pid": replica.process.pid,
@@ -134,7 +140,7 @@ def test_nobody_listening_to_the_status_does_not_matter(model: Path, tmp_path: P
         os.close(null)
         eventually(replica.socket.exists)
         gateway = Gateway(replica.socket)
-        assert gateway.hello()["proof"] is None
+        assert gateway.hello()["proof"] is not None
         gateway.close()
     finally:
         replica.end()

@@ -293,7 +293,7 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
 
 def _serving_json(proof: Proof | None) -> Json:
     """How it serves, as its first replica found out; our addition."""
-    found = {"path": proof.path, "batching": proof.batching} if proof is not None else {}
+    found = {"path": proof.path, "batching": proof.batching, "start": proof.start} if proof is not None else {}
     return {name: dict(value) for name, value in found.items() if value is not None}
 
 

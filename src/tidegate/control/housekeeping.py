@@ -135,8 +135,8 @@ class Housekeeping:
                 continue  # a build has found a use for it meanwhile
             _remove(item.path)
             logger.info("removed what was unused", extra=fields(path=item.path, bytes=item.size))
-        for log in self._old_logs(known, now - budget.unused_seconds):
-            log.unlink(missing_ok=True)
+        for file in (*self._old_logs(known, now - budget.unused_seconds), *self._without_environment()):
+            file.unlink(missing_ok=True)
         return cache + sum(item.size for item in items) - sum(item.size for item in gone) > budget.size
 
     def _old_logs(self, known: Collection[str], before: float) -> Iterator[Path]:
@@ -145,6 +145,13 @@ class Housekeeping:
             for log in folder.glob("*.log*"):
                 if log.name.partition(".")[0] not in known and log.stat().st_mtime < before:
                     yield log
+
+    def _without_environment(self) -> Iterator[Path]:
+        """Import records and logs of templates whose environment has gone."""
+        for folder in (self._data.imports, self._data.template_log("-").parent):
+            for file in folder.glob("*"):
+                if not (self._data.envs / file.name.partition(".")[0]).exists():
+                    yield file
 
     async def _prune_uv_cache(self) -> None:
         """Have uv drop what of its cache is of no use to it."""

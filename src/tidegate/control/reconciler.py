@@ -21,6 +21,7 @@ from tidegate.core.plan import (
     Apply,
     FailUpdate,
     Forget,
+    Learn,
     Move,
     Prepare,
     Promote,
@@ -215,6 +216,8 @@ class Reconciler:
                 await self._store.save_revision(replace(revision, state_since=self._clock.now()))
             case Move():
                 await self._move(action)
+            case Learn(rid, proof):
+                await self._store.save_revision(replace(self.world.revisions[rid], proof=proof))
             case Prepare(revision):
                 self._builds.start(revision)
             case Abandon(rid):
@@ -308,7 +311,7 @@ def _subject(action: Action) -> str:
     match action:
         case Record(revision) | Prepare(revision):
             return revision.id
-        case Move(revision=rid) | Abandon(rid) | Remove(rid):
+        case Move(revision=rid) | Learn(revision=rid) | Abandon(rid) | Remove(rid):
             return rid
         case Apply(target):
             return target.revision

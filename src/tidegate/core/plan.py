@@ -82,6 +82,14 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Learn:
+    """Record what the engine has found out of a revision since it became ready."""
+
+    revision: RevisionId
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
 class Prepare:
     """Download the model and build its environment, beside the loop."""
 
@@ -131,7 +139,7 @@ class Forget:
     endpoint: Endpoint
 
 
-Action = Record | Move | Prepare | Abandon | Apply | Remove | Promote | FailUpdate | Forget
+Action = Record | Move | Learn | Prepare | Abandon | Apply | Remove | Promote | FailUpdate | Forget
 
 
 # --- the plan ---
@@ -200,6 +208,7 @@ def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEn
         case RevisionState.STARTING:
             yield from _started(world, revision)
         case RevisionState.READY:
+            yield from _learnt(world, revision)
             yield from _applied(world, revision)
         case RevisionState.FAILED if revision.generation != endpoint.generation:
             yield Move(rid, RevisionState.PENDING, generation=endpoint.generation)
@@ -235,6 +244,13 @@ def _started(world: Snapshot, revision: Revision) -> Iterator[Action]:
         yield Move(revision.id, RevisionState.FAILED, observation.message)
     else:
         yield from _applied(world, revision)
+
+
+def _learnt(world: Snapshot, revision: Revision) -> Iterator[Action]:
+    observation = _observation(world, revision.id)
+    proof, known = observation.proof if observation else None, revision.proof
+    if proof is not None and proof.start is not None and (known is None or known.start != proof.start):
+        yield Learn(revision.id, proof)
 
 
 def _applied(world: Snapshot, revision: Revision) -> Iterator[Action]:

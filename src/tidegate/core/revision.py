@@ -39,13 +39,15 @@ class Proof:
     `example` tells what was predicted to become ready: the model's own input example, a row made from its signature,
     or nothing (then `warning` says why). `path` and `batching` are the worker's words on how it serves: the request
     path (`mode`, `input`, `reason`), and whether requests of different callers are predicted together (`mode`, `exact`,
-    `reason`). Later replicas are told and do not try again. None where an earlier version made the proof.
+    `reason`). `start` is the engine's word on how further replicas start: forked from a warm template or spawned
+    (`mode`, `reason`). Later replicas are told and do not try again. None where it was not tried yet.
     """
 
     example: str  # "input_example" | "signature" | "none"
     warning: str = ""
     path: Mapping[str, Any] | None = None
     batching: Mapping[str, Any] | None = None
+    start: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class RevisionTarget:
     environment_vars: tuple[tuple[str, str], ...] = ()
     proved: bool = False  # its proof is on record: a further replica is ready as soon as it has loaded
     batching: Batching = Batching.AUTO
+    memory_bytes: int = 0  # what one replica may use; 0: no limit
 
 
 class ReplicaState(StrEnum):
@@ -117,6 +120,18 @@ class Replica:
     address: Address
     pid: int
     started_at: float  # unix seconds
+    forked: bool = False  # from a warm template
+    memory_bytes: int = 0  # PSS, measured now and then; 0 before
+    cpu_seconds: float = 0.0  # cumulative, measured with it
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the engine did to a revision, and why, for its owner to read."""
+
+    at: float  # unix seconds; no two of a revision are equal
+    kind: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +153,7 @@ class RevisionObservation:
     """What an engine reports of a revision.
 
     `target` is what the engine holds it to now. `failed_starts` counts the starts in a row that never became ready;
-    `message` is the last failure's sentence.
+    `message` is the last failure's sentence, or what keeps replicas from being started.
     """
 
     target: RevisionTarget
@@ -146,6 +161,7 @@ class RevisionObservation:
     failed_starts: int = 0
     message: str = ""
     proof: Proof | None = None
+    notices: tuple[Notice, ...] = ()  # the newest, oldest first
 
     @property
     def ready_replicas(self) -> int:

@@ -32,6 +32,7 @@ from tidegate.engines.fleet import Fleet
 from tidegate.engines.plan import Action, Drain, Forget, GiveUp, Kill, Limits, Start
 from tidegate.engines.replicas import Replicas
 from tidegate.engines.targets import Targets
+from tidegate.engines.templates import Templates, budget_bytes
 from tidegate.processes.reaper import become_subreaper
 from tidegate.settings import EngineSettings, HousekeepingSettings
 from tidegate.telemetry import fields
@@ -90,8 +91,9 @@ class Agent:
             start_timeout=settings.start_timeout_seconds,
             drain_timeout=settings.drain_timeout_seconds,
         )
-        self._fleet = Fleet(settings.max_backoff_seconds)
-        self._replicas = Replicas(data, settings, environ, self._fleet)
+        self._templates = Templates(data, environ, budget_bytes(settings.template_memory_mb))
+        self._fleet = Fleet(settings.max_backoff_seconds, self._templates)
+        self._replicas = Replicas(data, settings, environ, self._fleet, self._templates)
         self._targets = Targets(data.targets)
         self._server = AgentServer(data.agent_socket, self)
         self._order = asyncio.Lock()  # of changes on disk
@@ -104,10 +106,12 @@ class Agent:
             async with asyncio.TaskGroup() as self._tasks:
                 self._replicas.changed = self._changed.set
                 self._replicas.keep = self._keep_soon
+                self._replicas.tasks = self._tasks
                 chores = self._recall()
                 await self._server.start()
                 await self._hold()
                 await self._server.stop()
+                self._templates.close()
                 for chore in chores:
                     chore.cancel()
             self._replicas.close()
@@ -148,7 +152,7 @@ class Agent:
 
     def wake(self, revision: RevisionId) -> None:
         """Hold at least one replica of it; never waits for the disk."""
-        if self._fleet.wake(revision):
+        if self._fleet.wake(revision, time.monotonic()):
             self._keep_soon(revision)
             self._changed.set()
 
@@ -163,7 +167,8 @@ class Agent:
         for applied in self._targets.load().values():
             self._fleet.hold(applied)
         meetings = [self._replicas.meet(replica) for replica in self._replicas.adopt()]
-        return [self._tasks.create_task(chore) for chore in (*meetings, self._rotate_logs())]
+        chores = (*meetings, self._rotate_logs(), self._templates.make(), self._replicas.try_forks())
+        return [self._tasks.create_task(chore) for chore in chores]
 
     async def _hold(self) -> None:
         while True:
@@ -173,7 +178,7 @@ class Agent:
             for action in decision.actions:
                 self._act(action)
             self._server.publish()
-            if self._end_at is not None and (not self._fleet.replicas or now >= self._end_at):
+            if self._end_at is not None and (self._fleet.empty or now >= self._end_at):
                 return
             if decision.actions:
                 self._changed.set()
@@ -185,8 +190,8 @@ class Agent:
 
     def _act(self, action: Action) -> None:
         match action:
-            case Start(revision):
-                self._replicas.start(revision)
+            case Start(revision, fork):
+                self._replicas.start(revision, fork=fork)
             case Drain(replica):
                 self._replicas.drain(replica)
             case GiveUp(replica):
@@ -195,6 +200,7 @@ class Agent:
                 self._replicas.kill(replica)
             case Forget(revision):
                 del self._fleet.revisions[revision]
+                self._templates.retain({one.template for one in self._fleet.revisions.values()})
                 self._keep_soon(revision)
 
     # --- the disk
@@ -212,11 +218,13 @@ class Agent:
                 _log.error("a target cannot be kept on disk", extra=fields(revision=revision, error=error))
 
     async def _rotate_logs(self) -> None:
-        folder, limit = self._data.replica_log("-").parent, int(self._housekeeping.log_file_mb * 1024 * 1024)
+        folders = (self._data.replica_log("-").parent, self._data.template_log("-").parent)
+        limit = int(self._housekeeping.log_file_mb * 1024 * 1024)
         while True:
             await asyncio.sleep(_ROTATION_SECONDS)
             try:
-                await asyncio.to_thread(replica_logs.rotate, folder, limit, self._housekeeping.log_files)
+                for folder in folders:
+                    await asyncio.to_thread(replica_logs.rotate, folder, limit, self._housekeeping.log_files)
             except OSError as error:
                 _log.error("replicas' logs cannot be rotated", extra=fields(error=error))
 

@@ -1,7 +1,7 @@
 """What an agent holds and what runs of it, in memory: the account from which it decides and reports. No I/O."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -21,6 +21,10 @@ from tidegate.engines.launcher import launch_digest
 from tidegate.engines.plan import Decision, Held, Limits, ReplicaFacts, decide
 from tidegate.engines.replica_process import ReplicaProcess
 from tidegate.engines.targets import Applied
+from tidegate.engines.templates import Templates
+
+# How replicas start, as a proof has it.
+FORK, SPAWN = "fork", "spawn"
 
 
 @dataclass(slots=True)
@@ -29,12 +33,26 @@ class HeldRevision:
 
     applied: Applied
     launch: str
+    template: str = ""  # the key of the template that its replicas can be forked from
     failures: Failures = field(default_factory=Failures)
+    refused: str = ""  # why a fork of it did not become ready, since the last replica that did
+    woken_at: float | None = None  # monotonic seconds; by a wake that no start has answered yet
 
     @property
-    def held(self) -> Held:
-        """What decisions are made from."""
+    def start_mode(self) -> str:
+        """How its replicas start, once that was tried: "fork" or "spawn"; else empty."""
+        start = self.applied.proof.start if self.applied.proof is not None else None
+        return str(start["mode"]) if start else ""
+
+    @property
+    def untested(self) -> bool:
+        """Whether a replica of it was ready, and nobody knows whether one can be forked."""
+        return self.applied.proof is not None and not self.start_mode and not self.applied.removing
+
+    def held(self, warm: Collection[str]) -> Held:
+        """What decisions are made from. One of which no replica was ever ready may try a fork at once."""
         target, proof = self.applied.target, self.applied.proof
+        may_fork = not self.refused and (proof is None or self.start_mode == FORK)
         return Held(
             target,
             self.launch,
@@ -42,21 +60,31 @@ class HeldRevision:
             target.proved or proof is not None,
             self.failures.starts,
             self.failures.start_after,
+            may_fork and self.template in warm,
         )
 
 
 class Fleet:
     """Revisions and replicas. `now` is in monotonic seconds throughout."""
 
-    def __init__(self, max_backoff: float) -> None:
+    def __init__(self, max_backoff: float, templates: Templates) -> None:
         self.revisions: dict[RevisionId, HeldRevision] = {}
         self.replicas: dict[ReplicaId, ReplicaProcess] = {}
+        self.forking: dict[ReplicaId, ReplicaFacts] = {}  # asked of a template, and not there yet
         self._max_backoff = max_backoff
+        self._templates = templates
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing runs."""
+        return not self.replicas and not self.forking
 
     def decide(self, limits: Limits, now: float, *, ending: bool) -> Decision:
         """What to do next. When the platform is `ending`, nothing is held: whatever runs is drained."""
-        held = {} if ending else {revision: one.held for revision, one in self.revisions.items()}
-        return decide(held, [replica.facts for replica in self.replicas.values()], limits, now)
+        warm = self._templates.warm
+        held = {} if ending else {revision: one.held(warm) for revision, one in self.revisions.items()}
+        facts = [*(replica.facts for replica in self.replicas.values()), *self.forking.values()]
+        return decide(held, facts, limits, now)
 
     # --- what is held
 
@@ -65,39 +93,59 @@ class Fleet:
         launch = launch_digest(applied.target)
         known = self.revisions.get(applied.target.revision)
         if known is None or known.launch != launch or known.applied.removing:
-            self.revisions[applied.target.revision] = HeldRevision(applied, launch)
+            template = self._templates.key_of(applied.target)
+            self.revisions[applied.target.revision] = HeldRevision(applied, launch, template)
         else:
             known.applied = applied
 
     def applied(self, target: RevisionTarget) -> Applied:
         """The target as it will be held, with the proof that is on record."""
         known = self.revisions.get(target.revision)
-        return Applied(target, proof=known.applied.proof if known else None)
+        return Applied(target, proof=known.applied.proof, answer=known.applied.answer) if known else Applied(target)
 
-    def wake(self, revision: RevisionId) -> bool:
+    def wake(self, revision: RevisionId, now: float) -> bool:
         """Hold at least one replica of it. Whether that changes what is held."""
         known = self.revisions.get(revision)
         if known is None or known.applied.removing or known.applied.target.replicas > 0:
             return False
+        known.woken_at = now
         known.applied = msgspec.structs.replace(known.applied, target=replace(known.applied.target, replicas=1))
         return True
 
     # --- what happens to replicas
 
-    def ready(self, revision: RevisionId, proof: Proof | None) -> bool:
-        """A replica of it can predict. Whether its proof is news."""
-        known = self.revisions.get(revision)
+    def ready(self, facts: ReplicaFacts, proof: Proof | None, answer: str | None) -> bool:
+        """A replica can predict. Whether its proof is news."""
+        known = self.revisions.get(facts.revision)
         if known is None:
             return False
-        known.failures = known.failures.became_ready()
+        known.failures, refused, known.refused = known.failures.became_ready(), known.refused, ""
         if proof is None or known.applied.proof is not None:
             return False
+        if facts.forked:
+            proof = replace(proof, start={"mode": FORK, "reason": ""})
+        elif refused:
+            proof = replace(proof, start={"mode": SPAWN, "reason": refused})
+        known.applied = msgspec.structs.replace(known.applied, proof=proof, answer=answer)
+        return True
+
+    def tested(self, revision: RevisionId, reason: str) -> bool:
+        """A fork of it was tried; `reason` is why replicas cannot be forked, if any. Whether that is news."""
+        known = self.revisions.get(revision)
+        if known is None or known.applied.proof is None:
+            return False
+        proof = replace(known.applied.proof, start={"mode": SPAWN if reason else FORK, "reason": reason})
         known.applied = msgspec.structs.replace(known.applied, proof=proof)
         return True
 
-    def start_failed(self, revision: RevisionId, message: str, started: float, now: float) -> None:
-        """A replica that was started at `started` never became ready."""
-        if known := self.revisions.get(revision):
+    def start_failed(
+        self, revision: RevisionId, message: str, started: float, now: float, *, forked: bool = False
+    ) -> None:
+        """A replica that was started at `started` never became ready. After a fork that did not, one is spawned."""
+        known = self.revisions.get(revision)
+        if known is not None and forked:
+            known.refused = message
+        elif known is not None:
             known.failures = known.failures.start_failed(message, started, now, self._max_backoff)
 
     def ended(self, facts: ReplicaFacts, status: int | None, now: float) -> str:
@@ -109,7 +157,7 @@ class Fleet:
         message = endings.sentence(status, starting=starting)
         known = self.revisions.get(facts.revision)
         if known is not None and starting:
-            self.start_failed(facts.revision, message, facts.since, now)
+            self.start_failed(facts.revision, message, facts.since, now, forked=facts.forked)
         elif known is not None and endings.signal_of(status) == signal.SIGALRM:
             known.failures = replace(known.failures, message=message)
         elif known is not None:

@@ -1,34 +1,29 @@
-"""Starts replicas: the only place where the engine makes a process. A fork of a warm template will be made here too."""
+"""Starts replicas: in processes of their own, or forked from a warm template."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import secrets
-import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from tidegate.core.errors import Unavailable
 from tidegate.core.revision import Address, Proof, ReplicaId, ReplicaState, RevisionTarget
 from tidegate.data_directory import DataDirectory
-from tidegate.engines import replica_logs
+from tidegate.engines import fork_test, replica_logs
 from tidegate.engines.plan import ReplicaFacts
 from tidegate.engines.replica_process import ReplicaProcess
 from tidegate.engines.replica_record import ReplicaRecord, ReplicaRecords, boot_id, start_ticks
-
-# The overlay goes to the end of sys.path: the model's own packages win.
-BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from tidegate_worker.__main__ import main; main()"
-
-_STATUS_FD = 3
-_LOWEST_FREE_FD = 10  # above those that a replica is given, so that handing one over never overwrites another
+from tidegate.engines.spawning import REPLICA, STATUS_FD, replica_environment, spawn
+from tidegate.engines.template import NoFork, Template
 
 # The worker's own alarm comes before the agent's patience ends: it leaves in the log where the model hung.
 _LOAD_SHARE = 0.9
-
-_PASSED_ON = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"})
+# What a fork may take that nobody knows to go well: for loading the model and its first answer together.
+FORK_TEST_SECONDS = 10.0
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -45,18 +40,29 @@ class Launch(msgspec.Struct, frozen=True):
     load_timeout_seconds: float
     batching: str
     proof: Proof | None
+    asked_at: float
+    imports_file: str
+    trial: bool = False
+    answer: str | None = None
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """What is known when a replica is started. `proof` is what is on record here.
+
+    `asked_at` is when the agent was woken or decided, monotonic seconds. `untried`: a fork of which nobody knows
+    whether the model bears it.
+    """
+
+    asked_at: float
+    proved: bool = False
+    proof: Proof | None = None
+    untried: bool = False
 
 
 def launch_digest(target: RevisionTarget) -> str:
     """Names all that a replica is started with: replicas with another digest are replaced."""
     parts = (target.model_dir, target.environment, target.environment_vars, target.timeout_seconds, target.batching)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
-
-
-def replica_environment(environ: Mapping[str, str], target: RevisionTarget) -> dict[str, str]:
-    """A replica's environment: what is harmless of the platform's own, and the entity's variables. No secret."""
-    passed = {key: value for key, value in environ.items() if key in _PASSED_ON or key.startswith("LC_")}
-    return passed | dict(target.environment_vars)
 
 
 class Launcher:
@@ -68,17 +74,18 @@ class Launcher:
         self._load_timeout = start_timeout_seconds * _LOAD_SHARE
         self._environ = environ
 
-    def start(self, target: RevisionTarget, *, proved: bool, proof: Proof | None = None) -> ReplicaProcess:
-        """A new replica; it reports when it is ready.
+    def spawn(self, target: RevisionTarget, beginning: Beginning) -> ReplicaProcess:
+        """A new replica in a process of its own; it reports when it is ready.
 
-        `proof` is what is on record here. Raises Unavailable with the reason why there is no process."""
-        identity = ReplicaId(secrets.token_hex(4))
-        address = Address(str(self._records.socket(identity)), secrets.token_hex(16))
-        line = msgspec.json.encode(self._launch(target, address, proved, proof)) + b"\n"
-        log = self._data.replica_log(target.revision)
+        Raises Unavailable with the reason why there is no process."""
+        identity = new_id()
         try:
-            replica_logs.note(log, f"replica {identity} starts")
-            return self._spawn(target, identity, address, line)
+            self._note(target, f"replica {identity} starts")
+            with _Pipes(self._data.replica_log(target.revision)) as pipes:
+                environment = replica_environment(self._environ, target)
+                wiring = tuple(zip((*pipes.given, pipes.given[1]), (0, 1, STATUS_FD, 2), strict=True))
+                pid = spawn(target, REPLICA, wiring, environment)
+                return self._begin(target, beginning, pipes, self._record(target, identity, pid))
         except FileNotFoundError as error:
             raise Unavailable(
                 f"There is no interpreter {error.filename}. Deploy the model again: its environment is then made anew."
@@ -86,7 +93,47 @@ class Launcher:
         except OSError as error:
             raise Unavailable(f"No process can be started for the replica: {error.strerror}.") from None
 
-    def _launch(self, target: RevisionTarget, address: Address, proved: bool, proof: Proof | None) -> Launch:
+    async def fork(
+        self, template: Template, identity: ReplicaId, target: RevisionTarget, beginning: Beginning
+    ) -> ReplicaProcess:
+        """A new replica, forked from its warm template. Raises NoFork."""
+        try:
+            with _Pipes(self._data.replica_log(target.revision)) as pipes:
+                pid = await template.fork(pipes.given)
+                self._note(target, f"replica {identity} starts, forked from template {template.pid}")
+                return self._begin(target, beginning, pipes, self._record(target, identity, pid, forked=True))
+        except OSError as error:
+            raise NoFork(str(error.strerror)) from None
+
+    async def fork_trial(self, template: Template, target: RevisionTarget, proof: Proof, answer: str | None) -> str:
+        """Why replicas of it cannot be forked, by a trial that takes at most `FORK_TEST_SECONDS`; empty when they can.
+
+        `answer` is what its spawned replica said to the example. Raises NoFork when there was no trial."""
+        address = Address("", "")
+        launch = self._launch(target, address, Beginning(time.monotonic(), proved=True, proof=proof, untried=True))
+        try:
+            with _Pipes(self._data.replica_log(target.revision)) as pipes:
+                pid = await template.fork(pipes.given)
+                self._note(target, "a fork of its template is tried")
+                pidfd = pipes.own(os.pidfd_open(pid))
+                pipes.write(msgspec.structs.replace(launch, trial=True, answer=answer))
+                return await fork_test.verdict(pid, pidfd, pipes.status, FORK_TEST_SECONDS)
+        except OSError as error:
+            raise NoFork(str(error.strerror)) from None
+
+    def _begin(
+        self, target: RevisionTarget, beginning: Beginning, pipes: "_Pipes", record: ReplicaRecord
+    ) -> ReplicaProcess:
+        """Let a process that is on record begin. Should the agent end before this, it reads nothing and ends too.
+
+        Raises OSError."""
+        pidfd = pipes.own(os.pidfd_open(record.pid))
+        pipes.write(self._launch(target, record.address, beginning))
+        state, forked = ReplicaState.STARTING, record.forked
+        facts = ReplicaFacts(record.id, target.revision, record.launch, state, time.monotonic(), forked=forked)
+        return ReplicaProcess(record, facts, os.dup(pidfd), os.dup(pipes.status))
+
+    def _launch(self, target: RevisionTarget, address: Address, beginning: Beginning) -> Launch:
         return Launch(
             revision=target.revision,
             endpoint=target.endpoint,
@@ -95,85 +142,60 @@ class Launcher:
             socket=address.path,
             secret=address.secret,
             timeout_seconds=target.timeout_seconds,
-            proved=proved,
-            load_timeout_seconds=self._load_timeout,
+            proved=beginning.proved,
+            load_timeout_seconds=min(self._load_timeout, FORK_TEST_SECONDS)
+            if beginning.untried
+            else self._load_timeout,
             batching=target.batching,
-            proof=proof,
+            proof=beginning.proof,
+            asked_at=beginning.asked_at,
+            imports_file=str(self._data.import_record(target.environment.digest)),
         )
 
-    def _spawn(self, target: RevisionTarget, identity: ReplicaId, address: Address, line: bytes) -> ReplicaProcess:
-        with contextlib.ExitStack() as passing:
-            launch_read, launch_write = _pipe(passing)
-            status_read, status_write = _pipe(passing)
-            log = replica_logs.open_log(self._data.replica_log(target.revision))
-            passing.callback(os.close, log)
-            pid = spawn(target, (launch_read, log, status_write), replica_environment(self._environ, target))
-            pidfd = os.pidfd_open(pid)
-            passing.callback(os.close, pidfd)
-            record = self._record(target, identity, address, pid)
-            # Only now may it begin: should the agent end before this, the replica reads nothing and ends too.
-            os.write(launch_write, line)
-            os.set_blocking(status_read, False)
-            facts = ReplicaFacts(identity, target.revision, record.launch, ReplicaState.STARTING, time.monotonic())
-            return ReplicaProcess(record, facts, os.dup(pidfd), os.dup(status_read))
+    def _note(self, target: RevisionTarget, line: str) -> None:
+        replica_logs.note(self._data.replica_log(target.revision), line)
 
-    def _record(self, target: RevisionTarget, identity: ReplicaId, address: Address, pid: int) -> ReplicaRecord:
+    def _record(self, target: RevisionTarget, identity: ReplicaId, pid: int, *, forked: bool = False) -> ReplicaRecord:
         record = ReplicaRecord(
             id=identity,
             revision=target.revision,
             launch=launch_digest(target),
-            address=address,
+            address=Address(str(self._records.socket(identity)), secrets.token_hex(16)),
             pid=pid,
             start_ticks=start_ticks(pid) or 0,
             boot_id=boot_id(),
             started_at=time.time(),
+            forked=forked,
         )
         self._records.write(record)
         return record
 
 
-def spawn(target: RevisionTarget, given: Sequence[int], environment: Mapping[str, str]) -> int:
-    """Run the worker, leader of its own session, with `given` as standard input, output and error, and status pipe.
-
-    Returns its pid. Raises OSError.
-    """
-    python = target.environment.python
-    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FREE_FD) for descriptor in given]
-    try:
-        launch, log, status = high
-        wiring = [(launch, 0), (log, 1), (log, 2), (status, _STATUS_FD)]
-        return os.posix_spawn(
-            python,
-            [python, "-I", "-c", BOOTSTRAP, target.environment.overlay],
-            environment,
-            file_actions=[
-                *((os.POSIX_SPAWN_DUP2, source, place) for source, place in wiring),
-                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inherited()),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them, and to ignore is inherited
-        )
-    finally:
-        for descriptor in high:
-            os.close(descriptor)
+def new_id() -> ReplicaId:
+    """An id that no replica has had."""
+    return ReplicaId(secrets.token_hex(4))
 
 
-def _pipe(passing: contextlib.ExitStack) -> tuple[int, int]:
-    read, write = os.pipe()
-    passing.callback(os.close, read)
-    passing.callback(os.close, write)
-    return read, write
+class _Pipes(contextlib.ExitStack):
+    """What a new replica is wired to: a pipe for its launch, its log, a pipe for its status. Closed on this side after
+    the block; `given` are the replica's ends."""
 
+    def __init__(self, log: Path) -> None:
+        """Raises OSError."""
+        super().__init__()
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.close)
+            launch, self._launch = map(self.own, os.pipe())
+            self.status, status = map(self.own, os.pipe())
+            os.set_blocking(self.status, False)
+            self.given = (launch, self.own(replica_logs.open_log(log)), status)
+            opened.pop_all()
 
-def _inherited() -> list[int]:
-    """The descriptors that a new process would get without being given them: the supervisor's to this agent."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
-        descriptor = int(name)
-        try:
-            if descriptor > _STATUS_FD and os.get_inheritable(descriptor):
-                found.append(descriptor)
-        except OSError:  # the listing's own
-            continue
-    return found
+    def own(self, descriptor: int) -> int:
+        """Close it with the rest."""
+        self.callback(os.close, descriptor)
+        return descriptor
+
+    def write(self, launch: Launch) -> None:
+        """The line that lets it begin."""
+        os.write(self._launch, msgspec.json.encode(launch) + b"\n")

@@ -13,11 +13,16 @@ from tidegate.core.revision import ReplicaId, ReplicaState, RevisionId, Revision
 # A start that takes longer no longer counts against the number of starts at once: a model that hangs while it loads
 # must not keep others from starting.
 SLOT_SECONDS = 30.0
+# Forks of warm templates are cheap: they take no slot, but no more than so many are under way at once.
+MOST_FORKS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A revision that the agent holds. `launch` names what its replicas must be started with (see `launch_digest`)."""
+    """A revision that the agent holds. `launch` names what its replicas must be started with (see `launch_digest`).
+
+    `forks`: its next replica can be forked from a warm template.
+    """
 
     target: RevisionTarget
     launch: str
@@ -25,6 +30,7 @@ class Held:
     proved: bool = False
     failed_starts: int = 0
     start_after: float = -math.inf  # monotonic seconds
+    forks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class ReplicaFacts:
     state: ReplicaState
     since: float
     killed: bool = False
+    forked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start one more replica of a revision."""
+    """Start one more replica of a revision; by a fork of its warm template, or in a process of its own."""
 
     revision: RevisionId
+    fork: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ def decide(held: Mapping[RevisionId, Held], replicas: Sequence[ReplicaFacts], li
             actions.append(Forget(revision))
     # Those with the fewest ready replicas first, then those with the fewest under way: everybody gets the first one
     # before anybody gets the second.
-    actions += [Start(revision) for *_, revision in sorted(missing)[: _free_slots(going, limits, now)]]
+    actions += _starts([revision for *_, revision in sorted(missing)], held, going, limits, now)
     return Decision(tuple(actions), _next_time(held, replicas, limits, now))
 
 
@@ -161,9 +169,22 @@ def _missing(
         yield ready, place, held.target.revision
 
 
-def _free_slots(going: Sequence[ReplicaFacts], limits: Limits, now: float) -> int:
+def _starts(
+    missing: Sequence[RevisionId],
+    held: Mapping[RevisionId, Held],
+    going: Sequence[ReplicaFacts],
+    limits: Limits,
+    now: float,
+) -> Iterator[Start]:
+    """As many of the missing as may start at once."""
     starting = [r for r in going if r.state is ReplicaState.STARTING and now - r.since < SLOT_SECONDS]
-    return max(0, limits.concurrent_starts - len(starting))
+    forked = sum(replica.forked for replica in starting)
+    free = {True: MOST_FORKS - forked, False: limits.concurrent_starts - (len(starting) - forked)}
+    for revision in missing:
+        fork = held[revision].forks
+        if free[fork] > 0:
+            free[fork] -= 1
+            yield Start(revision, fork)
 
 
 def _next_time(

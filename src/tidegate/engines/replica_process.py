@@ -24,12 +24,13 @@ class Status(msgspec.Struct, frozen=True):
     state: Literal["ready", "failed"]
     proof: Proof | None = None
     message: str = ""
+    answer: str | None = None  # what the model said to its example, when it was proved
 
 
 class Watcher(Protocol):
     """Who is told what becomes of a replica."""
 
-    def replica_ready(self, replica: "ReplicaProcess", proof: Proof | None) -> None: ...
+    def replica_ready(self, replica: "ReplicaProcess", proof: Proof | None, answer: str | None) -> None: ...
     def replica_failed(self, replica: "ReplicaProcess", message: str) -> None: ...
     def replica_ended(self, replica: "ReplicaProcess", status: int | None) -> None: ...
 
@@ -52,14 +53,14 @@ class ReplicaProcess:
         """The process of a record that is alive. Raises ProcessLookupError when it has just ended."""
         state = ReplicaState.READY if record.ready else ReplicaState.STARTING
         since = time.monotonic() - (0.0 if record.ready else record.age)
-        facts = ReplicaFacts(record.id, record.revision, record.launch, state, since)
+        facts = ReplicaFacts(record.id, record.revision, record.launch, state, since, forked=record.forked)
         return cls(record, facts, os.pidfd_open(record.pid))
 
     @property
     def replica(self) -> Replica:
         """The replica as it is reported."""
         record = self.record
-        return Replica(record.id, self.facts.state, record.address, record.pid, record.started_at)
+        return Replica(record.id, self.facts.state, record.address, record.pid, record.started_at, record.forked)
 
     def watch(self, watcher: Watcher, reaper: Reaper) -> None:
         """Tell `watcher` from now on; needs the running loop."""
@@ -118,7 +119,7 @@ class ReplicaProcess:
         except (msgspec.DecodeError, UnicodeDecodeError):  # the model's own code has written there
             return
         if status.state == "ready":
-            watcher.replica_ready(self, status.proof)
+            watcher.replica_ready(self, status.proof, status.answer)
         else:
             watcher.replica_failed(self, status.message)
 

@@ -31,6 +31,7 @@ class ReplicaRecord(msgspec.Struct, frozen=True):
     boot_id: str
     started_at: float  # unix seconds
     ready: bool = False
+    forked: bool = False
     protocol: int = wire.PROTOCOL
 
     @property

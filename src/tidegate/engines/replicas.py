@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -12,12 +13,15 @@ from tidegate.core.errors import Unavailable
 from tidegate.core.revision import Proof, ReplicaId, ReplicaState, RevisionId
 from tidegate.data_directory import DataDirectory
 from tidegate.engines import replica_logs
-from tidegate.engines.fleet import Fleet
+from tidegate.engines.fleet import SPAWN, Fleet, HeldRevision
 from tidegate.engines.greeting import Foreign, NotListening, greet
-from tidegate.engines.launcher import Launcher
+from tidegate.engines.launcher import Beginning, Launcher, new_id
+from tidegate.engines.plan import ReplicaFacts
 from tidegate.engines.reaper import Reaper
 from tidegate.engines.replica_process import ReplicaProcess
 from tidegate.engines.replica_record import ReplicaRecords
+from tidegate.engines.template import NoFork, Template
+from tidegate.engines.templates import Templates
 from tidegate.settings import EngineSettings
 from tidegate.telemetry import fields
 
@@ -32,15 +36,25 @@ class Replicas:
     `changed` is called after every event; `keep` when a revision has news that must go to disk.
     """
 
-    def __init__(self, data: DataDirectory, settings: EngineSettings, environ: Mapping[str, str], fleet: Fleet) -> None:
+    def __init__(
+        self,
+        data: DataDirectory,
+        settings: EngineSettings,
+        environ: Mapping[str, str],
+        fleet: Fleet,
+        templates: Templates,
+    ) -> None:
         self._data = data
         self._start_timeout = settings.start_timeout_seconds
-        self._fleet = fleet
+        self._fleet, self._templates = fleet, templates
         self._records = ReplicaRecords(data.run)
         self._launcher = Launcher(data, settings.start_timeout_seconds, environ)
         self._reaper = Reaper(data.exits)
         self.changed: Callable[[], None] = lambda: None
         self.keep: Callable[[RevisionId], None] = lambda _: None
+        self.tasks: asyncio.TaskGroup  # the agent's own
+        self._testable = asyncio.Event()
+        templates.changed = self._template_changed
 
     def adopt(self) -> list[ReplicaProcess]:
         """Take over what still runs of the last agent's. Each is then to be met."""
@@ -63,7 +77,7 @@ class Replicas:
         """Learn whether an adopted replica is ready; let go of one that cannot be talked to."""
         while replica.facts.state is not ReplicaState.DRAINING and replica.record.alive:
             try:
-                self.replica_ready(replica, (await greet(replica.record)).proof)
+                self.replica_ready(replica, (await greet(replica.record)).proof, None)
             except NotListening:
                 if replica.facts.state is ReplicaState.STARTING:
                     await asyncio.sleep(_GREETING_SECONDS)
@@ -73,21 +87,91 @@ class Replicas:
                 self._let_go(replica, "it speaks another protocol")
             return
 
-    def start(self, revision: RevisionId) -> None:
-        """Start one more replica. That it cannot be started is a failed start."""
+    def start(self, revision: RevisionId, *, fork: bool) -> None:
+        """Start one more replica, and have its template made for the next. A failed spawn is a failed start."""
         known, now = self._fleet.revisions[revision], time.monotonic()
+        beginning = self._beginning(known, now)
+        template = self._templates.use(known.template) if fork else None
+        if template is None:
+            self._spawn(revision, beginning)
+        else:
+            facts = ReplicaFacts(new_id(), revision, known.launch, ReplicaState.STARTING, now, forked=True)
+            self._fleet.forking[facts.id] = facts
+            self.tasks.create_task(self._fork(facts, template, beginning))
+        if known.start_mode != SPAWN and self._templates.recorded(known.applied.target):
+            self._templates.want(known.template, known.applied.target, now)
+
+    def _beginning(self, known: HeldRevision, now: float) -> Beginning:
+        asked_at, known.woken_at = known.woken_at or now, None
+        applied = known.applied
+        proved = applied.target.proved or applied.proof is not None
+        return Beginning(asked_at, proved=proved, proof=applied.proof)
+
+    def _spawn(self, revision: RevisionId, beginning: Beginning) -> None:
+        began = time.monotonic()
         try:
-            applied = known.applied
-            replica = self._launcher.start(applied.target, proved=known.held.proved, proof=applied.proof)
+            replica = self._launcher.spawn(self._fleet.revisions[revision].applied.target, beginning)
         except Unavailable as error:
-            self._fleet.start_failed(revision, error.message, now, time.monotonic())
+            self._fleet.start_failed(revision, error.message, began, time.monotonic())
             self._tell(revision, error.message)
         else:
             self._watch(replica)
 
+    async def _fork(self, facts: ReplicaFacts, template: Template, beginning: Beginning) -> None:
+        """Fork it, or spawn it instead."""
+        known = self._fleet.revisions[facts.revision]
+        order = msgspec.structs.replace(beginning, untried=beginning.proof is None)
+        try:
+            replica = await self._launcher.fork(template, facts.id, known.applied.target, order)
+        except NoFork as error:
+            self._tell(facts.revision, f"The template did not fork a replica: {error}; it is spawned.", facts.id)
+            if self._forked(facts) and facts.revision in self._fleet.revisions:
+                self._spawn(facts.revision, beginning)
+        else:
+            wanted = self._forked(facts)
+            self._watch(replica)
+            if not wanted:
+                replica.drain()
+        self.changed()
+
+    def _forked(self, facts: ReplicaFacts) -> bool:
+        """No longer count it among those that are forked. Whether it is still wanted."""
+        return self._fleet.forking.pop(facts.id).state is ReplicaState.STARTING
+
+    async def try_forks(self) -> None:
+        """Try, once for each revision, whether its replicas can be forked; without end."""
+        while True:
+            self._testable.clear()
+            for revision, known in list(self._fleet.revisions.items()):
+                if known.untested and known.template in self._templates.warm:
+                    await self._try_fork(revision, known)
+            await self._testable.wait()
+
+    async def _try_fork(self, revision: RevisionId, known: HeldRevision) -> None:
+        template, applied = self._templates.use(known.template), known.applied
+        assert template is not None
+        assert applied.proof is not None
+        try:
+            reason = await self._launcher.fork_trial(template, applied.target, applied.proof, applied.answer)
+        except NoFork as error:
+            _log.warning("a fork could not be tried", extra=fields(revision=revision, error=error))
+            return
+        if self._fleet.revisions.get(revision) is known and self._fleet.tested(revision, reason):
+            self._note(revision, f"Replicas are spawned. {reason}" if reason else "Replicas are forked from now on.")
+            self.keep(revision)
+            self.changed()
+
+    def _template_changed(self) -> None:
+        self._testable.set()
+        self.changed()
+
     def drain(self, replica: ReplicaId) -> None:
         """Ask it to finish what it has begun and end."""
-        self._fleet.replicas[replica].drain()
+        if replica in self._fleet.forking:
+            facts = self._fleet.forking[replica]
+            self._fleet.forking[replica] = replace(facts, state=ReplicaState.DRAINING, killed=True)
+        else:
+            self._fleet.replicas[replica].drain()
 
     def kill(self, replica: ReplicaId) -> None:
         """End it now."""
@@ -95,6 +179,9 @@ class Replicas:
 
     def give_up(self, identity: ReplicaId) -> None:
         """End one that did not become ready in time: a failed start."""
+        if identity in self._fleet.forking:
+            self.drain(identity)
+            return
         replica = self._fleet.replicas[identity]
         limit = f"{self._start_timeout:g} s (engine.start_timeout_seconds)"
         self._start_failed(replica, f"The replica was not ready after {limit} and was ended; see the log.")
@@ -102,7 +189,7 @@ class Replicas:
 
     # --- what happens to them
 
-    def replica_ready(self, replica: ReplicaProcess, proof: Proof | None) -> None:
+    def replica_ready(self, replica: ReplicaProcess, proof: Proof | None, answer: str | None) -> None:
         """It can predict; from now on the next agent knows that without asking."""
         facts = replica.facts
         if facts.state is ReplicaState.DRAINING:
@@ -113,9 +200,17 @@ class Replicas:
             with contextlib.suppress(OSError):  # then the next agent asks
                 self._records.write(replica.record)
             _log.info("replica is ready", extra=fields(replica=facts.id, revision=facts.revision))
-        if self._fleet.ready(facts.revision, proof):
+        if self._fleet.ready(facts, proof, answer):
             self.keep(facts.revision)
+        self._want_template(facts.revision)
         self.changed()
+
+    def _want_template(self, revision: RevisionId) -> None:
+        """What can start can be started from a template next time."""
+        known = self._fleet.revisions.get(revision)
+        if known is not None and known.start_mode != SPAWN:
+            self._templates.want(known.template, known.applied.target, time.monotonic())
+            self._testable.set()
 
     def replica_failed(self, replica: ReplicaProcess, message: str) -> None:
         """It says why it cannot become ready, and ends by itself."""
@@ -142,7 +237,7 @@ class Replicas:
 
     def _start_failed(self, replica: ReplicaProcess, message: str) -> None:
         facts = replica.facts
-        self._fleet.start_failed(facts.revision, message, facts.since, time.monotonic())
+        self._fleet.start_failed(facts.revision, message, facts.since, time.monotonic(), forked=facts.forked)
         self._tell(facts.revision, message, facts.id)
 
     def _let_go(self, replica: ReplicaProcess, reason: str) -> None:
@@ -153,5 +248,8 @@ class Replicas:
 
     def _tell(self, revision: RevisionId, message: str, replica: ReplicaId | None = None) -> None:
         _log.warning(message, extra=fields(revision=revision, replica=replica))
+        self._note(revision, message, replica)
+
+    def _note(self, revision: RevisionId, message: str, replica: ReplicaId | None = None) -> None:
         with contextlib.suppress(OSError):
             replica_logs.note(self._data.replica_log(revision), f"replica {replica}: {message}" if replica else message)

@@ -14,11 +14,15 @@ _log = logging.getLogger(__name__)
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """A target that was applied, with its proof; `removing` when it drains and is then to be forgotten."""
+    """A target that was applied, with its proof; `removing` when it drains and is then to be forgotten.
+
+    `answer` is what the model said to its example when it was proved, as JSON; None where nobody knows.
+    """
 
     target: RevisionTarget
     removing: bool = False
     proof: Proof | None = None
+    answer: str | None = None
 
 
 class Targets:

@@ -1,0 +1,62 @@
+"""What a template is to import: what the environment's models were seen to import, else what its flavor is known to."""
+
+import contextlib
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+_LOADER = re.compile(r"^\s*loader_module:\s*([\w.]+)\s*$", re.MULTILINE)
+_ALWAYS = ("numpy", "pandas", "yaml", "mlflow.pyfunc")
+_OF_FLAVOR = {
+    "mlflow.sklearn": ("sklearn", "mlflow.sklearn"),
+    "mlflow.xgboost": ("xgboost", "mlflow.xgboost"),
+    "mlflow.lightgbm": ("lightgbm", "mlflow.lightgbm"),
+    "mlflow.onnx": ("onnx", "mlflow.onnx"),  # its runtime starts threads
+    "mlflow.catboost": ("catboost", "mlflow.catboost"),
+    "mlflow.statsmodels": ("statsmodels.api", "mlflow.statsmodels"),
+    "mlflow.pytorch": ("torch", "mlflow.pytorch"),
+    "mlflow.pyfunc.model": ("cloudpickle", "mlflow.pyfunc.model"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """Modules in order, and those that are left out because they start a thread.
+
+    `recorded_at` is the record's modification time, nanoseconds; 0 without one.
+    """
+
+    names: tuple[str, ...]
+    left_out: tuple[str, ...] = field(default=())
+    recorded_at: int = 0
+
+    def without(self, module: str) -> Self:
+        """The same, but for that module."""
+        return replace(self, left_out=(*self.left_out, module))
+
+
+def imports_of(record: Path, model_dir: str) -> Imports:
+    """What to import for the models of an environment, of which `model_dir` is one. Blocks."""
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        at = record.stat().st_mtime_ns
+        return Imports(msgspec.json.decode(record.read_bytes(), type=tuple[str, ...]), recorded_at=at)
+    return Imports((*_ALWAYS, *_OF_FLAVOR.get(_loader(model_dir), ())))
+
+
+def recorded_at(record: Path) -> int:
+    """When the record was written last, nanoseconds; 0 without one."""
+    try:
+        return record.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _loader(model_dir: str) -> str:
+    try:
+        found = _LOADER.search((Path(model_dir) / "MLmodel").read_text(errors="replace"))
+    except OSError:
+        return ""
+    return found[1] if found else ""

@@ -1,0 +1,184 @@
+"""The warm templates of this machine: made in the background, one at a time; ended when memory is short.
+
+A start never waits for one: without a warm template a replica is spawned, and the template made beside.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+
+from tidegate.core.revision import RevisionTarget
+from tidegate.data_directory import DataDirectory
+from tidegate.engines import replica_logs, spawning
+from tidegate.engines.imports import Imports, imports_of, recorded_at
+from tidegate.engines.template import NoFork, Template, pss
+from tidegate.telemetry import fields
+
+_log = logging.getLogger(__name__)
+
+_MB = 1024 * 1024
+_MOST_MB = 4096  # of a quarter of the machine's memory, when no budget is set
+_IMPORT_SECONDS = 120.0
+_MOST_LEFT_OUT = 8  # modules that start threads; an environment with more of them has no template
+# One that could not be made is not tried again for so long; nor one that is warm made anew for imports that it lacks.
+_AGAIN_SECONDS, _RENEW_SECONDS = 60.0, 20.0
+
+
+def budget_bytes(setting_mb: int) -> int:
+    """What templates may use together: the setting; 0 stands for a quarter of the memory, negative for nothing."""
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MB
+    return (setting_mb or min(memory_mb // 4, _MOST_MB)) * _MB
+
+
+class Templates:
+    """One per environment, thread counts and variables (see `spawning.template_key`). `changed` is called when one is
+    warm or ends; all is of the running loop.
+    """
+
+    def __init__(self, data: DataDirectory, environ: Mapping[str, str], budget: int) -> None:
+        self._data, self._environ, self._budget = data, environ, budget
+        self._warm: OrderedDict[str, Template] = OrderedDict()  # the longest unused first
+        self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest wish last
+        self._not_before: dict[str, float] = {}  # monotonic: neither made nor renewed before
+        self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads, by key
+        self._making: Template | None = None
+        self._wishes = asyncio.Event()
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def warm(self) -> Collection[str]:
+        """The keys of those that can fork now."""
+        return self._warm.keys()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What they use together, PSS as last measured."""
+        return sum(template.memory_bytes for template in self._warm.values())
+
+    def key_of(self, target: RevisionTarget) -> str:
+        """The key of the template that its replicas are forked from."""
+        return spawning.template_key(self._environ, target)
+
+    def use(self, key: str) -> Template | None:
+        """The warm template of that key, from now on the last to be ended."""
+        template = self._warm.get(key)
+        if template is not None:
+            self._warm.move_to_end(key)
+        return template
+
+    def want(self, key: str, target: RevisionTarget, now: float) -> None:
+        """Have one made, unless it is warm and has imported all that is on record."""
+        if self._budget <= 0 or now < self._not_before.get(key, now):
+            return
+        if self._making is not None and self._making.key == key:
+            return
+        warm = self._warm.get(key)
+        if warm is None or warm.recorded_at != recorded_at(self._data.import_record(target.environment.digest)):
+            self._wanted[key] = target
+            self._wanted.move_to_end(key)
+            self._wishes.set()
+
+    def recorded(self, target: RevisionTarget) -> bool:
+        """Whether it is known what models of that environment import."""
+        return recorded_at(self._data.import_record(target.environment.digest)) > 0
+
+    def retain(self, keys: Collection[str]) -> None:
+        """End those that no revision needs any more."""
+        for template in [one for one in self._warm.values() if one.key not in keys]:
+            template.end()
+        for key in [key for key in self._wanted if key not in keys]:
+            del self._wanted[key]
+
+    async def make(self) -> None:
+        """Make what is wanted, one after another, the newest wish first; without end."""
+        while True:
+            while self._wanted:
+                key, target = self._wanted.popitem()
+                await self._make(key, target)
+            self._wishes.clear()
+            await self._wishes.wait()
+
+    def evict(self, size: int) -> int:
+        """End the longest unused until so many bytes are free; returns how many are."""
+        freed = 0
+        for template in [one for one in self._warm.values() if not one.forking]:
+            if freed >= size:
+                break
+            freed += template.memory_bytes
+            _log.info("template is evicted", extra=fields(template=template.key, bytes=template.memory_bytes))
+            template.end("it was evicted")
+        return freed
+
+    def close(self) -> None:
+        """End them all."""
+        for template in [*self._warm.values(), *([self._making] if self._making else [])]:
+            template.end()
+
+    async def _make(self, key: str, target: RevisionTarget) -> None:
+        digest, began = target.environment.digest, time.monotonic()
+        try:
+            imports = await asyncio.to_thread(imports_of, self._data.import_record(digest), target.model_dir)
+            async with asyncio.timeout(_IMPORT_SECONDS):
+                template = await self._warmed(key, target, imports)
+        except (NoFork, OSError, TimeoutError) as error:
+            reason = f"its imports took longer than {_IMPORT_SECONDS:g} s" if isinstance(error, TimeoutError) else error
+            _log.warning("no template can be made", extra=fields(environment=digest, error=reason))
+            self._not_before[key] = time.monotonic() + _AGAIN_SECONDS
+            return
+        finally:
+            making, self._making = self._making, None
+            if making is not None and key not in self._warm:
+                making.end()
+        self._not_before[key] = time.monotonic() + _RENEW_SECONDS
+        seconds = round(time.monotonic() - began, 2)
+        _log.info("template is warm", extra=fields(environment=digest, pid=template.pid, seconds=seconds))
+        self.changed()
+        await self._keep_to_budget(template)
+
+    async def _warmed(self, key: str, target: RevisionTarget, imports: Imports) -> Template:
+        """A warm template in its place. Begins anew without a module that starts a thread: none can be ended.
+
+        Raises NoFork or OSError."""
+        for module in self._threaded.get(key, ()):
+            imports = imports.without(module)
+        while len(imports.left_out) <= _MOST_LEFT_OUT:
+            template = self._making = self._start(key, target)
+            message = await template.warm(target.environment.digest, imports)
+            if message.state == "ready":
+                before = self._warm.pop(key, None)
+                self._warm[key] = template
+                if before is not None:
+                    before.retire()
+                return template
+            template.end()
+            imports = imports.without(message.module)
+            self._threaded[key] = imports.left_out
+            _log.info("a module is left out of a template: it starts a thread", extra=fields(module=message.module))
+        raise NoFork(f"more than {_MOST_LEFT_OUT} modules start threads: {', '.join(imports.left_out)}")
+
+    def _start(self, key: str, target: RevisionTarget) -> Template:
+        log = replica_logs.open_log(self._data.template_log(target.environment.digest))
+        try:
+            environment = spawning.replica_environment(self._environ, target)
+            return Template.start(key, target, environment, log, self._ended)
+        finally:
+            os.close(log)
+
+    async def _keep_to_budget(self, newest: Template) -> None:
+        """Measure them all, and end the longest unused that are too much; the newest stays."""
+        for template in list(self._warm.values()):
+            template.memory_bytes = await asyncio.to_thread(pss, template.pid)
+        if newest.key in self._warm:
+            self._warm.move_to_end(newest.key)
+        others = self.memory_bytes - newest.memory_bytes
+        if (excess := self.memory_bytes - self._budget) > 0 and others > 0:
+            self.evict(min(excess, others))
+
+    def _ended(self, template: Template) -> None:
+        if self._warm.get(template.key) is template:
+            del self._warm[template.key]
+            del self._not_before[template.key]
+            self.changed()

@@ -1,0 +1,170 @@
+"""A warm template: a process that has imported what an environment's models import, and forks replicas from itself.
+
+Started as `python -I -c BOOTSTRAP OVERLAY` in the environment. Standard input is its control channel, a Unix socket
+that keeps messages apart: the first says what to import; each later one asks for a fork and brings the replica's
+standard input, log and status pipe. It has no thread, no event loop and no open socket besides, and never predicts: a
+fork keeps only the thread that made it, and whatever lock another held stays locked.
+"""
+
+import array
+import fcntl
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
+
+from tidegate_worker import __main__ as replica
+from tidegate_worker import generators
+from tidegate_worker.log import log
+from tidegate_worker.start import FORK, Start
+
+STATUS_FD = replica.STATUS_FD
+_MAX_MESSAGE = 1 << 20
+_LOWEST_FREE_FD = 10
+_GIVEN = 3  # descriptors that come with a request: standard input, log, status pipe
+# A thread that an import has started may be on its way out.
+_THREAD_SECONDS = 0.1
+
+
+def main() -> NoReturn:
+    """Be a template until the channel ends; in each fork, be a replica to its end."""
+    gc.disable()  # what imports leave behind is collected once, before the first fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replica.prepare_imports()
+    channel = _own_channel()
+    order = _receive(channel)[0]
+    if order is None:
+        sys.exit(0)
+    _entitle(f"tidegate: template {order['environment']}")
+    began = time.monotonic()
+    left_out, thread_of = _import(order["imports"], order["left_out"])
+    if thread_of:
+        _tell(channel, {"state": "thread", "module": thread_of})
+        os._exit(1)
+    gc.collect()
+    gc.freeze()
+    log(f"{len(sys.modules)} modules in {time.monotonic() - began:.2f} s; left out: {left_out or 'none'}")
+    _tell(channel, {"state": "ready", "modules": len(sys.modules), "left_out": left_out})
+    start = _serve(channel)
+    channel.close()
+    gc.enable()
+    generators.reseed()
+    replica.main(start)
+
+
+# --- imports
+
+
+def _import(names: Sequence[str], without: Sequence[str]) -> Tuple[Dict[str, str], str]:
+    """Import them in order. Returns those left out, with the reason, and the first that started a thread."""
+    left_out = dict.fromkeys(without, "it starts a thread")
+    for name in names:
+        if name in left_out or name in sys.modules:
+            continue
+        try:
+            importlib.import_module(name)
+        except BaseException as error:  # what exits, too: a replica may never import it in this order
+            left_out[name] = type(error).__name__
+        if _threads() > 1 and not _alone():
+            return left_out, name
+    return left_out, ""
+
+
+def _threads() -> int:
+    """How many threads the kernel knows of: those of libraries too."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names, not paths
+
+
+def _alone() -> bool:
+    """Whether this becomes the only thread, very soon."""
+    until = time.monotonic() + _THREAD_SECONDS
+    while _threads() > 1:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+# --- forks
+
+
+def _serve(channel: socket.socket) -> Start:
+    """Answer requests; returns in the child, wired up as a replica is."""
+    while True:
+        request, given = _receive(channel)
+        if request is None:
+            os._exit(0)  # the agent has ended
+        if len(given) != _GIVEN or not _alone():
+            _tell(channel, {"id": request["id"], "refused": f"{_threads()} threads, {len(given)} descriptors"})
+            _close(given)
+            continue
+        _flush()
+        child = os.fork()
+        if child:
+            _close(given)
+            os.waitpid(child, 0)
+        elif os.fork():
+            os._exit(0)  # so that the replica has no parent here: it becomes the agent's child
+        else:
+            return _become(channel, request, given)
+
+
+def _become(channel: socket.socket, request: Dict[str, Any], given: Sequence[int]) -> Start:
+    start = Start(FORK, time.monotonic())
+    os.setsid()
+    _tell(channel, {"id": request["id"], "pid": os.getpid()})
+    line, output, status = given
+    for source, place in ((line, 0), (output, 1), (output, 2), (status, STATUS_FD)):
+        os.dup2(source, place)
+    _close(given)
+    return start
+
+
+def _own_channel() -> socket.socket:
+    """The control channel, moved out of the way of a replica's descriptors, whose numbers stay taken until then."""
+    moved = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FREE_FD)
+    null = os.open(os.devnull, os.O_RDWR)
+    for place in {0, STATUS_FD} - {null}:
+        os.dup2(null, place, inheritable=False)
+    if null > STATUS_FD:
+        os.close(null)
+    return socket.socket(fileno=moved)
+
+
+def _receive(channel: socket.socket) -> Tuple[Optional[Dict[str, Any]], List[int]]:
+    """The next message with its descriptors; None at the channel's end."""
+    given = array.array("i")
+    room = socket.CMSG_SPACE(_GIVEN * given.itemsize)
+    data, ancillary, _flags, _address = channel.recvmsg(_MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            given.frombytes(content[: len(content) - len(content) % given.itemsize])
+    return (json.loads(data) if data else None), list(given)
+
+
+def _tell(channel: socket.socket, message: Dict[str, Any]) -> None:
+    with suppress(OSError):  # the agent has ended
+        channel.send(json.dumps(message).encode())
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
+def _entitle(title: str) -> None:
+    with suppress(ImportError):
+        from setproctitle import setproctitle
+
+        setproctitle(title)

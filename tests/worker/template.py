@@ -1,0 +1,132 @@
+"""A template started as the agent starts it, and replicas forked from it."""
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.worker.replica import OVERLAY, PATIENCE, REVISION, SECRET
+
+BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from tidegate_worker.template import main; main()"
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@contextmanager
+def subreaper() -> Iterator[None]:
+    """Be the parent of what templates fork, as the agent is."""
+    prctl = ctypes.CDLL(None).prctl
+    assert prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield
+    assert prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0
+
+
+@dataclass
+class Forked:
+    """A replica's process, with this side of its pipes."""
+
+    pid: int
+    socket: Path
+    log: Path
+    status: int
+    launch: int
+
+    def begin(self, model: Path, **changes: Any) -> dict[str, Any]:
+        """Give it its launch; returns what it says of its start."""
+        launch = {
+            "revision": REVISION,
+            "endpoint": "probe",
+            "served_entity": "probe-1",
+            "model_dir": str(model),
+            "socket": str(self.socket),
+            "secret": SECRET,
+            "timeout_seconds": 30.0,
+            "load_timeout_seconds": 60.0,
+            "proved": True,
+            **changes,
+        }
+        os.write(self.launch, json.dumps(launch).encode() + b"\n")
+        return self.told()
+
+    def told(self) -> dict[str, Any]:
+        """Its status line; nothing when it has ended without one."""
+        with os.fdopen(self.status, "rb", closefd=False) as pipe:
+            line = pipe.readline()
+        return dict(json.loads(line)) if line else {}
+
+    def end(self) -> None:
+        """End and reap it."""
+        os.close(self.status)
+        os.close(self.launch)
+        os.kill(self.pid, 9)
+        os.waitpid(self.pid, 0)
+
+
+@dataclass
+class Template:
+    """A template's process."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+    folder: Path
+    said: dict[str, Any] = field(default_factory=dict)
+    forks: list[Forked] = field(default_factory=list)
+
+    def message(self) -> dict[str, Any]:
+        """Its next message; nothing when it has ended."""
+        data = self.channel.recv(65536)
+        return dict(json.loads(data)) if data else {}
+
+    def fork(self) -> Forked:
+        """A fork that waits for its launch."""
+        number = len(self.forks)
+        (launch, ours), (status, theirs) = os.pipe(), os.pipe()
+        log = self.folder / f"{number}.log"
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        socket.send_fds(self.channel, [json.dumps({"id": number}).encode()], [launch, output, theirs])
+        for descriptor in (launch, output, theirs):
+            os.close(descriptor)
+        reply = self.message()
+        assert reply["id"] == number
+        forked = Forked(reply["pid"], self.folder / f"{number}.sock", log, status, ours)
+        self.forks.append(forked)
+        return forked
+
+    def end(self) -> None:
+        """End it and all its forks."""
+        for forked in self.forks:
+            forked.end()
+        self.channel.close()
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+def start(
+    folder: Path, imports: Sequence[str], left_out: Sequence[str] = (), environment: Mapping[str, str] = ENVIRONMENT
+) -> Template:
+    """A template that has begun to import; with its files in `folder`."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(PATIENCE)
+    with theirs, (folder / "template.log").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", BOOTSTRAP, str(OVERLAY)],
+            stdin=theirs,
+            stdout=output,
+            stderr=output,
+            env={**environment, "HOME": str(folder)},
+            cwd=folder,
+        )
+    ours.send(json.dumps({"environment": "e1", "imports": list(imports), "left_out": list(left_out)}).encode())
+    return Template(process, ours, folder)

@@ -1,0 +1,244 @@
+"""A template and its forks, as real processes."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.worker.replica import Gateway, eventually, predictions, probe_model
+from tests.worker.replica import start as spawn
+from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper
+from tidegate_worker import wire
+
+IMPORTS = ("numpy", "pandas", "mlflow.pyfunc")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return probe_model(tmp_path_factory.mktemp("model") / "m", example="say:hello")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parent() -> Iterator[None]:
+    """Forks are children of this process, as they are of the agent."""
+    with subreaper():
+        yield
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+    """One for all tests that leave it as it was."""
+    template = start(tmp_path_factory.mktemp("template"), IMPORTS)
+    template.said = template.message()
+    yield template
+    template.end()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Template]:
+    """A template for one test alone, that has imported little."""
+    template = start(tmp_path, ("json", "absent_module"))
+    template.said = template.message()
+    yield template
+    template.end()
+
+
+def ask(replica: Forked, *commands: str) -> list[object]:
+    gateway = Gateway(replica.socket)
+    gateway.hello()
+    said = [predictions(gateway.ask(command))[0] for command in commands]
+    gateway.close()
+    return said
+
+
+def test_it_says_when_it_is_warm_and_what_it_has_left_out(own: Template) -> None:
+    assert own.said["state"] == "ready"
+    assert own.said["left_out"] == {"absent_module": "ModuleNotFoundError"}
+    title = Path(f"/proc/{own.process.pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+    assert title == "tidegate: template e1"
+
+
+def test_a_fork_serves_as_a_spawned_replica_does(template: Template, model: Path) -> None:
+    asked = time.monotonic()
+    replica = template.fork()
+    told = replica.begin(model, proved=False, asked_at=asked)
+    assert told["state"] == "ready"
+    assert told["proof"]["example"] == "input_example"
+    gateway = Gateway(replica.socket)
+    welcome = gateway.hello()
+    assert welcome["pid"] == replica.pid
+    start = welcome["start"]
+    assert start["mode"] == "fork"
+    assert asked == start["asked"] < start["forked"] < start["ready"] < time.monotonic()
+    assert predictions(gateway.ask("say:hello")) == ["say:hello"]
+    gateway.close()
+    title = Path(f"/proc/{replica.pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+    assert title == "tidegate: replica probe 0123456789abcdef"
+    assert os.getsid(replica.pid) == replica.pid
+    [status] = [line for line in Path(f"/proc/{replica.pid}/status").read_text().splitlines() if "PPid" in line]
+    assert int(status.split()[1]) == os.getpid()
+    assert "ready" in replica.log.read_text()
+
+
+def test_a_fork_has_one_thread_and_no_descriptor_of_another(template: Template, model: Path) -> None:
+    first, second = template.fork(), template.fork()
+    first.begin(model)
+    second.begin(model)
+    threads, found = ask(second, "kernel_threads:", "descriptors:")
+    assert threads == 1
+    assert isinstance(found, dict)
+    assert found["1"] == found["2"] == str(second.log)
+    others = [name for place, name in found.items() if place not in {"0", "1", "2"}]
+    sockets = [name for name in others if name.startswith("socket:")]
+    # Its own listener, the waker's two ends, and this connection; the selector; nothing of the template's.
+    assert len(sockets) == 4
+    assert [name for name in others if name not in sockets] == ["anon_inode:[eventpoll]"]
+
+
+def test_two_forks_draw_other_numbers(template: Template, model: Path) -> None:
+    drawn = []
+    for _ in range(2):
+        replica = template.fork()
+        replica.begin(model)
+        drawn.append(ask(replica, "randoms:")[0])
+    [(python, numpy), (other_python, other_numpy)] = drawn
+    assert python != other_python
+    assert numpy != other_numpy
+
+
+def test_a_fork_ends_at_its_deadline_and_by_sigterm(template: Template, model: Path) -> None:
+    replica = template.fork()
+    replica.begin(model, timeout_seconds=0.3)
+    gateway = Gateway(replica.socket)
+    gateway.hello()
+    gateway.send("sleep:30")
+    assert gateway.frame() is None
+    gateway.close()
+    assert os.WTERMSIG(_status(replica)) == signal.SIGALRM
+    assert "in sleep" in replica.log.read_text()
+    other = template.fork()
+    other.begin(model)
+    os.kill(other.pid, signal.SIGTERM)
+    assert _status(other) == 0
+
+
+def _status(replica: Forked) -> int:
+    """The wait status of a fork that ends; another process takes its place in the clean-up."""
+    _, status = os.waitpid(replica.pid, 0)
+    replica.pid = _sleeper()
+    return status
+
+
+def _sleeper() -> int:
+    return os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
+
+
+def test_a_fork_that_is_not_needed_ends_quietly(template: Template) -> None:
+    replica = template.fork()
+    os.close(replica.launch)
+    assert _status(replica) == 0
+    replica.launch = os.open(os.devnull, os.O_RDONLY)
+
+
+def test_no_zombie_is_left(template: Template) -> None:
+    template.fork()
+    children = Path(f"/proc/{template.process.pid}/task/{template.process.pid}/children")
+    eventually(lambda: children.read_text() == "")
+
+
+def test_a_template_whose_agent_has_gone_ends(own: Template) -> None:
+    own.channel.close()
+    assert own.process.wait(10) == 0
+
+
+def test_a_module_that_starts_a_thread_is_named(tmp_path: Path) -> None:
+    started = start(tmp_path, ("numpy",), environment={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2"})
+    try:
+        said = started.message()
+        assert said["state"] == "thread"
+        assert said["module"].startswith("numpy")
+        assert started.process.wait(10) == 1
+    finally:
+        started.end()
+
+
+def test_a_module_that_is_left_out_is_named(tmp_path: Path) -> None:
+    template = start(tmp_path, ("json", "decimal"), left_out=("decimal",))
+    try:
+        assert template.message()["left_out"] == {"decimal": "it starts a thread"}
+    finally:
+        template.end()
+
+
+# --- trials
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "told"),
+    [
+        ("probe", '{"predictions":["say:hello"]}', {"state": "passed"}),
+        ("probe", None, {"state": "passed"}),
+        (
+            "broken",
+            None,
+            {
+                "state": "failed",
+                "message": "The model could not be loaded: ImportError: No module named 'absent'",
+            },
+        ),
+        (
+            "other in a fork",
+            '{"predictions":["spawn"]}',
+            {
+                "state": "failed",
+                "message": "The model answers its example otherwise in a fork than in a process of its own.",
+            },
+        ),
+        ("dying in a fork", None, {}),
+        ("hanging in a fork", None, {}),
+    ],
+)
+def test_a_trial_says_whether_the_model_bears_a_fork(
+    template: Template, tmp_path: Path, kind: str, answer: str | None, told: dict[str, str]
+) -> None:
+    model = probe_model(tmp_path / "m", kind, example="say:hello")
+    trial = template.fork()
+    assert trial.begin(model, trial=True, answer=answer, load_timeout_seconds=3.0) == told
+
+
+# --- the import record
+
+
+def test_imports_are_recorded_after_the_proof_and_after_the_first_request(model: Path, tmp_path: Path) -> None:
+    record = tmp_path / "imports.json"
+    replica = spawn(model, tmp_path, proved=False, imports_file=str(record))
+    try:
+        assert replica.told()["state"] == "ready"
+        names = json.loads(record.read_text())
+        assert {"mlflow.pyfunc", "pandas", "numpy"} <= set(names)
+        assert names.index("mlflow") < names.index("mlflow.pyfunc")
+        assert not {"probe", "__main__", "sys"} & set(names)  # the model's own code is another at its next version
+        assert "wave" not in names
+        gateway = Gateway(replica.socket)
+        gateway.hello()
+        assert gateway.ask("load:wave").outcome == wire.OK
+        eventually(lambda: "wave" in json.loads(record.read_text()))
+        assert json.loads(record.read_text())[: len(names)] == names
+        gateway.close()
+    finally:
+        replica.end()
+
+
+def test_a_fork_adds_to_the_record_what_the_template_lacked(template: Template, model: Path, tmp_path: Path) -> None:
+    record = tmp_path / "imports.json"
+    record.write_text('["json"]')
+    replica = template.fork()
+    replica.begin(model, imports_file=str(record))
+    before = json.loads(record.read_text())
+    assert before[0] == "json"
+    ask(replica, "load:wave")
+    eventually(lambda: "wave" in json.loads(record.read_text()))
