@@ -1,5 +1,6 @@
 """A revision: one served entity at one exact model version, immutable; and what an engine holds and reports of it."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from tidegate.core.lifecycle import RevisionState
 RevisionId = NewType("RevisionId", str)  # 16 hex digits
 EnvironmentDigest = NewType("EnvironmentDigest", str)  # 16 hex digits
 ReplicaId = NewType("ReplicaId", str)  # 8 hex digits; also names its socket
+
+# Ids that are not computed anew: every pass over all endpoints asks for each of them several times.
+_REMEMBERED = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Revision:
     proof: Proof | None = None
 
 
+@functools.lru_cache(_REMEMBERED)
 def revision_id(endpoint_id: str, entity: ServedEntity) -> RevisionId:
     """The id of the revision that serves `entity`: a digest of all that makes it what it is."""
     canonical = json.dumps([endpoint_id, asdict(entity)], sort_keys=True, separators=(",", ":"))
