@@ -34,6 +34,8 @@ class Router:
     def __init__(self, saved: Path, settings: GatewaySettings) -> None:
         self._saved, self._settings = saved, settings
         self._queues: dict[RevisionId, RevisionQueue] = {}
+        self._active: set[RevisionId] = set()  # whose queues may hold something; the sweep is for these only
+        self._unrouted: set[RevisionId] = set()  # which no route leads to, and which are not empty yet
         self._agents: dict[str, AgentLink] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self.table: RouteTable | None = None
@@ -89,6 +91,7 @@ class Router:
         queue = self._queues.get(revision) if revision is not None else None
         if queue is None:
             raise _nothing_serves(endpoint)
+        self._active.add(queue.route.revision)
         return queue
 
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
@@ -105,6 +108,7 @@ class Router:
                 queue = self._queues[revision] = RevisionQueue(route, agent, self._settings)
                 agent.watch(revision)
             queue.route = route
+        self._unrouted = self._queues.keys() - table.revisions.keys()
 
     def _agent(self, socket: str) -> AgentLink:
         agent = self._agents.get(socket)
@@ -122,9 +126,12 @@ class Router:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
-            for revision, queue in list(self._queues.items()):
+            for revision in self._active | self._unrouted:
+                queue = self._queues[revision]
                 queue.sweep(now)
-                if self.table is not None and revision not in self.table.revisions:
+                if queue.idle:
+                    self._active.discard(revision)
+                if revision in self._unrouted:
                     self._retire(revision, queue)
 
     def _retire(self, revision: RevisionId, queue: RevisionQueue) -> None:
@@ -133,6 +140,8 @@ class Router:
             self._move_on(queue)
         if queue.idle:
             del self._queues[revision]
+            self._active.discard(revision)
+            self._unrouted.discard(revision)
             queue.close()
             self._agent(queue.route.agent).unwatch(revision)
 
