@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Mapping
 
 import pytest
 
@@ -26,8 +27,8 @@ class FakeVerbs:
 
     def wake(self, revision: RevisionId) -> None: ...
 
-    def addresses(self, revision: RevisionId) -> RevisionAddresses:
-        return RevisionAddresses(revision, known=True, message=self.message)
+    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> list[RevisionAddresses]:
+        return [RevisionAddresses(revision, known=True, message=self.message) for revision in told]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,9 +156,9 @@ class Agent:
             self._keep_soon(revision)
             self._changed.set()
 
-    def addresses(self, revision: RevisionId) -> RevisionAddresses:
-        """What gateways are told of it."""
-        return self._fleet.addresses(revision)
+    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]:
+        """What gateways are told of what they watch, where it is not what they were told last."""
+        return self._fleet.news(told)
 
     # --- the loop
 

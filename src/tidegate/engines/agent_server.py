@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,7 +66,7 @@ class Verbs(Protocol):
     async def remove(self, revision: RevisionId) -> None: ...
     def observe(self) -> Mapping[RevisionId, RevisionObservation]: ...
     def wake(self, revision: RevisionId) -> None: ...
-    def addresses(self, revision: RevisionId) -> RevisionAddresses: ...
+    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]: ...
 
 
 class AgentServer:
@@ -132,12 +132,13 @@ class _Connection:
         try:
             request = _decode(line)
             self._send({"id": request.id, "ok": True, "result": await self._answer(request)})
+            if isinstance(request, Wake | Watch):
+                self._tell({request.revision: None})
         except TidegateError as error:
             self._refuse(line, error)
         except Exception:
             _log.exception("a request to the agent failed")
             self._refuse(line, Internal("The agent failed; its log has the cause."))
-        self.publish()
 
     def _refuse(self, line: bytes, error: TidegateError) -> None:
         self._send({"id": _id_of(line), "ok": False, "code": error.code, "message": error.message})
@@ -160,11 +161,12 @@ class _Connection:
 
     def publish(self) -> None:
         """Tell what differs from what was last told."""
-        for revision, told in self._told.items():
-            addresses = self._verbs.addresses(revision)
-            if addresses != told:
-                self._told[revision] = addresses
-                self._send({"addresses": addresses})
+        self._tell(self._told)
+
+    def _tell(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> None:
+        for addresses in tuple(self._verbs.news(told)):
+            self._told[addresses.revision] = addresses
+            self._send({"addresses": addresses})
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if self._writer.is_closing():

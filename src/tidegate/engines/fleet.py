@@ -1,13 +1,15 @@
 """What an agent holds and what runs of it, in memory: the account from which it decides and reports. No I/O."""
 
 import signal
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from tidegate.core.revision import (
     Proof,
+    Replica,
     ReplicaId,
     ReplicaState,
     RevisionAddresses,
@@ -63,6 +65,12 @@ class HeldRevision:
             may_fork and self.template in warm,
         )
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is to have no replica: once it has none, nothing is to be decided."""
+        target = self.applied.target
+        return not (target.replicas or target.min_replicas or self.applied.removing)
+
 
 class Fleet:
     """Revisions and replicas. `now` is in monotonic seconds throughout."""
@@ -81,9 +89,10 @@ class Fleet:
 
     def decide(self, limits: Limits, now: float, *, ending: bool) -> Decision:
         """What to do next. When the platform is `ending`, nothing is held: whatever runs is drained."""
-        warm = self._templates.warm
-        held = {} if ending else {revision: one.held(warm) for revision, one in self.revisions.items()}
         facts = [*(replica.facts for replica in self.replicas.values()), *self.forking.values()]
+        running, warm = {one.revision for one in facts}, self._templates.warm
+        awake = {} if ending else self.revisions
+        held = {rid: one.held(warm) for rid, one in awake.items() if rid in running or not one.at_rest}
         return decide(held, facts, limits, now)
 
     # --- what is held
@@ -168,12 +177,29 @@ class Fleet:
 
     def observations(self) -> Mapping[RevisionId, RevisionObservation]:
         """All that is held, until its last process has ended."""
-        return {revision: self._observation(revision, one) for revision, one in self.revisions.items()}
+        running: dict[RevisionId, list[Replica]] = defaultdict(list)
+        for process in self.replicas.values():
+            running[process.facts.revision].append(process.replica)
+        return {
+            revision: self._observation(one, tuple(running.get(revision, ())))
+            for revision, one in self.revisions.items()
+        }
 
-    def _observation(self, revision: RevisionId, one: HeldRevision) -> RevisionObservation:
-        replicas = tuple(r.replica for r in self.replicas.values() if r.facts.revision == revision)
+    def _observation(self, one: HeldRevision, replicas: tuple[Replica, ...]) -> RevisionObservation:
         failures = one.failures
         return RevisionObservation(one.applied.target, replicas, failures.starts, failures.message, one.applied.proof)
+
+    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]:
+        """The addresses that are not as they were told. Most revisions rest, and are looked at no closer."""
+        running = {process.facts.revision for process in self.replicas.values()}
+        for revision, was in told.items():
+            known = self.revisions.get(revision)
+            rests = known is not None and known.at_rest and revision not in running
+            if rests and was is not None and was.known and not was.replicas and not was.message:
+                continue
+            addresses = self.addresses(revision)
+            if addresses != was:
+                yield addresses
 
     def addresses(self, revision: RevisionId) -> RevisionAddresses:
         """What gateways are told of a revision."""
