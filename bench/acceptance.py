@@ -16,6 +16,11 @@ LISTS: dict[str, list[list[str]]] = {
     "speed": [
         ["-m", "bench.peers", "--check"],
     ],
+    "elasticity": [
+        ["-m", "pytest", "tests/e2e/test_elastic.py", "-m", "acceptance or e2e", "-s", "-q"],
+        ["-m", "bench.cold_starts"],
+        ["-m", "bench.elastic"],
+    ],
 }
 
 

@@ -39,7 +39,7 @@ def mlflow_serve(model_dir: str) -> Iterator[str]:
         while not _answers(f"http://127.0.0.1:{port}/ping"):
             if time.monotonic() > deadline:
                 raise SystemExit("mlflow models serve did not start")
-            time.sleep(0.1)
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         process.terminate()
