@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.examples import a_config, a_created_endpoint, an_endpoint, an_entity, rid
 from tidegate.core.endpoint import Endpoint, Route
 from tidegate.core.revision import RevisionId
-from tidegate.core.traffic import EndpointRoute, compile_table, pick
+from tidegate.core.traffic import EndpointRoute, Leads, compile_table, pick
 
 A, B, C = an_entity("a"), an_entity("b"), an_entity("c")
 SPLIT = a_created_endpoint(a_config(A, B, C, routes=(Route("a", 90), Route("b", 10), Route("c", 0)))).promoted()
@@ -53,6 +53,18 @@ def test_nothing_is_picked_while_nothing_serves() -> None:
 
 
 # --- compile
+
+
+def test_what_has_not_changed_is_not_compiled_anew_and_the_table_is_the_same() -> None:
+    known: dict[str, Leads] = {}
+    first = compile_table([SPLIT, IRIS], AGENT, (), known)
+    renamed = replace(IRIS, name="lily")
+    second = compile_table([SPLIT, renamed], AGENT, (), known)
+    assert second.endpoints["wine"] is first.endpoints["wine"]
+    assert second == compile_table([SPLIT, renamed], AGENT, ()) != first
+    assert compile_table([SPLIT], AGENT, (), known) == compile_table([SPLIT], AGENT, ())
+    assert known.keys() == {SPLIT.id}
+    assert compile_table([SPLIT], "/run/other.sock", (), known) == compile_table([SPLIT], "/run/other.sock", ())
 
 
 def test_the_table_has_weights_and_every_served_name() -> None:

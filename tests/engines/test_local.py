@@ -66,7 +66,7 @@ async def test_a_late_answer_is_not_taken_for_the_next(machine: Machine) -> None
             if calls == 1:
                 await asyncio.sleep(0.3)
             number = line.partition(b'"id":')[2].partition(b",")[0]
-            writer.write(b'{"id":' + number + b',"ok":true,"result":{}}\n')
+            writer.write(b'{"id":' + number + b',"ok":true,"result":{"changed":{},"gone":[]}}\n')
 
     engine = LocalEngine(machine.data.agent_socket, timeout_seconds=0.1)
     async with agent(machine.data.agent_socket, late_once):
@@ -93,6 +93,26 @@ async def test_the_same_engine_serves_after_the_agents_restart(machine: Machine)
     machine.kill_agent()
     await machine.start_agent()
     assert set(await machine.engine.observe()) == {"rev1"}
+
+
+async def test_only_what_changes_travels_and_the_whole_after_a_restart(machine: Machine) -> None:
+    await machine.start_agent()
+    for name in ("a", "b"):
+        await machine.engine.apply(machine.target(name, replicas=0))
+    first = await machine.engine.observe()
+    assert await machine.engine.observe() is first
+    await machine.engine.apply(machine.target("c", replicas=0))
+    second = await machine.engine.observe()
+    assert second.keys() == {"a", "b", "c"}
+    assert second[RevisionId("a")] is first[RevisionId("a")]
+    machine.kill_agent()
+    await machine.start_agent()
+    assert await machine.engine.observe() == second
+    await machine.engine.remove(RevisionId("b"))
+    deadline = time.monotonic() + 10
+    while (await machine.engine.observe()).keys() != {"a", "c"}:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 async def test_calls_at_once_take_turns(machine: Machine) -> None:

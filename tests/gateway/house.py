@@ -107,7 +107,8 @@ class FakeControl:
         writer.write(msgspec.json.encode(self._table) + b"\n")
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
-                self.reports.append(msgspec.json.decode(line, type=LoadReport))
+                report = msgspec.json.decode(line, type=LoadReport)
+                self.reports.append(report if report.whole else report.onto(self.reports[-1]))
         self._writers.discard(writer)
         writer.close()
 

@@ -7,11 +7,11 @@ in between leaves nothing half-written. Only the control process opens it.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from alembic import command
@@ -41,6 +41,8 @@ class SqlStore:
     def __init__(self, engine: Engine, thread: ThreadPoolExecutor) -> None:
         self._engine = engine
         self._thread = thread
+        self._endpoints: _Read[Endpoint] = _Read(Endpoint)
+        self._revisions: _Read[Revision] = _Read(Revision)
 
     @classmethod
     async def open(cls, uri: str) -> "SqlStore":
@@ -64,8 +66,9 @@ class SqlStore:
 
     async def endpoints(self) -> tuple[Endpoint, ...]:
         def work(connection: Connection) -> tuple[Endpoint, ...]:
-            rows = connection.scalars(select(ENDPOINTS.c.spec).order_by(ENDPOINTS.c.name, ENDPOINTS.c.id))
-            return tuple(msgspec.json.decode(spec, type=Endpoint) for spec in rows)
+            columns = select(ENDPOINTS.c.id, ENDPOINTS.c.spec)
+            rows = connection.execute(columns.order_by(ENDPOINTS.c.name, ENDPOINTS.c.id)).all()
+            return tuple(self._endpoints.read(rows).values())
 
         return await self._run(work)
 
@@ -111,9 +114,8 @@ class SqlStore:
 
     async def revisions(self) -> Mapping[RevisionId, Revision]:
         def work(connection: Connection) -> Mapping[RevisionId, Revision]:
-            specs = connection.scalars(select(REVISIONS.c.spec).order_by(REVISIONS.c.id))
-            found = (msgspec.json.decode(spec, type=Revision) for spec in specs)
-            return {revision.id: revision for revision in found}
+            rows = connection.execute(select(REVISIONS.c.id, REVISIONS.c.spec).order_by(REVISIONS.c.id)).all()
+            return {RevisionId(rid): revision for rid, revision in self._revisions.read(rows).items()}
 
         return await self._run(work)
 
@@ -173,6 +175,23 @@ class SqlStore:
 
 
 _: type[Store] = SqlStore
+
+
+class _Read(Generic[T]):
+    """The records of a table as they were read last: a record that is as it was is not decoded again."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._decoder = msgspec.json.Decoder(kind)
+        self._known: dict[str, tuple[str, T]] = {}
+
+    def read(self, rows: Iterable[Any]) -> dict[str, T]:
+        """The records of these rows of id and record; the very same ones where nothing has changed."""
+        fresh: dict[str, tuple[str, T]] = {}
+        for key, spec in rows:
+            known = self._known.get(key)
+            fresh[key] = known if known is not None and known[0] == spec else (spec, self._decoder.decode(spec))
+        self._known = fresh
+        return {key: record for key, (_, record) in fresh.items()}
 
 
 def _encode(value: Endpoint | Revision) -> str:

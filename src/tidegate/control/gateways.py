@@ -148,7 +148,10 @@ class Gateways:
             self._take(link, decoder.decode(line))
 
     def _take(self, link: _Link, report: LoadReport) -> None:
-        before, link.report = link.report, report
+        before = link.report
+        if before is not None and not report.whole:
+            report = report.onto(before)
+        link.report = report
         earlier = self._latest.get(report.gateway)
         if earlier is not None and earlier.pid != report.pid:
             self._past = self._past.plus(left_behind(earlier, report))

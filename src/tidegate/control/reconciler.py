@@ -7,7 +7,8 @@ from what happened; an action that fails is logged, and planned again at a later
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tidegate.control.builds import Builds
@@ -32,7 +33,7 @@ from tidegate.core.plan import (
 )
 from tidegate.core.revision import Revision, RevisionId, RevisionObservation
 from tidegate.core.status import EndpointStatus, project
-from tidegate.core.traffic import compile_table
+from tidegate.core.traffic import Leads, compile_table
 from tidegate.ports import Clock, Engine, Event, Store
 from tidegate.telemetry import fields
 
@@ -99,6 +100,8 @@ class Reconciler:
         self.looked = False  # whether `world` is more than its beginning
         self._read_at: float | None = None  # None when the store must be read
         self._published: tuple[Endpoint, ...] | None = None  # what the newest route table was made of
+        self._leads: dict[str, Leads] = {}  # what it had of each endpoint
+        self._settled: Snapshot | None = None  # the last world in which nothing was due
         self._woken = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -152,10 +155,12 @@ class Reconciler:
         if self._read_at is None or now - self._read_at >= _READ_STORE_EVERY:
             self._read_at = now
             try:
-                endpoints, revisions = await self._store.endpoints(), await self._store.revisions()
+                read, recorded = await self._store.endpoints(), await self._store.revisions()
             except BaseException:
                 self._read_at = None
                 raise
+            endpoints = endpoints if _identical(endpoints, read) else read
+            revisions = revisions if _identical(tuple(revisions.values()), tuple(recorded.values())) else recorded
         self.world, self.looked = replace(self.world, endpoints=endpoints, revisions=revisions), True
         self._publish()
         observations = await self._observe()
@@ -174,6 +179,13 @@ class Reconciler:
     # --- plan
 
     def _plan(self) -> tuple[Action, ...]:
+        if self._settled is not None and _same(self.world, self._settled):
+            return ()
+        actions = self._plan_all()
+        self._settled = None if actions else self.world
+        return actions
+
+    def _plan_all(self) -> tuple[Action, ...]:
         try:
             return plan(self.world)
         except Exception:
@@ -283,7 +295,9 @@ class Reconciler:
     def _publish(self) -> None:
         if self.world.endpoints is not self._published:
             self._published = self.world.endpoints
-            self._gateways.publish(compile_table(self._published, self._access.agent, self._access.token_hashes))
+            access = self._access
+            table = compile_table(self._published, access.agent, access.token_hashes, self._leads)
+            self._gateways.publish(table)
 
     def _pause(self) -> float:
         calm = all(revision.state in _AT_REST for revision in self.world.revisions.values()) and not any(
@@ -305,6 +319,21 @@ class Reconciler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
+
+
+def _same(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two worlds are the same, as far as that is to be seen at a glance."""
+    whole = one.endpoints is other.endpoints and one.revisions is other.revisions
+    return whole and one.observations is other.observations and _details(one) == _details(other)
+
+
+def _details(world: Snapshot) -> Snapshot:
+    """All of it but what may have thousands of entries."""
+    return replace(world, endpoints=(), revisions={}, observations=None)
+
+
+def _identical(one: Sequence[object], other: Sequence[object]) -> bool:
+    return len(one) == len(other) and all(map(operator.is_, one, other))
 
 
 def _subject(action: Action) -> str:

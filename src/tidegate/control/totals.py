@@ -19,9 +19,9 @@ class Totals:
         """These totals and one gateway's account."""
         endpoints, revisions = dict(self.endpoints), dict(self.revisions)
         for name, ledger in report.endpoints.items():
-            endpoints[name] = endpoints.get(name, EndpointLedger()).plus(ledger)
+            endpoints[name] = endpoints[name].plus(ledger) if name in endpoints else ledger
         for rid, load in report.revisions.items():
-            revisions[rid] = _add_loads(revisions.get(rid, RevisionLoad()), load)
+            revisions[rid] = _add_loads(revisions[rid], load) if rid in revisions else load
         return Totals(endpoints, revisions, add_counts(self.refused, report.refused))
 
 

@@ -1,7 +1,7 @@
 """What a gateway tells control: cumulative counters and what is under way. The only way load leaves a gateway."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -16,6 +16,8 @@ LATENCY_BUCKETS = (
 STATUSES = (200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 504)
 
 K = TypeVar("K", str, int)
+Key = TypeVar("Key", bound=str)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,17 @@ def add_counts(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
     return {key: one.get(key, 0) + other.get(key, 0) for key in one.keys() | other.keys()}
 
 
+def _changed(now: Mapping[Key, V], before: Mapping[Key, V]) -> dict[Key, V]:
+    return {key: value for key, value in now.items() if (was := before.get(key)) is not value and was != value}
+
+
 @dataclass(frozen=True, slots=True)
 class LoadReport:
     """One gateway's account. `refused` counts refusals before an endpoint was known, by HTTP status.
 
     `endpoints` and `refused` are cumulative over the ledger of that id, which outlives the gateway's process;
-    `revisions` and `registry_writes` over the process.
+    `revisions` and `registry_writes` over the process. A report that is not `whole` leaves out the endpoints and the
+    revisions that are as they were in the one before it on the same connection; `gone` are revisions that are no more.
     """
 
     gateway: int
@@ -89,3 +96,23 @@ class LoadReport:
     refused: Mapping[int, int] = field(default_factory=dict)
     registry_writes: int = 0  # cumulative: successful writes to the registry that passed by
     ledger: str = ""
+    whole: bool = True
+    gone: tuple[RevisionId, ...] = ()
+
+    def since(self, before: "LoadReport") -> "LoadReport":
+        """What is not as it was in the one before."""
+        return replace(
+            self,
+            revisions=_changed(self.revisions, before.revisions),
+            endpoints=_changed(self.endpoints, before.endpoints),
+            gone=tuple(before.revisions.keys() - self.revisions.keys()),
+            whole=False,
+        )
+
+    def onto(self, before: "LoadReport") -> "LoadReport":
+        """This report with what it leaves out, from the one before."""
+        revisions = {**before.revisions, **self.revisions}
+        for rid in self.gone:
+            revisions.pop(rid, None)
+        endpoints = {**before.endpoints, **self.endpoints}
+        return replace(self, revisions=revisions, endpoints=endpoints, whole=True, gone=())

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field
 
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.revision import RevisionId, revision_ids
@@ -49,17 +49,48 @@ class RouteTable:
     token_hashes: tuple[str, ...] = ()
 
 
-def compile_table(endpoints: Iterable[Endpoint], agent: str, token_hashes: tuple[str, ...]) -> RouteTable:
-    """The route table of these endpoints: their active configurations, whole or not at all."""
-    routes: dict[str, EndpointRoute] = {}
-    revisions: dict[RevisionId, RevisionRoute] = {}
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """What an endpoint has in a route table, and the digest of it."""
+
+    endpoint: Endpoint
+    agent: str
+    route: EndpointRoute
+    revisions: tuple[RevisionRoute, ...]
+    digest: bytes
+
+
+def compile_table(
+    endpoints: Iterable[Endpoint],
+    agent: str,
+    token_hashes: tuple[str, ...],
+    known: MutableMapping[str, Leads] | None = None,
+) -> RouteTable:
+    """The route table of these endpoints: their active configurations, whole or not at all.
+
+    `known` keeps what endpoints had in an earlier table, by their ids: where an endpoint has not changed since, nothing
+    is computed anew. It is brought up to date.
+    """
+    known = {} if known is None else known
+    leads: dict[str, Leads] = {}
     for endpoint in endpoints:
         if endpoint.deleted_at is None:
-            routes[endpoint.name] = _endpoint_route(endpoint)
-            revisions |= {route.revision: route for route in _revision_routes(endpoint, agent)}
-    table = RouteTable("", routes, revisions, token_hashes)
-    canonical = json.dumps(asdict(table), sort_keys=True, separators=(",", ":"))
-    return replace(table, version=hashlib.sha256(canonical.encode()).hexdigest()[:16])
+            before = known.get(endpoint.id)
+            same = before is not None and before.endpoint is endpoint and before.agent == agent
+            leads[endpoint.id] = before if before is not None and same else _leads(endpoint, agent)
+    known.clear()
+    known.update(leads)
+    routes = {one.route.name: one.route for one in leads.values()}
+    revisions = {route.revision: route for one in leads.values() for route in one.revisions}
+    digests = [one.digest for _, one in sorted(leads.items())]
+    version = hashlib.sha256(b"".join([json.dumps(token_hashes).encode(), *digests])).hexdigest()[:16]
+    return RouteTable(version, routes, revisions, token_hashes)
+
+
+def _leads(endpoint: Endpoint, agent: str) -> Leads:
+    route, revisions = _endpoint_route(endpoint), tuple(_revision_routes(endpoint, agent))
+    canonical = json.dumps([asdict(route), *map(asdict, revisions)], sort_keys=True, separators=(",", ":"))
+    return Leads(endpoint, agent, route, revisions, hashlib.sha256(canonical.encode()).digest())
 
 
 def pick(route: EndpointRoute, chance: float) -> RevisionId | None:

@@ -3,7 +3,7 @@
 A request is `{"id": 1, "verb": "apply", "target": {…}}`, its answer `{"id": 1, "ok": true, "result": null}` or
 `{"id": 1, "ok": false, "code": "…", "message": "…"}`. A connection that sent `wake`, or `watch` which
 starts nothing, is told, without an id, the `{"addresses": {…}}` of that revision at once and at every change, until it
-sends `unwatch`.
+sends `unwatch`. `observe` with `"changes": true` is answered with what has changed since it was asked last.
 """
 
 import asyncio
@@ -38,6 +38,14 @@ class Remove(msgspec.Struct, tag_field="verb", tag="remove"):
 
 class Observe(msgspec.Struct, tag_field="verb", tag="observe"):
     id: int
+    changes: bool = False  # only what differs from the last answer to this on the same connection
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What differs from what was observed before on a connection; at first, all there is."""
+
+    changed: dict[RevisionId, RevisionObservation]
+    gone: list[RevisionId]
 
 
 class Wake(msgspec.Struct, tag_field="verb", tag="wake"):
@@ -122,6 +130,7 @@ class _Connection:
         self._writer = writer
         self._verbs = verbs
         self._told: dict[RevisionId, RevisionAddresses | None] = {}
+        self._observed: Mapping[RevisionId, RevisionObservation] = {}
 
     def abort(self) -> None:
         """End the connection; its reader sees the end."""
@@ -149,8 +158,8 @@ class _Connection:
                 await self._verbs.apply(target)
             case Remove(revision=revision):
                 await self._verbs.remove(revision)
-            case Observe():
-                return self._verbs.observe()
+            case Observe(changes=changes):
+                return self._changes() if changes else self._verbs.observe()
             case Wake(revision=revision) | Watch(revision=revision):
                 if isinstance(request, Wake):
                     self._verbs.wake(revision)
@@ -158,6 +167,11 @@ class _Connection:
             case Unwatch(revision=revision):
                 self._told.pop(revision, None)
         return None
+
+    def _changes(self) -> Changes:
+        before, self._observed = self._observed, self._verbs.observe()
+        changed = {rid: seen for rid, seen in self._observed.items() if before.get(rid) != seen}
+        return Changes(changed, list(before.keys() - self._observed.keys()))
 
     def publish(self) -> None:
         """Tell what differs from what was last told."""

@@ -10,6 +10,7 @@ import msgspec
 
 from tidegate.core import errors
 from tidegate.core.revision import RevisionId, RevisionObservation, RevisionTarget
+from tidegate.engines.agent_server import Changes
 from tidegate.ports import Engine
 
 _MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -36,6 +37,7 @@ class LocalEngine:
         self._turn = asyncio.Lock()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._last_id = 0
+        self._seen: Mapping[RevisionId, RevisionObservation] = {}  # by what was observed on this connection
 
     async def apply(self, target: RevisionTarget) -> None:
         """Hold this target from now on; it survives the agent when this returns. Raises Unavailable."""
@@ -46,8 +48,13 @@ class LocalEngine:
         await self._call("remove", revision=revision)
 
     async def observe(self) -> Mapping[RevisionId, RevisionObservation]:
-        """All that the agent holds. Raises Unavailable."""
-        return msgspec.json.decode(await self._call("observe"), type=dict[RevisionId, RevisionObservation])
+        """All that the agent holds; the very same mapping while nothing changes. Raises Unavailable."""
+        # Nothing is awaited between the answer and its taking: no other call may break the connection in between.
+        changes = msgspec.json.decode(await self._call("observe", changes=True), type=Changes)
+        if changes.changed or changes.gone:
+            kept = {rid: seen for rid, seen in self._seen.items() if rid not in changes.gone}
+            self._seen = kept | changes.changed
+        return self._seen
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -92,6 +99,7 @@ class LocalEngine:
             raise
 
     async def _disconnect(self) -> None:
+        self._seen = {}
         if self._streams is not None:
             (_, writer), self._streams = self._streams, None
             writer.close()

@@ -65,9 +65,12 @@ class ControlLink:
             writer.close()
 
     async def _report(self, writer: asyncio.StreamWriter) -> None:
+        sent: LoadReport | None = None
         while True:
             self._due.clear()
-            writer.write(msgspec.json.encode(self._make_report()) + b"\n")
+            report = self._make_report()
+            writer.write(msgspec.json.encode(report if sent is None else report.since(sent)) + b"\n")
+            sent = report
             await writer.drain()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), REPORT_SECONDS)

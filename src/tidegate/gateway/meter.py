@@ -71,6 +71,7 @@ class Meter:
         self._gateway, self._pid, self._ledger, self._others = gateway, pid, book, others
         self._accounts: dict[str, Account] = {}
         self._refused = book.refused
+        self._read: dict[tuple[Ledger, str], tuple[bytes, EndpointLedger]] = {}  # what stood there, and what it said
         self.registry_writes = 0
 
     def account(self, endpoint: str) -> Account:
@@ -90,7 +91,8 @@ class Meter:
         refused: dict[int, int] = {}
         for book in (self._ledger, *self._others):
             for name in book.endpoints:
-                endpoints[name] = endpoints.get(name, EndpointLedger()).plus(ledger.account(book.cells(name)))
+                account = self._read_account(book, name)
+                endpoints[name] = endpoints[name].plus(account) if name in endpoints else account
             counts = zip(STATUSES, book.refused, strict=True)
             refused = add_counts(refused, {status: count for status, count in counts if count})
         return LoadReport(
@@ -103,3 +105,11 @@ class Meter:
             refused=refused,
             registry_writes=self.registry_writes,
         )
+
+    def _read_account(self, book: Ledger, name: str) -> EndpointLedger:
+        """The account that stands in a ledger; the very same one while nothing was counted there."""
+        cells = book.cells(name)
+        raw, known = cells.tobytes(), self._read.get((book, name))
+        if known is None or known[0] != raw:
+            known = self._read[book, name] = raw, ledger.account(cells)
+        return known[1]

@@ -35,6 +35,7 @@ class Router:
         self._saved, self._settings = saved, settings
         self._queues: dict[RevisionId, RevisionQueue] = {}
         self._active: set[RevisionId] = set()  # whose queues may hold something; the sweep is for these only
+        self._resting: dict[RevisionId, RevisionLoad] = {}  # the load of those that have had nothing since
         self._unrouted: set[RevisionId] = set()  # which no route leads to, and which are not empty yet
         self._agents: dict[str, AgentLink] = {}
         self._sweeper: asyncio.Task[None] | None = None
@@ -97,7 +98,9 @@ class Router:
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
         """What is under way per revision."""
         now = time.monotonic()
-        return {revision: queue.load(now) for revision, queue in self._queues.items()}
+        for revision in self._queues.keys() - self._resting.keys() - self._active:
+            self._resting[revision] = self._queues[revision].load(now)
+        return self._resting | {revision: self._queues[revision].load(now) for revision in self._active}
 
     def _adopt(self, table: RouteTable) -> None:
         self.table = table
@@ -131,6 +134,7 @@ class Router:
                 queue.sweep(now)
                 if queue.idle:
                     self._active.discard(revision)
+                    self._resting.pop(revision, None)
                 if revision in self._unrouted:
                     self._retire(revision, queue)
 
@@ -141,6 +145,7 @@ class Router:
         if queue.idle:
             del self._queues[revision]
             self._active.discard(revision)
+            self._resting.pop(revision, None)
             self._unrouted.discard(revision)
             queue.close()
             self._agent(queue.route.agent).unwatch(revision)
