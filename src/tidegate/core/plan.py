@@ -178,13 +178,14 @@ def target_of(revision: Revision) -> RevisionTarget:
         served_entity=entity.name,
         model_dir=revision.model_dir,
         environment=revision.environment,
-        replicas=max(1, scaling.min_replicas),
+        replicas=0 if _needs_no_replica(revision) else max(1, scaling.min_replicas),
         min_replicas=scaling.min_replicas,
         max_replicas=scaling.max_replicas,
         timeout_seconds=entity.timeout_seconds,
         environment_vars=entity.environment_vars,
         proved=revision.proof is not None,
         batching=_batching(entity),
+        proof=revision.proof,
     )
 
 
@@ -204,7 +205,7 @@ def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEn
             yield Prepare(revision)
             yield Move(rid, RevisionState.PREPARING)
         case RevisionState.PREPARING:
-            yield from _prepared(world, rid, world.preparations.get(rid))
+            yield from _prepared(world, revision, world.preparations.get(rid))
         case RevisionState.STARTING:
             yield from _started(world, revision)
         case RevisionState.READY:
@@ -218,7 +219,8 @@ def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEn
             yield Move(rid, RevisionState.PENDING, generation=endpoint.generation)
 
 
-def _prepared(world: Snapshot, rid: RevisionId, preparation: Preparation | None) -> Iterator[Action]:
+def _prepared(world: Snapshot, revision: Revision, preparation: Preparation | None) -> Iterator[Action]:
+    rid = revision.id
     if preparation is None:
         yield Move(rid, RevisionState.PENDING)
     elif preparation.state is PreparationState.FAILED:
@@ -232,13 +234,35 @@ def _prepared(world: Snapshot, rid: RevisionId, preparation: Preparation | None)
             "A replica is being started.",
             environment=preparation.environment,
             model_dir=preparation.model_dir,
+            proof=_proof_of_a_twin(world, revision.entity, preparation),
         )
+
+
+def _proof_of_a_twin(world: Snapshot, entity: ServedEntity, preparation: Preparation) -> Proof | None:
+    """The proof of a ready revision whose replicas are the very same: same model, environment and settings."""
+    sought = preparation.model_dir, preparation.environment, *_proved_with(entity)
+    for other in world.revisions.values():
+        if other.state is not RevisionState.READY or other.model_dir != preparation.model_dir:
+            continue
+        if (other.model_dir, other.environment, *_proved_with(other.entity)) == sought and not _ails(world, other.id):
+            return other.proof
+    return None
+
+
+def _proved_with(entity: ServedEntity) -> tuple[object, ...]:
+    """What a proof depends on besides model and environment."""
+    return entity.environment_vars, entity.timeout_seconds, _batching(entity)
+
+
+def _ails(world: Snapshot, rid: RevisionId) -> bool:
+    observation = _observation(world, rid)
+    return observation is None or observation.failed_starts > 0
 
 
 def _started(world: Snapshot, revision: Revision) -> Iterator[Action]:
     observation = _observation(world, revision.id)
-    if observation is not None and observation.ready_replicas:
-        proof = observation.proof
+    if observation is not None and (observation.ready_replicas or _needs_no_replica(revision)):
+        proof = observation.proof or revision.proof
         yield Move(revision.id, RevisionState.READY, proof.warning if proof else "", proof=proof)
     elif observation is not None and observation.failed_starts >= MAX_FAILED_STARTS:
         yield Move(revision.id, RevisionState.FAILED, observation.message)
@@ -251,6 +275,11 @@ def _learnt(world: Snapshot, revision: Revision) -> Iterator[Action]:
     proof, known = observation.proof if observation else None, revision.proof
     if proof is not None and proof.start is not None and (known is None or known.start != proof.start):
         yield Learn(revision.id, proof)
+
+
+def _needs_no_replica(revision: Revision) -> bool:
+    """Whether it is ready without any: proved already, and allowed to sleep."""
+    return revision.proof is not None and revision.entity.scaling.min_replicas == 0
 
 
 def _applied(world: Snapshot, revision: Revision) -> Iterator[Action]:

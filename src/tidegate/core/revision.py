@@ -106,6 +106,7 @@ class RevisionTarget:
     proved: bool = False  # its proof is on record: a further replica is ready as soon as it has loaded
     batching: Batching = Batching.AUTO
     memory_bytes: int = 0  # what one replica may use; 0: no limit
+    proof: Proof | None = None  # on record: what the engine need not find out
 
 
 class ReplicaState(StrEnum):

@@ -110,7 +110,9 @@ class Fleet:
     def applied(self, target: RevisionTarget) -> Applied:
         """The target as it will be held, with the proof that is on record."""
         known = self.revisions.get(target.revision)
-        return Applied(target, proof=known.applied.proof, answer=known.applied.answer) if known else Applied(target)
+        if known is None:
+            return Applied(target, proof=target.proof)
+        return Applied(target, proof=known.applied.proof or target.proof, answer=known.applied.answer)
 
     def wake(self, revision: RevisionId, now: float) -> bool:
         """Hold at least one replica of it. Whether that changes what is held."""
