@@ -8,7 +8,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,8 @@ from tidegate.telemetry import fields
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.05
+# Between two calls of `on_wait`, however many queues there are.
+ALARM_SECONDS = 0.1
 
 
 class Router:
@@ -36,7 +38,9 @@ class Router:
         self._queues: dict[RevisionId, RevisionQueue] = {}
         self._agents: dict[str, AgentLink] = {}
         self._sweeper: asyncio.Task[None] | None = None
+        self._alarmed_at = float("-inf")
         self.table: RouteTable | None = None
+        self.on_wait: Callable[[], None] = lambda: None  # called when a request begins to wait long
 
     def start(self) -> None:
         """Follow the table that was saved last, and begin to sweep."""
@@ -121,11 +125,15 @@ class Router:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = time.monotonic()
+            now, alarming = time.monotonic(), False
             for revision, queue in list(self._queues.items()):
                 queue.sweep(now)
+                alarming |= queue.alarming(now)
                 if self.table is not None and revision not in self.table.revisions:
                     self._retire(revision, queue)
+            if alarming and now - self._alarmed_at >= ALARM_SECONDS:
+                self._alarmed_at = now
+                self.on_wait()
 
     def _retire(self, revision: RevisionId, queue: RevisionQueue) -> None:
         """Drop an empty queue that no route leads to; move on what can no longer run there."""
