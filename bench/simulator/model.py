@@ -18,6 +18,8 @@ STEP, LOOK = 0.02, 1.0
 # As gateways do: an alarm when a request has waited so long, and again at so many times as long.
 ALARM, ALARM_AGAIN = 0.1, 2.5
 
+TO_ZERO = ScalingPolicy(0, 16, 30.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -33,7 +35,7 @@ class Trace:
     clients: Callable[[float], int] = lambda _: 0
     service_seconds: float = 0.1
     start_seconds: float = 0.1
-    policy: ScalingPolicy = ScalingPolicy(0, 16, 30.0)
+    policy: ScalingPolicy = TO_ZERO
     cores: int = 2
     cpu_share: float = 0.05
     replicas: int = 1  # at the beginning

@@ -75,15 +75,15 @@ class LoadWindow:
         first = next((place for place in range(len(points) - 1) if points[place + 1].at > edge), len(points) - 1)
         return LoadWindow(self.length, (*points[max(0, first) :], point))
 
-    def over(self, seconds: float) -> Stretch | None:
-        """The last so many seconds, or what there is of them; None where that is next to nothing.
+    def over(self, seconds: float, shortest: float = SHORTEST) -> Stretch | None:
+        """The last so many seconds, or what there is of them; None where that is less than `shortest`.
 
         After a pause in which nobody looked, what came since counts as of the last `seconds`.
         """
         newest = self.newest
         base = next(point for point in self.points if point.at >= newest.at - seconds)
-        if newest.at - base.at < SHORTEST:
-            earlier = [point for point in self.points if point.at <= newest.at - SHORTEST]
+        if newest.at - base.at < shortest:
+            earlier = [point for point in self.points if point.at <= newest.at - shortest]
             if not earlier:
                 return None
             base = earlier[-1]

@@ -23,8 +23,14 @@ TARGET_UTILISATION, LOW_UTILISATION = 0.7, 0.6
 WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES, WAITS_SECONDS = 0.25, 2.0, 0.1
 # While requests are through so fast, seconds, the batches of a replica that takes many at once absorb the load.
 ABSORBED_SECONDS = 0.02
-# Between two steps down, seconds: the first must be felt.
-STEP_SECONDS = PANIC_SECONDS
+# A step down is at most to half, and at least to so much: less is not worth the unrest. The next one comes so much
+# later, seconds: the first must be felt.
+SMALLEST_STEP, STEP_SECONDS = 2 / 3, PANIC_SECONDS
+# What was needed so lately, seconds, is kept. A revision that grows again soon after it shrank is kept longer, twice as
+# long each time; never longer than its owner lets it idle.
+LONGEST_DELAY_SECONDS = 600.0
+# An average over less says nothing of the time that a request takes.
+_SHORTEST_SECONDS = 0.2
 # Replicas that use so much of all cores are bound by them, whatever they seem to use each.
 CORES_ARE_BUSY = 0.6
 
@@ -54,8 +60,10 @@ class ScalingState:
     window: LoadWindow = field(default_factory=lambda: LoadWindow(STABLE_SECONDS))
     active_at: float = -math.inf  # when a request was here last
     changed_at: float = -math.inf
+    down_at: float = -math.inf
+    delay: float = STABLE_SECONDS  # before anything goes
     panic_at: float = -math.inf
-    needs: tuple[tuple[float, int], ...] = ()  # the largest of the stable window, falling: when last, and how many
+    needs: tuple[tuple[float, int], ...] = ()  # the largest of the delay, falling: when last, and how many
     service_seconds: float | None = None
     share: CpuShare = field(default_factory=CpuShare)
 
@@ -84,7 +92,18 @@ def decide(
     decision = most if most.replicas > state.replicas else _fewer(policy, state, sight, max(1, most.replicas), now)
     if decision.replicas == state.replicas:
         return ScaleDecision(state.replicas), state
-    return decision, replace(state, replicas=decision.replicas, changed_at=now)
+    return decision, _changed(policy, state, decision.replicas, now)
+
+
+def _changed(policy: ScalingPolicy, state: ScalingState, replicas: int, now: float) -> ScalingState:
+    """The state with another number of replicas. Up again soon after down was a step too early."""
+    if replicas < state.replicas:
+        return replace(state, replicas=replicas, changed_at=now, down_at=now)
+    longest = max(STABLE_SECONDS, min(LONGEST_DELAY_SECONDS, policy.idle_timeout_seconds))
+    lately = state.replicas > 0 and now - state.down_at < 2 * state.delay
+    calm = now - state.down_at > LONGEST_DELAY_SECONDS
+    delay = min(2 * state.delay, longest) if lately else STABLE_SECONDS if calm else state.delay
+    return replace(state, replicas=replicas, changed_at=now, delay=delay)
 
 
 # --- what is seen
@@ -95,7 +114,7 @@ def _seen(state: ScalingState, sight: Sight, now: float) -> ScalingState:
     load, window = sight.load, state.window
     came = bool(window.points) and load.requests > window.newest.requests
     window = window.plus(load)
-    recent = window.over(PANIC_SECONDS)
+    recent = window.over(PANIC_SECONDS, _SHORTEST_SECONDS)
     service = recent.service_seconds if recent else None
     return replace(
         state,
@@ -129,14 +148,16 @@ def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int)
     load, stable, panic = sight.load, state.window.over(STABLE_SECONDS), state.window.over(PANIC_SECONDS)
     if load.at_once or _woken(state, sight):
         yield ScaleDecision(1, "a request came")
-    if stable is not None and not _absorbed(sight, panic):
+    if load.queued and load.oldest_wait_seconds >= WAITS_SECONDS:
+        yield ScaleDecision(min(limit, _needed_now(state, sight, panic)), _waiting(load))
+    if not state.replicas or _absorbed(sight, panic):
+        return  # what is over does not wake
+    if stable is not None:
         yield ScaleDecision(min(limit, _needed(stable, state, sight)), _at_once(stable))
-    if panic is not None and not _absorbed(sight, panic):
+    if panic is not None:
         needed = _needed(panic, state, sight)
         if needed >= PANIC_FACTOR * max(1, sight.ready) or _panics(state, load.at):
             yield ScaleDecision(min(limit, needed), _at_once(panic))
-    if load.queued and load.oldest_wait_seconds >= WAITS_SECONDS:
-        yield ScaleDecision(min(limit, _needed_now(state, sight, panic)), _waiting(load))
 
 
 def _absorbed(sight: Sight, recent: Stretch | None) -> bool:
@@ -146,7 +167,7 @@ def _absorbed(sight: Sight, recent: Stretch | None) -> bool:
 
 
 def _needed(stretch: Stretch, state: ScalingState, sight: Sight, utilisation: float = TARGET_UTILISATION) -> int:
-    return math.ceil(_demand(stretch, state, sight) / utilisation)
+    return math.ceil(_demand(stretch, state, sight) / (utilisation if state.service_seconds else 1.0))
 
 
 def _demand(stretch: Stretch, state: ScalingState, sight: Sight) -> float:
@@ -198,7 +219,7 @@ def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> Sc
     if sight.load.queued:
         needed = max(needed, _needed_now(state, sight, recent))
     needed = min(limit, needed)
-    kept = [(at, need) for at, need in state.needs if at > now - STABLE_SECONDS and need > needed]
+    kept = [(at, need) for at, need in state.needs if at > now - state.delay and need > needed]
     return replace(state, needs=(*kept, (now, needed)))
 
 
@@ -215,4 +236,5 @@ def _fewer(policy: ScalingPolicy, state: ScalingState, sight: Sight, least: int,
         return ScaleDecision(count)
     busy = 0 if sight.batched else sight.load.in_flight
     fewer = max(least, state.needs[0][1], math.ceil(count / 2), busy)
-    return ScaleDecision(min(count, fewer), f"no more was needed for {STABLE_SECONDS:g} s")
+    worth_it = fewer <= count * SMALLEST_STEP
+    return ScaleDecision(fewer if worth_it else count, f"no more was needed for {state.delay:g} s")
