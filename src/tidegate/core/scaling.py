@@ -100,7 +100,7 @@ def _changed(policy: ScalingPolicy, state: ScalingState, replicas: int, now: flo
     if replicas < state.replicas:
         return replace(state, replicas=replicas, changed_at=now, down_at=now)
     longest = max(STABLE_SECONDS, min(LONGEST_DELAY_SECONDS, policy.idle_timeout_seconds))
-    lately = state.replicas > 0 and now - state.down_at < 2 * state.delay
+    lately = state.replicas > 0 and state.changed_at == state.down_at > now - 2 * state.delay
     calm = now - state.down_at > LONGEST_DELAY_SECONDS
     delay = min(2 * state.delay, longest) if lately else STABLE_SECONDS if calm else state.delay
     return replace(state, replicas=replicas, changed_at=now, delay=delay)
@@ -171,10 +171,17 @@ def _needed(stretch: Stretch, state: ScalingState, sight: Sight, utilisation: fl
 
 
 def _demand(stretch: Stretch, state: ScalingState, sight: Sight) -> float:
-    """Replicas' worth of work that came in a stretch of time."""
-    if state.service_seconds is None:
+    """Replicas' worth of work in a stretch of time: what came, and what waits all the while."""
+    service = state.service_seconds
+    if service is None:
         return min(stretch.at_once, 1.0) if sight.batched else stretch.at_once
-    return min(stretch.at_once, max(stretch.busy, stretch.rate * state.service_seconds))
+    waiting = max(0.0, min(stretch.at_once - stretch.busy, sight.load.queued)) * _urgency(service)
+    return min(stretch.at_once, max(stretch.busy, stretch.rate * service) + waiting)
+
+
+def _urgency(service: float) -> float:
+    """The part of a replica that a waiting request needs, so that it begins within what it may wait."""
+    return min(1.0, service / WAIT_BUDGET_SECONDS)
 
 
 def _needed_now(state: ScalingState, sight: Sight, recent: Stretch | None) -> int:
@@ -184,7 +191,7 @@ def _needed_now(state: ScalingState, sight: Sight, recent: Stretch | None) -> in
         needed = 1 if sight.batched else load.at_once
     else:
         coming = _demand(recent, state, sight) / TARGET_UTILISATION if recent else 0.0
-        waiting = 0.0 if starting else load.queued * min(1.0, service / WAIT_BUDGET_SECONDS)
+        waiting = 0.0 if starting else load.queued * _urgency(service)
         needed = math.ceil(min(load.at_once, coming + waiting))
     budget = max(WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES * (service or 0.0))
     if load.oldest_wait_seconds > budget and not starting:
