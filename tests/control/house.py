@@ -180,8 +180,8 @@ class House:
         )
         outside = Outside(self.store, self.engine, self.clock)
         access = Access(str(self.data.agent_socket), ("h" * 64,))
-        scaler = Scaler(self.gateways, self.clock, CORES)
-        self.reconciler = Reconciler(outside, self.builds, self.gateways, scaler, access)
+        self.scaler = Scaler(self.gateways, self.clock, CORES)
+        self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 

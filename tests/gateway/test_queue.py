@@ -250,3 +250,33 @@ async def test_requests_that_nobody_waits_for_do_not_pile_up(tmp_path: Path) -> 
         assert len(h.replicas[0].seen) < 20  # a few may have come in after their client had gone
         wine = (await h.report()).endpoints["wine"]
         assert wine.accepted == wine.answered + wine.client_gone
+
+
+# --- what control is told
+
+
+async def test_the_time_that_requests_spend_here_is_counted(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        assert (await h.report()).revisions[V1].requests == 0
+        waiting = [asyncio.create_task(h.score()) for _ in range(3)]
+        await until(lambda: ("wake", V1) in h.agent.asked)
+        await asyncio.sleep(0.3)
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        await asyncio.gather(*waiting)
+        load = (await h.report()).revisions[V1]
+        assert load.requests == 3
+        assert load.request_seconds > 0.5  # three of them, 0.3 s each, sampled
+        assert (await h.report()).revisions[V1].request_seconds == load.request_seconds
+
+
+async def test_control_hears_at_once_of_requests_that_begin_to_wait(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.report()
+        waiting = asyncio.create_task(h.score())
+        seen = len(h.control.reports)
+        await until(lambda: any(r.revisions[V1].oldest_wait_seconds > 0.1 for r in h.control.reports[seen:]), 0.9)
+        await asyncio.sleep(0.5)
+        told = [r.revisions[V1].oldest_wait_seconds for r in h.control.reports[seen:]]
+        assert len([wait for wait in told if wait >= 0.1]) <= 5  # at 0.1, 0.25 and 0.6 s, and once a second
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        assert (await waiting).status_code == 200

@@ -11,7 +11,7 @@ from tidegate.control.gateways import Gateways
 from tidegate.control.loads import Loads
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.lifecycle import RevisionState
-from tidegate.core.revision import Revision, RevisionId, RevisionObservation
+from tidegate.core.revision import Revision, RevisionId, RevisionObservation, revision_id
 from tidegate.core.scaling import ScaleDecision, ScalingState, Sight, decide
 from tidegate.ports import Clock, Event
 
@@ -43,12 +43,12 @@ class Scaler:
         now = self._clock.monotonic()
         self._loads.take(self._gateways.reports, now)
         self._loads.look(self._gateways.expected, now)
-        rolling = {endpoint.id for endpoint in endpoints if endpoint.pending is not None}
+        updating = {endpoint.id: endpoint for endpoint in endpoints if endpoint.pending is not None}
         ready = {rid: revision for rid, revision in revisions.items() if revision.state is RevisionState.READY}
         self._states = {rid: state for rid, state in self._states.items() if rid in ready}
         self._loads.forget(ready)
         for rid, revision in ready.items():
-            self._scale(revision, observations.get(rid), revision.endpoint_id in rolling, now)
+            self._scale(revision, observations.get(rid), updating.get(revision.endpoint_id), now)
         self._loads.stirred.clear()
         return {rid: state.replicas for rid, state in self._states.items()}
 
@@ -63,14 +63,15 @@ class Scaler:
         if self._loads.take(self._gateways.reports, self._clock.monotonic()):
             self.hurry()
 
-    def _scale(self, revision: Revision, seen: RevisionObservation | None, rolling_out: bool, now: float) -> None:
+    def _scale(
+        self, revision: Revision, seen: RevisionObservation | None, updating: Endpoint | None, now: float
+    ) -> None:
         state, held = self._states.get(revision.id), seen.target.replicas if seen else 0
         if state is not None and not (state.replicas or held or revision.id in self._loads.stirred):
             return  # it sleeps, and costs next to nothing
         policy = revision.entity.scaling
         if state is None:
-            # What the engine holds, whoever decided it; what it holds nothing of begins with the fewest.
-            state = ScalingState(max(policy.min_replicas, min(held, policy.max_replicas)), now)
+            state = ScalingState(self._first(revision, held, updating), now)
         if seen is not None:
             self._loads.measured(revision.id, seen.replicas)
         sight = Sight(
@@ -79,12 +80,24 @@ class Scaler:
             seen.ready_replicas if seen else 0,
             self._loads.known_since,
             _together(revision),
-            rolling_out,
+            updating is not None,
         )
         decision, after = decide(policy, state, sight, self._cores, now)
         self._states[revision.id] = after
         if decision.replicas != state.replicas:
             self._untold.append(_event(revision, state.replicas, decision, self._clock.now()))
+
+    def _first(self, revision: Revision, held: int, updating: Endpoint | None) -> int:
+        """What the engine holds, whoever decided that; for what an update brings, as many as it takes over from."""
+        count = max(held, self._replaced(revision, updating) if updating else 0)
+        policy = revision.entity.scaling
+        return max(policy.min_replicas, min(count, policy.max_replicas))
+
+    def _replaced(self, revision: Revision, endpoint: Endpoint) -> int:
+        entities = endpoint.active.served_entities if endpoint.active else ()
+        same = [entity for entity in entities if entity.name == revision.entity.name or len(entities) == 1]
+        states = (self._states.get(revision_id(endpoint.id, entity)) for entity in same)
+        return max((state.replicas for state in states if state is not None), default=0)
 
 
 def _together(revision: Revision) -> bool:
