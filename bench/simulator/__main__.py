@@ -1,5 +1,6 @@
-"""Play the traces: every scale event with its reason, and a line for each trace. `--write` draws the pictures in `docs/`,
-and writes the table of `docs/scaling.md`.
+"""Play the traces: every scale event with its reason, and a line for each trace.
+
+`--write` draws the pictures in `docs/images`, and writes the table of `docs/scaling.md`.
 
 python -m bench.simulator [--only NAME[,NAME]] [--write]
 """

@@ -1,5 +1,6 @@
 """The gateways' reports added up: each revision's load over all gateways, in counts that never fall."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -90,6 +91,7 @@ class Loads:
             in_flight=sum(load.in_flight for load in here),
             queued=sum(load.queued for load in here),
             oldest_wait_seconds=max((load.oldest_wait_seconds for load in here), default=0.0),
+            reported_at=min((self._heard[r.gateway] for r in self._connected), default=math.inf),
         )
 
     def forget(self, kept: Collection[RevisionId]) -> None:

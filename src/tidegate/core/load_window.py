@@ -1,5 +1,6 @@
 """A revision's load over the last minute: points in time, and averages between two of them."""
 
+import math
 from dataclasses import dataclass
 
 # Two points are so far apart, seconds; what is asked for between them sees the newest all the same.
@@ -20,6 +21,7 @@ class LoadPoint:
     in_flight: int = 0
     queued: int = 0
     oldest_wait_seconds: float = 0.0
+    reported_at: float = math.inf  # when what waits was seen; infinite where that is now
 
     @property
     def at_once(self) -> int:

@@ -23,6 +23,8 @@ TARGET_UTILISATION, LOW_UTILISATION = 0.7, 0.6
 WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES, WAITS_SECONDS = 0.25, 2.0, 0.1
 # While requests are through so fast, seconds, the batches of a replica that takes many at once absorb the load.
 ABSORBED_SECONDS = 0.02
+# Gateways use a replica so soon after it is ready, seconds. Who reported waiting before that has waited for the start.
+SETTLE_SECONDS = 0.2
 # A step down is at most to half, and at least to so much: less is not worth the unrest. The next one comes so much
 # later, seconds: the first must be felt.
 SMALLEST_STEP, STEP_SECONDS = 2 / 3, PANIC_SECONDS
@@ -60,6 +62,7 @@ class ScalingState:
     window: LoadWindow = field(default_factory=lambda: LoadWindow(STABLE_SECONDS))
     active_at: float = -math.inf  # when a request was here last
     changed_at: float = -math.inf
+    ready_at: float = math.inf  # since when all replicas are ready; infinite while they are not
     down_at: float = -math.inf
     delay: float = STABLE_SECONDS  # before anything goes
     panic_at: float = -math.inf
@@ -116,9 +119,11 @@ def _seen(state: ScalingState, sight: Sight, now: float) -> ScalingState:
     window = window.plus(load)
     recent = window.over(PANIC_SECONDS, _SHORTEST_SECONDS)
     service = recent.service_seconds if recent else None
+    all_ready = sight.ready >= max(1, state.replicas)
     return replace(
         state,
         window=window,
+        ready_at=min(state.ready_at, now) if all_ready else math.inf,
         active_at=now if came or load.at_once or _woken(state, sight) else state.active_at,
         service_seconds=state.service_seconds if service is None else service,
         share=state.share.plus(load.at, load.cpu_seconds, load.busy_seconds),
@@ -175,8 +180,15 @@ def _demand(stretch: Stretch, state: ScalingState, sight: Sight) -> float:
     service = state.service_seconds
     if service is None:
         return min(stretch.at_once, 1.0) if sight.batched else stretch.at_once
-    waiting = max(0.0, min(stretch.at_once - stretch.busy, sight.load.queued)) * _urgency(service)
-    return min(stretch.at_once, max(stretch.busy, stretch.rate * service) + waiting)
+    work = max(stretch.busy, stretch.rate * service)
+    if not _starting(state, sight):
+        work += max(0.0, min(stretch.at_once - stretch.busy, sight.load.queued)) * _urgency(service)
+    return min(stretch.at_once, work)
+
+
+def _starting(state: ScalingState, sight: Sight) -> bool:
+    """Whether replicas are on their way, for which alone requests may wait."""
+    return min(sight.load.at, sight.load.reported_at) < state.ready_at + SETTLE_SECONDS
 
 
 def _urgency(service: float) -> float:
@@ -186,7 +198,7 @@ def _urgency(service: float) -> float:
 
 def _needed_now(state: ScalingState, sight: Sight, recent: Stretch | None) -> int:
     """Enough for what comes and, unless replicas are starting already, to be through with what waits in time."""
-    load, service, starting = sight.load, state.service_seconds, sight.ready < max(1, state.replicas)
+    load, service, starting = sight.load, state.service_seconds, _starting(state, sight)
     if service is None:
         needed = 1 if sight.batched else load.at_once
     else:
