@@ -71,6 +71,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.control.housekeeping import Housekeeping
     from tidegate.control.metrics import Metrics
     from tidegate.control.reconciler import Access, Outside, Reconciler
+    from tidegate.control.scaler import Scaler
     from tidegate.engines.local import LocalEngine
 
     data, clock = DataDirectory(chosen.server.data_dir), SystemClock()
@@ -88,7 +89,9 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
-    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, access)
+    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)))
+    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access)
+    scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
     for part in (reconciler, gateways, housekeeping):

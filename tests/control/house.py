@@ -19,6 +19,7 @@ from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointReques
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
 from tidegate.control.reconciler import Access, Outside, Reconciler
+from tidegate.control.scaler import Scaler
 from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
 from tidegate.core.errors import BuildFailed
 from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad
@@ -34,6 +35,7 @@ from tidegate.core.traffic import RouteTable
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Log
 
+CORES = 4  # of the machine
 CALM = 1.0  # what a pass of the reconciler returns when all is as asked
 
 
@@ -178,7 +180,8 @@ class House:
         )
         outside = Outside(self.store, self.engine, self.clock)
         access = Access(str(self.data.agent_socket), ("h" * 64,))
-        self.reconciler = Reconciler(outside, self.builds, self.gateways, access)
+        self.scaler = Scaler(self.gateways, self.clock, CORES)
+        self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 

@@ -152,7 +152,9 @@ def test_a_bad_configuration_is_refused(config: EndpointConfig, sentence: str) -
         (an_entity(scale_to_zero_enabled=True, idle_timeout_seconds=5.0), ScalingPolicy(0, 4, 5.0)),
         (an_entity(max_provisioned_concurrency=7), ScalingPolicy(1, 7, 1800.0)),
         (an_entity(workload_size="Large", min_provisioned_concurrency=2, max_provisioned_concurrency=2),
-         ScalingPolicy(1, 2, 1800.0)),
+         ScalingPolicy(2, 2, 1800.0)),
+        (an_entity(scale_to_zero_enabled=True, min_provisioned_concurrency=2, max_provisioned_concurrency=3),
+         ScalingPolicy(0, 3, 1800.0)),
     ],
 )  # fmt: skip
 def test_the_replicas_an_entity_may_have(entity: ServedEntity, policy: ScalingPolicy) -> None:

@@ -62,10 +62,10 @@ START, STOP = Start(A), Drain(ReplicaId("r1"))
         (held(A, removing=True), [], [Forget(A)]),
         (held(A, start_after=NOW + 1), [], []),
         (held(A, start_after=NOW), [], [START]),
-        # min_replicas is a floor, max_replicas and the cores are caps
+        # min_replicas is a floor, max_replicas a cap
         (replace(held(A, 0), target=replace(held(A).target, replicas=0, min_replicas=1)), [], [START]),
         (replace(held(A), target=replace(held(A).target, replicas=5, max_replicas=1)), [replica("r1")], []),
-        (held(A, 9), [replica(f"r{n}") for n in range(4)], []),
+        (held(A, 9), [replica(f"r{n}") for n in range(8)], []),
     ],
 )
 def test_one_revision(what: Held, replicas: list[ReplicaFacts], actions: list[Action]) -> None:

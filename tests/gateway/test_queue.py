@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from tests.gateway.house import V1, House, house, until
-from tidegate.gateway import queue
+from tidegate.gateway import control_link, queue
 from tidegate.gateway.pending import Pending
+from tidegate.gateway.waiting import Waiting
 from tidegate_worker import wire
 
 
@@ -250,3 +251,50 @@ async def test_requests_that_nobody_waits_for_do_not_pile_up(tmp_path: Path) -> 
         assert len(h.replicas[0].seen) < 20  # a few may have come in after their client had gone
         wine = (await h.report()).endpoints["wine"]
         assert wine.accepted == wine.answered + wine.client_gone
+
+
+# --- what control is told
+
+
+async def test_the_time_that_requests_spend_here_is_counted(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        assert (await h.report()).revisions[V1].requests == 0
+        waiting = [asyncio.create_task(h.score()) for _ in range(3)]
+        await until(lambda: ("wake", V1) in h.agent.asked)
+        await asyncio.sleep(0.3)
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        await asyncio.gather(*waiting)
+        load = (await h.report()).revisions[V1]
+        assert load.requests == 3
+        assert load.request_seconds > 0.5  # three of them, 0.3 s each, sampled
+        assert (await h.report()).revisions[V1].request_seconds == load.request_seconds
+
+
+async def test_control_hears_at_once_of_requests_that_begin_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path) as h:
+        await h.report()
+        monkeypatch.setattr(control_link, "REPORT_SECONDS", 1000.0)  # after one more, only what was asked for
+        seen = len(h.control.reports)
+        await until(lambda: len(h.control.reports) > seen)
+        seen = len(h.control.reports)
+        waiting = asyncio.create_task(h.score())
+        await until(lambda: len(h.control.reports) > seen)
+        assert h.control.reports[seen].revisions[V1].oldest_wait_seconds >= 0.1
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        assert (await waiting).status_code == 200
+
+
+def test_an_alarm_is_due_when_a_request_begins_to_wait_and_ever_more_rarely() -> None:
+    waiting = Waiting()
+    assert not waiting.alarming(5.0)
+    request = Pending()
+    waiting.put(request)
+    looks = [n / 20 for n in range(1, 201)]
+    assert [now for now in looks if waiting.alarming(now)] == [0.1, 0.25, 0.65, 1.65, 4.15]
+    waiting.pop(alone=False)
+    assert not waiting.alarming(11.0)
+    request.queued_at = 12.0
+    waiting.put(request)
+    assert waiting.alarming(12.15)

@@ -32,7 +32,7 @@ from tidegate.ports import Event, Store
 
 T = TypeVar("T")
 
-_EVENTS_KEPT = 1000  # per endpoint; a crash loop must not fill the disk
+_EVENTS_KEPT = 500  # per endpoint; a crash loop must not fill the disk
 
 
 class SqlStore:

@@ -46,7 +46,8 @@ class Gateways:
         self.table: RouteTable | None = None
         self.on_change = on_change
         self.on_report: list[Callable[[], None]] = []
-        self._socket, self._expected = socket, expected
+        self.expected = expected
+        self._socket = socket
         self._links: dict[_Link, asyncio.Task[None]] = {}
         self._latest: dict[int, LoadReport] = {}  # of each gateway, by its number
         self._past = Totals()  # what gateways that were replaced have left behind
@@ -107,7 +108,7 @@ class Gateways:
         None of them while a gateway is missing, has not reported or follows an older table: nothing is known then.
         """
         table, reports = self.table, self.reports
-        everyone_is_here = len({report.gateway for report in reports}) >= self._expected
+        everyone_is_here = len({report.gateway for report in reports}) >= self.expected
         if table is None or not everyone_is_here or not self._all_follow():
             return frozenset()
         busy = {rid for report in reports for rid in _busy(report)}

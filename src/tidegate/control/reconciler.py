@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.control.builds import Builds
 from tidegate.control.gateways import Gateways
+from tidegate.control.scaler import Scaler
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import Conflict, TidegateError, Unavailable
 from tidegate.core.lifecycle import RevisionState, check_transition
@@ -47,6 +48,9 @@ _READ_STORE_EVERY = 10.0
 _FIRST_BACKOFF, _MAX_BACKOFF = 0.25, 4.0
 # An engine that has not answered for so long is away.
 _ENGINE_TIMEOUT = 10.0
+
+# Each is a write to the store: when a thousand endpoints go to sleep at once, the others are not kept waiting for it.
+_EVENTS_A_PASS = 20
 
 # What a gateway may take to follow a table before a promotion goes on without it.
 _FOLLOW_TIMEOUT = 1.0
@@ -90,12 +94,12 @@ class _Backoff:
 class Reconciler:
     """Sees to it that what runs is what was asked for. `world` is what it saw last; only it writes revisions."""
 
-    def __init__(self, outside: Outside, builds: Builds, gateways: Gateways, access: Access) -> None:
+    def __init__(self, outside: Outside, builds: Builds, gateways: Gateways, scaler: Scaler, access: Access) -> None:
         self.world = Snapshot()
         # What the engine reported last, kept while it is away: its replicas serve on without it.
         self.observations: Mapping[RevisionId, RevisionObservation] = {}
         self._store, self._engine, self._clock = outside.store, outside.engine, outside.clock
-        self._builds, self._gateways, self._access = builds, gateways, access
+        self._builds, self._gateways, self._scaler, self._access = builds, gateways, scaler, access
         self._backoff = _Backoff(outside.clock)
         self.looked = False  # whether `world` is more than its beginning
         self._read_at: float | None = None  # None when the store must be read
@@ -124,6 +128,10 @@ class Reconciler:
         self._read_at = None
         self._woken.set()
 
+    def hurry(self) -> None:
+        """Something waits: look at it now. Nothing was written, so the store is not read."""
+        self._woken.set()
+
     def status_of(self, endpoint: Endpoint) -> EndpointStatus:
         """The public state of an endpoint, from what was seen last."""
         return project(endpoint, self.world.revisions, self.observations)
@@ -143,6 +151,8 @@ class Reconciler:
                 changed |= done and not isinstance(action, Apply | Remove | Prepare | Abandon)
                 if not done:
                     skipped.add(subject)
+        for event in self._scaler.told(_EVENTS_A_PASS):
+            await self._add(event)
         if changed:
             self._read_at = None
         return 0.0 if changed else self._pause()
@@ -166,7 +176,8 @@ class Reconciler:
         observations = await self._observe()
         retiring = [rid for rid, revision in revisions.items() if revision.state is RevisionState.RETIRING]
         unrouted = self._gateways.unrouted(retiring)
-        self.world = Snapshot(endpoints, revisions, self._builds.preparations, observations, unrouted)
+        scales = {} if observations is None else self._scaler.scales(endpoints, revisions, observations)
+        self.world = Snapshot(endpoints, revisions, self._builds.preparations, observations, unrouted, scales)
 
     async def _observe(self) -> Mapping[RevisionId, RevisionObservation] | None:
         try:
@@ -284,11 +295,14 @@ class Reconciler:
         self._publish()
 
     async def _tell(self, endpoint_id: str, kind: str, message: str) -> None:
+        await self._add(Event(endpoint_id, self._clock.now(), kind, message))
+
+    async def _add(self, event: Event) -> None:
         """Add to an endpoint's history. What it tells of has been done: a failure here is not one of the action."""
         try:
-            await self._store.add_event(Event(endpoint_id, self._clock.now(), kind, message))
+            await self._store.add_event(event)
         except TidegateError as error:
-            logger.warning("an event was lost: %s", error.message, extra=fields(kind=kind))
+            logger.warning("an event was lost: %s", error.message, extra=fields(kind=event.kind))
 
     # --- publish, and go on
 

@@ -76,11 +76,13 @@ class ServedEntity:
 
     @property
     def scaling(self) -> ScalingPolicy:
-        """The replicas this entity may have; see WORKLOAD_SIZES."""
-        low, high = WORKLOAD_SIZES.get(self.workload_size, WORKLOAD_SIZES["Small"])
+        """The replicas this entity may have. A size is a limit, see WORKLOAD_SIZES; only an explicit minimum is kept
+        ready.
+        """
+        low, high = 0, WORKLOAD_SIZES.get(self.workload_size, WORKLOAD_SIZES["Small"])[1]
         if self.max_provisioned_concurrency is not None:
             low, high = self.min_provisioned_concurrency or 0, self.max_provisioned_concurrency
-        floor = 0 if self.scale_to_zero_enabled else 1
+        floor = 0 if self.scale_to_zero_enabled else max(1, low)
         return ScalingPolicy(floor, max(1, low, high), self.idle_timeout_seconds)
 
 

@@ -29,6 +29,8 @@ class RevisionLoad:
     oldest_wait_seconds: float = 0.0
     busy_seconds: float = 0.0  # cumulative: time that replicas spent on its requests
     reruns: int = 0  # cumulative: requests run again because a replica died
+    requests: int = 0  # cumulative: those that came
+    request_seconds: float = 0.0  # cumulative: what requests have spent in flight and queued
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ class Preparation:
 class Snapshot:
     """The world at one moment. `observations` is None while the engine cannot be asked: nothing is concluded then.
 
-    `unrouted` are the revisions that no gateway routes to and none has a request of.
+    `unrouted` are the revisions that no gateway routes to and none has a request of. `scales` is how many replicas
+    READY revisions should have; one that is not in it keeps what it has.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
@@ -56,6 +57,7 @@ class Snapshot:
     preparations: Mapping[RevisionId, Preparation] = field(default_factory=dict)
     observations: Mapping[RevisionId, RevisionObservation] | None = None
     unrouted: frozenset[RevisionId] = frozenset()
+    scales: Mapping[RevisionId, int] = field(default_factory=dict)
 
 
 # --- actions ---
@@ -168,8 +170,8 @@ def plan(world: Snapshot) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def target_of(revision: Revision) -> RevisionTarget:
-    """What the engine must hold for a prepared revision."""
+def target_of(revision: Revision, replicas: int | None = None) -> RevisionTarget:
+    """What the engine must hold for a prepared revision: so many replicas, by default the fewest that can prove it."""
     assert revision.environment is not None
     entity, scaling = revision.entity, revision.entity.scaling
     return RevisionTarget(
@@ -178,7 +180,7 @@ def target_of(revision: Revision) -> RevisionTarget:
         served_entity=entity.name,
         model_dir=revision.model_dir,
         environment=revision.environment,
-        replicas=0 if _needs_no_replica(revision) else max(1, scaling.min_replicas),
+        replicas=_first_replicas(revision) if replicas is None else replicas,
         min_replicas=scaling.min_replicas,
         max_replicas=scaling.max_replicas,
         timeout_seconds=entity.timeout_seconds,
@@ -187,6 +189,10 @@ def target_of(revision: Revision) -> RevisionTarget:
         batching=_batching(entity),
         proof=revision.proof,
     )
+
+
+def _first_replicas(revision: Revision) -> int:
+    return 0 if _needs_no_replica(revision) else max(1, revision.entity.scaling.min_replicas)
 
 
 def _batching(entity: ServedEntity) -> Batching:
@@ -285,9 +291,17 @@ def _needs_no_replica(revision: Revision) -> bool:
 def _applied(world: Snapshot, revision: Revision) -> Iterator[Action]:
     if world.observations is None:
         return
-    observation, target = world.observations.get(revision.id), target_of(revision)
+    observation = world.observations.get(revision.id)
+    target = target_of(revision, _replicas(world, revision, observation))
     if observation is None or observation.target != target:
         yield Apply(target)
+
+
+def _replicas(world: Snapshot, revision: Revision, observation: RevisionObservation | None) -> int | None:
+    """As many as were decided on; while nothing was, what there is already."""
+    if revision.state is not RevisionState.READY:
+        return None
+    return world.scales.get(revision.id, observation.target.replicas if observation else None)
 
 
 def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:

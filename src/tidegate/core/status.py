@@ -90,7 +90,7 @@ def _entity_status(
         return EntityStatus(Deployment.CREATING, "Waiting to be prepared.")
     match revision.state:
         case RevisionState.READY:
-            if entity.scaling.min_replicas == 0 or (observation is not None and observation.ready_replicas > 0):
+            if _serves(entity, observation):
                 return EntityStatus(Deployment.READY, revision.message, revision.proof)
             cause = observation.message if observation is not None else ""
             return EntityStatus(Deployment.RECOVERING, cause or "A replica is being started again.", revision.proof)
@@ -100,6 +100,14 @@ def _entity_status(
             return EntityStatus(Deployment.ABORTED, revision.message)
         case _:
             return EntityStatus(Deployment.CREATING, revision.message or "Waiting to be prepared.")
+
+
+def _serves(entity: ServedEntity, observation: RevisionObservation | None) -> bool:
+    """Whether a request is answered: by a replica, or by one that it wakes and that is not known to fail."""
+    if observation is None:
+        return entity.scaling.min_replicas == 0
+    asleep = entity.scaling.min_replicas == 0 and not (observation.target.replicas and observation.failed_starts)
+    return observation.ready_replicas > 0 or asleep
 
 
 def _all_ready(endpoint: Endpoint, config: EndpointConfig, entities: Mapping[RevisionId, EntityStatus]) -> bool:

@@ -115,8 +115,8 @@ def decide(held: Mapping[RevisionId, Held], replicas: Sequence[ReplicaFacts], li
     missing: list[tuple[int, int, RevisionId]] = []
     for revision, one in held.items():
         mine = [replica for replica in going if replica.revision == revision]
-        actions += _surplus(one, mine, limits)
-        missing += _missing(one, mine, limits, now)
+        actions += _surplus(one, mine)
+        missing += _missing(one, mine, now)
         if one.removing and all(replica.revision != revision for replica in replicas):
             actions.append(Forget(revision))
     # Those with the fewest ready replicas first, then those with the fewest under way: everybody gets the first one
@@ -125,12 +125,12 @@ def decide(held: Mapping[RevisionId, Held], replicas: Sequence[ReplicaFacts], li
     return Decision(tuple(actions), _next_time(held, replicas, limits, now))
 
 
-def wanted(held: Held, limits: Limits) -> int:
-    """How many replicas there must be: never more than cores, as each predicts on one core at a time."""
+def wanted(held: Held) -> int:
+    """How many replicas there must be. What is of use on so many cores, who sets the target knows."""
     if held.removing:
         return 0
     target = held.target
-    return min(max(target.replicas, target.min_replicas), target.max_replicas, limits.cores)
+    return min(max(target.replicas, target.min_replicas), target.max_replicas)
 
 
 def _overdue(replicas: Sequence[ReplicaFacts], limits: Limits, now: float) -> Iterator[Action]:
@@ -142,9 +142,9 @@ def _overdue(replicas: Sequence[ReplicaFacts], limits: Limits, now: float) -> It
             yield Kill(replica.id)
 
 
-def _surplus(held: Held, mine: Sequence[ReplicaFacts], limits: Limits) -> Iterator[Action]:
+def _surplus(held: Held, mine: Sequence[ReplicaFacts]) -> Iterator[Action]:
     """Drain what is too many. Replicas of an earlier launch go one by one, as those of the present one become ready."""
-    count = wanted(held, limits)
+    count = wanted(held)
     ordered = sorted(mine, key=lambda replica: (replica.state is not ReplicaState.READY, replica.since))
     current = [replica for replica in ordered if replica.launch == held.launch]
     ready = sum(replica.state is ReplicaState.READY for replica in current[:count])
@@ -154,15 +154,13 @@ def _surplus(held: Held, mine: Sequence[ReplicaFacts], limits: Limits) -> Iterat
     yield from (Drain(replica.id) for replica in mine if replica.id not in kept)
 
 
-def _missing(
-    held: Held, mine: Sequence[ReplicaFacts], limits: Limits, now: float
-) -> Iterator[tuple[int, int, RevisionId]]:
+def _missing(held: Held, mine: Sequence[ReplicaFacts], now: float) -> Iterator[tuple[int, int, RevisionId]]:
     """One entry for each replica to start: (ready replicas, those before it in line, revision)."""
     if now < held.start_after:
         return
     current = [replica for replica in mine if replica.launch == held.launch]
     ready = sum(replica.state is ReplicaState.READY for replica in mine)
-    count = wanted(held, limits)
+    count = wanted(held)
     if not ready and (held.failed_starts or not held.proved):
         count = min(count, 1)  # not known to start at all: one try at a time
     for place in range(len(current), count):

@@ -64,6 +64,8 @@ class RevisionQueue:
         self._pace = Pace()
         self._busy_before = 0.0  # of replicas that are gone
         self._reruns = 0
+        self._came = 0
+        self._request_seconds, self._counted_at = 0.0, time.monotonic()
 
     # callers
 
@@ -74,6 +76,7 @@ class RevisionQueue:
         self._next_id += 1
         request.id = request.turn = self._next_id
         request.queue, request.route, request.queued_at = self, self.route, now
+        self._came += 1
         self._put(request)
         if not self._lanes:
             self._wake(now)
@@ -86,11 +89,16 @@ class RevisionQueue:
 
     def sweep(self, now: float) -> None:
         """See to deadlines, and to a wake that was not heard. Level-triggered."""
+        self._count(now)
         if now >= self._next_deadline:
             self._sweep_deadlines(now)
         self._waiting.tidy()
         if self._waiting.count and not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
             self._wake(now)
+
+    def alarming(self, now: float) -> bool:
+        """Whether control should hear at once how long requests wait here."""
+        return self._waiting.alarming(now)
 
     def take_waiting(self) -> list[Pending]:
         """Hand over all that waits here, to wait elsewhere: nothing leads to this revision any more."""
@@ -103,13 +111,26 @@ class RevisionQueue:
 
     def load(self, now: float) -> RevisionLoad:
         """What is under way, for control."""
+        self._count(now)
         return RevisionLoad(
-            in_flight=sum(len(lane.in_flight) for lane in self._lanes.values()),
+            in_flight=self._in_flight,
             queued=self._waiting.count,
             oldest_wait_seconds=now - self._waiting.oldest(now),
             busy_seconds=self._busy_before + sum(lane.busy_seconds(now) for lane in self._lanes.values()),
             reruns=self._reruns,
+            requests=self._came,
+            request_seconds=self._request_seconds,
         )
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(len(lane.in_flight) for lane in self._lanes.values())
+
+    def _count(self, now: float) -> None:
+        """Add up the time that requests spend here: a sample at each sweep, so that it costs a request nothing."""
+        if self._lanes or self._waiting.count:
+            self._request_seconds += (now - self._counted_at) * (self._waiting.count + self._in_flight)
+        self._counted_at = now
 
     def close(self) -> None:
         """Let go of all connections."""

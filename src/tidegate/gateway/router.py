@@ -8,7 +8,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,8 @@ from tidegate.telemetry import fields
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.05
+# Between two calls of `on_wait`, however many queues there are.
+ALARM_SECONDS = 0.1
 
 
 class Router:
@@ -39,7 +41,9 @@ class Router:
         self._unrouted: set[RevisionId] = set()  # which no route leads to, and which are not empty yet
         self._agents: dict[str, AgentLink] = {}
         self._sweeper: asyncio.Task[None] | None = None
+        self._alarmed_at = float("-inf")
         self.table: RouteTable | None = None
+        self.on_wait: Callable[[], None] = lambda: None  # called when a request begins to wait long
 
     def start(self) -> None:
         """Follow the table that was saved last, and begin to sweep."""
@@ -128,15 +132,19 @@ class Router:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = time.monotonic()
+            now, alarming = time.monotonic(), False
             for revision in self._active | self._unrouted:
                 queue = self._queues[revision]
                 queue.sweep(now)
+                alarming |= queue.alarming(now)
                 if queue.idle:
                     self._active.discard(revision)
                     self._resting.pop(revision, None)
                 if revision in self._unrouted:
                     self._retire(revision, queue)
+            if alarming and now - self._alarmed_at >= ALARM_SECONDS:
+                self._alarmed_at = now
+                self.on_wait()
 
     def _retire(self, revision: RevisionId, queue: RevisionQueue) -> None:
         """Drop an empty queue that no route leads to; move on what can no longer run there."""

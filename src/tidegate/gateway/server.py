@@ -32,6 +32,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
         router.follow,
         lambda: meter.report(router.table.version if router.table else "", router.loads()),
     )
+    router.on_wait = link.report_now
     control = Proxy("The control plane", data.api_socket)
     registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
     handler = Handler(Scoring(router, meter, settings.gateway), control, registry, link)

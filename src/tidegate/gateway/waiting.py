@@ -7,6 +7,8 @@ from tidegate.gateway.pending import Pending
 
 # Requests that nobody waits for any more stay in their line until they come first, or are so many and half of it.
 _MANY_DEAD = 64
+# An alarm is due when a request waits so long, seconds, and again when the oldest waits so many times as long.
+FIRST_ALARM_SECONDS, ALARM_AGAIN_TIMES = 0.1, 2.5
 
 
 class Waiting:
@@ -15,6 +17,7 @@ class Waiting:
     def __init__(self) -> None:
         self.count = self.bytes = 0
         self._lines: dict[bool, deque[Pending]] = {False: deque(), True: deque()}
+        self._alarm_at = FIRST_ALARM_SECONDS
 
     def put(self, request: Pending, *, first: bool = False) -> None:
         """Add a request at the end of its line, or at its beginning."""
@@ -57,6 +60,16 @@ class Waiting:
     def __iter__(self) -> Iterator[Pending]:
         """Those that somebody waits for."""
         return (request for line in (self._lines[True], self._lines[False]) for request in line if not request.done)
+
+    def alarming(self, now: float) -> bool:
+        """Whether the oldest has just come to wait long, or longer by far than when this was true last."""
+        waited = now - self.oldest(now) if self.count else 0.0
+        if waited < FIRST_ALARM_SECONDS:
+            self._alarm_at = FIRST_ALARM_SECONDS
+        if waited < self._alarm_at:
+            return False
+        self._alarm_at = waited * ALARM_AGAIN_TIMES
+        return True
 
     def oldest(self, now: float) -> float:
         """When the one that has waited longest came in; `now` where none waits."""

@@ -1,0 +1,109 @@
+"""The gateways' reports added up: each revision's load over all gateways, in counts that never fall."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tidegate.core.load import LoadReport, RevisionLoad
+from tidegate.core.load_window import LoadPoint
+from tidegate.core.revision import Replica, ReplicaId, ReplicaState, RevisionId
+
+# A gateway that has not reported for so long, seconds, is not known to have nothing.
+SILENCE_SECONDS = 5.0
+# What waits for so long, seconds, is worth a look at once.
+URGENT_SECONDS = 0.1
+
+_NOTHING = RevisionLoad()
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What has been counted for a revision since this process of control looked first."""
+
+    requests: int = 0
+    request_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    cpu_of: dict[ReplicaId, float] = field(default_factory=dict)  # the last account of each replica
+
+    def add(self, before: RevisionLoad, load: RevisionLoad) -> None:
+        self.requests += max(0, load.requests - before.requests)
+        self.request_seconds += max(0.0, load.request_seconds - before.request_seconds)
+        self.busy_seconds += max(0.0, load.busy_seconds - before.busy_seconds)
+
+
+class Loads:
+    """Takes reports and tells loads. Times are monotonic seconds.
+
+    A gateway's process that is seen for the first time may have counted for days: what it counted before is left out,
+    unless it replaces one that was known. `known_since` is when all gateways had reported without a gap since; None
+    while one is missing or silent.
+    """
+
+    def __init__(self) -> None:
+        self.known_since: float | None = None
+        self._reports: dict[int, LoadReport] = {}  # the last of each gateway
+        self._connected: tuple[LoadReport, ...] = ()
+        self._heard: dict[int, float] = {}
+        self._sums: dict[RevisionId, _Sums] = {}
+        self.stirred: set[RevisionId] = set()  # those that had a request since the owner cleared it
+
+    def take(self, reports: Iterable[LoadReport], now: float) -> bool:
+        """Take the newest reports of all connected gateways. Whether something waits that is worth a look at once."""
+        self._connected = tuple(reports)
+        urgent = False
+        for report in self._connected:
+            earlier = self._reports.get(report.gateway)
+            if earlier is not report:
+                self._reports[report.gateway], self._heard[report.gateway] = report, now
+                self._add(earlier, report)
+                urgent |= any(load.oldest_wait_seconds >= URGENT_SECONDS for load in report.revisions.values())
+        return urgent
+
+    def look(self, expected: int, now: float) -> None:
+        """See whether so many gateways are there and have reported lately."""
+        lately = {r.gateway for r in self._connected if now - self._heard[r.gateway] <= SILENCE_SECONDS}
+        if len(lately) < expected:
+            self.known_since = None
+        elif self.known_since is None:
+            self.known_since = now
+
+    def measured(self, revision: RevisionId, replicas: Iterable[Replica]) -> None:
+        """Add what the replicas have used since. What one used before it was ready is not the requests'."""
+        sums = self._sums.get(revision)
+        used = {r.id: r.cpu_seconds for r in replicas if r.state is not ReplicaState.STARTING and r.cpu_seconds > 0}
+        if used or (sums is not None and sums.cpu_of):
+            sums = self._sums.setdefault(revision, _Sums())
+            first = 0.0 if sums.cpu_seconds else sum(used.values())
+            sums.cpu_seconds += first + sum(max(0.0, cpu - sums.cpu_of.get(r, cpu)) for r, cpu in used.items())
+            sums.cpu_of = used
+
+    def point(self, revision: RevisionId, now: float) -> LoadPoint:
+        """A revision's load now."""
+        sums = self._sums.get(revision) or _Sums()
+        here = [report.revisions.get(revision, _NOTHING) for report in self._connected]
+        return LoadPoint(
+            at=now,
+            requests=sums.requests,
+            request_seconds=sums.request_seconds,
+            busy_seconds=sums.busy_seconds,
+            cpu_seconds=sums.cpu_seconds,
+            in_flight=sum(load.in_flight for load in here),
+            queued=sum(load.queued for load in here),
+            oldest_wait_seconds=max((load.oldest_wait_seconds for load in here), default=0.0),
+            reported_at=min((self._heard[r.gateway] for r in self._connected), default=math.inf),
+        )
+
+    def forget(self, kept: Collection[RevisionId]) -> None:
+        """Drop what was counted for all other revisions."""
+        self._sums = {revision: sums for revision, sums in self._sums.items() if revision in kept}
+
+    def _add(self, earlier: LoadReport | None, report: LoadReport) -> None:
+        if earlier is None:
+            return
+        before: Mapping[RevisionId, RevisionLoad] = earlier.revisions if earlier.pid == report.pid else {}
+        for revision, load in report.revisions.items():
+            known = before.get(revision, _NOTHING)
+            if load != known:
+                self._sums.setdefault(revision, _Sums()).add(known, load)
+                self.stirred.add(revision)

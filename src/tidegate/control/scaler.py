@@ -1,0 +1,112 @@
+"""The autoscaler's edge: what gateways and engine report goes into `core.scaling`, and comes out as numbers and events.
+
+It runs within the reconciler's pass, on the observations of that pass: so a replica that a gateway has just woken is
+seen before anything is decided about it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+
+from tidegate.control.gateways import Gateways
+from tidegate.control.loads import Loads
+from tidegate.core.endpoint import Endpoint
+from tidegate.core.lifecycle import RevisionState
+from tidegate.core.revision import Revision, RevisionId, RevisionObservation, revision_id
+from tidegate.core.scaling import ScaleDecision, ScalingState, Sight, decide
+from tidegate.ports import Clock, Event
+
+# Events that wait to be written; more are lost, as nobody reads so many.
+_MAX_UNTOLD = 1000
+
+# Worker's words for a replica that predicts the requests of several callers together.
+_TOGETHER = ("proved", "on")
+
+
+class Scaler:
+    """Decides how many replicas each READY revision should have. `hurry` is called when that is due at once."""
+
+    def __init__(self, gateways: Gateways, clock: Clock, cores: int, hurry: Callable[[], None] = lambda: None) -> None:
+        self.hurry = hurry
+        self._gateways, self._clock, self._cores = gateways, clock, cores
+        self._loads = Loads()
+        self._states: dict[RevisionId, ScalingState] = {}
+        self._untold: deque[Event] = deque(maxlen=_MAX_UNTOLD)
+        gateways.on_report.append(self._reported)
+
+    def scales(
+        self,
+        endpoints: tuple[Endpoint, ...],
+        revisions: Mapping[RevisionId, Revision],
+        observations: Mapping[RevisionId, RevisionObservation],
+    ) -> Mapping[RevisionId, int]:
+        """How many replicas each READY revision should have now."""
+        now = self._clock.monotonic()
+        self._loads.take(self._gateways.reports, now)
+        self._loads.look(self._gateways.expected, now)
+        updating = {endpoint.id: endpoint for endpoint in endpoints if endpoint.pending is not None}
+        ready = {rid: revision for rid, revision in revisions.items() if revision.state is RevisionState.READY}
+        self._states = {rid: state for rid, state in self._states.items() if rid in ready}
+        self._loads.forget(ready)
+        for rid, revision in ready.items():
+            self._scale(revision, observations.get(rid), updating.get(revision.endpoint_id), now)
+        self._loads.stirred.clear()
+        return {rid: state.replicas for rid, state in self._states.items()}
+
+    def told(self, most: int) -> Iterator[Event]:
+        """What happened since it was asked last, oldest first, and so much of it at most."""
+        for _ in range(min(most, len(self._untold))):
+            yield self._untold.popleft()
+
+    # ---
+
+    def _reported(self) -> None:
+        if self._loads.take(self._gateways.reports, self._clock.monotonic()):
+            self.hurry()
+
+    def _scale(
+        self, revision: Revision, seen: RevisionObservation | None, updating: Endpoint | None, now: float
+    ) -> None:
+        state, held = self._states.get(revision.id), seen.target.replicas if seen else 0
+        if state is not None and not (state.replicas or held or revision.id in self._loads.stirred):
+            return  # it sleeps, and costs next to nothing
+        policy = revision.entity.scaling
+        if state is None:
+            state = ScalingState(self._first(revision, held, updating), now)
+        if seen is not None:
+            self._loads.measured(revision.id, seen.replicas)
+        sight = Sight(
+            self._loads.point(revision.id, now),
+            held,
+            seen.ready_replicas if seen else 0,
+            self._loads.known_since,
+            _together(revision),
+            updating is not None,
+        )
+        decision, after = decide(policy, state, sight, self._cores, now)
+        self._states[revision.id] = after
+        if decision.replicas != state.replicas:
+            self._untold.append(_event(revision, state.replicas, decision, self._clock.now()))
+
+    def _first(self, revision: Revision, held: int, updating: Endpoint | None) -> int:
+        """What the engine holds, whoever decided that; for what an update brings, as many as it takes over from."""
+        count = max(held, self._replaced(revision, updating) if updating else 0)
+        policy = revision.entity.scaling
+        return max(policy.min_replicas, min(count, policy.max_replicas))
+
+    def _replaced(self, revision: Revision, endpoint: Endpoint) -> int:
+        entities = endpoint.active.served_entities if endpoint.active else ()
+        same = [entity for entity in entities if entity.name == revision.entity.name or len(entities) == 1]
+        states = (self._states.get(revision_id(endpoint.id, entity)) for entity in same)
+        return max((state.replicas for state in states if state is not None), default=0)
+
+
+def _together(revision: Revision) -> bool:
+    batching = revision.proof.batching if revision.proof else None
+    return batching is not None and batching.get("mode") in _TOGETHER
+
+
+def _event(revision: Revision, before: int, decision: ScaleDecision, at: float) -> Event:
+    kind = "scaled_to_zero" if not decision.replicas else "scaled" if before else "woken"
+    noun = "replica" if decision.replicas == 1 else "replicas"
+    message = f"'{revision.entity.name}': {before} → {decision.replicas} {noun}: {decision.reason}."
+    return Event(revision.endpoint_id, at, kind, message)
