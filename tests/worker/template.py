@@ -114,14 +114,18 @@ class Template:
 
 
 def start(
-    folder: Path, imports: Sequence[str], left_out: Sequence[str] = (), environment: Mapping[str, str] = ENVIRONMENT
+    folder: Path,
+    imports: Sequence[str],
+    left_out: Sequence[str] = (),
+    environment: Mapping[str, str] = ENVIRONMENT,
+    overlay: Path = OVERLAY,
 ) -> Template:
     """A template that has begun to import; with its files in `folder`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(PATIENCE)
     with theirs, (folder / "template.log").open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOTSTRAP, str(OVERLAY)],
+            [sys.executable, "-I", "-c", BOOTSTRAP, str(overlay)],
             stdin=theirs,
             stdout=output,
             stderr=output,

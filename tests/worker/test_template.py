@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.replica import Gateway, eventually, predictions, probe_model
+from tests.worker.replica import OVERLAY, Gateway, eventually, predictions, probe_model
 from tests.worker.replica import start as spawn
 from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper
 from tidegate_worker import wire
@@ -155,23 +156,27 @@ def test_a_template_whose_agent_has_gone_ends(own: Template) -> None:
     assert own.process.wait(10) == 0
 
 
-def test_a_module_that_starts_a_thread_is_named(tmp_path: Path) -> None:
-    started = start(tmp_path, ("numpy",), environment={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2"})
-    try:
-        said = started.message()
-        assert said["state"] == "thread"
-        assert said["module"].startswith("numpy")
-        assert started.process.wait(10) == 1
-    finally:
-        started.end()
+def test_a_module_that_starts_a_thread_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay"
+    shutil.copytree(OVERLAY / "tidegate_worker", overlay / "tidegate_worker")
+    (overlay / "busy.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    )
+    template = start(tmp_path, ("json", "busy", "decimal"), overlay=overlay)
+    assert template.message() == {"state": "thread", "module": "busy"}
+    assert template.process.wait(10) == 1
+    template.end()
+    other = start(tmp_path, ("json", "busy", "decimal"), ("busy",), overlay=overlay)
+    said = other.message()
+    other.end()
+    assert (said["state"], said["left_out"]) == ("ready", {"busy": "it starts a thread"})
 
 
-def test_a_module_that_is_left_out_is_named(tmp_path: Path) -> None:
-    template = start(tmp_path, ("json", "decimal"), left_out=("decimal",))
-    try:
-        assert template.message()["left_out"] == {"decimal": "it starts a thread"}
-    finally:
-        template.end()
+def test_threads_of_native_code_count(tmp_path: Path) -> None:
+    template = start(tmp_path, ("numpy",), environment={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2"})
+    said = template.message()
+    template.end()
+    assert said == {"state": "thread", "module": "numpy"}
 
 
 # --- trials
