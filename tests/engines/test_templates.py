@@ -215,7 +215,7 @@ async def test_variables_make_another_template(workers: Workers) -> None:
     await workers.decided("b")
     assert len(workers.templates()) == 2
     for revision, shade in (("a", None), ("b", "blue")):
-        changes = {"environment_vars": (("SHADE", "blue"),)} if shade else {}
+        changes: dict[str, Any] = {"environment_vars": (("SHADE", "blue"),)} if shade else {}
         await workers.hold(revision, replicas=0, **changes)
         await workers.machine.until(lambda o: not o.replicas, revision)
         await workers.hold(revision, replicas=1, **changes)

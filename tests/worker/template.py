@@ -126,7 +126,7 @@ def start(
     with theirs, (folder / "template.log").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", BOOTSTRAP, str(overlay)],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=output,
             stderr=output,
             env={**environment, "HOME": str(folder)},

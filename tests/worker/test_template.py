@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def own(tmp_path: Path) -> Iterator[Template]:
     template.end()
 
 
-def ask(replica: Forked, *commands: str) -> list[object]:
+def ask(replica: Forked, *commands: str) -> list[Any]:
     gateway = Gateway(replica.socket)
     gateway.hello()
     said = [predictions(gateway.ask(command))[0] for command in commands]
