@@ -84,10 +84,22 @@ class Template:
     said: dict[str, Any] = field(default_factory=dict)
     forks: list[Forked] = field(default_factory=list)
 
+    ahead: int = 0  # pid of the child that it has forked ahead
+
     def message(self) -> dict[str, Any]:
-        """Its next message; nothing when it has ended."""
-        data = self.channel.recv(65536)
-        return dict(json.loads(data)) if data else {}
+        """Its next message but that on a child forked ahead; nothing when it has ended."""
+        while data := self.channel.recv(65536):
+            message = dict(json.loads(data))
+            if "ahead" not in message:
+                return message
+            self.ahead = message["ahead"]
+        return {}
+
+    def until_ahead(self) -> int:
+        """The pid of the child that it forks ahead, once it has."""
+        [message] = [json.loads(self.channel.recv(65536))]
+        self.ahead = message["ahead"]
+        return self.ahead
 
     def fork(self) -> Forked:
         """A fork that waits for its launch."""

@@ -146,6 +146,29 @@ def test_a_fork_that_is_not_needed_ends_quietly(template: Template) -> None:
     replica.launch = os.open(os.devnull, os.O_RDONLY)
 
 
+def test_one_is_forked_ahead_and_the_next_request_is_its(own: Template, model: Path) -> None:
+    ahead = own.until_ahead()
+    replica = own.fork()
+    assert replica.pid == ahead
+    told = replica.begin(model)
+    assert told["state"] == "ready"
+    assert own.fork().pid != ahead
+
+
+def test_one_forked_ahead_may_be_killed(own: Template) -> None:
+    ahead = own.until_ahead()
+    os.kill(ahead, signal.SIGKILL)
+    os.waitpid(ahead, 0)
+    assert own.fork().pid != ahead
+
+
+def test_one_forked_ahead_ends_with_its_template(own: Template) -> None:
+    ahead = own.until_ahead()
+    own.process.kill()
+    assert os.waitpid(ahead, 0) == (ahead, 0)
+    assert own.channel.recv(100) == b""  # nobody holds the channel any more
+
+
 def test_no_zombie_is_left(template: Template) -> None:
     template.fork()
     children = Path(f"/proc/{template.process.pid}/task/{template.process.pid}/children")

@@ -173,7 +173,7 @@ class Templates:
     async def _keep_to_budget(self, newest: Template) -> None:
         """Measure them all, and end the longest unused that are too much; the newest stays."""
         for template in list(self._warm.values()):
-            template.memory_bytes = await asyncio.to_thread(pss, template.pid)
+            template.memory_bytes = await asyncio.to_thread(pss, template.pids)
         if newest.key in self._warm:
             self._warm.move_to_end(newest.key)
         others = self.memory_bytes - newest.memory_bytes
