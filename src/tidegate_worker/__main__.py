@@ -23,7 +23,7 @@ from tidegate_worker.batcher import Batcher
 from tidegate_worker.launch import Launch
 from tidegate_worker.log import log, log_exception
 from tidegate_worker.model import Model, exception_text
-from tidegate_worker.proof import NotProved, Proof, prove
+from tidegate_worker.proof import Answered, NotProved, Proof, answer_example
 from tidegate_worker.server import Identity, Server
 from tidegate_worker.serving import batcher_of
 from tidegate_worker.start import SPAWN, Start, spawned
@@ -84,9 +84,10 @@ def _start(launch: Launch, start: Start) -> Server:
         log(f"loading {launch.served_entity}, revision {launch.revision}")
         model = Model.load(launch.model_dir)
         log("loaded" if launch.proof else "loaded; proving")
-        proof = None if launch.proof else _prove(model, launch)
+        proved = None if launch.proof else _prove(model, launch)
         batcher = batcher_of(model, launch)
-    if proof is not None:
+    proof = proved.proof if proved is not None else None
+    if proved is not None:
         imports.record(launch.imports_file, launch.model_dir)
     listener, ready_at = _listen(launch.socket), time.monotonic()
 
@@ -103,15 +104,15 @@ def _start(launch: Launch, start: Start) -> Server:
 
     server = Server(listener, Identity(launch.revision, launch.secret), batcher, said, answered)
     signal.signal(signal.SIGTERM, server.stop)
-    _tell({"state": "ready", **said(), "answer": proof.answer if proof else None})
+    _tell({"state": "ready", **said(), "answer": proved.answer if proved is not None else None})
     log(f"ready; {_proof_text(proof)}; {_serving_text(batcher)}; fast JSON: {model.json.note}")
     return server
 
 
-def _prove(model: Model, launch: Launch) -> Optional[Proof]:
+def _prove(model: Model, launch: Launch) -> Optional[Answered]:
     """The proof; None where it was once proved and now is not: that is no reason not to start."""
     try:
-        return prove(model, launch.model_dir)
+        return answer_example(model, launch.model_dir)
     except NotProved as error:
         if not launch.proved:
             raise

@@ -4,7 +4,7 @@ import inspect
 import time
 from typing import Any, Dict, Optional
 
-from tidegate_worker import accelerators, codec, predictions, wire
+from tidegate_worker import accelerators, codec, loading, predictions, wire
 from tidegate_worker.accelerators import Json
 from tidegate_worker.log import log_exception
 from tidegate_worker.refusal import Refusal, bad_request
@@ -30,9 +30,7 @@ class Model:
     @classmethod
     def load(cls, model_dir: str) -> "Model":
         """Load it from its directory. Raises whatever the model's own code raises."""
-        import mlflow.pyfunc
-
-        return cls(mlflow.pyfunc.load_model(model_dir, suppress_warnings=True))
+        return cls(loading.load(model_dir))
 
     def answer(self, request: wire.Request, wait: float = 0.0) -> wire.Answer:
         """Answer one request, which has waited so many seconds. Never raises."""

@@ -14,13 +14,16 @@ _MAX_ANSWER = 64 * 1024  # bytes; of a longer one the digest is kept
 
 
 class Proof(NamedTuple):
-    """What was predicted to become ready: `input_example`, a row made from the `signature`, or `none`.
-
-    `answer` is what the model said, as JSON, and `tolerance` how far its floats may lie apart (see `same`).
-    """
+    """What was predicted to become ready: `input_example`, a row made from the `signature`, or `none`."""
 
     example: str
     warning: str = ""
+
+
+class Answered(NamedTuple):
+    """A proof with what the model said, as JSON; `tolerance` is how far its floats may lie apart (see `same`)."""
+
+    proof: Proof
     answer: str = ""
     tolerance: float = same.DOUBLE
 
@@ -30,6 +33,11 @@ class NotProved(Exception):
 
 
 def prove(model: Model, model_dir: str) -> Proof:
+    """Let the model answer once. Raises NotProved when its own input example gets no answer."""
+    return answer_example(model, model_dir).proof
+
+
+def answer_example(model: Model, model_dir: str) -> Answered:
     """Let the model answer once. Raises NotProved when its own input example gets no answer.
 
     A made-up row proves less: when the model refuses it, the model may still be sound, and gets a warning.
@@ -37,27 +45,28 @@ def prove(model: Model, model_dir: str) -> Proof:
     example, unreadable = input_example(model, model_dir)
     if example is not None:
         try:
-            return _proof("input_example", "", model, model.predict(*example))
+            return _answered(Proof("input_example"), model, model.predict(*example))
         except Refusal as refusal:
             if refusal.__cause__ is not None:
                 log_exception("the input example failed", refusal.__cause__)
             raise NotProved(f"The model failed on its own input example: {refusal.sentence}") from refusal
     body = sample_body(model.signature)
     if body is None:
-        return Proof("none", unreadable or "Nothing was predicted: the model has no input example and no signature.")
+        warning = unreadable or "Nothing was predicted: the model has no input example and no signature."
+        return Answered(Proof("none", warning))
     try:
         data, params = codec.decode(json.dumps(body).encode(), codec.JSON, model.signature)
-        return _proof("signature", unreadable, model, model.predict(data, params))
+        return _answered(Proof("signature", unreadable), model, model.predict(data, params))
     except Refusal as refusal:
         said = f"The model has no input example, and failed on a row made from its signature: {refusal.sentence}"
-        return Proof("none", f"{unreadable} {said}".strip())
+        return Answered(Proof("none", f"{unreadable} {said}".strip()))
 
 
-def _proof(example: str, warning: str, model: Model, output: Any) -> Proof:
+def _answered(proof: Proof, model: Model, output: Any) -> Answered:
     """Raises Refusal."""
     answer = model.encode(output)
     shown = answer.decode() if len(answer) <= _MAX_ANSWER else "sha256:" + hashlib.sha256(answer).hexdigest()
-    return Proof(example, warning, shown, same.tolerance(output))
+    return Answered(proof, shown, same.tolerance(output))
 
 
 def input_example(model: Model, model_dir: str) -> Tuple[Optional[Tuple[Any, Optional[Dict[str, Any]]]], str]:

@@ -2,8 +2,8 @@
 
 Started as `python -I -c BOOTSTRAP OVERLAY` in the environment. Standard input is its control channel, a Unix socket
 that keeps messages apart: the first says what to import; each later one asks for a fork and brings the replica's
-standard input, log and status pipe. It has no thread, no event loop and no open socket besides, and never predicts: a
-fork keeps only the thread that made it, and whatever lock another held stays locked.
+standard input, log and status pipe. It has no thread, no event loop and, but for one to its own child, no open socket
+besides, and never predicts: a fork keeps only the thread that made it, and whatever lock another held stays locked.
 """
 
 import array
@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -30,6 +31,8 @@ _LOWEST_FREE_FD = 10
 _GIVEN = 3  # descriptors that come with a request: standard input, log, status pipe
 # A thread that an import has started may be on its way out.
 _THREAD_SECONDS = 0.1
+# After so long without a request the machine is free to fork ahead.
+_LULL_SECONDS = 0.2
 
 
 def main() -> NoReturn:
@@ -51,7 +54,7 @@ def main() -> NoReturn:
     gc.freeze()
     log(f"{len(sys.modules)} modules in {time.monotonic() - began:.2f} s; left out: {left_out or 'none'}")
     _tell(channel, {"state": "ready", "modules": len(sys.modules), "left_out": left_out})
-    start = _serve(channel)
+    start = _serve(channel, order["environment"])
     channel.close()
     gc.enable()
     generators.reseed()
@@ -94,36 +97,82 @@ def _alone() -> bool:
 # --- forks
 
 
-def _serve(channel: socket.socket) -> Start:
-    """Answer requests; returns in the child, wired up as a replica is."""
+def _serve(channel: socket.socket, environment: str) -> Start:
+    """Answer requests; returns in the child, wired up as a replica is.
+
+    One child is forked ahead when nothing is asked for: to fork takes longer than to load a small model.
+    """
+    ahead: Optional[socket.socket] = None  # to the child that waits for a request
     while True:
+        if ahead is None and not _readable(channel) and _alone():
+            ahead, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            if _fork_twice():
+                ahead.close()
+                return _wait(channel, theirs, environment)
+            theirs.close()
         request, given = _receive(channel)
         if request is None:
             os._exit(0)  # the agent has ended
         if len(given) != _GIVEN or not _alone():
             _tell(channel, {"id": request["id"], "refused": f"{_threads()} threads, {len(given)} descriptors"})
-            _close(given)
-            continue
-        _flush()
-        child = os.fork()
-        if child:
-            _close(given)
-            os.waitpid(child, 0)
-        elif os.fork():
-            os._exit(0)  # so that the replica has no parent here: it becomes the agent's child
+        elif ahead is not None and _hand_over(ahead, request, given):
+            ahead = None
         else:
-            return _become(channel, request, given)
+            ahead = None
+            if _fork_twice():
+                return _become(channel, request, given)
+        _close(given)
+
+
+def _fork_twice() -> bool:
+    """Whether this is the child. It has no parent here: it becomes the agent's child. It leads its own session."""
+    _flush()
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return False
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    return True
+
+
+def _wait(channel: socket.socket, requests: socket.socket, environment: str) -> Start:
+    """Be the child that is forked ahead, until it is needed; end with the template."""
+    _entitle(f"tidegate: template {environment}, forked ahead")
+    generators.reseed()
+    _tell(channel, {"ahead": os.getpid()})
+    request, given = _receive(requests)
+    requests.close()
+    if request is None:
+        os._exit(0)
+    return _become(channel, request, given)
+
+
+def _hand_over(ahead: socket.socket, request: Dict[str, Any], given: Sequence[int]) -> bool:
+    """Whether the child that was forked ahead takes the request: it may have been killed."""
+    with ahead:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", given))
+        try:
+            ahead.sendmsg([json.dumps(request).encode()], [rights])
+        except OSError:
+            return False
+    return True
 
 
 def _become(channel: socket.socket, request: Dict[str, Any], given: Sequence[int]) -> Start:
     start = Start(FORK, time.monotonic())
-    os.setsid()
     _tell(channel, {"id": request["id"], "pid": os.getpid()})
     line, output, status = given
     for source, place in ((line, 0), (output, 1), (output, 2), (status, STATUS_FD)):
         os.dup2(source, place)
     _close(given)
     return start
+
+
+def _readable(channel: socket.socket) -> bool:
+    """Whether something is asked for soon."""
+    return bool(select.select([channel], [], [], _LULL_SECONDS)[0])
 
 
 def _own_channel() -> socket.socket:

@@ -5,7 +5,7 @@ from typing import Optional
 
 from tidegate_worker import same
 from tidegate_worker.model import Model
-from tidegate_worker.proof import Proof, prove
+from tidegate_worker.proof import Answered, answer_example
 
 
 def difference(model: Model, model_dir: str, answer: Optional[str]) -> str:
@@ -14,17 +14,17 @@ def difference(model: Model, model_dir: str, answer: Optional[str]) -> str:
     A model whose answers differ by themselves, from one prediction to the next, has none to be held to. Raises
     NotProved.
     """
-    proof = prove(model, model_dir)
-    if answer is None or _alike(answer, proof) or not _alike(prove(model, model_dir).answer, proof):
+    found = answer_example(model, model_dir)
+    if answer is None or _alike(answer, found) or not _alike(answer_example(model, model_dir).answer, found):
         return ""
     return "The model answers its example otherwise in a fork than in a process of its own."
 
 
-def _alike(answer: str, proof: Proof) -> bool:
-    if answer == proof.answer:
+def _alike(answer: str, found: Answered) -> bool:
+    if answer == found.answer:
         return True
     try:
-        one, other = json.loads(answer), json.loads(proof.answer)
+        one, other = json.loads(answer), json.loads(found.answer)
     except ValueError:  # a digest, or nothing
         return False
-    return same.compare(one, other, proof.tolerance).same
+    return same.compare(one, other, found.tolerance).same

@@ -105,6 +105,11 @@ class Machine:
         self._agents.append(agent)
         return agent
 
+    @property
+    def agent_pid(self) -> int:
+        """The newest agent's."""
+        return self._agents[-1].pid
+
     def kill_agent(self) -> None:
         """End the newest agent by SIGKILL; its replicas stay."""
         self._agents[-1].kill()

@@ -84,10 +84,22 @@ class Template:
     said: dict[str, Any] = field(default_factory=dict)
     forks: list[Forked] = field(default_factory=list)
 
+    ahead: int = 0  # pid of the child that it has forked ahead
+
     def message(self) -> dict[str, Any]:
-        """Its next message; nothing when it has ended."""
-        data = self.channel.recv(65536)
-        return dict(json.loads(data)) if data else {}
+        """Its next message but that on a child forked ahead; nothing when it has ended."""
+        while data := self.channel.recv(65536):
+            message = dict(json.loads(data))
+            if "ahead" not in message:
+                return message
+            self.ahead = message["ahead"]
+        return {}
+
+    def until_ahead(self) -> int:
+        """The pid of the child that it forks ahead, once it has."""
+        [message] = [json.loads(self.channel.recv(65536))]
+        self.ahead = message["ahead"]
+        return self.ahead
 
     def fork(self) -> Forked:
         """A fork that waits for its launch."""
@@ -114,15 +126,19 @@ class Template:
 
 
 def start(
-    folder: Path, imports: Sequence[str], left_out: Sequence[str] = (), environment: Mapping[str, str] = ENVIRONMENT
+    folder: Path,
+    imports: Sequence[str],
+    left_out: Sequence[str] = (),
+    environment: Mapping[str, str] = ENVIRONMENT,
+    overlay: Path = OVERLAY,
 ) -> Template:
     """A template that has begun to import; with its files in `folder`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(PATIENCE)
     with theirs, (folder / "template.log").open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOTSTRAP, str(OVERLAY)],
-            stdin=theirs,
+            [sys.executable, "-I", "-c", BOOTSTRAP, str(overlay)],
+            stdin=theirs.fileno(),
             stdout=output,
             stderr=output,
             env={**environment, "HOME": str(folder)},

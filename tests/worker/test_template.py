@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.worker.replica import Gateway, eventually, predictions, probe_model
+from tests.worker.replica import OVERLAY, Gateway, eventually, predictions, probe_model
 from tests.worker.replica import start as spawn
 from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper
 from tidegate_worker import wire
@@ -47,7 +49,7 @@ def own(tmp_path: Path) -> Iterator[Template]:
     template.end()
 
 
-def ask(replica: Forked, *commands: str) -> list[object]:
+def ask(replica: Forked, *commands: str) -> list[Any]:
     gateway = Gateway(replica.socket)
     gateway.hello()
     said = [predictions(gateway.ask(command))[0] for command in commands]
@@ -144,6 +146,29 @@ def test_a_fork_that_is_not_needed_ends_quietly(template: Template) -> None:
     replica.launch = os.open(os.devnull, os.O_RDONLY)
 
 
+def test_one_is_forked_ahead_and_the_next_request_is_its(own: Template, model: Path) -> None:
+    ahead = own.until_ahead()
+    replica = own.fork()
+    assert replica.pid == ahead
+    told = replica.begin(model)
+    assert told["state"] == "ready"
+    assert own.fork().pid != ahead
+
+
+def test_one_forked_ahead_may_be_killed(own: Template) -> None:
+    ahead = own.until_ahead()
+    os.kill(ahead, signal.SIGKILL)
+    os.waitpid(ahead, 0)
+    assert own.fork().pid != ahead
+
+
+def test_one_forked_ahead_ends_with_its_template(own: Template) -> None:
+    ahead = own.until_ahead()
+    own.process.kill()
+    assert os.waitpid(ahead, 0) == (ahead, 0)
+    assert own.channel.recv(100) == b""  # nobody holds the channel any more
+
+
 def test_no_zombie_is_left(template: Template) -> None:
     template.fork()
     children = Path(f"/proc/{template.process.pid}/task/{template.process.pid}/children")
@@ -155,23 +180,27 @@ def test_a_template_whose_agent_has_gone_ends(own: Template) -> None:
     assert own.process.wait(10) == 0
 
 
-def test_a_module_that_starts_a_thread_is_named(tmp_path: Path) -> None:
-    started = start(tmp_path, ("numpy",), environment={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2"})
-    try:
-        said = started.message()
-        assert said["state"] == "thread"
-        assert said["module"].startswith("numpy")
-        assert started.process.wait(10) == 1
-    finally:
-        started.end()
+def test_a_module_that_starts_a_thread_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay"
+    shutil.copytree(OVERLAY / "tidegate_worker", overlay / "tidegate_worker")
+    (overlay / "busy.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    )
+    template = start(tmp_path, ("json", "busy", "decimal"), overlay=overlay)
+    assert template.message() == {"state": "thread", "module": "busy"}
+    assert template.process.wait(10) == 1
+    template.end()
+    other = start(tmp_path, ("json", "busy", "decimal"), ("busy",), overlay=overlay)
+    said = other.message()
+    other.end()
+    assert (said["state"], said["left_out"]) == ("ready", {"busy": "it starts a thread"})
 
 
-def test_a_module_that_is_left_out_is_named(tmp_path: Path) -> None:
-    template = start(tmp_path, ("json", "decimal"), left_out=("decimal",))
-    try:
-        assert template.message()["left_out"] == {"decimal": "it starts a thread"}
-    finally:
-        template.end()
+def test_threads_of_native_code_count(tmp_path: Path) -> None:
+    template = start(tmp_path, ("numpy",), environment={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "2"})
+    said = template.message()
+    template.end()
+    assert said == {"state": "thread", "module": "numpy"}
 
 
 # --- trials
@@ -207,7 +236,8 @@ def test_a_trial_says_whether_the_model_bears_a_fork(
 ) -> None:
     model = probe_model(tmp_path / "m", kind, example="say:hello")
     trial = template.fork()
-    assert trial.begin(model, trial=True, answer=answer, load_timeout_seconds=3.0) == told
+    limit = 3.0 if kind.startswith("hanging") else 60.0
+    assert trial.begin(model, trial=True, answer=answer, load_timeout_seconds=limit) == told
 
 
 # --- the import record

@@ -185,10 +185,17 @@ class _Pipes(contextlib.ExitStack):
         super().__init__()
         with contextlib.ExitStack() as opened:
             opened.callback(self.close)
-            launch, self._launch = map(self.own, os.pipe())
-            self.status, status = map(self.own, os.pipe())
+            self._handed = self.enter_context(contextlib.ExitStack())
+            launch, write = os.pipe()
+            self._handed.callback(os.close, launch)
+            self._launch = self.own(write)
+            read, status = os.pipe()
+            self._handed.callback(os.close, status)
+            self.status = self.own(read)
             os.set_blocking(self.status, False)
-            self.given = (launch, self.own(replica_logs.open_log(log)), status)
+            output = replica_logs.open_log(log)
+            self._handed.callback(os.close, output)
+            self.given = (launch, output, status)
             opened.pop_all()
 
     def own(self, descriptor: int) -> int:
@@ -197,5 +204,6 @@ class _Pipes(contextlib.ExitStack):
         return descriptor
 
     def write(self, launch: Launch) -> None:
-        """The line that lets it begin."""
+        """The line that lets it begin, once it has its ends: they are closed here."""
+        self._handed.close()
         os.write(self._launch, msgspec.json.encode(launch) + b"\n")

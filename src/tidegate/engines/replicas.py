@@ -143,7 +143,9 @@ class Replicas:
         while True:
             self._testable.clear()
             for revision, known in list(self._fleet.revisions.items()):
-                if known.untested and known.template in self._templates.warm:
+                if known.untested and known.template in self._templates.hopeless:
+                    self._tested(revision, self._templates.hopeless[known.template])
+                elif known.untested and known.template in self._templates.warm:
                     await self._try_fork(revision, known)
             await self._testable.wait()
 
@@ -156,7 +158,11 @@ class Replicas:
         except NoFork as error:
             _log.warning("a fork could not be tried", extra=fields(revision=revision, error=error))
             return
-        if self._fleet.revisions.get(revision) is known and self._fleet.tested(revision, reason):
+        if self._fleet.revisions.get(revision) is known:
+            self._tested(revision, reason)
+
+    def _tested(self, revision: RevisionId, reason: str) -> None:
+        if self._fleet.tested(revision, reason):
             self._note(revision, f"Replicas are spawned. {reason}" if reason else "Replicas are forked from now on.")
             self.keep(revision)
             self.changed()

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -31,6 +33,7 @@ class Message(msgspec.Struct, frozen=True):
     id: int = 0
     pid: int = 0
     refused: str = ""
+    ahead: int = 0  # pid of a child that waits for the next request
 
 
 class Template:
@@ -49,6 +52,7 @@ class Template:
         self._warm: asyncio.Future[Message] = loop.create_future()
         self._replies: dict[int, asyncio.Future[int]] = {}
         self._last_id, self._retired = 0, False
+        self._ahead = 0
         loop.add_reader(channel, self._on_message)
 
     @classmethod
@@ -108,6 +112,11 @@ class Template:
                 self.retire()
 
     @property
+    def pids(self) -> tuple[int, ...]:
+        """Its process, and the child that it has forked ahead."""
+        return (self.pid, self._ahead) if self._ahead else (self.pid,)
+
+    @property
     def forking(self) -> bool:
         """Whether a request is under way."""
         return bool(self._replies)
@@ -147,16 +156,20 @@ class Template:
         elif message.state:
             if not self._warm.done():
                 self._warm.set_result(message)
+        elif message.ahead:
+            self._ahead = message.ahead
         elif message.refused:
             self.end(message.refused)
         elif (reply := self._replies.get(message.id)) is not None and not reply.done():
+            self._ahead = 0
             reply.set_result(message.pid)
 
 
-def pss(pid: int) -> int:
-    """The proportional set size of a process, bytes; 0 when it has ended. proc(5), smaps_rollup. Blocks."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup") as lines:  # noqa: PTH123
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        return 0
+def pss(pids: Sequence[int]) -> int:
+    """The proportional set size of processes, bytes; of one that has ended nothing. proc(5), smaps_rollup. Blocks."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found = re.search(r"^Pss: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+            total += int(found[1]) * 1024 if found else 0
+    return total

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _MB = 1024 * 1024
 _MOST_MB = 4096  # of a quarter of the machine's memory, when no budget is set
 _IMPORT_SECONDS = 120.0
-_MOST_LEFT_OUT = 8  # modules that start threads; an environment with more of them has no template
+_MOST_LEFT_OUT = 3  # modules that start threads; an environment with more of them has no template
 # One that could not be made is not tried again for so long; nor one that is warm made anew for imports that it lacks.
 _AGAIN_SECONDS, _RENEW_SECONDS = 60.0, 20.0
 
@@ -44,6 +44,7 @@ class Templates:
         self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest wish last
         self._not_before: dict[str, float] = {}  # monotonic: neither made nor renewed before
         self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads, by key
+        self.hopeless: dict[str, str] = {}  # key → why there never will be one
         self._making: Template | None = None
         self._wishes = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
@@ -71,7 +72,7 @@ class Templates:
 
     def want(self, key: str, target: RevisionTarget, now: float) -> None:
         """Have one made, unless it is warm and has imported all that is on record."""
-        if self._budget <= 0 or now < self._not_before.get(key, now):
+        if self._budget <= 0 or key in self.hopeless or now < self._not_before.get(key, now):
             return
         if self._making is not None and self._making.key == key:
             return
@@ -127,6 +128,7 @@ class Templates:
             reason = f"its imports took longer than {_IMPORT_SECONDS:g} s" if isinstance(error, TimeoutError) else error
             _log.warning("no template can be made", extra=fields(environment=digest, error=reason))
             self._not_before[key] = time.monotonic() + _AGAIN_SECONDS
+            self.changed()
             return
         finally:
             making, self._making = self._making, None
@@ -156,8 +158,9 @@ class Templates:
             template.end()
             imports = imports.without(message.module)
             self._threaded[key] = imports.left_out
-            _log.info("a module is left out of a template: it starts a thread", extra=fields(module=message.module))
-        raise NoFork(f"more than {_MOST_LEFT_OUT} modules start threads: {', '.join(imports.left_out)}")
+            _log.warning("a module is left out of a template: it starts a thread", extra=fields(module=message.module))
+        self.hopeless[key] = f"Its imports start threads ({', '.join(imports.left_out)}), which a fork would not have."
+        raise NoFork(self.hopeless[key])
 
     def _start(self, key: str, target: RevisionTarget) -> Template:
         log = replica_logs.open_log(self._data.template_log(target.environment.digest))
@@ -170,7 +173,7 @@ class Templates:
     async def _keep_to_budget(self, newest: Template) -> None:
         """Measure them all, and end the longest unused that are too much; the newest stays."""
         for template in list(self._warm.values()):
-            template.memory_bytes = await asyncio.to_thread(pss, template.pid)
+            template.memory_bytes = await asyncio.to_thread(pss, template.pids)
         if newest.key in self._warm:
             self._warm.move_to_end(newest.key)
         others = self.memory_bytes - newest.memory_bytes
