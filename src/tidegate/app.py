@@ -88,7 +88,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
-    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, access)
+    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, access, chosen.engine.memory_limits)
     builds.on_end = gateways.on_change = reconciler.nudge
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
     for part in (reconciler, gateways, housekeeping):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.control.builds import Builds
 from tidegate.control.gateways import Gateways
+from tidegate.control.notices import Notices
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import Conflict, TidegateError, Unavailable
 from tidegate.core.lifecycle import RevisionState, check_transition
@@ -90,8 +91,16 @@ class _Backoff:
 class Reconciler:
     """Sees to it that what runs is what was asked for. `world` is what it saw last; only it writes revisions."""
 
-    def __init__(self, outside: Outside, builds: Builds, gateways: Gateways, access: Access) -> None:
-        self.world = Snapshot()
+    def __init__(
+        self,
+        outside: Outside,
+        builds: Builds,
+        gateways: Gateways,
+        access: Access,
+        memory_limits: Mapping[str, int] | None = None,
+    ) -> None:
+        self.world = Snapshot(memory_limits=memory_limits or {})
+        self._notices = Notices(outside.store)
         # What the engine reported last, kept while it is away: its replicas serve on without it.
         self.observations: Mapping[RevisionId, RevisionObservation] = {}
         self._store, self._engine, self._clock = outside.store, outside.engine, outside.clock
@@ -166,7 +175,9 @@ class Reconciler:
         observations = await self._observe()
         retiring = [rid for rid, revision in revisions.items() if revision.state is RevisionState.RETIRING]
         unrouted = self._gateways.unrouted(retiring)
-        self.world = Snapshot(endpoints, revisions, self._builds.preparations, observations, unrouted)
+        limits = self.world.memory_limits
+        self.world = Snapshot(endpoints, revisions, self._builds.preparations, observations, unrouted, limits)
+        await self._notices.take(observations or {}, revisions)
 
     async def _observe(self) -> Mapping[RevisionId, RevisionObservation] | None:
         try:

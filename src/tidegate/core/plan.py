@@ -56,6 +56,7 @@ class Snapshot:
     preparations: Mapping[RevisionId, Preparation] = field(default_factory=dict)
     observations: Mapping[RevisionId, RevisionObservation] | None = None
     unrouted: frozenset[RevisionId] = frozenset()
+    memory_limits: Mapping[str, int] = field(default_factory=dict)  # workload_type → bytes that one replica may use
 
 
 # --- actions ---
@@ -168,8 +169,8 @@ def plan(world: Snapshot) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def target_of(revision: Revision) -> RevisionTarget:
-    """What the engine must hold for a prepared revision."""
+def target_of(revision: Revision, memory_bytes: int = 0) -> RevisionTarget:
+    """What the engine must hold for a prepared revision; `memory_bytes` is what a replica of it may use."""
     assert revision.environment is not None
     entity, scaling = revision.entity, revision.entity.scaling
     return RevisionTarget(
@@ -186,6 +187,7 @@ def target_of(revision: Revision) -> RevisionTarget:
         proved=revision.proof is not None,
         batching=_batching(entity),
         proof=revision.proof,
+        memory_bytes=memory_bytes,
     )
 
 
@@ -285,7 +287,8 @@ def _needs_no_replica(revision: Revision) -> bool:
 def _applied(world: Snapshot, revision: Revision) -> Iterator[Action]:
     if world.observations is None:
         return
-    observation, target = world.observations.get(revision.id), target_of(revision)
+    memory = world.memory_limits.get(revision.entity.workload_type, 0)
+    observation, target = world.observations.get(revision.id), target_of(revision, memory)
     if observation is None or observation.target != target:
         yield Apply(target)
 
