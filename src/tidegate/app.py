@@ -90,7 +90,8 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
     scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)))
-    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access)
+    limits = chosen.engine.memory_limits
+    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, limits)
     scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)

@@ -64,6 +64,16 @@ class EngineSettings:
     concurrent_starts: int = 0  # replicas that start at once; 0 means one per core
     max_backoff_seconds: float = 60.0  # longest wait before a crashing replica is started again
     template_memory_mb: int = 0  # of warm templates together; 0: a quarter of the memory, at most 4096; negative: none
+    memory_gb: float = 4.0  # what one replica may use, 10^9 bytes; 0 means no limit
+    memory_gb_medium: float = 8.0  # the same for workload_type CPU_MEDIUM
+    memory_gb_large: float = 16.0  # the same for workload_type CPU_LARGE
+    memory_gb_total: float = 0.0  # what all of this machine's replicas may use; 0 means what it has, less a reserve
+
+    @property
+    def memory_limits(self) -> dict[str, int]:
+        """What one replica may use, bytes, by workload_type."""
+        sizes = {"CPU": self.memory_gb, "CPU_MEDIUM": self.memory_gb_medium, "CPU_LARGE": self.memory_gb_large}
+        return {workload: int(size * 1e9) for workload, size in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +221,9 @@ def _check(settings: Settings) -> None:
     require(0 <= settings.server.port < 65536, "server.port must be from 0 to 65535.")
     require(1 <= settings.server.gateways <= 64, "server.gateways must be from 1 to 64.")
     require(settings.engine.kind == "local", "engine.kind must be 'local'.")
+    engine = settings.engine
+    sizes = (engine.memory_gb, engine.memory_gb_medium, engine.memory_gb_large, engine.memory_gb_total)
+    require(min(sizes) >= 0, "The settings engine.memory_gb and those named like it must be 0 or more.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
     require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")

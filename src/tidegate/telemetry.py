@@ -113,16 +113,30 @@ REFUSED = Metric("tidegate_refused", "counter", "Requests refused before an endp
 LATENCY = Metric("tidegate_request_seconds", "histogram", "From a request's first byte to its answer.", ("endpoint",))
 REQUEST_BYTES = Metric("tidegate_request_bytes", "counter", "Bytes of request bodies.", ("endpoint",))
 RESPONSE_BYTES = Metric("tidegate_response_bytes", "counter", "Bytes of answers.", ("endpoint",))
+COLD_STARTS = Metric(
+    "tidegate_cold_starts",
+    "counter",
+    "Starts of a replica that requests waited for because there was none.",
+    ("endpoint",),
+)
+COLD_REQUESTS = Metric("tidegate_cold_requests", "counter", "Requests that waited for such a start.", ("endpoint",))
+COLD_SECONDS = Metric(
+    "tidegate_cold_start_seconds",
+    "histogram",
+    "From a request's first byte to the first answer after a cold start, by phase.",
+    ("mode", "phase"),
+)
 IN_FLIGHT = Metric("tidegate_in_flight", "gauge", "Requests at a replica now.", ("endpoint", "revision"))
 QUEUED = Metric("tidegate_queued", "gauge", "Requests that wait for a replica now.", ("endpoint", "revision"))
 RERUNS = Metric("tidegate_reruns", "counter", "Requests run again because a replica died.", ("endpoint", "revision"))
 BUSY = Metric("tidegate_busy_seconds", "counter", "Time that replicas spent on requests.", ("endpoint", "revision"))
 REPLICAS = Metric("tidegate_replicas", "gauge", "Replicas by state.", ("endpoint", "revision", "state"))
+MEMORY = Metric("tidegate_replica_memory_bytes", "gauge", "Memory (PSS) of its replicas.", ("endpoint", "revision"))
 ENDPOINT_READY = Metric("tidegate_endpoint_ready", "gauge", "1 when the endpoint is READY, else 0.", ("endpoint",))
 GATEWAYS = Metric("tidegate_gateways", "gauge", "Gateways that report to control.")
 BUILDS = Metric("tidegate_builds", "counter", "Environment preparations by result.", ("result",))
 
 METRICS = (
-    REQUESTS, RESPONSES, OUTCOMES, REFUSED, LATENCY, REQUEST_BYTES, RESPONSE_BYTES, IN_FLIGHT, QUEUED, RERUNS, BUSY,
-    REPLICAS, ENDPOINT_READY, GATEWAYS, BUILDS,
+    REQUESTS, RESPONSES, OUTCOMES, REFUSED, LATENCY, REQUEST_BYTES, RESPONSE_BYTES, COLD_STARTS, COLD_REQUESTS,
+    COLD_SECONDS, IN_FLIGHT, QUEUED, RERUNS, BUSY, REPLICAS, MEMORY, ENDPOINT_READY, GATEWAYS, BUILDS,
 )  # fmt: skip

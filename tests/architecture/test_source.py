@@ -16,6 +16,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "m
 
 WALL_CLOCK = {
     "tidegate/adapters/clock.py": "it is the Clock",
+    "tidegate/engines/agent.py": "when it did something to a revision, for its owner",
     "tidegate/engines/launcher.py": "when a replica was started, as people read it; no duration is made of it",
     "tidegate_worker/log.py": "the time of a log line",
 }

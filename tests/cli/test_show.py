@@ -13,8 +13,11 @@ def test_an_endpoint_that_serves(platform: Platform, cli: Cli) -> None:
     assert shown[1] == f"{platform.url}/serving-endpoints/wine/invocations"
     assert shown[2].endswith(shown[2].split("updated ")[1])
     assert "by admin" in shown[2]
-    assert shown[-3] == "Serving:"
-    assert shown[-1].split("\t") == ["wine-1", "wine/1", "Small", "no", "100 %", "ready", ""]
+    at = shown.index("Serving:")
+    assert shown[at + 2].split("\t") == ["wine-1", "wine/1", "Small", "no", "100 %", "ready", ""]
+    assert shown[-3:-1] == ["Replicas:", "ID\tNAME\tSTATE\tSTARTED\tBY\tMEMORY\tCPU"]
+    _, name, state, _, start, memory, _ = shown[-1].split("\t")
+    assert (name, state, start, memory) == ("wine-1", "ready", "spawn", "")
 
 
 def test_an_endpoint_that_changes(platform: Platform, cli: Cli) -> None:

@@ -22,7 +22,7 @@ from tidegate.control.reconciler import Access, Outside, Reconciler
 from tidegate.control.scaler import Scaler
 from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
 from tidegate.core.errors import BuildFailed
-from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad
+from tidegate.core.load import EndpointLedger, Histogram, LoadReport, RevisionLoad
 from tidegate.core.plan import MAX_FAILED_STARTS
 from tidegate.core.revision import (
     Environment,
@@ -116,6 +116,7 @@ class Gateway:
         self.revisions: dict[RevisionId, RevisionLoad] = {}
         self.endpoints: dict[str, EndpointLedger] = {}
         self.refused: dict[int, int] = {}
+        self.cold_seconds: dict[str, Histogram] = {}
         self.ledger = "one"
         self._socket, self._number, self._pid = socket, number, pid
         self._followed = ""
@@ -146,6 +147,7 @@ class Gateway:
             dict(self.endpoints),
             dict(self.refused),
             ledger=self.ledger,
+            cold_seconds=dict(self.cold_seconds),
         )
         self._writer.write(msgspec.json.encode(report) + b"\n")
 

@@ -1,20 +1,28 @@
 """What is exported, read back by Prometheus' own parser."""
 
 import asyncio
+from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.control.house import House, until
-from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, RevisionLoad
+from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, Histogram, RevisionLoad
 
+COLD = "tidegate_cold_start_seconds"
 BUCKETS = len(LATENCY_BUCKETS) + 1
 
 
 def a_ledger(ok: int, bad: int = 0) -> EndpointLedger:
     counts = (ok, bad) + (0,) * (BUCKETS - 2)
     return EndpointLedger(
-        accepted=ok + bad, answered=ok + bad, statuses={200: ok, 503: bad}, latency_counts=counts, latency_sum=0.5
+        accepted=ok + bad,
+        answered=ok + bad,
+        statuses={200: ok, 503: bad},
+        latency_counts=counts,
+        latency_sum=0.5,
+        cold_starts=1,
+        cold_requests=ok,
     )
 
 
@@ -37,6 +45,10 @@ async def test_the_platform_is_exported_whole(house: House) -> None:
     (rid,) = house.engine.held
     house.gateway.endpoints["wine"] = a_ledger(3, 1)
     house.gateway.refused[401] = 2
+    house.gateway.cold_seconds["fork total"] = Histogram((0, 2) + (0,) * (BUCKETS - 2), 0.0015)
+    ((rid, seen),) = house.engine.held.items()
+    house.engine.held[rid] = replace(seen, replicas=tuple(replace(r, memory_bytes=5) for r in seen.replicas))
+    await house.passes(1)
     house.gateway.revisions[rid] = RevisionLoad(in_flight=1, queued=2, busy_seconds=1.5, reruns=1)
     await report(house)
     found = samples(house.metrics.platform())
@@ -44,6 +56,11 @@ async def test_the_platform_is_exported_whole(house: House) -> None:
     assert {s.labels["status"]: s.value for s in found["tidegate_responses_total"]} == {"200": 3.0, "503": 1.0}
     assert {s.labels["outcome"]: s.value for s in found["tidegate_request_outcomes_total"]}["answered"] == 4.0
     assert found["tidegate_refused_total"][0].value == 2.0
+    assert (found["tidegate_cold_starts_total"][0].value, found["tidegate_cold_requests_total"][0].value) == (1.0, 3.0)
+    cold = {s.labels["le"]: (s.labels["mode"], s.labels["phase"], s.value) for s in found[f"{COLD}_bucket"]}
+    assert (cold["0.0005"], cold["+Inf"]) == (("fork", "total", 0.0), ("fork", "total", 2.0))
+    assert found[f"{COLD}_sum"][0].value == 0.0015
+    assert [(s.labels["revision"], s.value) for s in found["tidegate_replica_memory_bytes"]] == [(rid, 5.0)]
     buckets = {s.labels["le"]: s.value for s in found["tidegate_request_seconds_bucket"]}
     assert (buckets["0.0005"], buckets["0.001"], buckets["+Inf"]) == (3.0, 4.0, 4.0)
     assert found["tidegate_request_seconds_sum"][0].value == 0.5

@@ -3,7 +3,7 @@
 The environment variable STUB says how it behaves, as words with an optional argument: `slow:0.5` is ready so late,
 `gate:PATH` is ready once that file is there, `hang` never is ready, `fail` reports a sentence, `exit:3` and `abort` end
 before ready, `die:0.2` and `alarm:0.2` end by SIGSEGV and SIGALRM so long after ready, `deaf` does not end when asked
-to, `child` leaves a process behind, `foreign` welcomes with another protocol.
+to, `child` leaves a process behind, `foreign` welcomes with another protocol, `eat:200` uses so many MB.
 """
 
 import contextlib
@@ -29,12 +29,14 @@ def main() -> None:
     launch = json.loads(line)
     print("launch", json.dumps(launch), flush=True)
     behave = dict(word.partition(":")[::2] for word in os.environ.get("STUB", "").split())
+    eaten = b"x" * (int(behave.get("eat", 0)) * 10**6)
     before_ready(behave)
     for word, number in (("die", signal.SIGSEGV), ("alarm", signal.SIGALRM)):
         if word in behave:
             signal.signal(signal.SIGALRM, lambda *_, number=number: end_by(number))
             signal.setitimer(signal.ITIMER_REAL, float(behave[word]))
     serve(launch, wire.PROTOCOL + ("foreign" in behave), deaf="deaf" in behave)
+    del eaten
 
 
 def before_ready(behave: "dict[str, str]") -> None:

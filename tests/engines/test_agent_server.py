@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -26,6 +26,8 @@ class FakeVerbs:
         return {}
 
     def wake(self, revision: RevisionId) -> None: ...
+
+    def used(self, revisions: Sequence[RevisionId]) -> None: ...
 
     def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> list[RevisionAddresses]:
         return [RevisionAddresses(revision, known=True, message=self.message) for revision in told]

@@ -13,14 +13,17 @@ from tidegate.core.revision import (
     RevisionTarget,
 )
 from tidegate.engines.plan import (
+    ROOM_SECONDS,
     SLOT_SECONDS,
     Action,
     Drain,
+    Evict,
     Forget,
     GiveUp,
     Held,
     Kill,
     Limits,
+    Outgrown,
     ReplicaFacts,
     Start,
     decide,
@@ -140,3 +143,78 @@ def test_the_next_time_is_the_nearest_deadline() -> None:
     assert decide({A: held(A, start_after=NOW + 2)}, [], LIMITS, NOW).again_at == NOW + 2
     draining = replica("r1", "draining", since=NOW - 50)
     assert decide({A: held(A, start_after=NOW + 20)}, [draining], LIMITS, NOW).again_at == NOW + 10
+
+
+# --- memory
+
+GB = 10**9
+ROOM = replace(LIMITS, memory_bytes=4 * GB)
+LIMITED = replace(held(A), target=replace(held(A).target, memory_bytes=GB))
+GROWN = replica("r1", memory_bytes=int(1.2 * GB))
+
+
+@pytest.mark.parametrize(
+    ("what", "replicas", "actions"),
+    [
+        (LIMITED, [replica("r1", memory_bytes=GB)], []),
+        (LIMITED, [GROWN], [Outgrown(ReplicaId("r1"), at_once=False)]),
+        (held(A), [GROWN], []),  # no limit
+        (LIMITED, [replica("r1", memory_bytes=int(1.6 * GB))], [Outgrown(ReplicaId("r1"), at_once=True)]),
+        (LIMITED, [replica("r1", "starting", memory_bytes=int(1.2 * GB))], []),  # it may give some back
+        (LIMITED, [replica("r1", "starting", memory_bytes=2 * GB)], [Outgrown(ReplicaId("r1"), at_once=True)]),
+        (replace(LIMITED, replaced_at=(NOW - 9,) * 12), [GROWN], []),
+        (replace(LIMITED, replaced_at=(NOW - 3600,) * 12), [GROWN], [Outgrown(ReplicaId("r1"), at_once=False)]),
+        # its successor starts first, then it goes
+        (LIMITED, [replace(GROWN, outgrown=True)], [START]),
+        (LIMITED, [replace(GROWN, outgrown=True), replica("r2", "starting")], []),
+        (LIMITED, [replace(GROWN, outgrown=True), replica("r2")], [STOP]),
+    ],
+)
+def test_a_replica_over_its_memory_limit_is_replaced(
+    what: Held, replicas: list[ReplicaFacts], actions: list[Action]
+) -> None:
+    assert list(decide({A: what}, replicas, ROOM, NOW).actions) == actions
+
+
+def test_where_memory_is_short_what_is_over_its_limit_goes_at_once() -> None:
+    others = [replica("r2", revision=B, memory_bytes=3 * GB)]
+    spared = replace(LIMITED, replaced_at=(NOW - 9,) * 12)
+    actions = decide({A: spared, B: held(B)}, [GROWN, *others], ROOM, NOW).actions
+    assert actions == (Outgrown(ReplicaId("r1"), at_once=True),)
+
+
+def test_a_start_needs_what_replicas_of_its_revision_used_when_they_were_new() -> None:
+    running = [replica("r1", revision=B, memory_bytes=3 * GB)]
+    fits, too_large = held(A, expected_bytes=GB), held(A, expected_bytes=2 * GB)
+    assert decide({A: fits, B: held(B)}, running, ROOM, NOW).actions == (START,)
+    refused = decide({A: too_large, B: held(B)}, running, ROOM, NOW)
+    assert refused.actions == ()
+    assert "needs about 2.0 GB, and 1.0 GB of 4.0 GB are free" in refused.refused[A]
+    assert refused.again_at == NOW + ROOM_SECONDS
+
+
+def test_an_idle_revision_makes_room_and_stays_down() -> None:
+    idle = held(B, target=replace(held(B).target, proved=True), used_at=NOW - 6)
+    running = [replica("r1", revision=B, memory_bytes=3 * GB, since=NOW - 99)]
+    woken = held(A, expected_bytes=2 * GB, awaited=True, used_at=NOW - 1)
+    assert decide({A: woken, B: idle}, running, ROOM, NOW).actions == (Evict(B, "wine"),)
+    assert decide({A: woken, B: replace(idle, used_at=NOW - 1)}, running, ROOM, NOW).actions == ()
+    gone = replace(idle, evicted=True)
+    assert decide({A: woken, B: gone}, running, ROOM, NOW).actions == (STOP,)
+    going = [replace(running[0], state=ReplicaState.DRAINING, since=NOW)]
+    assert decide({A: woken, B: gone}, going, ROOM, NOW).actions == ()
+    assert decide({A: woken, B: gone}, [], ROOM, NOW).actions == (START,)
+
+
+def test_what_control_does_not_know_to_be_proved_is_not_evicted() -> None:
+    running = [replica("r1", revision=B, memory_bytes=3 * GB, since=NOW - 999)]
+    woken = held(A, expected_bytes=2 * GB, awaited=True, used_at=NOW - 1)
+    assert decide({A: woken, B: held(B)}, running, ROOM, NOW).actions == ()
+
+
+def test_who_is_waited_for_starts_first() -> None:
+    one = replace(ROOM, concurrent_starts=1)
+    woken = held(B, awaited=True, used_at=NOW - 1)
+    assert decide({A: held(A), B: woken}, [], one, NOW).actions == (Start(B),)
+    given_up = replace(woken, used_at=NOW - 6)
+    assert decide({A: held(A), B: given_up}, [], one, NOW).actions == (START,)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from tidegate.core.revision import Address, ReplicaId
@@ -20,14 +20,23 @@ async def echo(request: wire.Request) -> wire.Answer:
 class FakeReplica:
     """Listens on a Unix socket. `predict` returns an answer, or None to end the connection as a crash would."""
 
-    def __init__(self, folder: Path, name: str, predict: Predict = echo, *, credit: int = 1, group: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        predict: Predict = echo,
+        *,
+        credit: int = 1,
+        group: int = 1,
+        start: Mapping[str, object] | None = None,
+    ) -> None:
         self.id = ReplicaId(name)
         self.address = Address(str(folder / f"{name}.sock"), "secret-" + name)
         self.predict = predict
         self.seen: list[wire.Request] = []
         self.groups: list[int] = []
         self.cancelled: list[int] = []
-        self._welcome = {"protocol": wire.PROTOCOL, "pid": 1, "credits": credit, "group": group}
+        self._welcome = {"protocol": wire.PROTOCOL, "pid": 1, "credits": credit, "group": group, "start": start}
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()

@@ -29,6 +29,7 @@ class FakeAgent:
 
     def __init__(self, socket: Path) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.used: list[str] = []
         self.addresses: dict[str, RevisionAddresses] = {}
         self._socket = socket
         self._writers: set[asyncio.StreamWriter] = set()
@@ -60,6 +61,9 @@ class FakeAgent:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 request = json.loads(line)
+                if request["verb"] == "used":
+                    self.used += request["revisions"]
+                    continue
                 self.asked.append((request["verb"], request["revision"]))
                 writer.write(json.dumps({"id": request["id"], "ok": True, "result": None}).encode() + b"\n")
                 if request["revision"] in self.addresses:

@@ -62,6 +62,9 @@ class Probe:
     def touch(self, argument: str) -> None:
         pathlib.Path(argument).touch()
 
+    def keep(self, argument: str) -> None:
+        self.kept = [*getattr(self, "kept", []), b"x" * (int(argument) * 10**6)]
+
     def hang(self, _argument: str) -> None:
         re.match(r"(a+)+$", "a" * 64 + "b")  # holds the interpreter lock for years
 

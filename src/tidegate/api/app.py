@@ -19,6 +19,7 @@ from tidegate.api.schemas import (
     endpoint_json,
     event_json,
     list_item_json,
+    replica_json,
     tags_json,
 )
 from tidegate.control.endpoints import Endpoints
@@ -105,6 +106,10 @@ def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
     @router.get("/api/tidegate/v1/endpoints/{name}/events")
     async def events(name: str) -> JSONResponse:
         return JSONResponse({"events": [event_json(event) for event in await endpoints.events(name)]})
+
+    @router.get("/api/tidegate/v1/endpoints/{name}/replicas")
+    async def replicas(name: str) -> JSONResponse:
+        return JSONResponse({"replicas": [replica_json(view) for view in await endpoints.replicas(name)]})
 
     @router.get("/metrics")
     async def platform_metrics() -> Response:

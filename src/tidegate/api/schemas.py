@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView
+from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView, ReplicaView
 from tidegate.core.endpoint import (
     Batching,
     EndpointConfig,
@@ -216,6 +216,22 @@ def tags_json(tags: tuple[tuple[str, str], ...]) -> Json:
 def event_json(event: Event) -> Json:
     """Something that happened to an endpoint."""
     return {"timestamp": _millis(event.at), "type": event.kind, "message": event.message}
+
+
+def replica_json(view: ReplicaView) -> Json:
+    """A process that predicts. `memory_bytes` and `cpu_seconds` are 0 until they are measured."""
+    replica = view.replica
+    return {
+        "id": replica.id,
+        "served_entity": view.served_entity,
+        "revision": view.revision,
+        "state": replica.state.value,
+        "pid": replica.pid,
+        "started_at": _millis(replica.started_at),
+        "forked": replica.forked,
+        "memory_bytes": replica.memory_bytes,
+        "cpu_seconds": replica.cpu_seconds,
+    }
 
 
 def _head(view: EndpointView) -> Json:

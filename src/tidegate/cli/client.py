@@ -70,6 +70,12 @@ class Client:
         listed: list[Json] = self.call("GET", f"/api/tidegate/v1/endpoints/{name}/events").get("events", [])
         return listed
 
+    def replicas(self, name: str) -> list[Json]:
+        """The processes that run for an endpoint, oldest first."""
+        check_name(name)
+        listed: list[Json] = self.call("GET", f"/api/tidegate/v1/endpoints/{name}/replicas").get("replicas", [])
+        return listed
+
     def example(self, name: str) -> object:
         """A request that the endpoint's OpenAPI document shows as its example, or None."""
         document = self.call("GET", f"{_path(name)}/openapi")

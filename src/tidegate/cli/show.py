@@ -9,7 +9,7 @@ from tidegate.cli.output import Format, OutputOption, local_time, print_json, pr
 
 if TYPE_CHECKING:
     from tidegate.cli.client import Client
-    from tidegate.cli.endpoint import ConfigView, EndpointView, ServedView
+    from tidegate.cli.endpoint import ConfigView, EndpointView, Json, ServedView
 
 
 @connected
@@ -34,9 +34,27 @@ def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format
         if rows := [_row(config, served) for served in config]:
             typer.echo(f"\n{title}:")
             print_table(_COLUMNS, rows)
+    if replicas := client.replicas(endpoint):
+        typer.echo("\nReplicas:")
+        print_table(_REPLICA_COLUMNS, [_replica_row(replica) for replica in replicas])
 
 
 _COLUMNS = ("NAME", "MODEL", "SIZE", "SCALE TO ZERO", "TRAFFIC", "STATE", "MESSAGE")
+
+_REPLICA_COLUMNS = ("ID", "NAME", "STATE", "STARTED", "BY", "MEMORY", "CPU")
+
+
+def _replica_row(replica: "Json") -> tuple[str, ...]:
+    memory = replica["memory_bytes"]
+    return (
+        replica["id"],
+        replica["served_entity"],
+        replica["state"],
+        local_time(replica["started_at"]),
+        "fork" if replica["forked"] else "spawn",
+        f"{memory / 1e6:.0f} MB" if memory else "",
+        f"{replica['cpu_seconds']:.1f} s" if memory else "",
+    )
 
 
 def _sections(endpoint: "EndpointView") -> "tuple[tuple[str, ConfigView], ...]":

@@ -26,7 +26,7 @@ from tidegate.core.endpoint import (
     default_routes,
 )
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
-from tidegate.core.revision import RevisionId, revision_id
+from tidegate.core.revision import Replica, RevisionId, revision_id
 from tidegate.core.status import EndpointStatus
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, Event, ModelRegistry, Store
@@ -71,6 +71,15 @@ class EndpointView:
 
     endpoint: Endpoint
     status: EndpointStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaView:
+    """A replica, as the engine reported it last, and the served entity that it predicts for."""
+
+    served_entity: str
+    revision: RevisionId
+    replica: Replica
 
 
 class Endpoints:
@@ -174,6 +183,17 @@ class Endpoints:
                 raise Conflict(f"Endpoint '{name}' has not been prepared yet; ask again when it is ready.")
             models[entity.name] = Path(revision.model_dir)
         return await asyncio.to_thread(describe, endpoint.name, config, models)
+
+    async def replicas(self, name: str) -> tuple[ReplicaView, ...]:
+        """The processes that run for the endpoint now, those that start or drain included, oldest first."""
+        endpoint, reconciler = await self._known(name), self._reconciler
+        found = [
+            ReplicaView(revision.entity.name, revision.id, replica)
+            for revision in reconciler.world.revisions.values()
+            if revision.endpoint_id == endpoint.id and revision.id in reconciler.observations
+            for replica in reconciler.observations[revision.id].replicas
+        ]
+        return tuple(sorted(found, key=lambda view: view.replica.started_at))
 
     async def events(self, name: str) -> tuple[Event, ...]:
         """What happened to the endpoint, oldest first."""

@@ -20,7 +20,7 @@ from tidegate.control.reconciler import Reconciler
 from tidegate.control.totals import Totals
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import NotFound
-from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger
+from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, Histogram
 from tidegate.core.revision import ReplicaState, RevisionId, revision_id
 from tidegate.core.status import Ready
 from tidegate.ports import Clock
@@ -78,8 +78,12 @@ class Metrics:
         yield _latency(telemetry.LATENCY, totals.endpoints)
         yield _counter(telemetry.REQUEST_BYTES, (((name,), ledger.request_bytes) for name, ledger in ledgers))
         yield _counter(telemetry.RESPONSE_BYTES, (((name,), ledger.response_bytes) for name, ledger in ledgers))
+        yield _counter(telemetry.COLD_STARTS, (((name,), ledger.cold_starts) for name, ledger in ledgers))
+        yield _counter(telemetry.COLD_REQUESTS, (((name,), ledger.cold_requests) for name, ledger in ledgers))
+        yield _cold_seconds(totals.cold_seconds)
         yield from self._load_families(totals)
         yield _gauge(telemetry.REPLICAS, self._replicas())
+        yield _gauge(telemetry.MEMORY, self._memory())
         yield _gauge(telemetry.ENDPOINT_READY, self._ready())
         yield _gauge(telemetry.GATEWAYS, [((), len(self._gateways.reports))])
         yield _counter(telemetry.BUILDS, (((result,), n) for result, n in self._builds.results.items()))
@@ -105,6 +109,12 @@ class Metrics:
             for state in ReplicaState:
                 count = sum(replica.state is state for replica in observation.replicas)
                 yield (observation.target.endpoint, rid, state.value), count
+
+    def _memory(self) -> _Labelled:
+        for rid, observation in self._reconciler.observations.items():
+            if observation.replicas:
+                used = sum(replica.memory_bytes for replica in observation.replicas)
+                yield (observation.target.endpoint, rid), used
 
     def _ready(self) -> _Labelled:
         for endpoint in self._reconciler.world.endpoints:
@@ -178,6 +188,16 @@ def _latency(metric: Metric, ledgers: Mapping[str, EndpointLedger], scale: float
         counts = ledger.latency_counts or (0,) * len(bounds)
         buckets = list(zip(bounds, accumulate(counts), strict=True))
         family.add_metric((name,), buckets=buckets, sum_value=ledger.latency_sum * scale)
+    return family
+
+
+def _cold_seconds(histograms: Mapping[str, Histogram]) -> Family:
+    metric = telemetry.COLD_SECONDS
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    bounds = [*(f"{bound:g}" for bound in LATENCY_BUCKETS), "+Inf"]
+    for key, histogram in sorted(histograms.items()):
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric(key.split(" "), buckets=buckets, sum_value=histogram.sum)
     return family
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.control.builds import Builds
 from tidegate.control.gateways import Gateways
+from tidegate.control.notices import Notices
 from tidegate.control.scaler import Scaler
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import Conflict, TidegateError, Unavailable
@@ -94,8 +95,17 @@ class _Backoff:
 class Reconciler:
     """Sees to it that what runs is what was asked for. `world` is what it saw last; only it writes revisions."""
 
-    def __init__(self, outside: Outside, builds: Builds, gateways: Gateways, scaler: Scaler, access: Access) -> None:
-        self.world = Snapshot()
+    def __init__(
+        self,
+        outside: Outside,
+        builds: Builds,
+        gateways: Gateways,
+        scaler: Scaler,
+        access: Access,
+        memory_limits: Mapping[str, int] | None = None,
+    ) -> None:
+        self.world = Snapshot(memory_limits=memory_limits or {})
+        self._notices = Notices(outside.store)
         # What the engine reported last, kept while it is away: its replicas serve on without it.
         self.observations: Mapping[RevisionId, RevisionObservation] = {}
         self._store, self._engine, self._clock = outside.store, outside.engine, outside.clock
@@ -176,8 +186,16 @@ class Reconciler:
         observations = await self._observe()
         retiring = [rid for rid, revision in revisions.items() if revision.state is RevisionState.RETIRING]
         unrouted = self._gateways.unrouted(retiring)
-        scales = {} if observations is None else self._scaler.scales(endpoints, revisions, observations)
-        self.world = Snapshot(endpoints, revisions, self._builds.preparations, observations, unrouted, scales)
+        self.world = Snapshot(
+            endpoints,
+            revisions,
+            self._builds.preparations,
+            observations,
+            unrouted,
+            {} if observations is None else self._scaler.scales(endpoints, revisions, observations),
+            self.world.memory_limits,
+        )
+        await self._notices.take(observations or {}, revisions)
 
     async def _observe(self) -> Mapping[RevisionId, RevisionObservation] | None:
         try:

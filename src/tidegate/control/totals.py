@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tidegate.core.load import EndpointLedger, LoadReport, RevisionLoad, add_counts
+from tidegate.core.load import EndpointLedger, Histogram, LoadReport, RevisionLoad, add_counts
 from tidegate.core.revision import RevisionId
 
 
@@ -14,6 +14,7 @@ class Totals:
     endpoints: Mapping[str, EndpointLedger] = field(default_factory=dict)
     revisions: Mapping[RevisionId, RevisionLoad] = field(default_factory=dict)
     refused: Mapping[int, int] = field(default_factory=dict)
+    cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
 
     def plus(self, report: LoadReport) -> "Totals":
         """These totals and one gateway's account."""
@@ -22,7 +23,10 @@ class Totals:
             endpoints[name] = endpoints[name].plus(ledger) if name in endpoints else ledger
         for rid, load in report.revisions.items():
             revisions[rid] = _add_loads(revisions[rid], load) if rid in revisions else load
-        return Totals(endpoints, revisions, add_counts(self.refused, report.refused))
+        cold = dict(self.cold_seconds)
+        for key, histogram in report.cold_seconds.items():
+            cold[key] = cold.get(key, Histogram()).plus(histogram)
+        return Totals(endpoints, revisions, add_counts(self.refused, report.refused), cold)
 
 
 def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:

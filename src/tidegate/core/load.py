@@ -15,6 +15,10 @@ LATENCY_BUCKETS = (
 # HTTP statuses that are counted: all that an error of ours can have, and that of success.
 STATUSES = (200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 504)
 
+# What a cold start consists of: until the engine was asked, until the replica's process began, until it had loaded its
+# model, until the first answer; and all of it.
+COLD_PHASES = ("queue", "template", "load", "first", "total")
+
 K = TypeVar("K", str, int)
 Key = TypeVar("Key", bound=str)
 V = TypeVar("V")
@@ -38,7 +42,8 @@ class EndpointLedger:
     """Where an endpoint's requests went, cumulative since the gateway's ledger was begun: a restart does not end it.
 
     accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly. `answered` counts every answer
-    of a model, its errors included; `rejected` what the platform refused (a queue full, nothing serving).
+    of a model, its errors included; `rejected` what the platform refused (a queue full, nothing serving). `cold_starts`
+    are replicas whose start requests waited for because there was none, and `cold_requests` those requests.
     """
 
     accepted: int = 0
@@ -53,6 +58,8 @@ class EndpointLedger:
     latency_sum: float = 0.0  # seconds
     request_bytes: int = 0
     response_bytes: int = 0
+    cold_starts: int = 0
+    cold_requests: int = 0
 
     def plus(self, other: "EndpointLedger") -> "EndpointLedger":
         """The sum of two accounts."""
@@ -69,7 +76,22 @@ class EndpointLedger:
             latency_sum=self.latency_sum + other.latency_sum,
             request_bytes=self.request_bytes + other.request_bytes,
             response_bytes=self.response_bytes + other.response_bytes,
+            cold_starts=self.cold_starts + other.cold_starts,
+            cold_requests=self.cold_requests + other.cold_requests,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Durations, cumulative: how many were in each bucket of LATENCY_BUCKETS, not cumulative over buckets."""
+
+    counts: tuple[int, ...] = ()
+    sum: float = 0.0  # seconds
+
+    def plus(self, other: "Histogram") -> "Histogram":
+        """The sum of both."""
+        counts = tuple(a + b for a, b in zip_longest(self.counts, other.counts, fillvalue=0))
+        return Histogram(counts, self.sum + other.sum)
 
 
 def add_counts(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
@@ -86,8 +108,9 @@ class LoadReport:
     """One gateway's account. `refused` counts refusals before an endpoint was known, by HTTP status.
 
     `endpoints` and `refused` are cumulative over the ledger of that id, which outlives the gateway's process;
-    `revisions` and `registry_writes` over the process. A report that is not `whole` leaves out the endpoints and the
-    revisions that are as they were in the one before it on the same connection; `gone` are revisions that are no more.
+    `revisions`, `registry_writes` and `cold_seconds` (by `mode phase`, see COLD_PHASES) over the process. A report that
+    is not `whole` leaves out the endpoints and the revisions that are as they were in the one before it on the same
+    connection; `gone` are revisions that are no more.
     """
 
     gateway: int
@@ -98,6 +121,7 @@ class LoadReport:
     refused: Mapping[int, int] = field(default_factory=dict)
     registry_writes: int = 0  # cumulative: successful writes to the registry that passed by
     ledger: str = ""
+    cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     whole: bool = True
     gone: tuple[RevisionId, ...] = ()
 

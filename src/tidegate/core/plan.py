@@ -58,6 +58,7 @@ class Snapshot:
     observations: Mapping[RevisionId, RevisionObservation] | None = None
     unrouted: frozenset[RevisionId] = frozenset()
     scales: Mapping[RevisionId, int] = field(default_factory=dict)
+    memory_limits: Mapping[str, int] = field(default_factory=dict)  # workload_type → bytes that one replica may use
 
 
 # --- actions ---
@@ -170,8 +171,11 @@ def plan(world: Snapshot) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def target_of(revision: Revision, replicas: int | None = None) -> RevisionTarget:
-    """What the engine must hold for a prepared revision: so many replicas, by default the fewest that can prove it."""
+def target_of(revision: Revision, replicas: int | None = None, memory_bytes: int = 0) -> RevisionTarget:
+    """What the engine must hold for a prepared revision.
+
+    So many replicas, by default the fewest that can prove it; `memory_bytes` is what each of them may use.
+    """
     assert revision.environment is not None
     entity, scaling = revision.entity, revision.entity.scaling
     return RevisionTarget(
@@ -188,6 +192,7 @@ def target_of(revision: Revision, replicas: int | None = None) -> RevisionTarget
         proved=revision.proof is not None,
         batching=_batching(entity),
         proof=revision.proof,
+        memory_bytes=memory_bytes,
     )
 
 
@@ -291,8 +296,9 @@ def _needs_no_replica(revision: Revision) -> bool:
 def _applied(world: Snapshot, revision: Revision) -> Iterator[Action]:
     if world.observations is None:
         return
+    memory = world.memory_limits.get(revision.entity.workload_type, 0)
     observation = world.observations.get(revision.id)
-    target = target_of(revision, _replicas(world, revision, observation))
+    target = target_of(revision, _replicas(world, revision, observation), memory)
     if observation is None or observation.target != target:
         yield Apply(target)
 

@@ -99,7 +99,8 @@ def _entity_status(
         case RevisionState.RETIRING | RevisionState.RETIRED:
             return EntityStatus(Deployment.ABORTED, revision.message)
         case _:
-            return EntityStatus(Deployment.CREATING, revision.message or "Waiting to be prepared.")
+            cause = observation.message if observation is not None and revision.state is RevisionState.STARTING else ""
+            return EntityStatus(Deployment.CREATING, cause or revision.message or "Waiting to be prepared.")
 
 
 def _serves(entity: ServedEntity, observation: RevisionObservation | None) -> bool:

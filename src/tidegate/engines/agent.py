@@ -12,8 +12,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import msgspec
@@ -29,10 +29,12 @@ from tidegate.data_directory import DataDirectory
 from tidegate.engines import replica_logs
 from tidegate.engines.agent_server import AgentServer
 from tidegate.engines.fleet import Fleet
-from tidegate.engines.plan import Action, Drain, Forget, GiveUp, Kill, Limits, Start
+from tidegate.engines.machine import this_machine
+from tidegate.engines.plan import Action, Drain, Evict, Forget, GiveUp, Kill, Limits, Outgrown, Start
 from tidegate.engines.replicas import Replicas
 from tidegate.engines.targets import Targets
 from tidegate.engines.templates import Templates, budget_bytes
+from tidegate.engines.usage import Sampler
 from tidegate.processes.reaper import become_subreaper
 from tidegate.settings import EngineSettings, HousekeepingSettings
 from tidegate.telemetry import fields
@@ -82,7 +84,8 @@ class Agent:
         housekeeping: HousekeepingSettings,
         environ: Mapping[str, str],
     ) -> None:
-        cores = len(os.sched_getaffinity(0))
+        self._machine = this_machine(environ, int(settings.memory_gb_total * 1e9))
+        cores = self._machine.cores
         self._data = data
         self._housekeeping = housekeeping
         self._limits = Limits(
@@ -90,6 +93,7 @@ class Agent:
             concurrent_starts=settings.concurrent_starts or cores,
             start_timeout=settings.start_timeout_seconds,
             drain_timeout=settings.drain_timeout_seconds,
+            memory_bytes=self._machine.memory_bytes,
         )
         self._templates = Templates(data, environ, budget_bytes(settings.template_memory_mb))
         self._fleet = Fleet(settings.max_backoff_seconds, self._templates)
@@ -107,6 +111,7 @@ class Agent:
                 self._replicas.changed = self._changed.set
                 self._replicas.keep = self._keep_soon
                 self._replicas.tasks = self._tasks
+                _log.info("replicas may use", extra=fields(**asdict(self._machine)))
                 chores = self._recall()
                 await self._server.start()
                 await self._hold()
@@ -154,7 +159,11 @@ class Agent:
         """Hold at least one replica of it; never waits for the disk."""
         if self._fleet.wake(revision, time.monotonic()):
             self._keep_soon(revision)
-            self._changed.set()
+        self._changed.set()
+
+    def used(self, revisions: Sequence[RevisionId]) -> None:
+        """Gateways have requests of these: they do not make room for others."""
+        self._fleet.used(revisions, time.monotonic())
 
     def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]:
         """What gateways are told of what they watch, where it is not what they were told last."""
@@ -167,14 +176,23 @@ class Agent:
         for applied in self._targets.load().values():
             self._fleet.hold(applied)
         meetings = [self._replicas.meet(replica) for replica in self._replicas.adopt()]
-        chores = (*meetings, self._rotate_logs(), self._templates.make(), self._replicas.try_forks())
-        return [self._tasks.create_task(chore) for chore in chores]
+        sampler = Sampler(lambda: list(self._fleet.replicas.values()), self._measured)
+        beside = (self._rotate_logs(), self._templates.make(), self._replicas.try_forks(), sampler.run())
+        return [self._tasks.create_task(chore) for chore in (*meetings, *beside)]
+
+    def _measured(self) -> None:
+        self._fleet.measured()
+        self._changed.set()
 
     async def _hold(self) -> None:
         while True:
             self._changed.clear()
             now = time.monotonic()
-            decision = self._fleet.decide(self._limits, now, ending=self._end_at is not None)
+            limits = replace(self._limits, templates_bytes=self._templates.memory_bytes)
+            decision = self._fleet.decide(limits, now, ending=self._end_at is not None)
+            self._fleet.refused(decision.refused, now, time.time())
+            if decision.template_bytes:
+                self._templates.evict(decision.template_bytes)
             for action in decision.actions:
                 self._act(action)
             self._server.publish()
@@ -202,6 +220,14 @@ class Agent:
                 del self._fleet.revisions[revision]
                 self._templates.retain({one.template for one in self._fleet.revisions.values()})
                 self._keep_soon(revision)
+            case Evict(revision, room_for):
+                self._fleet.evict(revision, room_for, time.monotonic(), time.time())
+                _log.info("an idle revision makes room", extra=fields(revision=revision, room_for=room_for))
+            case Outgrown(replica, at_once):
+                message = self._fleet.outgrown(replica, time.monotonic(), time.time())
+                _log.warning(message)
+                if at_once:
+                    self._replicas.outgrown(replica, message)
 
     # --- the disk
 

@@ -3,14 +3,15 @@
 A request is `{"id": 1, "verb": "apply", "target": {…}}`, its answer `{"id": 1, "ok": true, "result": null}` or
 `{"id": 1, "ok": false, "code": "…", "message": "…"}`. A connection that sent `wake`, or `watch` which
 starts nothing, is told, without an id, the `{"addresses": {…}}` of that revision at once and at every change, until it
-sends `unwatch`. `observe` with `"changes": true` is answered with what has changed since it was asked last.
+sends `unwatch`. `observe` with `"changes": true` is answered with what has changed since it was asked last. With `used`
+a gateway tells, once a second, which revisions it had requests of: the others may have to make room.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +64,12 @@ class Unwatch(msgspec.Struct, tag_field="verb", tag="unwatch"):
     revision: RevisionId
 
 
-Request = Apply | Remove | Observe | Wake | Watch | Unwatch
+class Used(msgspec.Struct, tag_field="verb", tag="used"):
+    id: int
+    revisions: tuple[RevisionId, ...]
+
+
+Request = Apply | Remove | Observe | Wake | Watch | Unwatch | Used
 _REQUESTS: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
@@ -74,6 +80,7 @@ class Verbs(Protocol):
     async def remove(self, revision: RevisionId) -> None: ...
     def observe(self) -> Mapping[RevisionId, RevisionObservation]: ...
     def wake(self, revision: RevisionId) -> None: ...
+    def used(self, revisions: Sequence[RevisionId]) -> None: ...
     def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]: ...
 
 
@@ -166,6 +173,8 @@ class _Connection:
                 self._told[revision] = None
             case Unwatch(revision=revision):
                 self._told.pop(revision, None)
+            case Used(revisions=revisions):
+                self._verbs.used(revisions)
         return None
 
     def _changes(self) -> Changes:

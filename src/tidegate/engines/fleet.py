@@ -1,13 +1,15 @@
 """What an agent holds and what runs of it, in memory: the account from which it decides and reports. No I/O."""
 
+import math
 import signal
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from tidegate.core.revision import (
+    Notice,
     Proof,
     Replica,
     ReplicaId,
@@ -19,8 +21,9 @@ from tidegate.core.revision import (
 )
 from tidegate.engines import endings
 from tidegate.engines.backoff import Failures
+from tidegate.engines.capacity import gb
 from tidegate.engines.launcher import launch_digest
-from tidegate.engines.plan import Decision, Held, Limits, ReplicaFacts, decide
+from tidegate.engines.plan import HOUR_SECONDS, Decision, Held, Limits, ReplicaFacts, decide, replaceable
 from tidegate.engines.replica_process import ReplicaProcess
 from tidegate.engines.targets import Applied
 from tidegate.engines.templates import Templates
@@ -39,6 +42,15 @@ class HeldRevision:
     failures: Failures = field(default_factory=Failures)
     refused: str = ""  # why a fork of it did not become ready, since the last replica that did
     woken_at: float | None = None  # monotonic seconds; by a wake that no start has answered yet
+    evicted: bool = False
+    awaited: bool = False
+    used_at: float = -math.inf
+    expected_bytes: int = 0
+    replaced_at: tuple[float, ...] = ()
+    blocked: str = ""  # why there is no room for a replica of it
+    blocked_told_at: float = -math.inf
+    spared: str = ""  # why a replica over its limit is let be
+    notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MAX_NOTICES))
 
     @property
     def start_mode(self) -> str:
@@ -63,13 +75,29 @@ class HeldRevision:
             self.failures.starts,
             self.failures.start_after,
             may_fork and self.template in warm,
+            self.evicted,
+            self.awaited,
+            self.used_at,
+            self.expected_bytes,
+            self.replaced_at,
         )
 
     @property
     def at_rest(self) -> bool:
         """Whether it is to have no replica: once it has none, nothing is to be decided."""
         target = self.applied.target
-        return not (target.replicas or target.min_replicas or self.applied.removing)
+        wanted = not self.evicted and (target.replicas or target.min_replicas)
+        return not (wanted or self.applied.removing)
+
+    def note(self, at: float, kind: str, message: str) -> None:
+        """Tell its owner; the oldest that was told is forgotten. `at` is unix seconds."""
+        last = self.notices[-1].at if self.notices else -math.inf
+        self.notices.append(Notice(max(at, last + 0.001), kind, message))
+
+
+MAX_NOTICES = 20
+# That there is no room for a revision is told so often while it lasts or comes back.
+TELL_AGAIN_SECONDS = 60.0
 
 
 class Fleet:
@@ -103,7 +131,8 @@ class Fleet:
         known = self.revisions.get(applied.target.revision)
         if known is None or known.launch != launch or known.applied.removing:
             template = self._templates.key_of(applied.target)
-            self.revisions[applied.target.revision] = HeldRevision(applied, launch, template)
+            fresh = self.revisions[applied.target.revision] = HeldRevision(applied, launch, template)
+            fresh.notices.extend(known.notices if known else ())
         else:
             known.applied = applied
 
@@ -115,13 +144,72 @@ class Fleet:
         return Applied(target, proof=known.applied.proof or target.proof, answer=known.applied.answer)
 
     def wake(self, revision: RevisionId, now: float) -> bool:
-        """Hold at least one replica of it. Whether that changes what is held."""
+        """Hold at least one replica of it: somebody waits. Whether that changes what is held."""
         known = self.revisions.get(revision)
-        if known is None or known.applied.removing or known.applied.target.replicas > 0:
+        if known is None or known.applied.removing:
             return False
-        known.woken_at = now
+        if known.evicted or not known.applied.target.replicas:
+            known.woken_at = now
+        known.evicted, known.awaited, known.used_at = False, True, now
+        if known.applied.target.replicas > 0:
+            return False
         known.applied = msgspec.structs.replace(known.applied, target=replace(known.applied.target, replicas=1))
         return True
+
+    def used(self, revisions: Iterable[RevisionId], now: float) -> None:
+        """Gateways have requests of these."""
+        for revision in revisions:
+            if known := self.revisions.get(revision):
+                known.used_at = now
+
+    # --- room
+
+    def evict(self, revision: RevisionId, room_for: str, now: float, at: float) -> None:
+        """Take it down to zero until somebody wakes it. `at` is unix seconds."""
+        one = self.revisions[revision]
+        one.evicted = True
+        mine = [replica for replica in self.replicas.values() if replica.facts.revision == revision]
+        freed = gb(sum(replica.usage.memory_bytes for replica in mine))
+        since = now - max([one.used_at, *(replica.facts.since for replica in mine)])
+        whom = f"for '{room_for}'" if room_for else "because the machine's replicas use more than there is"
+        one.note(at, "evicted", f"Idle for {since:.0f} s: it made room ({freed}) {whom}. The next request wakes it.")
+
+    def refused(self, refused: Mapping[RevisionId, str], now: float, at: float) -> None:
+        """There is no room for these, and for no others."""
+        for revision, one in self.revisions.items():
+            sentence = refused.get(revision, "")
+            if sentence and now - one.blocked_told_at >= TELL_AGAIN_SECONDS:
+                one.note(at, "no_capacity", sentence)
+                one.blocked_told_at = now
+            one.blocked = sentence
+
+    def measured(self) -> None:
+        """Take what was measured into the account."""
+        for replica in self.replicas.values():
+            facts, memory = replica.facts, replica.usage.memory_bytes
+            known = self.revisions.get(facts.revision)
+            if known is not None and memory and facts.state is ReplicaState.READY and not facts.ready_bytes:
+                known.expected_bytes = memory
+                facts = replace(facts, ready_bytes=memory)
+            replica.facts = replace(facts, memory_bytes=memory)
+            if known is not None and known.spared and memory <= known.applied.target.memory_bytes:
+                known.spared = ""
+
+    def outgrown(self, identity: ReplicaId, now: float, at: float) -> str:
+        """A replica is over its memory limit; another is to take its place. The sentence on it."""
+        replica = self.replicas[identity]
+        facts, one = replica.facts, self.revisions[replica.facts.revision]
+        target = one.applied.target
+        used, limit = gb(facts.memory_bytes), gb(target.memory_bytes)
+        if facts.state is ReplicaState.STARTING:
+            return f"Loading the model took {used}, over its {limit}. Give it a larger workload_type."
+        message = f"Replica {identity} used {used}, over its {limit}; a new one takes its place."
+        if not facts.outgrown:
+            one.replaced_at = (*(t for t in one.replaced_at if now - t < HOUR_SECONDS), now)
+            one.spared = "" if replaceable(target, one.replaced_at, now) else _spared(len(one.replaced_at), limit)
+            one.note(at, "memory_limit", f"{message} {one.spared}".rstrip())
+            replica.facts = replace(facts, outgrown=True)
+        return message
 
     # --- what happens to replicas
 
@@ -131,6 +219,7 @@ class Fleet:
         if known is None:
             return False
         known.failures, refused, known.refused = known.failures.became_ready(), known.refused, ""
+        known.awaited = False
         if proof is None or known.applied.proof is not None:
             return False
         if facts.forked:
@@ -188,8 +277,10 @@ class Fleet:
         }
 
     def _observation(self, one: HeldRevision, replicas: tuple[Replica, ...]) -> RevisionObservation:
-        failures = one.failures
-        return RevisionObservation(one.applied.target, replicas, failures.starts, failures.message, one.applied.proof)
+        message = one.failures.message or one.blocked or one.spared
+        return RevisionObservation(
+            one.applied.target, replicas, one.failures.starts, message, one.applied.proof, tuple(one.notices)
+        )
 
     def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]:
         """The addresses that are not as they were told. Most revisions rest, and are looked at no closer."""
@@ -213,5 +304,12 @@ class Fleet:
             for replica in self.replicas.values()
             if replica.facts.revision == revision and replica.facts.state is ReplicaState.READY
         )
-        message = known.failures.message if known.failures.starts and not ready else ""
-        return RevisionAddresses(revision, True, ready, message)
+        failed = known.failures.message if known.failures.starts else ""
+        return RevisionAddresses(revision, True, ready, "" if ready else failed or known.blocked)
+
+
+def _spared(replaced: int, limit: str) -> str:
+    return (
+        f"That makes {replaced} within an hour: replicas over {limit} are let be for now. "
+        "Give it a larger workload_type, or find what its model keeps."
+    )

@@ -6,22 +6,31 @@ same walk from different starting points.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidegate.core.revision import ReplicaId, ReplicaState, RevisionId, RevisionTarget
+from tidegate.engines.capacity import FAR_OVER, REPLACEMENTS_PER_HOUR
+from tidegate.engines.room import room
 
 # A start that takes longer no longer counts against the number of starts at once: a model that hangs while it loads
 # must not keep others from starting.
 SLOT_SECONDS = 30.0
 # Forks of warm templates are cheap: they take no slot, but no more than so many are under way at once.
 MOST_FORKS = 8
+# What waits for room is looked at so often: that somebody has become idle is no event.
+ROOM_SECONDS = 1.0
+HOUR_SECONDS = 3600.0
+# After so long without a word of a gateway, nobody waits any more.
+AWAITED_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """A revision that the agent holds. `launch` names what its replicas must be started with (see `launch_digest`).
 
-    `forks`: its next replica can be forked from a warm template.
+    `forks`: its next replica can be forked from a warm template. `evicted`: it made room for others and has no replica
+    until it is woken. `awaited`: it was woken and has not been ready since. `used_at` is when gateways last had a
+    request of it. `expected_bytes` is what a new replica of it used.
     """
 
     target: RevisionTarget
@@ -31,6 +40,15 @@ class Held:
     failed_starts: int = 0
     start_after: float = -math.inf  # monotonic seconds
     forks: bool = False
+    evicted: bool = False
+    awaited: bool = False
+    used_at: float = -math.inf  # monotonic seconds
+    expected_bytes: int = 0  # 0: not known yet
+    replaced_at: tuple[float, ...] = ()  # when replicas were found over their memory limit, monotonic seconds
+
+    def is_awaited(self, now: float) -> bool:
+        """Whether a request waits for its first replica: its gateway says so again and again."""
+        return self.awaited and now - self.used_at < AWAITED_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,9 @@ class ReplicaFacts:
     since: float
     killed: bool = False
     forked: bool = False
+    memory_bytes: int = 0  # as measured last; 0: not yet
+    ready_bytes: int = 0  # as measured first when it was ready; 0: not yet
+    outgrown: bool = False  # over its memory limit: another takes its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,8 @@ class Limits:
     concurrent_starts: int
     start_timeout: float
     drain_timeout: float
+    memory_bytes: int = 0  # what replicas and templates may use together; 0: no account is kept
+    templates_bytes: int = 0  # what templates use of it
 
 
 # --- actions ---
@@ -95,15 +118,36 @@ class Forget:
     revision: RevisionId
 
 
-Action = Start | Drain | GiveUp | Kill | Forget
+@dataclass(frozen=True, slots=True)
+class Outgrown:
+    """Note that a replica is over its memory limit, so that another takes its place; `at_once`: end it now."""
+
+    replica: ReplicaId
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Take an idle revision down to zero; `room_for` names the endpoint that needs its memory."""
+
+    revision: RevisionId
+    room_for: str
+
+
+Action = Start | Drain | GiveUp | Kill | Forget | Outgrown | Evict
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The actions that are due, and when to decide again though nothing happened (None: never)."""
+    """The actions that are due, and when to decide again though nothing happened (None: never).
+
+    `refused` has a sentence for each revision that there is no room for; `template_bytes` is what templates must give.
+    """
 
     actions: tuple[Action, ...]
     again_at: float | None
+    refused: Mapping[RevisionId, str] = field(default_factory=dict)
+    template_bytes: int = 0
 
 
 def decide(held: Mapping[RevisionId, Held], replicas: Sequence[ReplicaFacts], limits: Limits, now: float) -> Decision:
@@ -112,22 +156,31 @@ def decide(held: Mapping[RevisionId, Held], replicas: Sequence[ReplicaFacts], li
     overdue = {action.replica for action in actions if isinstance(action, GiveUp)}
     going = [r for r in replicas if r.state is not ReplicaState.DRAINING and r.id not in overdue]
     actions += [Drain(replica.id) for replica in going if replica.revision not in held]
-    missing: list[tuple[int, int, RevisionId]] = []
+    missing: list[tuple[int, bool, int, RevisionId]] = []
     for revision, one in held.items():
         mine = [replica for replica in going if replica.revision == revision]
+        actions += _over_limit(one, mine, replicas, limits, now)
         actions += _surplus(one, mine)
         missing += _missing(one, mine, now)
         if one.removing and all(replica.revision != revision for replica in replicas):
             actions.append(Forget(revision))
-    # Those with the fewest ready replicas first, then those with the fewest under way: everybody gets the first one
-    # before anybody gets the second.
-    actions += _starts([revision for *_, revision in sorted(missing)], held, going, limits, now)
-    return Decision(tuple(actions), _next_time(held, replicas, limits, now))
+    # Those with the fewest ready replicas first, and of them those that somebody waits for; then those with the fewest
+    # under way: everybody gets the first one before anybody gets the second.
+    line = [revision for *_, revision in sorted(missing)]
+    leaving = {action.replica for action in actions if isinstance(action, Drain | GiveUp | Kill)}
+    verdict = room(line, held, replicas, leaving, limits, now)
+    actions += [Evict(revision, room_for) for revision, room_for in verdict.evicted.items()]
+    actions += [Drain(replica) for replica in verdict.drained]
+    actions += _starts(verdict.admitted, held, going, limits, now)
+    next_time = _next_time(held, replicas, limits, now)
+    if len(verdict.admitted) < len(line):
+        next_time = min(next_time or math.inf, now + ROOM_SECONDS)
+    return Decision(tuple(actions), next_time, verdict.refused, verdict.template_bytes)
 
 
 def wanted(held: Held) -> int:
     """How many replicas there must be. What is of use on so many cores, who sets the target knows."""
-    if held.removing:
+    if held.removing or held.evicted:
         return 0
     target = held.target
     return min(max(target.replicas, target.min_replicas), target.max_replicas)
@@ -143,28 +196,62 @@ def _overdue(replicas: Sequence[ReplicaFacts], limits: Limits, now: float) -> It
 
 
 def _surplus(held: Held, mine: Sequence[ReplicaFacts]) -> Iterator[Action]:
-    """Drain what is too many. Replicas of an earlier launch go one by one, as those of the present one become ready."""
+    """Drain what is too many. Replicas of an earlier launch, and those that have outgrown their memory, go one by one,
+    as others become ready.
+    """
     count = wanted(held)
     ordered = sorted(mine, key=lambda replica: (replica.state is not ReplicaState.READY, replica.since))
-    current = [replica for replica in ordered if replica.launch == held.launch]
+    current = [replica for replica in ordered if _current(held, replica)]
     ready = sum(replica.state is ReplicaState.READY for replica in current[:count])
-    earlier = [replica for replica in ordered if replica.launch != held.launch]
+    earlier = [replica for replica in ordered if not _current(held, replica)]
     serving = [replica for replica in earlier if replica.state is ReplicaState.READY]
     kept = {replica.id for replica in (*current[:count], *serving[: max(0, count - ready)])}
     yield from (Drain(replica.id) for replica in mine if replica.id not in kept)
 
 
-def _missing(held: Held, mine: Sequence[ReplicaFacts], now: float) -> Iterator[tuple[int, int, RevisionId]]:
-    """One entry for each replica to start: (ready replicas, those before it in line, revision)."""
+def _missing(held: Held, mine: Sequence[ReplicaFacts], now: float) -> Iterator[tuple[int, bool, int, RevisionId]]:
+    """One entry for each replica to start: (ready replicas, nobody waits, those before it in line, revision)."""
     if now < held.start_after:
         return
-    current = [replica for replica in mine if replica.launch == held.launch]
+    current = [replica for replica in mine if _current(held, replica)]
     ready = sum(replica.state is ReplicaState.READY for replica in mine)
     count = wanted(held)
     if not ready and (held.failed_starts or not held.proved):
         count = min(count, 1)  # not known to start at all: one try at a time
     for place in range(len(current), count):
-        yield ready, place, held.target.revision
+        yield ready, not held.is_awaited(now), place, held.target.revision
+
+
+def _current(held: Held, replica: ReplicaFacts) -> bool:
+    """Whether it is what is wanted now; else another takes its place."""
+    return replica.launch == held.launch and not replica.outgrown
+
+
+# --- memory
+
+
+def replaceable(target: RevisionTarget, replaced_at: Sequence[float], now: float) -> bool:
+    """Whether one more replica may be replaced for its memory: a model that is too large would be so for ever."""
+    lately = [at for at in replaced_at if now - at < HOUR_SECONDS]
+    return len(lately) < REPLACEMENTS_PER_HOUR * max(1, target.replicas)
+
+
+def _over_limit(
+    held: Held, mine: Sequence[ReplicaFacts], replicas: Sequence[ReplicaFacts], limits: Limits, now: float
+) -> Iterator[Action]:
+    limit = held.target.memory_bytes
+    over = [replica for replica in mine if limit and replica.memory_bytes > limit]
+    if not over:
+        return
+    used = limits.templates_bytes + sum(replica.memory_bytes for replica in replicas)
+    short = 0 < limits.memory_bytes < used
+    for replica in over:
+        at_once = short or replica.memory_bytes > FAR_OVER * limit
+        ready = replica.state is ReplicaState.READY
+        if replica.outgrown and not at_once:
+            continue  # another is on its way
+        if (short or replaceable(held.target, held.replaced_at, now)) and (ready or at_once):
+            yield Outgrown(replica.id, at_once)
 
 
 def _starts(

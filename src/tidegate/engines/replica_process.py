@@ -14,6 +14,7 @@ from tidegate.core.revision import Proof, Replica, ReplicaState
 from tidegate.engines.plan import ReplicaFacts
 from tidegate.engines.reaper import Reaper
 from tidegate.engines.replica_record import ReplicaRecord
+from tidegate.engines.usage import Usage
 
 _MAX_STATUS_BYTES = 1024 * 1024
 
@@ -47,6 +48,7 @@ class ReplicaProcess:
         self._pidfd = pidfd
         self._status_pipe = status_pipe
         self._unread = b""
+        self.usage = Usage()
 
     @classmethod
     def adopt(cls, record: ReplicaRecord) -> "ReplicaProcess":
@@ -60,8 +62,20 @@ class ReplicaProcess:
     def replica(self) -> Replica:
         """The replica as it is reported."""
         record = self.record
-        state, cpu = self.facts.state, _cpu_seconds(record.pid)
-        return Replica(record.id, state, record.address, record.pid, record.started_at, record.forked, cpu_seconds=cpu)
+        return Replica(
+            record.id,
+            self.facts.state,
+            record.address,
+            record.pid,
+            record.started_at,
+            record.forked,
+            memory_bytes=self.usage.memory_bytes,
+            cpu_seconds=_cpu_seconds(record.pid),
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.record.pid
 
     def watch(self, watcher: Watcher, reaper: Reaper) -> None:
         """Tell `watcher` from now on; needs the running loop."""

@@ -193,6 +193,13 @@ class Replicas:
         self._start_failed(replica, f"The replica was not ready after {limit} and was ended; see the log.")
         replica.kill()
 
+    def outgrown(self, identity: ReplicaId, message: str) -> None:
+        """End one that uses far more memory than it may. Before it is ready that is a failed start."""
+        replica = self._fleet.replicas[identity]
+        if replica.facts.state is ReplicaState.STARTING:
+            self._start_failed(replica, message)
+        replica.kill()
+
     # --- what happens to them
 
     def replica_ready(self, replica: ReplicaProcess, proof: Proof | None, answer: str | None) -> None:

@@ -6,8 +6,9 @@ Level-triggered: what is watched is asked for again after every reconnect, so ne
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -62,11 +63,17 @@ class AgentLink:
             self._watched.discard(revision)
             self._ask("unwatch", revision)
 
+    def used(self, revisions: Sequence[RevisionId]) -> None:
+        """Say that these are in use: they are not to make room for others. Does not wait."""
+        self._send({"verb": "used", "revisions": revisions})
+
     def _ask(self, verb: str, revision: RevisionId) -> None:
+        self._send({"verb": verb, "revision": revision})
+
+    def _send(self, request: dict[str, Any]) -> None:
         if self._writer is not None:
             self._next_id += 1
-            line = msgspec.json.encode({"id": self._next_id, "verb": verb, "revision": revision})
-            self._writer.write(line + b"\n")
+            self._writer.write(msgspec.json.encode({"id": self._next_id, **request}) + b"\n")
 
     async def _run(self) -> None:
         while True:

@@ -6,6 +6,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tidegate import http
 from tidegate.core.errors import TidegateError
+from tidegate.core.load import COLD_PHASES
 from tidegate_worker import wire
 
 _REMEMBERED = 1024
@@ -38,6 +39,13 @@ def error(what: TidegateError, headers: http.Headers, *, keep_alive: bool, with_
 def server_timing(meta: bytes, waited: float, seconds: float) -> bytes:
     """`Server-Timing` (W3C), in milliseconds: the wait here, the worker's steps, and the whole way."""
     return b"queue;dur=%.3f, %btotal;dur=%.3f" % (waited * 1000, _steps(meta), seconds * 1000)
+
+
+def cold_timing(mode: str, phases: tuple[float, ...]) -> bytes:
+    """What a request that waited for a replica has besides: COLD_PHASES, the whole of it as `cold`."""
+    *parts, total = phases
+    steps = [f"cold-{name};dur={seconds * 1000:.3f}" for name, seconds in zip(COLD_PHASES, parts, strict=False)]
+    return f', cold;dur={total * 1000:.3f};desc="{mode}", {", ".join(steps)}'.encode("latin-1", "replace")
 
 
 @functools.lru_cache(_REMEMBERED)

@@ -18,13 +18,15 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
-# The cells of an endpoint; those of STATUSES and LATENCY_BUCKETS (and one more) follow.
+# The cells of an endpoint; those of STATUSES and LATENCY_BUCKETS (and one more) follow, then those of cold starts.
 ACCEPTED, ANSWERED, REJECTED, TIMED_OUT, CLIENT_GONE, LOST, MICROSECONDS, BYTES_IN, BYTES_OUT = range(9)
 FIRST_STATUS = 9
 FIRST_LATENCY = FIRST_STATUS + len(STATUSES)
-CELLS = FIRST_LATENCY + len(LATENCY_BUCKETS) + 1
+COLD_STARTS = FIRST_LATENCY + len(LATENCY_BUCKETS) + 1
+COLD_REQUESTS = COLD_STARTS + 1
+CELLS = COLD_REQUESTS + 1
 
-VERSION = 1  # to be raised with every change of the cells, of STATUSES or of LATENCY_BUCKETS
+VERSION = 2  # to be raised with every change of the cells, of STATUSES or of LATENCY_BUCKETS
 MAGIC = 0x7264_6C65_7467_6474  # read as an integer, so that a file of another byte order is a foreign one
 _HEAD = struct.Struct("=QII16s")
 _NAME_BYTES = 64
@@ -164,10 +166,12 @@ def account(cells: memoryview) -> EndpointLedger:
         lost=cells[LOST],
         in_flight=in_flight(cells),
         statuses={status: count for status, count in statuses if count},
-        latency_counts=tuple(cells[FIRST_LATENCY:]),
+        latency_counts=tuple(cells[FIRST_LATENCY:COLD_STARTS]),
         latency_sum=cells[MICROSECONDS] / 1e6,
         request_bytes=cells[BYTES_IN],
         response_bytes=cells[BYTES_OUT],
+        cold_starts=cells[COLD_STARTS],
+        cold_requests=cells[COLD_REQUESTS],
     )
 
 

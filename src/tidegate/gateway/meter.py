@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from tidegate.core.load import LATENCY_BUCKETS, STATUSES, EndpointLedger, LoadReport, RevisionLoad, add_counts
 from tidegate.core.revision import RevisionId
 from tidegate.gateway import ledger
+from tidegate.gateway.cold import ColdTimes
 from tidegate.gateway.ledger import ANSWERED, BYTES_IN, BYTES_OUT, CLIENT_GONE, FIRST_LATENCY, MICROSECONDS, Ledger
 
 _CELL = {status: ledger.FIRST_STATUS + place for place, status in enumerate(STATUSES)}
@@ -54,6 +55,11 @@ class Account:
         self.cells[ledger.TIMED_OUT] += 1
         self._observe(status, seconds)
 
+    def wait_cold(self, *, first: bool) -> None:
+        """It waited for a replica to start; `first` of those that wait for the same start."""
+        self.cells[ledger.COLD_REQUESTS] += 1
+        self.cells[ledger.COLD_STARTS] += first
+
     def leave(self) -> None:
         """Its caller went away."""
         self.cells[CLIENT_GONE] += 1
@@ -73,6 +79,7 @@ class Meter:
         self._refused = book.refused
         self._read: dict[tuple[Ledger, str], tuple[bytes, EndpointLedger]] = {}  # what stood there, and what it said
         self.registry_writes = 0
+        self.cold = ColdTimes()
 
     def account(self, endpoint: str) -> Account:
         """The endpoint's account; opened at its first request."""
@@ -104,6 +111,7 @@ class Meter:
             endpoints=endpoints,
             refused=refused,
             registry_writes=self.registry_writes,
+            cold_seconds=self.cold.report(),
         )
 
     def _read_account(self, book: Ledger, name: str) -> EndpointLedger:

@@ -7,6 +7,7 @@ from tidegate.core.traffic import RevisionRoute
 from tidegate_worker import wire
 
 if TYPE_CHECKING:
+    from tidegate.gateway.cold import ColdStart
     from tidegate.gateway.queue import RevisionQueue
     from tidegate.gateway.transport import Lane
 
@@ -15,13 +16,14 @@ class Pending:
     """Whoever makes one hears `answered` or `failed`, once, unless it cancels it. Times are those of time.monotonic."""
 
     __slots__ = (
-        "alone", "body", "crashes", "deadline", "done", "group", "id", "lane", "meta", "queue", "queued_at", "route",
-        "sent_at", "slice_ends", "slices", "turn",
+        "alone", "body", "cold", "crashes", "deadline", "done", "group", "id", "lane", "latest", "meta", "queue",
+        "queued_at", "route", "sent_at", "slice_ends", "slices", "turn",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.body = self.meta = b""
         self.deadline = 0.0
+        self.latest = 0.0  # the deadline of one that waits for a first replica: the model's time has not begun
         self.done = False  # answered, failed or cancelled: nobody waits for it any more
         self.queue: RevisionQueue | None = None  # that holds it
         self.route: RevisionRoute | None = None  # of that queue
@@ -34,6 +36,11 @@ class Pending:
         self.crashes = 0  # deaths of a replica at which it was by itself
         self.slices = 0  # times that it used up its slice of time, by itself, while others waited
         self.slice_ends = float("inf")
+        self.cold: ColdStart | None = None  # that it waited for
+
+    def waited_for(self, start: "ColdStart", *, first: bool) -> None:
+        """There was no replica when it came; now there is. `first` of those that waited for it."""
+        raise NotImplementedError
 
     def answered(self, answer: wire.Answer) -> None:
         """A replica has answered."""

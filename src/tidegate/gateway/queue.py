@@ -18,6 +18,7 @@ from tidegate.core.errors import DeadlineExceeded, ModelCrashed, TidegateError, 
 from tidegate.core.load import RevisionLoad
 from tidegate.core.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.traffic import RevisionRoute
+from tidegate.gateway import cold
 from tidegate.gateway.pace import Pace
 from tidegate.gateway.pending import Pending
 from tidegate.gateway.transport import Answered, Lane
@@ -52,6 +53,7 @@ class RevisionQueue:
         self._waiting = Waiting()
         self._next_deadline = float("inf")  # none that is held has an earlier one
         self._lanes: dict[ReplicaId, Lane] = {}
+        self._serving: set[Lane] = set()  # those of the lanes that have been welcomed
         self._wanted: dict[ReplicaId, Address] = {}
         self._drained: set[ReplicaId] = set()
         self._connecting: dict[ReplicaId, asyncio.Task[None]] = {}
@@ -71,6 +73,8 @@ class RevisionQueue:
 
     def submit(self, request: Pending, now: float) -> None:
         """Take a request in. Raises TooManyRequests when the queue is full, Unavailable when its turn came too late."""
+        if not self._serving:
+            request.deadline = max(request.deadline, request.latest)
         if self._waiting.count:
             self._refuse_what_waits_in_vain(request, now)
         self._next_id += 1
@@ -177,7 +181,11 @@ class RevisionQueue:
 
     # replicas: the Owner of lanes
 
-    def connected(self, _lane: Lane) -> None:
+    def connected(self, lane: Lane) -> None:
+        if not self._serving:
+            cold.begin(self._waiting, lane.start, self.route.timeout_seconds, time.monotonic())
+            self._next_deadline = 0.0  # not known now; the sweep will see
+        self._serving.add(lane)
         self._pace.reset()
         self._schedule_pump()
 
@@ -205,6 +213,9 @@ class RevisionQueue:
         self._busy_before += lane.busy_seconds(now)
         self._pace.reset()
         del self._lanes[lane.replica]
+        self._serving.discard(lane)
+        if not self._serving:
+            cold.hold(self._waiting)
         if lane.draining:
             self._drained.add(lane.replica)
         elif lane.replica in self._wanted:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.05
 # Between two calls of `on_wait`, however many queues there are.
 ALARM_SECONDS = 0.1
+USE_SECONDS = 1.0
 
 
 class Router:
@@ -37,6 +39,7 @@ class Router:
         self._saved, self._settings = saved, settings
         self._queues: dict[RevisionId, RevisionQueue] = {}
         self._active: set[RevisionId] = set()  # whose queues may hold something; the sweep is for these only
+        self._used: set[RevisionId] = set()  # that were asked for since the agents were told
         self._resting: dict[RevisionId, RevisionLoad] = {}  # the load of those that have had nothing since
         self._unrouted: set[RevisionId] = set()  # which no route leads to, and which are not empty yet
         self._agents: dict[str, AgentLink] = {}
@@ -97,6 +100,7 @@ class Router:
         if queue is None:
             raise _nothing_serves(endpoint)
         self._active.add(queue.route.revision)
+        self._used.add(queue.route.revision)
         return queue
 
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
@@ -130,9 +134,13 @@ class Router:
             queue.located(addresses)
 
     async def _sweep(self) -> None:
+        told_at = 0.0
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now, alarming = time.monotonic(), False
+            if now - told_at >= USE_SECONDS:
+                told_at = now
+                self._tell_use()
             for revision in self._active | self._unrouted:
                 queue = self._queues[revision]
                 queue.sweep(now)
@@ -145,6 +153,16 @@ class Router:
             if alarming and now - self._alarmed_at >= ALARM_SECONDS:
                 self._alarmed_at = now
                 self.on_wait()
+
+    def _tell_use(self) -> None:
+        """Tell agents what is in use."""
+        used: defaultdict[str, list[RevisionId]] = defaultdict(list)
+        for revision in self._used | self._active:
+            if revision in self._queues:
+                used[self._queues[revision].route.agent].append(revision)
+        self._used.clear()
+        for socket, revisions in used.items():
+            self._agent(socket).used(revisions)
 
     def _retire(self, revision: RevisionId, queue: RevisionQueue) -> None:
         """Drop an empty queue that no route leads to; move on what can no longer run there."""

@@ -17,6 +17,7 @@ from tidegate.core.errors import TidegateError
 from tidegate.core.traffic import RouteTable
 from tidegate.gateway import answers
 from tidegate.gateway.admission import Admission, too_large
+from tidegate.gateway.cold import ColdStart
 from tidegate.gateway.meter import Account, Meter
 from tidegate.gateway.pending import Pending
 from tidegate.gateway.router import Router
@@ -154,7 +155,8 @@ class ScoringRequest(Pending):
             # Asked for now: while the body came in, the endpoint may have been switched to another revision.
             queue = scoring.router.queue(scoring.router.endpoint(target.endpoint), target.served)
             self.meta = self._meta()
-            self.deadline = self.started + min(queue.route.timeout_seconds, scoring.settings.answer_within_seconds)
+            self.latest = self.started + scoring.settings.answer_within_seconds
+            self.deadline = min(self.latest, self.started + queue.route.timeout_seconds)
             queue.submit(self, time.monotonic())
         except TidegateError as error:
             self.failed(error)
@@ -172,6 +174,12 @@ class ScoringRequest(Pending):
             self.account = None
 
     # called by the queue
+
+    def waited_for(self, start: ColdStart, *, first: bool) -> None:
+        """It came when there was no replica."""
+        self.cold = start
+        if self.account is not None:
+            self.account.wait_cold(first=first)
 
     def answered(self, answer: wire.Answer) -> None:
         """A replica has answered."""
@@ -231,6 +239,8 @@ class ScoringRequest(Pending):
 
     def _write_answer(self, served: str, answer: wire.Answer, seconds: float) -> None:
         timing = answers.server_timing(answer.meta, self.sent_at - self.queued_at, seconds)
+        if self.cold is not None:
+            timing += self._cold_timing(self.cold, seconds)
         self.connection.reply(self, answers.ok(served, self.request_id, timing, len(answer.body)), answer.body)
 
     def _write_error(self, error: TidegateError, meta: bytes, seconds: float) -> None:
@@ -238,8 +248,19 @@ class ScoringRequest(Pending):
         if self.route is not None:
             waited = (self.sent_at or self.started + seconds) - self.queued_at
             headers.append((b"served-model-name", self.route.served_entity.encode()))
-            headers.append((b"server-timing", answers.server_timing(meta, waited, seconds)))
+            timing = answers.server_timing(meta, waited, seconds)
+            if self.cold is not None and meta:
+                timing += self._cold_timing(self.cold, seconds)
+            headers.append((b"server-timing", timing))
         self.connection.reply_error(self, error, headers)
+
+    def _cold_timing(self, start: ColdStart, seconds: float) -> bytes:
+        """Where the time of a request went that waited for a replica; the first answer of a start is measured."""
+        phases = start.phases(self.started, self.started + seconds)
+        if not start.measured:
+            start.measured = True
+            self.scoring.meter.cold.observe(start.mode, phases)
+        return answers.cold_timing(start.mode, phases)
 
     def _defect(self) -> None:
         logger.exception("a request failed by a defect", extra=fields(request=self.request_id.decode()))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
 from tidegate.core.revision import Address, ReplicaId, RevisionId
+from tidegate.gateway.cold import ColdStart
 from tidegate.gateway.pending import Pending
 from tidegate_worker import wire
 from tidegate_worker.alertness import WATCH_SECONDS, Alertness
@@ -46,6 +47,7 @@ class Lane(asyncio.Protocol):
         self.in_flight: dict[int, Pending] = {}
         self.draining = False
         self.group = 0  # requests that it takes at once
+        self.start: ColdStart | None = None  # as it was told in its welcome
         self._revision, self._address, self._owner = revision, address, owner
         self._frames = wire.Frames()
         self._transport: asyncio.Transport | None = None
@@ -139,7 +141,8 @@ class Lane(asyncio.Protocol):
         elif kind == wire.RETURNED:
             self._owner.returned(self, self._settle_all(wire.unpack_ids(payload)))
         elif kind in (wire.WELCOME, wire.CREDITS):
-            self._credits, self.group = _terms(payload)
+            self._credits, self.group, start = _terms(payload)
+            self.start = start or self.start
             self._owner.connected(self)
         elif kind == wire.DRAINING:
             self.draining = True
@@ -168,10 +171,10 @@ class Lane(asyncio.Protocol):
             self._alertness.learn(busy)
 
 
-def _terms(payload: memoryview) -> tuple[int, int]:
-    """Credits and group of a WELCOME or CREDITS frame."""
+def _terms(payload: memoryview) -> tuple[int, int, ColdStart | None]:
+    """Credits and group of a WELCOME or CREDITS frame, and the start of a WELCOME."""
     try:
         terms = json.loads(bytes(payload))
-        return int(terms["credits"]), max(1, int(terms.get("group", 1)))
+        return int(terms["credits"]), max(1, int(terms.get("group", 1))), ColdStart.read(terms)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise wire.WireError("a frame makes no sense") from error

@@ -1,0 +1,52 @@
+"""What the engine did by itself, written into the endpoints' histories.
+
+An engine keeps its newest notices of each revision, not on disk; each is written once. What was written before control
+restarted is found in the history itself.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from tidegate.core.errors import TidegateError
+from tidegate.core.revision import Notice, Revision, RevisionId, RevisionObservation
+from tidegate.ports import Event, Store
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+_READ = 200
+
+
+class Notices:
+    """Writes notices as events, oldest first. `_written` has the time of the newest that is known to be written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._written: dict[RevisionId, float] = {}
+
+    async def take(
+        self, observations: Mapping[RevisionId, RevisionObservation], revisions: Mapping[RevisionId, Revision]
+    ) -> None:
+        """Write what is new. What cannot be written is tried again the next time."""
+        for rid, observation in observations.items():
+            revision, notices = revisions.get(rid), observation.notices
+            if revision is None or not notices or notices[-1].at <= self._written.get(rid, 0.0):
+                continue
+            try:
+                await self._write(revision, notices)
+            except TidegateError as error:
+                logger.warning("a notice cannot be written yet: %s", error.message, extra=fields(revision=rid))
+
+    async def _write(self, revision: Revision, notices: tuple[Notice, ...]) -> None:
+        if revision.id not in self._written:
+            self._written[revision.id] = await self._newest_on_record(revision, notices)
+        for notice in notices:
+            if notice.at > self._written[revision.id]:
+                message = f"Served entity '{revision.entity.name}': {notice.message}"
+                await self._store.add_event(Event(revision.endpoint_id, notice.at, notice.kind, message))
+                self._written[revision.id] = notice.at
+
+    async def _newest_on_record(self, revision: Revision, notices: tuple[Notice, ...]) -> float:
+        """The time of the newest of these notices that an earlier process of control wrote."""
+        events = {(event.at, event.kind) for event in await self._store.events(revision.endpoint_id, _READ)}
+        return max((notice.at for notice in notices if (notice.at, notice.kind) in events), default=0.0)

@@ -1,0 +1,116 @@
+"""What replicas use, measured: processor time and memory, from /proc (see proc(5))."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+SAMPLE_SECONDS = 1.0  # processor time and resident memory; two small reads
+# Memory is measured exactly so often while the replica works, and so often while it does not.
+MEASURE_SECONDS, MEASURE_IDLE_SECONDS = 10.0, 60.0
+# Resident memory that grew by so much since is measured at once.
+GROWTH_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one replica used when it was last looked at. Times are monotonic seconds; `memory_bytes` is its PSS."""
+
+    cpu_seconds: float = 0.0
+    resident_bytes: int = 0
+    memory_bytes: int = 0
+    measured_at: float | None = None
+    measured_resident: int = 0
+    measured_cpu: float = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Whether its memory is to be measured: that costs a millisecond per 100 MB, so not each second."""
+        if self.measured_at is None or self.resident_bytes >= self.measured_resident + GROWTH_BYTES:
+            return True
+        rest = MEASURE_SECONDS if self.cpu_seconds > self.measured_cpu else MEASURE_IDLE_SECONDS
+        return now - self.measured_at >= rest
+
+    def measured(self, memory_bytes: int, now: float) -> None:
+        """Its memory was measured."""
+        self.memory_bytes, self.measured_at = memory_bytes, now
+        self.measured_resident, self.measured_cpu = self.resident_bytes, self.cpu_seconds
+
+
+class Used(Protocol):
+    """Who is measured."""
+
+    usage: Usage
+
+    @property
+    def pid(self) -> int: ...
+
+
+class Sampler:
+    """Measures replicas once a second, beside the loop. `changed` is told when the memory of any is known anew."""
+
+    def __init__(self, replicas: Callable[[], Iterable[Used]], changed: Callable[[], None]) -> None:
+        self._replicas, self._changed = replicas, changed
+
+    async def run(self) -> None:
+        """Measure, for good."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            await self.sample(loop.time())
+
+    async def sample(self, now: float) -> None:
+        """Measure what is due. Who has ended meanwhile is passed over."""
+        due = [replica for replica in self._replicas() if _look(replica) and replica.usage.is_due(now)]
+        for replica in due:
+            memory = await asyncio.to_thread(memory_bytes, replica.pid)
+            if memory is not None:
+                replica.usage.measured(memory, now)
+        if due:
+            self._changed()
+
+
+def _look(replica: Used) -> bool:
+    """Read what is cheap; whether the process is there."""
+    cpu, resident = cpu_seconds(replica.pid), resident_bytes(replica.pid)
+    if cpu is None or resident is None:
+        return False
+    replica.usage.cpu_seconds, replica.usage.resident_bytes = cpu, resident
+    return True
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Processor time of a process, all its threads; None when it has ended."""
+    stat = _read(pid, "stat")
+    if not stat:
+        return None
+    state, *rest = stat.rpartition(")")[2].split()  # the name before it may hold spaces and parentheses
+    return None if state in "ZX" else (int(rest[10]) + int(rest[11])) / _TICKS
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Memory of a process with all that it shares: never less than its PSS. None when it has ended."""
+    statm = _read(pid, "statm")
+    return int(statm.split()[1]) * _PAGE if statm else None
+
+
+def memory_bytes(pid: int) -> int | None:
+    """PSS of a process: what is shared counts by its share, so that the sum over processes is what they use.
+
+    None when it has ended. Blocks: about a millisecond per 100 MB.
+    """
+    for line in (_read(pid, "smaps_rollup") or "").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _read(pid: int, name: str) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+    except OSError:
+        return None
