@@ -16,7 +16,7 @@ LISTS: dict[str, list[list[str]]] = {
     ],
     "speed": [
         ["-m", "bench.peers", "--check"],
-        [*PYTEST, "tests/e2e/test_bad_input.py", "-k", "body", "-m", "e2e"],
+        [*PYTEST, "tests/e2e/test_bad_input.py", "-k", "large_body or over_the_limit"],
         [*PYTEST, "tests/worker/test_agreement.py", "-m", "acceptance"],
         [*PYTEST, "tests/worker/test_batching.py", "tests/gateway/test_menagerie.py", "-m", "acceptance"],
         [*PYTEST, "tests/e2e/test_neighbours.py", "-m", "acceptance"],

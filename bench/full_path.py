@@ -41,10 +41,8 @@ class Bare:
 @contextlib.contextmanager
 def bare(sample: Sample, form: str) -> Iterator[Bare]:
     """Started in the environment that serves the endpoint; ended by the end of its input."""
-    [target] = [
-        json.loads(file.read_text())["target"] for file in (sample.platform.data_dir / "targets").glob("*.json")
-    ]
-    environment = target["environment"]
+    [file] = (sample.platform.data_dir / "targets").glob("*.json")
+    environment = json.loads(file.read_text())["target"]["environment"]
     command = [environment["python"], "-I", bare_predict.__file__, environment["overlay"], sample.model_dir, form]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
     assert process.stdin is not None

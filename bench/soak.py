@@ -1,8 +1,8 @@
 """The sample platform at full load for ten minutes: does any process grow, and what costs most in those that serve?
 
 `python -m bench.soak [--minutes M]`. wrk keeps 64 connections busy; the memory (PSS) of every process is read each five
-seconds. After a minute of warm-up, a straight line through the samples of each tells its growth. At the end, still under
-load, py-spy watches gateway and replica. Exits with 1 when a process grows or an answer failed.
+seconds. After a minute of warm-up, a straight line through the samples of each tells its growth. At the end, still
+under load, py-spy watches gateway and replica. Exits with 1 when a process grows or an answer failed.
 """
 
 import argparse
