@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -71,8 +72,8 @@ class Menagerie:
         await self._agent.start()
         await self._gateways.start()
         Path(self.data.route_table(0)).write_bytes(msgspec.json.encode(self._table()))
-        await until(lambda: all(self._socket(animal).exists() for animal in ANIMALS), 100)
         for animal in ANIMALS:
+            await until(lambda animal=animal: _listens(self._socket(animal)), 100)
             self.verdicts[animal] = _verdict(self._socket(animal), _revision(animal))
             replica = (ReplicaId(f"{ANIMALS.index(animal):08x}"), Address(str(self._socket(animal)), SECRET))
             self._agent.addresses[_revision(animal)] = RevisionAddresses(_revision(animal), True, (replica,))
@@ -143,9 +144,14 @@ class Menagerie:
         return RouteTable("zoo", endpoints, routes, (http.token_hash(TOKEN),))
 
 
-def _verdict(socket: Path, revision: RevisionId) -> str:
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _verdict(path: Path, revision: RevisionId) -> str:
     """What a replica says of itself when it is greeted."""
-    probe = Probe(socket)
+    probe = Probe(path)
     try:
         return str(probe.hello(revision=revision)["batching"]["mode"])
     finally:

@@ -10,7 +10,7 @@ import pandas as pd
 from tests.gateway.house import TOKEN
 from tests.gateway.menagerie import ANIMALS, endpoint
 from tests.worker import zoo
-from tests.worker.test_batching import form
+from tests.worker.forms import form
 from tidegate_worker import same
 from tidegate_worker.predictions import plain
 

@@ -36,6 +36,7 @@ def be_replica(line: str) -> NoReturn:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.closerange(3, 64)
+    os.open(os.devnull, os.O_RDONLY)  # 3: nobody waits for a status, and no socket may take its place
     sys.stdin = io.StringIO(line + "\n")
     main()
 
