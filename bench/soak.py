@@ -23,6 +23,7 @@ from bench.sample_platform import Sample, sample_platform
 
 CONNECTIONS = 64
 SAMPLE_SECONDS = 5.0
+SETTLE_SECONDS = 5.0  # what only starts the platform has ended by then
 WARM_UP_MINUTES = 1.0
 PROFILE_SECONDS = 15
 # At 20,000 requests a second, a leak of one byte a request is 1,170 KiB a minute.
@@ -47,6 +48,7 @@ class Load(threading.Thread):
 
 def watch(sample: Sample, minutes: float) -> list[Growth]:
     """Sample every process for so long, with a bar that shows how far it is."""
+    time.sleep(SETTLE_SECONDS)
     watched = Watch({pid: short(title) for pid, title in sample.platform.processes().items()})
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     began, ends = time.monotonic(), time.monotonic() + minutes * 60
@@ -108,7 +110,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     minutes = parser.parse_args(arguments).minutes
     wrk.binary()
     with sample_platform() as sample:
-        load = Load(sample, minutes * 60 + 2 * PROFILE_SECONDS + 5)
+        load = Load(sample, minutes * 60 + 2 * PROFILE_SECONDS + 2 * SETTLE_SECONDS)
         load.start()
         growths = [growth.after(min(WARM_UP_MINUTES, minutes / 2)) for growth in watch(sample, minutes)]
         found = profiles(sample)
