@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RATE = 200  # samples a second
+# Where our processes wait; py-spy takes some of that for work.
+WAITS = frozenset({"_wait (tidegate/life_line.py)", "EpollSelector.select (selectors.py)"})
 PY_SPY = Path(sys.executable).with_name("py-spy")
 
 
@@ -39,8 +41,9 @@ def costs(raw: str) -> list[Cost]:
     samples: collections.Counter[str] = collections.Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
-        if stack:
-            samples[function(stack.rpartition(";")[2])] += int(count)
+        name = function(stack.rpartition(";")[2])
+        if stack and name not in WAITS:
+            samples[name] += int(count)
     return [Cost(name, count / samples.total()) for name, count in samples.most_common()]
 
 

@@ -12,6 +12,7 @@ RAW = """main (app.py:3);run (asyncio/runners.py:160);_pump (tidegate/gateway/qu
 main (app.py:3);run (asyncio/runners.py:160);_pump (tidegate/gateway/queue.py:219);send (transport.py:80) 3
 main (app.py:3);run (asyncio/runners.py:190);_pump (tidegate/gateway/queue.py:219) 2
 <module> (a folder/a file.py:9) 1
+run (server.py:12);select (selectors.py:460);EpollSelector.select (selectors.py:468) 50
 """
 
 
