@@ -26,6 +26,7 @@ from tidegate.control.metrics import Metrics
 from tidegate.core.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.traffic import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
+from tidegate_worker.rowwise import Verdict
 
 ANIMALS = [*zoo.ROW_WISE, *zoo.NOT_ROW_WISE]
 TIMEOUT_SECONDS = 50.0
@@ -47,7 +48,7 @@ class Menagerie:
     def __init__(self, root: Path) -> None:
         self.data = DataDirectory(root / "d")
         self.data.create()
-        self.verdicts: dict[str, str] = {}
+        self.verdicts: dict[str, Verdict] = {}
         self._root = root
         self._agent = FakeAgent(self.data.agent_socket)
         self._gateways = Gateways(self.data.planes_socket, 1, lambda: None)
@@ -149,11 +150,11 @@ def _listens(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _verdict(path: Path, revision: RevisionId) -> str:
+def _verdict(path: Path, revision: RevisionId) -> Verdict:
     """What a replica says of itself when it is greeted."""
     probe = Probe(path)
     try:
-        return str(probe.hello(revision=revision)["batching"]["mode"])
+        return Verdict(**probe.hello(revision=revision)["batching"])
     finally:
         probe.close()
 

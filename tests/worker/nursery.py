@@ -1,7 +1,8 @@
 """Many replicas on a machine with little memory: one process imports what models need, and each replica is its fork.
 
 `python nursery.py OVERLAY`, with one line of JSON per replica on standard input: its launch document, and `log`. Each
-fork is the worker's own `main`. When standard input ends, all of them are ended.
+fork is the worker's own `main`; as under the agent, no more of them start at once than there are cores. When standard
+input ends, all of them are ended.
 """
 
 import io
@@ -9,7 +10,10 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import NoReturn
+
+START_SECONDS = 30.0
 
 
 def warm() -> None:
@@ -41,11 +45,22 @@ def be_replica(line: str) -> NoReturn:
     main()
 
 
+def wait_for(socket: str) -> None:
+    """Until a replica listens; a proof takes too long beside many others, and would find out nothing."""
+    deadline = time.monotonic() + START_SECONDS
+    while not os.path.exists(socket) and time.monotonic() < deadline:  # noqa: PTH110 - nothing more is imported here
+        time.sleep(0.01)
+
+
 def run() -> None:
     """Bear all of them, and end them when nobody is there any more."""
     sys.path.append(sys.argv[1])
     warm()
-    pids = [bear(line.strip()) for line in iter(sys.stdin.readline, "\n")]
+    pids = []
+    for line in iter(sys.stdin.readline, "\n"):
+        pids.append(bear(line.strip()))
+        if len(pids) % (os.cpu_count() or 1) == 0:
+            wait_for(json.loads(line)["socket"])
     sys.stdin.read()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
