@@ -6,15 +6,25 @@ Each list is a set of tests marked `acceptance`, and of benchmarks; every one pr
 import subprocess
 import sys
 
+PYTEST = ["-m", "pytest", "-s", "-q"]
 LISTS: dict[str, list[list[str]]] = {
     "serving": [
-        ["-m", "pytest", "tests/e2e", "-m", "acceptance or e2e", "-s", "-q"],
+        [*PYTEST, "tests/e2e", "-m", "acceptance or e2e"],
         ["-m", "bench.against_mlflow"],
         ["-m", "bench.footprint"],
         ["-m", "bench.build_times"],
     ],
     "speed": [
         ["-m", "bench.peers", "--check"],
+        [*PYTEST, "tests/e2e/test_bad_input.py", "-k", "large_body or over_the_limit"],
+        [*PYTEST, "tests/worker/test_agreement.py", "-m", "acceptance"],
+        [*PYTEST, "tests/worker/test_batching.py", "tests/gateway/test_menagerie.py", "-m", "acceptance"],
+        [*PYTEST, "tests/e2e/test_neighbours.py", "-m", "acceptance"],
+        ["-m", "bench.overhead"],
+        ["-m", "bench.overhead", "--gateways", "2"],
+        ["-m", "bench.micro"],
+        ["-m", "bench.full_path"],
+        ["-m", "bench.soak"],
     ],
     "elasticity": [
         ["-m", "pytest", "tests/e2e/test_elastic.py", "-m", "acceptance or e2e", "-s", "-q"],

@@ -21,6 +21,7 @@ from tidegate_worker.model import Model
 from tidegate_worker.waiting import Waiting
 
 ROUNDS, SECONDS = 5, 0.2
+FIGURES = ("parse", "build", "predict", "encode", "whole request", "bare predict")
 META = b"request-id=0123456789abcdef0123456789abcdef\ncontent-type=application/json"
 
 
@@ -112,7 +113,7 @@ def measure(path: Path, rows: int) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Print the table as Markdown, or as JSON with `--json`."""
+    """Print the table as Markdown with lines `FIGURE …`, or as JSON with `--json`."""
     cases = {"iris, 1 row": (4, 1), "600 columns, 1 row": (600, 1), "600 columns, 1,000 rows": (600, 1000)}
     with tempfile.TemporaryDirectory() as folder:
         models = {columns: save(Path(folder), columns) for columns in {columns for columns, _ in cases.values()}}
@@ -126,6 +127,9 @@ def main() -> None:
     for step in steps:
         cells = [case.get(step, "") for case in found.values()]
         print(f"| {step} |" + "".join(f" {cell:,.1f} |" if isinstance(cell, float) else f" {cell} |" for cell in cells))
+    for name, case in found.items():
+        told = ", ".join(f"{step} {case[step]:,.1f} µs" for step in FIGURES)
+        print(f"FIGURE worker, {name}, {case['input']}: {told}")
 
 
 if __name__ == "__main__":

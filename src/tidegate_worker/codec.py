@@ -34,7 +34,7 @@ def decode(body: bytes, content_type: str, signature: Signature, decoder: Decode
         raise bad_request(f"The body is empty. Send a JSON object with {_ONE_OF}, or CSV with a header row.")
     if media == CSV:
         return Decoded(frame(table.from_csv(body, signature), signature))
-    form, value, params = read_form(parse_json(body, decoder))
+    form, value, params = read_form(parse_json(body, decoder), takes_params=bool(signature.params))
     check_params(params, signature)
     return Decoded(_READERS[form](value, form, signature), params)
 
@@ -75,8 +75,11 @@ def parse_json(body: bytes, decoder: Decoder = json.loads) -> Any:
         raise bad_request("The body has a number with too many digits.") from None
 
 
-def read_form(document: Any) -> Tuple[str, Any, Optional[Dict[str, Any]]]:
-    """Which of `FORMS` the document has, its value, and the params. Raises Refusal."""
+def read_form(document: Any, takes_params: bool = True) -> Tuple[str, Any, Optional[Dict[str, Any]]]:
+    """Which of `FORMS` the document has, its value, and the params. Raises Refusal.
+
+    A model that takes no params is not given any; what stands there may then be anything, as in MLflow.
+    """
     if not isinstance(document, dict):
         raise bad_request(f"The body must be a JSON object with {_ONE_OF}; it is {json_type(document)}.")
     given = [form for form in FORMS if form in document]
@@ -85,6 +88,8 @@ def read_form(document: Any) -> Tuple[str, Any, Optional[Dict[str, Any]]]:
         raise bad_request(f"The body must have {_ONE_OF}; it has {has}.")
     params = document.get("params")
     if params is not None and not isinstance(params, dict):
+        if not takes_params:
+            return given[0], document[given[0]], None
         raise bad_request(f'"params" must be an object; it is {json_type(params)}.')
     return given[0], document[given[0]], params
 
@@ -120,7 +125,8 @@ def frame(given: table.Table, signature: Signature) -> Any:
     if signature.columns:
         return columns.frame(given, signature)
     if not signature.tensors:
-        return pd.DataFrame(given.columns, index=given.labels if given.labels is not None else range(given.rows))
+        index = given.labels if given.labels is not None else range(given.rows)
+        return pd.DataFrame(given.columns, index=index, dtype=None if given.rows else object)
     _check_inputs(given.columns, signature)
     by_name = {tensor.name: tensor for tensor in signature.tensors}
     cells: Dict[Any, Any] = {}
@@ -153,7 +159,7 @@ def _table_of_arrays(value: Any, form: str, signature: Signature) -> table.Table
         return table.from_records([value], form) if signature.compound else table.from_columns(value)
     if _is_records(value) or (value == [] and only is None):
         return table.from_records(value, form)
-    if only is not None and not isinstance(value, dict):
+    if only is not None and isinstance(value, list):
         return table.from_columns({only: value})
     if signature.named:
         raise bad_request(
@@ -189,6 +195,8 @@ def _untyped(value: Any, form: str) -> Any:
     """Without a signature: arrays of whatever type numpy finds; `inputs` keeps a list of objects as one."""
     if _is_records(value) and form == "instances":
         value = _stacked(value)
+    if value == [] and form == "inputs":
+        return value
     if isinstance(value, dict):
         return {name: tensors.typed(array, None, f'an array in "{form}"') for name, array in value.items()}
     if _is_records(value):

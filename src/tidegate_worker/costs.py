@@ -21,7 +21,7 @@ class Cost:
 
     def predicted(self, items: int) -> float:
         """Seconds that so many items take, rather too many than too few where little was measured."""
-        if not self._weight:
+        if not self._items:  # nothing was measured, or only what was empty
             per_item, fixed = self._guess
             return per_item * items + fixed
         mean_items, mean = self._items / self._weight, self.mean

@@ -33,7 +33,7 @@ def from_split(value: Any) -> Table:
         raise bad_request(f'"data" of "dataframe_split" must be a list of rows; it is {json_type(data)}.')
     _check_names(names)
     table = from_rows(data, names)
-    if index is not None and (not isinstance(index, list) or len(index) != table.rows):
+    if index is not None and not _labels(index, table.rows):
         raise bad_request('"index" of "dataframe_split" must be a list with one entry for each row.')
     return table._replace(labels=index)
 
@@ -76,6 +76,10 @@ def from_columns(value: Dict[str, Any]) -> Table:
     rows = lengths.pop() if lengths else 1
     columns = {name: column if isinstance(column, list) else [column] * rows for name, column in value.items()}
     return Table(columns, rows)
+
+
+def _labels(index: Any, rows: int) -> bool:
+    return isinstance(index, list) and len(index) == rows and not any(isinstance(one, (list, dict)) for one in index)
 
 
 def _check_names(names: Any) -> None:

@@ -1,6 +1,9 @@
 """What bad input gets: the issue's table, line by line, against a real model behind a real endpoint."""
 
+import contextlib
 import json
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -90,14 +93,51 @@ def test_forms_that_are_accepted(house: Platform, wine: Registered) -> None:
         assert client.send(request).json() == expected
 
 
-def test_content_type_size_name_and_token(house: Platform, wine: Registered) -> None:
-    refused(post(house, "wine", "<x/>", content_type="text/xml"), 415)
-    most = 16 * 1024 * 1024
+MOST = 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize("size", [1_000_000, 8_000_000, MOST - 1, MOST])
+def test_a_large_body_is_answered_row_by_row(house: Platform, wine: Registered, size: int) -> None:
+    split = wine.request["dataframe_split"]
+    few = house.score("wine", wine.request).json()["predictions"]
+    times = (size - 1000) // (len(json.dumps(split["data"])) + 2)
+    body = records(*split["data"] * times)
+    answer = post(house, "wine", body + " " * (size - len(body)))
+    assert answer.status_code == 200, answer.text[:500]
+    assert answer.json() == {"predictions": few * times}
+    print(f"FIGURE a body of {size:,} bytes, {times * len(few):,} rows: 200, every row right")
+
+
+@pytest.mark.parametrize("form", ["declared", "chunked"])
+def test_a_body_over_the_limit_is_refused_while_it_is_read(house: Platform, wine: Registered, form: str) -> None:
+    with caller(house) as (connection, head):
+        if form == "declared":
+            connection.sendall(head + b"content-length: %d\r\n\r\n" % (MOST + 1))  # and not a byte of the body
+        else:
+            connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n")
+            for _ in range(16):
+                connection.sendall(b"100000\r\n" + b" " * (MOST // 16) + b"\r\n")
+            connection.sendall(b"1\r\n \r\n")  # and no end
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 "), answer
+    assert json.loads(body)["error_code"] == "INVALID_PARAMETER_VALUE"
+    print(f"FIGURE a body of {MOST + 1:,} bytes, {form}: 413 before its end was sent")
+    assert house.score("wine", wine.request).status_code == 200
+
+
+@contextlib.contextmanager
+def caller(house: Platform) -> Iterator[tuple[socket.socket, bytes]]:
+    """A connection, and the head of a request to `wine` on it but for its last lines."""
+    url = httpx.URL(house.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
+        path = "POST /serving-endpoints/wine/invocations HTTP/1.1"
+        yield connection, f"{path}\r\nhost: {url.host}\r\nauthorization: Bearer {house.token}\r\n".encode()
+
+
+def test_content_type_name_and_token(house: Platform, wine: Registered) -> None:
     body = json.dumps(wine.request).encode()
-    padded = body[:-1] + b" " * (most - len(body)) + body[-1:]
-    assert len(padded) == most
-    assert post(house, "wine", padded).status_code == 200
-    refused(post(house, "wine", padded + b" "), 413)
+    refused(post(house, "wine", "<x/>", content_type="text/xml"), 415)
     refused(post(house, "beer", body), 404, "beer")
     for headers in ({}, {"authorization": "Bearer wrong"}):
         answer = httpx.post(f"{house.url}/serving-endpoints/wine/invocations", content=body, headers=headers)

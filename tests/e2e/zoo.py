@@ -6,6 +6,7 @@ that fits the model as JSON. Standard library, MLflow and the model's own librar
 
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -221,6 +222,36 @@ def moody():
     return mlflow.pyfunc, Moody(), {"signature": signature}, BASE, {"dataframe_records": [{"mood": "fine"}]}
 
 
+def crowded():
+    """Row-wise, but for two moods: one that holds the interpreter for years, and one that ends the process."""
+    return _moods(0)
+
+
+def crowded_apart():
+    """The same, but not row-wise: an answer tells how many rows it had beside it."""
+    return _moods(1)
+
+
+def _moods(by_other_row):
+    import mlflow
+    import pandas as pd
+
+    class Moods(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            moods = model_input["mood"].tolist()
+            if "die" in moods:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "hang" in moods:
+                re.match(r"(a+)+$", "a" * 64 + "b")
+            others = by_other_row * (len(moods) - 1)
+            return [2 * x + others for x in model_input["x"].tolist()]
+
+    example = pd.DataFrame({"x": [row / 4 for row in range(12)], "mood": ["fine"] * 12})
+    signature = mlflow.models.infer_signature(example, [1.0])
+    request = {"dataframe_records": [{"x": 1.5, "mood": "fine"}]}
+    return mlflow.pyfunc, Moods(), {"signature": signature, "input_example": example}, BASE, request
+
+
 def _doubler():
     import mlflow
 
@@ -254,6 +285,8 @@ KINDS = {
     "no_such_package": no_such_package,
     "fails_to_load": fails_to_load,
     "moody": moody,
+    "crowded": crowded,
+    "crowded_apart": crowded_apart,
 }
 
 

@@ -92,6 +92,34 @@ async def test_one_that_hangs_gets_its_504_and_its_neighbours_their_answers(
         assert 2 <= sum(model.hung for model in models) <= 6
 
 
+async def test_one_that_hangs_holds_up_nobody_where_requests_go_singly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "FIRST_SLICE_SECONDS", 0.3)
+    given: list[int] = []
+
+    async def predict(request: wire.Request) -> wire.Answer | None:
+        if request.body != b"[666]":
+            return ok(request)
+        given.append(request.millis_left)
+        await asyncio.sleep(request.millis_left / 1000)
+        return None
+
+    async with house(tmp_path) as h:
+        await with_timeout(h, 4.0)
+
+        async def place() -> None:
+            h.agent.place(V1, await h.replica("aaaa0001", predict=predict))
+
+        bodies = [b"[%d]" % n for n in range(100, 160)]
+        bodies[30] = b"[666]"
+        answers = await all_at_once(h, bodies, place)
+        assert answers[30].status_code == 504
+        del answers[30], bodies[30]
+        assert [answer.content for answer in answers] == bodies
+        assert given[0] <= 300 < given[-1]
+
+
 async def test_one_that_crashes_gets_500_and_its_neighbours_their_answers(tmp_path: Path) -> None:
     model = Model()
     async with house(tmp_path) as h:

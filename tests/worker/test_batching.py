@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.worker import zoo
+from tests.worker.forms import form
 from tests.worker.queues import House, animal, request
 from tidegate_worker import rowwise, same, wire
 from tidegate_worker.predictions import plain
@@ -49,23 +50,6 @@ def traffic(count: int, source: random.Random) -> list[tuple[wire.Request, dict[
         flags = wire.ALONE if source.random() < 0.02 else 0
         found.append((request(number, document, flags), columns, params))
     return found
-
-
-def form(columns: dict[str, list[Any]], source: random.Random) -> dict[str, Any]:
-    names = list(columns)
-    if source.random() < 0.3:
-        source.shuffle(names)
-    rows = [list(row) for row in zip(*(columns[name] for name in names), strict=True)]
-    records = [dict(zip(names, row, strict=True)) for row in rows]
-    return source.choice(
-        [
-            {"dataframe_split": {"columns": names, "data": rows}},
-            {"dataframe_split": {"columns": names, "data": rows, "index": list(range(len(rows)))}},
-            {"dataframe_records": records},
-            {"inputs": {name: columns[name] for name in names}},
-            {"instances": records},
-        ]
-    )
 
 
 def expected(function: zoo.Function, columns: dict[str, Any], params: dict[str, Any]) -> Any:

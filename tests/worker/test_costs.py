@@ -41,3 +41,11 @@ def test_it_is_never_negative() -> None:
     cost.learn(1, 0.5)
     cost.learn(64, 0.01)
     assert cost.predicted(10_000) > 0
+
+
+def test_what_was_empty_tells_nothing_of_what_is_not() -> None:
+    cost = Cost(0.001, 0.01)
+    cost.learn(0, 0.5)
+    assert cost.predicted(10) == pytest.approx(0.02)
+    cost.learn(10, 0.03)
+    assert cost.predicted(10) > 0

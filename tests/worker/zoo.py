@@ -153,4 +153,6 @@ class Animal:
 
 def _load_pyfunc(path: str) -> Animal:
     kind = pathlib.Path(path, "kind").read_text()
-    return Animal(Turncoat() if kind == "turncoat" else ROW_WISE[kind])
+    if kind == "turncoat":
+        return Animal(Turncoat())
+    return Animal(ROW_WISE[kind] if kind in ROW_WISE else NOT_ROW_WISE[kind]())

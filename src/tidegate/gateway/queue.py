@@ -6,7 +6,8 @@ Times are those of time.monotonic: uvloop keeps its own in whole milliseconds.
 
 What was in flight when a replica died runs again alone, on a replica with nothing else of ours. While others wait it
 gets a slice of time only, twice as long each time, and after it goes to the end of the queue: so one request that hangs
-gets its 504, and those behind it their answers.
+gets its 504, and those behind it their answers. Where a replica takes one request at a time, each gets such a slice
+from the start, once it is known what requests take there.
 """
 
 import asyncio
@@ -316,7 +317,14 @@ class RevisionQueue:
                 break
             group.append(self._waiting.pop(alone=False))
         if group:
+            if lane.group == 1:
+                group[0].slice_ends = self._turn_end(group[0], now)
             lane.send(group, now)
+
+    def _turn_end(self, request: Pending, now: float) -> float:
+        """Until when a request may run that goes to its replica by itself, though it has not been there at a death."""
+        judged = self.route.retry_on_crash and self._pace.seconds(1) > 0
+        return self._slice_end(request, now) if judged else request.deadline
 
     # refusals, deadlines, deaths
 
