@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from tidegate_worker import __main__ as replica
-from tidegate_worker import generators
+from tidegate_worker import caches, generators
 from tidegate_worker.log import log
 from tidegate_worker.start import FORK, Start
 
@@ -50,6 +50,7 @@ def main() -> NoReturn:
     if thread_of:
         _tell(channel, {"state": "thread", "module": thread_of})
         os._exit(1)
+    caches.fill()
     gc.collect()
     gc.freeze()
     log(f"{len(sys.modules)} modules in {time.monotonic() - began:.2f} s; left out: {left_out or 'none'}")

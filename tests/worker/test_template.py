@@ -4,9 +4,12 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from tests.worker.replica import OVERLAY, Gateway, eventually, predictions, probe_model
 from tests.worker.replica import start as spawn
 from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper
-from tidegate_worker import wire
+from tidegate_worker import caches, wire
 
 IMPORTS = ("numpy", "pandas", "mlflow.pyfunc")
 
@@ -201,6 +204,17 @@ def test_threads_of_native_code_count(tmp_path: Path) -> None:
     said = template.message()
     template.end()
     assert said == {"state": "thread", "module": "numpy"}
+
+
+def test_lookups_that_libraries_keep_are_made_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins = ModuleType("narwhals.plugins")
+    found = cache(lambda: "the plugins")
+    monkeypatch.setattr(plugins, "_discover_entrypoints", found, raising=False)
+    monkeypatch.setitem(sys.modules, "narwhals.plugins", plugins)
+    caches.fill()
+    assert found.cache_info().currsize == 1
+    monkeypatch.setattr(plugins, "_discover_entrypoints", None)
+    caches.fill()  # a library that is built otherwise
 
 
 # --- trials
