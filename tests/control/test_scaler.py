@@ -120,6 +120,22 @@ async def test_what_waits_gets_replicas_and_the_reason_is_told(house: House) -> 
     assert event.message == "'wine-1': 1 → 4 replicas: 3 requests wait, the oldest for 0.40 s."
 
 
+async def test_batches_absorb_what_a_model_that_takes_many_at_once_gets(house: House) -> None:
+    await house.create()
+    await house.settle()
+    for number in range(1, 90):
+        load = RevisionLoad(
+            in_flight=40,
+            oldest_wait_seconds=0.004,
+            busy_seconds=number,
+            requests=5000 * number,
+            request_seconds=40.0 * number,
+            group=64,
+        )
+        await seconds(house, 1, load)
+    assert held(house) == 1
+
+
 async def test_a_report_of_one_that_waits_calls_for_a_look_at_once(house: House) -> None:
     calls: list[float] = []
     house.scaler.hurry = lambda: calls.append(house.clock.monotonic())

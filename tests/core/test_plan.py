@@ -34,7 +34,7 @@ from tidegate.core.plan import (
     plan,
     target_of,
 )
-from tidegate.core.revision import ReplicaState, Revision, RevisionObservation
+from tidegate.core.revision import ReplicaState, Revision, RevisionId, RevisionObservation
 
 S = RevisionState
 ONE, TWO = an_entity(), an_entity("wine-2", version="2")
@@ -141,6 +141,22 @@ def test_a_ready_replica_makes_the_revision_ready_and_its_proof_is_kept() -> Non
 def test_another_replica_does_not(state: ReplicaState) -> None:
     starting = one(S.STARTING)
     assert due(CREATED, starting, observed={starting: an_observation(starting, state)}) == ()
+
+
+@pytest.mark.parametrize(("scales", "replicas"), [({ID: 3}, 3), ({ID: 0}, 0), ({}, None)])
+def test_a_ready_revision_is_held_to_what_was_decided(scales: dict[RevisionId, int], replicas: int | None) -> None:
+    world = Snapshot((SERVING,), {ID: READY_ONE}, observations={ID: UP[READY_ONE]}, scales=scales)
+    assert plan(world) == (() if replicas is None else (Apply(target_of(READY_ONE, replicas)),))
+
+
+def test_while_nothing_was_decided_it_keeps_what_it_has() -> None:
+    seen = replace(UP[READY_ONE], target=target_of(READY_ONE, 5))
+    assert due(SERVING, READY_ONE, observed={READY_ONE: seen}) == ()
+
+
+def test_a_starting_revision_is_proved_by_one_replica_whatever_was_decided() -> None:
+    world = Snapshot((CREATED,), {ID: one(S.STARTING)}, observations={}, scales={ID: 0})
+    assert plan(world) == (Apply(target_of(one(S.STARTING), 1)),)
 
 
 def test_a_recorded_proof_changes_the_target() -> None:

@@ -94,6 +94,10 @@ class Loads:
             reported_at=min((self._heard[r.gateway] for r in self._connected), default=math.inf),
         )
 
+    def together(self, revision: RevisionId) -> bool:
+        """Whether its replicas take many requests at once."""
+        return any(report.revisions.get(revision, _NOTHING).group > 1 for report in self._connected)
+
     def forget(self, kept: Collection[RevisionId]) -> None:
         """Drop what was counted for all other revisions."""
         self._sums = {revision: sums for revision, sums in self._sums.items() if revision in kept}

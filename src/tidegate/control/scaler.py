@@ -15,11 +15,11 @@ from tidegate.core.revision import Revision, RevisionId, RevisionObservation, re
 from tidegate.core.scaling import ScaleDecision, ScalingState, Sight, decide
 from tidegate.ports import Clock, Event
 
+# The worker's words for a replica that predicts the requests of several callers together.
+_TOGETHER = ("proved", "on")
+
 # Events that wait to be written; more are lost, as nobody reads so many.
 _MAX_UNTOLD = 1000
-
-# Worker's words for a replica that predicts the requests of several callers together.
-_TOGETHER = ("proved", "on")
 
 
 class Scaler:
@@ -79,7 +79,7 @@ class Scaler:
             held,
             seen.ready_replicas if seen else 0,
             self._loads.known_since,
-            _together(revision),
+            _proved_together(revision) or self._loads.together(revision.id),
             updating is not None,
         )
         decision, after = decide(policy, state, sight, self._cores, now)
@@ -100,7 +100,7 @@ class Scaler:
         return max((state.replicas for state in states if state is not None), default=0)
 
 
-def _together(revision: Revision) -> bool:
+def _proved_together(revision: Revision) -> bool:
     batching = revision.proof.batching if revision.proof else None
     return batching is not None and batching.get("mode") in _TOGETHER
 

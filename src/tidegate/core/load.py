@@ -35,6 +35,7 @@ class RevisionLoad:
     reruns: int = 0  # cumulative: requests run again because a replica died
     requests: int = 0  # cumulative: those that came
     request_seconds: float = 0.0  # cumulative: what requests have spent in flight and queued
+    group: int = 1  # requests that a replica takes at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ class RevisionQueue:
             reruns=self._reruns,
             requests=self._came,
             request_seconds=self._request_seconds,
+            group=max((lane.group for lane in self._lanes.values()), default=1),
         )
 
     @property
