@@ -78,6 +78,7 @@ class Colds:
 def ask(house: House, model: str, endpoints: Sequence[str], times: int, progress: Progress) -> Colds:
     """So many cold requests, by turns."""
     colds, caller = Colds(model), Caller(house.platform)
+    caller.call(endpoints[0], house.requests[model])  # the template may still import: that is measured by itself
     task = progress.add_task(f"{model}: cold requests", total=times)
     with contextlib.closing(caller):
         while len(colds.asked) < times:
@@ -103,11 +104,17 @@ def endpoints_of(house: House, model: str, count: int = TURNS) -> Iterator[list[
         house.create(name, model)
     for name in names[1:]:
         house.platform.settled(name)
+    until(lambda: has_template(house), "a template is warm", 120)
     house.wait_at_zero(*names)
     try:
         yield names
     finally:
         house.delete(*names)
+
+
+def has_template(house: House) -> bool:
+    """Whether any template runs."""
+    return any(title.startswith("tidegate: template") for title in house.platform.processes().values())
 
 
 def ask_without_template(house: House, model: str, endpoints: Sequence[str], times: int, progress: Progress) -> Colds:
