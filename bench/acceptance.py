@@ -27,9 +27,10 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.soak"],
     ],
     "elasticity": [
-        ["-m", "pytest", "tests/e2e/test_elastic.py", "-m", "acceptance or e2e", "-s", "-q"],
+        [*PYTEST, "tests/e2e/test_elastic.py", "-m", "acceptance or e2e"],
         ["-m", "bench.cold_starts"],
         ["-m", "bench.elastic"],
+        ["-m", "bench.simulator"],
     ],
 }
 

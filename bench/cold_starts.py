@@ -64,10 +64,18 @@ class Colds:
                 found[name].append(milliseconds)
         return ", ".join(f"{name} {statistics.median(values):.1f}" for name, values in found.items())
 
+    def measured(self) -> str:
+        """What came out, in a line."""
+        p50, p99, longest = (f"{self.milliseconds(percent):.0f} ms" for percent in (50, 99, 100))
+        return f"p50 {p50}, p99 {p99}, longest {longest}, {self.errors} errors"
+
+    def tell(self, claims: Claims) -> None:
+        """Say what came out where only errors are ruled out."""
+        claims.hold(f"{len(self.asked)} cold requests, {self.name}: 0 errors", self.measured(), met=not self.errors)
+
     def claim(self, claims: Claims) -> None:
-        """Say what came out."""
-        p50, p99 = self.milliseconds(50), self.milliseconds(99)
-        measured = f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {self.milliseconds(100):.0f} ms, {self.errors} errors"
+        """Say what came out, and whether it is fast enough."""
+        p50, p99, measured = self.milliseconds(50), self.milliseconds(99), self.measured()
         met = p50 < P50_MS and p99 < P99_MS and not self.errors
         claims.hold(f"{len(self.asked)} cold requests, {self.name}: p50 < {P50_MS}, p99 < {P99_MS}", measured, met=met)
         claims.tell(f"{self.name}: median phases in ms", self.steps() or "none in server-timing")
@@ -78,6 +86,7 @@ class Colds:
 def ask(house: House, model: str, endpoints: Sequence[str], times: int, progress: Progress) -> Colds:
     """So many cold requests, by turns."""
     colds, caller = Colds(model), Caller(house.platform)
+    caller.call(endpoints[0], house.requests[model])  # the template may still import: that is measured by itself
     task = progress.add_task(f"{model}: cold requests", total=times)
     with contextlib.closing(caller):
         while len(colds.asked) < times:
@@ -103,11 +112,17 @@ def endpoints_of(house: House, model: str, count: int = TURNS) -> Iterator[list[
         house.create(name, model)
     for name in names[1:]:
         house.platform.settled(name)
+    until(lambda: has_template(house), "a template is warm", 120)
     house.wait_at_zero(*names)
     try:
         yield names
     finally:
         house.delete(*names)
+
+
+def has_template(house: House) -> bool:
+    """Whether any template runs."""
+    return any(title.startswith("tidegate: template") for title in house.platform.processes().values())
 
 
 def ask_without_template(house: House, model: str, endpoints: Sequence[str], times: int, progress: Progress) -> Colds:
@@ -159,7 +174,7 @@ def measure(kinds: Sequence[str], times: int, others: int, claims: Claims) -> No
                 colds.claim(claims)
                 if kind == "tabular":
                     beside(house, colds, endpoints[0], claims)
-                    ask_without_template(house, kind, endpoints, others, progress).claim(claims)
+                    ask_without_template(house, kind, endpoints, others, progress).tell(claims)
 
 
 def beside(house: House, colds: Colds, endpoint: str, claims: Claims) -> None:

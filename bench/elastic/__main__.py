@@ -1,11 +1,11 @@
-"""`python -m bench.elastic [--small] [scale-up step races hanging faults idle-endpoints]`: all of them by default."""
+"""`python -m bench.elastic [--small] [part …]`: from zero, with the load, and back; all parts by default."""
 
 import argparse
 import sys
 from collections.abc import Callable
 
 from bench.claims import Claims
-from bench.elastic import faults, hanging, idle_endpoints, races, scale_up, step
+from bench.elastic import faults, hanging, idle_endpoints, leaking, races, scale_up, step
 from bench.elastic.house import House, elastic_house
 
 # The last one wants a platform without anything else.
@@ -15,9 +15,11 @@ PARTS: dict[str, Callable[..., None]] = {
     "races": races.run,
     "hanging": hanging.run,
     "faults": faults.run,
+    "leaking": leaking.run,
     "idle-endpoints": idle_endpoints.run,
 }
-_NEEDS_MOODY = {"scale-up", "hanging"}
+_NEEDS_MOODY = {"scale-up", "hanging", "leaking"}
+_LIMITS = {"TIDEGATE_ENGINE__MEMORY_GB": str(leaking.LIMIT_GB)}
 
 
 def main() -> int:
@@ -31,7 +33,7 @@ def main() -> int:
     parts, claims = chosen.parts or list(PARTS), Claims()
     together = [part for part in parts if part != "idle-endpoints"]
     if together:
-        with elastic_house() as house:
+        with elastic_house(environment=_LIMITS) as house:
             _add_models(house, together)
             for part in together:
                 _run(part, house, claims, small=chosen.small)

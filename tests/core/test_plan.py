@@ -10,11 +10,12 @@ from tests.core.examples import (
     a_config,
     a_created_endpoint,
     a_revision,
+    an_endpoint,
     an_entity,
     an_observation,
     rid,
 )
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.plan import (
     MAX_FAILED_STARTS,
@@ -99,6 +100,55 @@ def test_a_running_preparation_is_waited_for() -> None:
 
 def test_a_preparation_that_a_restart_has_lost_begins_anew() -> None:
     assert due(CREATED, one(S.PREPARING)) == (Move(ID, S.PENDING),)
+
+
+WHOLE = replace(PROOF, start={"mode": "fork", "reason": ""})
+DONE = Preparation(PreparationState.DONE, "", ENVIRONMENT, "/models/m")
+SLEEPER = an_entity(scale_to_zero_enabled=True)
+
+
+def proof_from(other: ServedEntity, **fields: object) -> object:
+    """What a prepared revision is moved with, beside a revision of another endpoint."""
+    created, elsewhere = a_created_endpoint(a_config(SLEEPER)), an_endpoint("elsewhere")
+    mine = a_revision(created, SLEEPER, S.PREPARING)
+    twin = a_revision(elsewhere, other, S.READY, **{"proof": WHOLE, **fields})
+    seen = {twin.id: an_observation(twin)}
+    world = Snapshot((created,), {one.id: one for one in (mine, twin)}, {mine.id: DONE}, seen)
+    return next(action for action in plan(world) if isinstance(action, Move)).proof
+
+
+def test_the_proof_of_a_ready_revision_whose_replicas_are_the_same_is_shared() -> None:
+    assert proof_from(SLEEPER) == proof_from(an_entity("another-name", workload_size="Large")) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("other", "fields"),
+    [
+        (replace(SLEEPER, timeout_seconds=1.0), {}),
+        (replace(SLEEPER, environment_vars=(("A", "1"),)), {}),
+        (replace(SLEEPER, batching=Batching.ON), {}),
+        (SLEEPER, {"model_dir": "/models/other"}),
+        (SLEEPER, {"environment": replace(ENVIRONMENT, overlay="/overlays/other")}),
+        (SLEEPER, {"proof": PROOF}),  # how it starts is not known yet
+    ],
+)
+def test_the_proof_of_another_one_is_not_shared(other: ServedEntity, fields: dict[str, object]) -> None:
+    assert proof_from(other, **fields) is None
+
+
+def test_what_is_proved_and_may_sleep_is_ready_without_a_replica() -> None:
+    created = a_created_endpoint(a_config(SLEEPER))
+    starting = a_revision(created, SLEEPER, S.STARTING, proof=PROOF)
+    [apply] = due(created, starting, observed={})
+    assert isinstance(apply, Apply)
+    assert (apply.target.replicas, apply.target.proof) == (0, PROOF)
+    held = {starting: an_observation(starting)}
+    assert due(created, starting, observed=held) == (Move(starting.id, S.READY, proof=PROOF),)
+
+
+def test_what_is_proved_and_may_not_sleep_waits_for_its_replica() -> None:
+    starting = one(S.STARTING, proof=PROOF)
+    assert due(CREATED, starting, observed={starting: an_observation(starting)}) == ()
 
 
 def test_a_failed_preparation_fails_the_revision_with_its_sentence() -> None:

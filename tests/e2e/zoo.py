@@ -198,7 +198,7 @@ def fails_to_load():
 
 
 def moody():
-    """Does as its input says: raises, ends its process, sleeps, answers NaN."""
+    """Does as its input says: raises, ends its process, sleeps, keeps megabytes, answers NaN."""
     import mlflow
 
     class Moody(mlflow.pyfunc.PythonModel):
@@ -210,6 +210,8 @@ def moody():
                 os.kill(os.getpid(), signal.SIGKILL)
             if mood.startswith("sleep "):
                 time.sleep(float(mood.split()[1]))
+            if mood.startswith("keep "):
+                self.kept = [*getattr(self, "kept", ()), b"x" * (int(mood.split()[1]) * 1_000_000)]
             if mood == "nan":
                 return [float("nan"), float("inf"), 1.5]
             if mood == "environment":

@@ -298,6 +298,24 @@ async def test_the_time_that_requests_spend_here_is_counted(tmp_path: Path) -> N
         assert (await h.report()).revisions[V1].request_seconds == load.request_seconds
 
 
+async def test_the_time_before_a_request_came_is_not_counted_as_its_own(tmp_path: Path) -> None:
+    rested: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def hear(held: queue.RevisionQueue, now: float) -> None:
+            held._counted_at = now - 1000  # as after a long rest
+            rested.append(now)
+            real(held, now)
+
+        real = queue.RevisionQueue.rested
+        patch.setattr(queue.RevisionQueue, "rested", hear)
+        async with house(tmp_path) as h:
+            h.agent.place(V1, await h.replica("aaaa0001"))
+            assert (await h.score()).status_code == 200
+            assert (await h.report()).revisions[V1].request_seconds < 500
+    assert len(rested) == 1
+
+
 async def test_control_hears_at_once_of_requests_that_begin_to_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

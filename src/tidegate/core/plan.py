@@ -250,13 +250,14 @@ def _prepared(world: Snapshot, revision: Revision, preparation: Preparation | No
 
 
 def _proof_of_a_twin(world: Snapshot, entity: ServedEntity, preparation: Preparation) -> Proof | None:
-    """The proof of a ready revision whose replicas are the very same: same model, environment and settings."""
+    """The whole proof of a ready revision whose replicas are the very same: same model, environment and settings."""
     sought = preparation.model_dir, preparation.environment, *_proved_with(entity)
     for other in world.revisions.values():
-        if other.state is not RevisionState.READY or other.model_dir != preparation.model_dir:
+        proof = other.proof
+        if other.state is not RevisionState.READY or proof is None or proof.start is None:
             continue
         if (other.model_dir, other.environment, *_proved_with(other.entity)) == sought and not _ails(world, other.id):
-            return other.proof
+            return proof
     return None
 
 

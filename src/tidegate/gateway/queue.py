@@ -101,6 +101,10 @@ class RevisionQueue:
         if self._waiting.count and not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
             self._wake(now)
 
+    def rested(self, now: float) -> None:
+        """Nothing was here until now, and nobody swept: that time was no request's."""
+        self._counted_at = now
+
     def alarming(self, now: float) -> bool:
         """Whether control should hear at once how long requests wait here."""
         return self._waiting.alarming(now)

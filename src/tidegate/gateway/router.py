@@ -99,8 +99,10 @@ class Router:
         queue = self._queues.get(revision) if revision is not None else None
         if queue is None:
             raise _nothing_serves(endpoint)
-        self._active.add(queue.route.revision)
-        self._used.add(queue.route.revision)
+        if queue.route.revision not in self._active:
+            self._active.add(queue.route.revision)
+            self._used.add(queue.route.revision)
+            queue.rested(time.monotonic())
         return queue
 
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
