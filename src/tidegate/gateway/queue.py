@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from tidegate.core.errors import DeadlineExceeded, ModelCrashed, TidegateError, TooManyRequests, Unavailable
+from tidegate.core.errors import TidegateError, Unavailable
 from tidegate.core.load import RevisionLoad
 from tidegate.core.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.traffic import RevisionRoute
-from tidegate.gateway import cold
+from tidegate.gateway import cold, refusals
 from tidegate.gateway.pace import Pace
 from tidegate.gateway.pending import Pending
 from tidegate.gateway.transport import Answered, Lane
@@ -33,7 +33,6 @@ WAKE_AGAIN_SECONDS = 1.0
 DEADLINE_SLACK_SECONDS = 0.2
 # The first slice of a request that runs alone while others wait; at least so many times what requests take here.
 FIRST_SLICE_SECONDS, FIRST_SLICE_TIMES = 2.0, 20
-_LONGEST_RETRY_AFTER = 60.0
 
 
 class Waker(Protocol):
@@ -337,19 +336,10 @@ class RevisionQueue:
         wait = self._pace.seconds(self._waiting.count)
         full = self._waiting.count >= self._settings.max_queued_requests
         if full or self._waiting.bytes + len(request.body) > self._settings.max_queued_bytes:
-            raise TooManyRequests(
-                f"Too many requests wait for '{self.route.served_entity}'. Try again later, "
-                "or give the served entity a larger workload_size.",
-                retry_after=min(max(1.0, wait), _LONGEST_RETRY_AFTER),
-            )
+            raise refusals.too_many(self.route, wait)
         late = now + wait - request.deadline
         if late > 0:
-            many = f"{self._waiting.count} requests wait, which takes about {wait:.0f} s"
-            raise Unavailable(
-                f"'{self.route.served_entity}' could not begin this request in time: {many}. "
-                "Try again later, or give the served entity a larger workload_size.",
-                retry_after=min(max(1.0, late), _LONGEST_RETRY_AFTER),
-            )
+            raise refusals.in_vain(self.route, self._waiting.count, wait, late)
 
     def _sweep_deadlines(self, now: float) -> None:
         self._next_deadline = float("inf")
@@ -360,7 +350,7 @@ class RevisionQueue:
             if now >= request.deadline:
                 begun = request.lane is not None
                 self._drop(request)
-                request.failed(_too_slow(self.route) if begun or request.slices else self._not_begun())
+                request.failed(refusals.too_slow(self.route) if begun or request.slices else self._not_begun())
             else:
                 self._next_deadline = min(self._next_deadline, request.deadline)
 
@@ -388,20 +378,14 @@ class RevisionQueue:
     def _crash_error(self, request: Pending, now: float, *, crashed: bool) -> TidegateError | None:
         request.crashes += crashed
         if now >= request.deadline - DEADLINE_SLACK_SECONDS:
-            return _too_slow(self.route)
+            return refusals.too_slow(self.route)
         if not self.route.retry_on_crash:
-            return ModelCrashed(
-                "The model's process ended while it predicted this request, and retry_on_crash is off. "
-                "See the endpoint's logs."
-            )
-        if request.crashes >= 2:
-            return ModelCrashed("This request ended the model's process twice. See the endpoint's logs.")
-        return None
+            return refusals.no_rerun()
+        return refusals.crashed_twice() if request.crashes >= 2 else None
 
     def _not_begun(self) -> Unavailable:
         absent = self._message or "no replica was ready in time"
-        why = "all its replicas were busy" if self._lanes else absent
-        return Unavailable(f"'{self.route.served_entity}' could not begin this request: {why}.", retry_after=2)
+        return refusals.not_begun(self.route, "all its replicas were busy" if self._lanes else absent)
 
 
 def _turn(request: Pending) -> int:
@@ -410,10 +394,3 @@ def _turn(request: Pending) -> int:
 
 def _held(lane: Lane) -> int:
     return len(lane.in_flight)
-
-
-def _too_slow(route: RevisionRoute) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"The model '{route.served_entity}' did not answer within {route.timeout_seconds:g} s. "
-        "Send fewer rows at once, or see the endpoint's logs for where it was."
-    )
