@@ -80,6 +80,19 @@ async def test_requests_around_the_last_replicas_end_are_all_answered(nap: Nap) 
     assert nap.machine.launches("5ca1ab1e") > ROUNDS // 2
 
 
+async def test_what_replicas_use_is_told_at_every_look(nap: Nap) -> None:
+    """The autoscaler tells by it whether a model computes."""
+    await nap.machine.engine.apply(nap.target)
+    await nap.machine.until_ready(1, "5ca1ab1e")
+    used = []
+    for number in range(3):
+        assert (await nap.ask(number))[0] == 200
+        seen = await nap.machine.observe("5ca1ab1e")
+        assert seen is not None
+        used.append(seen.replicas[0].cpu_seconds)
+    assert 0 < used[0] < used[1] < used[2]
+
+
 async def test_from_nothing_a_request_wakes_it_without_control(nap: Nap) -> None:
     await nap.machine.engine.apply(replace(nap.target, replicas=0, proved=True))
     assert await nap.asleep()

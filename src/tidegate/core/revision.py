@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -128,7 +128,7 @@ class Replica:
     started_at: float  # unix seconds
     forked: bool = False  # from a warm template
     memory_bytes: int = 0  # PSS, measured now and then; 0 before
-    cpu_seconds: float = field(default=0.0, compare=False)  # cumulative; 0 where it is not measured
+    cpu_seconds: float = 0.0  # cumulative; 0 where it is not measured
 
 
 @dataclass(frozen=True, slots=True)
