@@ -56,6 +56,16 @@ def test_the_deployment_state_of_an_entity(state: RevisionState) -> None:
     assert found == DEPLOYMENTS[state]
 
 
+@pytest.mark.parametrize("state", [S.STARTING, S.READY])
+def test_what_keeps_a_replica_from_starting_is_told_also_where_it_may_sleep(state: RevisionState) -> None:
+    sleepy = replace(SERVING, active=a_config(SLEEPY))
+    revision = a_revision(sleepy, SLEEPY, state, message="As recorded.")
+    for replicas, message in ((), "No room."), ((ReplicaState.READY,), "As recorded."):
+        seen = an_observation(revision, *replicas, message="No room.")
+        told = project(sleepy, {revision.id: revision}, {revision.id: seen}).entities[revision.id]
+        assert told.message == ("No room." if state is S.STARTING else message)
+
+
 @pytest.mark.parametrize("state", RevisionState)
 @pytest.mark.parametrize("ready", [True, False])
 def test_an_endpoint_is_ready_when_its_active_entities_are(state: RevisionState, ready: bool) -> None:

@@ -90,9 +90,9 @@ def _entity_status(
         return EntityStatus(Deployment.CREATING, "Waiting to be prepared.")
     match revision.state:
         case RevisionState.READY:
+            cause = observation.message if observation is not None and not observation.ready_replicas else ""
             if _serves(entity, observation):
-                return EntityStatus(Deployment.READY, revision.message, revision.proof)
-            cause = observation.message if observation is not None else ""
+                return EntityStatus(Deployment.READY, cause or revision.message, revision.proof)
             return EntityStatus(Deployment.RECOVERING, cause or "A replica is being started again.", revision.proof)
         case RevisionState.FAILED:
             return EntityStatus(Deployment.FAILED, revision.message)

@@ -29,7 +29,7 @@ class Usage:
     measured_cpu: float = 0.0
 
     def is_due(self, now: float) -> bool:
-        """Whether its memory is to be measured: that costs a millisecond per 100 MB, so not each second."""
+        """Whether its memory is to be measured: that costs some milliseconds per 100 MB, so not each second."""
         if self.measured_at is None or self.resident_bytes >= self.measured_resident + GROWTH_BYTES:
             return True
         rest = MEASURE_SECONDS if self.cpu_seconds > self.measured_cpu else MEASURE_IDLE_SECONDS
@@ -101,7 +101,7 @@ def resident_bytes(pid: int) -> int | None:
 def memory_bytes(pid: int) -> int | None:
     """PSS of a process: what is shared counts by its share, so that the sum over processes is what they use.
 
-    None when it has ended. Blocks: about a millisecond per 100 MB.
+    None when it has ended. Blocks: some milliseconds per 100 MB.
     """
     for line in (_read(pid, "smaps_rollup") or "").splitlines():
         if line.startswith("Pss:"):
