@@ -5,7 +5,7 @@ from rich.console import Console
 from bench import open_loop
 from bench.arrivals import Step
 from bench.claims import Claims
-from bench.elastic.house import House
+from bench.elastic.house import House, until
 from bench.outcome import percentile, table
 
 NAME, RATE, SMALL_RATE = "step", 3000, 500
@@ -16,6 +16,7 @@ def run(house: House, claims: Claims, *, small: bool) -> None:
     """Measure on this platform; needs the model `wine`."""
     rate, seconds = (SMALL_RATE, 8) if small else (RATE, 20)
     house.launch(NAME, "wine", workload_size="Medium", idle_timeout_seconds=2)
+    until(lambda: house.memory("tidegate: template") > 0, "a template is there", 120, pause=0.5)
     house.wait_at_zero(NAME, seconds=120)
     outcome = open_loop.run(house.target(NAME, house.requests["wine"]), [Step(rate, seconds)])
     Console().print(table(outcome, f"0 → {rate} requests/s"))
