@@ -1,8 +1,8 @@
 """A replica's start: read what to serve, load it, prove it, listen.
 
 Started as `python -I -c BOOTSTRAP OVERLAY` in the model's environment, or forked from its template. Standard input has
-one line (see `launch`); file descriptor 3 takes the status, one JSON line: ready, or failed with a sentence. Everything
-else goes to the log.
+one line (see `launch`); file descriptor 3 takes the status, in JSON lines: ready, or failed with a sentence; and later
+on `serving`, when the model is served in another way than was proved. Everything else goes to the log.
 """
 
 import errno
@@ -96,9 +96,11 @@ def _start(launch: Launch, start: Start) -> Server:
         told = {"proof": _proof_json(proof, serving), "accelerators": {"json": model.json.note}, **serving}
         return {**told, "start": start.told(launch.asked_at, ready_at)}
 
-    modules = len(sys.modules)
+    modules, served = len(sys.modules), batcher.serving
 
     def answered() -> None:
+        if batcher.serving is not served:
+            _tell({"state": "serving", "path": said()["path"], "batching": said()["batching"]})
         if len(sys.modules) != modules or start.mode == SPAWN:
             imports.record(launch.imports_file, launch.model_dir)
 
@@ -184,7 +186,7 @@ def _has_status_pipe() -> bool:
 
 
 def _tell(status: Dict[str, Any]) -> None:
-    """Write the status, if anybody is there to read it; nothing more will follow."""
+    """Write the status, if anybody is there to read it."""
     if not _has_status_pipe():
         return
     try:
@@ -192,8 +194,7 @@ def _tell(status: Dict[str, Any]) -> None:
     except OSError as error:
         if error.errno != errno.EPIPE:
             raise
-    finally:
-        os.close(STATUS_FD)
+        os.close(STATUS_FD)  # the engine that made the pipe has ended
 
 
 def _exit(code: int) -> NoReturn:

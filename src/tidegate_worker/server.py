@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from tidegate_worker import wire
 from tidegate_worker.alertness import WATCH_SECONDS, Alertness
-from tidegate_worker.batcher import Batcher
+from tidegate_worker.batcher import Batcher, Serving
 from tidegate_worker.connection import Connection, Gone
 from tidegate_worker.log import log
 from tidegate_worker.reviewer import Reviewer
@@ -52,7 +52,8 @@ class Identity(NamedTuple):
 class Server:
     """Answers gateways with what `batcher` makes, until it is told to stop.
 
-    `said` is what a WELCOME says besides. `answered` is called once, after the first prediction.
+    `said` is what a WELCOME says besides. `answered` is called after the first prediction, and
+    after one that has changed how the model is served.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class Server:
         answered: Callable[[], None],
     ) -> None:
         self._listener, self._identity = listener, identity
-        self._answered: Optional[Callable[[], None]] = answered
+        self._answered = answered
+        self._served: Optional[Serving] = None  # as it was when that was called last
         self._batcher, self._said = batcher, said
         self._reviewer = Reviewer(batcher)
         self._credits = batcher.credits
@@ -226,9 +228,9 @@ class Server:
         self._reply(batch, answers)
         self._reviewer.review(batch, answers)
         self._tell_credits()
-        if self._answered is not None:
+        if self._served is not self._batcher.serving:
+            self._served = self._batcher.serving
             self._answered()
-            self._answered = None
 
     def _reply(self, batch: List[Waiting], answers: List[wire.Answer]) -> None:
         """One frame of answers for each connection."""

@@ -24,6 +24,7 @@ from tidegate.core.plan import (
     Apply,
     FailUpdate,
     Forget,
+    Learn,
     Move,
     Preparation,
     PreparationState,
@@ -154,6 +155,16 @@ def test_what_is_proved_and_may_not_sleep_waits_for_its_replica() -> None:
 def test_a_failed_preparation_fails_the_revision_with_its_sentence() -> None:
     failed = Preparation(PreparationState.FAILED, "No package 'x'.")
     assert due(CREATED, one(S.PREPARING), preparation=failed) == (Abandon(ID), Move(ID, S.FAILED, "No package 'x'."))
+
+
+def test_what_the_engine_learns_of_a_ready_revision_is_recorded() -> None:
+    ready = one(S.READY, proof=WHOLE)
+    off = {"mode": "off", "exact": False, "reason": "a live request got another answer"}
+    told = replace(WHOLE, start=None, batching=off)  # how it starts is not known to this agent: that stands
+    [learn] = due(SERVING, ready, observed={ready: an_observation(ready, ReplicaState.READY, proof=told)})
+    assert learn == Learn(ID, replace(WHOLE, batching=off))
+    known = one(S.READY, proof=replace(WHOLE, batching=off))
+    assert due(SERVING, known, observed={known: an_observation(known, ReplicaState.READY, proof=told)}) == ()
 
 
 def test_a_done_preparation_is_recorded_and_started() -> None:

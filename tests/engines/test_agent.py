@@ -165,6 +165,19 @@ async def test_an_enforced_deadline_is_no_crash(machine: Machine) -> None:
     assert "ended at its deadline" in machine.log()
 
 
+async def test_what_a_replica_finds_out_later_is_on_the_proof_and_told_once(machine: Machine) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target(stub="doubt", replicas=2))
+    seen = await machine.until(lambda o: o.ready_replicas == 2 and bool(o.notices))
+    assert seen.proof is not None
+    assert seen.proof.example == "signature"
+    assert seen.proof.batching is not None
+    assert seen.proof.batching["mode"] == "off"
+    [notice] = seen.notices
+    assert notice.kind == "serving"
+    assert notice.message == "Batching is off, requests take the compiled path: a live request got another answer."
+
+
 async def test_a_failed_start_is_told_in_the_workers_words(machine: Machine) -> None:
     await machine.start_agent()
     watch = await Watch.open(machine)

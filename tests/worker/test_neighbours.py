@@ -149,6 +149,9 @@ def test_credits_follow_when_batching_ends(tmp_path: Path) -> None:
         again.close()
         gateway.close()
         assert "batching is off from now on" in replica.log.read_text()
+        later = replica.told()
+        assert (later["state"], later["batching"]["mode"]) == ("serving", "off")
+        assert later["path"]["mode"] == "compiled"
     finally:
         replica.end()
 

@@ -338,6 +338,7 @@ def test_sigterm_drains(own: Replica, tmp_path: Path) -> None:
     gateway, idle = Gateway(own.socket), Gateway(own.socket)
     gateway.hello()
     idle.hello()
+    gateway.ask("say:first")  # after which it has something to write down
     begun = tmp_path / "begun"
     gateway.send(f"touch:{begun}", "sleep:0.5", "say:a", "say:b")
     eventually(begun.exists)

@@ -7,7 +7,7 @@ for its proof, switch the routes whole, see every gateway follow, then drain the
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
@@ -285,7 +285,16 @@ def _started(world: Snapshot, revision: Revision) -> Iterator[Action]:
 def _learnt(world: Snapshot, revision: Revision) -> Iterator[Action]:
     observation = _observation(world, revision.id)
     proof, known = observation.proof if observation else None, revision.proof
-    if proof is not None and proof.start is not None and (known is None or known.start != proof.start):
+    if proof is None or (known is None and proof.start is None):
+        return
+    if known is not None:
+        proof = replace(
+            known,
+            start=proof.start or known.start,
+            path=proof.path or known.path,
+            batching=proof.batching or known.batching,
+        )
+    if proof != known:
         yield Learn(revision.id, proof)
 
 

@@ -24,7 +24,7 @@ from tidegate.engines.backoff import Failures
 from tidegate.engines.capacity import gb
 from tidegate.engines.launcher import launch_digest
 from tidegate.engines.plan import HOUR_SECONDS, Decision, Held, Limits, ReplicaFacts, decide, replaceable
-from tidegate.engines.replica_process import ReplicaProcess
+from tidegate.engines.replica_process import ReplicaProcess, Words
 from tidegate.engines.targets import Applied
 from tidegate.engines.templates import Templates
 
@@ -228,6 +228,21 @@ class Fleet:
             proof = replace(proof, start={"mode": SPAWN, "reason": refused})
         known.applied = msgspec.structs.replace(known.applied, proof=proof, answer=answer)
         return True
+
+    def serves(self, revision: RevisionId, path: Words, batching: Words, at: float) -> str:
+        """A replica of it serves in another way than was proved. The sentence on it, empty when that is no news."""
+        known = self.revisions.get(revision)
+        if known is None or known.applied.proof is None:
+            return ""
+        proof = replace(known.applied.proof, path=path, batching=batching)
+        if proof == known.applied.proof:
+            return ""
+        known.applied = msgspec.structs.replace(known.applied, proof=proof)
+        reasons = [str(words["reason"]) for words in (path, batching) if words.get("reason")]
+        sentence = f"Batching is {batching['mode']}, requests take the {path['mode']} path"
+        sentence += f": {'; '.join(dict.fromkeys(reasons))}." if reasons else "."
+        known.note(at, "serving", sentence)
+        return sentence
 
     def tested(self, revision: RevisionId, reason: str) -> bool:
         """A fork of it was tried; `reason` is why replicas cannot be forked, if any. Whether that is news."""

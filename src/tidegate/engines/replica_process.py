@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -18,14 +19,18 @@ from tidegate.engines.usage import Usage
 
 _MAX_STATUS_BYTES = 1024 * 1024
 
+Words = Mapping[str, Any]  # of a worker, on how it serves; see `Proof`
+
 
 class Status(msgspec.Struct, frozen=True):
     """A line of the status pipe."""
 
-    state: Literal["ready", "failed"]
+    state: Literal["ready", "failed", "serving"]  # "serving": it serves in another way than before
     proof: Proof | None = None
     message: str = ""
     answer: str | None = None  # what the model said to its example, when it was proved
+    path: Words | None = None
+    batching: Words | None = None
 
 
 class Watcher(Protocol):
@@ -33,6 +38,7 @@ class Watcher(Protocol):
 
     def replica_ready(self, replica: "ReplicaProcess", proof: Proof | None, answer: str | None) -> None: ...
     def replica_failed(self, replica: "ReplicaProcess", message: str) -> None: ...
+    def replica_serves(self, replica: "ReplicaProcess", path: Words, batching: Words) -> None: ...
     def replica_ended(self, replica: "ReplicaProcess", status: int | None) -> None: ...
 
 
@@ -135,8 +141,10 @@ class ReplicaProcess:
             return
         if status.state == "ready":
             watcher.replica_ready(self, status.proof, status.answer)
-        else:
+        elif status.state == "failed":
             watcher.replica_failed(self, status.message)
+        elif status.path is not None and status.batching is not None:
+            watcher.replica_serves(self, status.path, status.batching)
 
     def _close_status_pipe(self) -> None:
         if self._status_pipe is not None:

@@ -18,7 +18,7 @@ from tidegate.engines.greeting import Foreign, NotListening, greet
 from tidegate.engines.launcher import Beginning, Launcher, new_id
 from tidegate.engines.plan import ReplicaFacts
 from tidegate.engines.reaper import Reaper
-from tidegate.engines.replica_process import ReplicaProcess
+from tidegate.engines.replica_process import ReplicaProcess, Words
 from tidegate.engines.replica_record import ReplicaRecords
 from tidegate.engines.template import NoFork, Template
 from tidegate.engines.templates import Templates
@@ -230,6 +230,14 @@ class Replicas:
         if replica.facts.state is ReplicaState.STARTING:
             self._start_failed(replica, message)
             replica.enter(ReplicaState.DRAINING)
+            self.changed()
+
+    def replica_serves(self, replica: ReplicaProcess, path: Words, batching: Words) -> None:
+        """It serves in another way than was proved, for what it has seen since."""
+        revision = replica.facts.revision
+        if sentence := self._fleet.serves(revision, path, batching, time.time()):
+            self._tell(revision, sentence, replica.facts.id)
+            self.keep(revision)
             self.changed()
 
     def replica_ended(self, replica: ReplicaProcess, status: int | None) -> None:
