@@ -96,6 +96,7 @@ async def test_one_that_hangs_holds_up_nobody_where_requests_go_singly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "FIRST_SLICE_SECONDS", 0.3)
+    monkeypatch.setattr(queue, "FIRST_SLICE_TIMES", 1)
     given: list[int] = []
 
     async def predict(request: wire.Request) -> wire.Answer | None:
@@ -106,7 +107,7 @@ async def test_one_that_hangs_holds_up_nobody_where_requests_go_singly(
         return None
 
     async with house(tmp_path) as h:
-        await with_timeout(h, 4.0)
+        await with_timeout(h, 6.0)
 
         async def place() -> None:
             h.agent.place(V1, await h.replica("aaaa0001", predict=predict))
