@@ -18,6 +18,7 @@ WALL_CLOCK = {
     "tidegate/adapters/clock.py": "it is the Clock",
     "tidegate/engines/agent.py": "when it did something to a revision, for its owner",
     "tidegate/engines/launcher.py": "when a replica was started, as people read it; no duration is made of it",
+    "tidegate/engines/replicas.py": "when a replica found something out, for its owner",
     "tidegate_worker/log.py": "the time of a log line",
 }
 ENVIRONMENT = {
