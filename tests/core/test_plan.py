@@ -50,7 +50,7 @@ ID = rid(CREATED, ONE)
 def due(
     endpoint: Endpoint,
     *revisions: Revision,
-    observed: dict[Revision, RevisionObservation] | None = None,
+    observed: dict[RevisionId, RevisionObservation] | None = None,
     preparation: Preparation | None = None,
     unrouted: bool = False,
 ) -> tuple[Action, ...]:
@@ -60,7 +60,7 @@ def due(
             (endpoint,),
             {revision.id: revision for revision in revisions},
             {ID: preparation} if preparation else {},
-            None if observed is None else {revision.id: seen for revision, seen in observed.items()},
+            observed,
             frozenset(revision.id for revision in revisions) if unrouted else frozenset(),
         )
     )
@@ -77,7 +77,7 @@ def two(state: RevisionState, **fields: object) -> Revision:
 
 
 READY_ONE = one(S.READY)
-UP = {READY_ONE: an_observation(READY_ONE, ReplicaState.READY)}
+UP = {READY_ONE.id: an_observation(READY_ONE, ReplicaState.READY)}
 
 
 # --- from nothing to READY
@@ -143,13 +143,13 @@ def test_what_is_proved_and_may_sleep_is_ready_without_a_replica() -> None:
     [apply] = due(created, starting, observed={})
     assert isinstance(apply, Apply)
     assert (apply.target.replicas, apply.target.proof) == (0, PROOF)
-    held = {starting: an_observation(starting)}
+    held = {starting.id: an_observation(starting)}
     assert due(created, starting, observed=held) == (Move(starting.id, S.READY, proof=PROOF),)
 
 
 def test_what_is_proved_and_may_not_sleep_waits_for_its_replica() -> None:
     starting = one(S.STARTING, proof=PROOF)
-    assert due(CREATED, starting, observed={starting: an_observation(starting)}) == ()
+    assert due(CREATED, starting, observed={starting.id: an_observation(starting)}) == ()
 
 
 def test_a_failed_preparation_fails_the_revision_with_its_sentence() -> None:
@@ -161,10 +161,10 @@ def test_what_the_engine_learns_of_a_ready_revision_is_recorded() -> None:
     ready = one(S.READY, proof=WHOLE)
     off = {"mode": "off", "exact": False, "reason": "a live request got another answer"}
     told = replace(WHOLE, start=None, batching=off)  # how it starts is not known to this agent: that stands
-    [learn] = due(SERVING, ready, observed={ready: an_observation(ready, ReplicaState.READY, proof=told)})
+    [learn] = due(SERVING, ready, observed={ready.id: an_observation(ready, ReplicaState.READY, proof=told)})
     assert learn == Learn(ID, replace(WHOLE, batching=off))
     known = one(S.READY, proof=replace(WHOLE, batching=off))
-    assert due(SERVING, known, observed={known: an_observation(known, ReplicaState.READY, proof=told)}) == ()
+    assert due(SERVING, known, observed={known.id: an_observation(known, ReplicaState.READY, proof=told)}) == ()
 
 
 def test_a_done_preparation_is_recorded_and_started() -> None:
@@ -181,7 +181,7 @@ def test_a_starting_revision_is_given_to_the_engine() -> None:
 
 def test_what_the_engine_holds_is_not_applied_again() -> None:
     starting = one(S.STARTING)
-    assert due(CREATED, starting, observed={starting: an_observation(starting, ReplicaState.STARTING)}) == ()
+    assert due(CREATED, starting, observed={starting.id: an_observation(starting, ReplicaState.STARTING)}) == ()
 
 
 @pytest.mark.parametrize("state", [S.STARTING, S.READY, S.RETIRING])
@@ -193,7 +193,7 @@ def test_nothing_is_concluded_while_the_engine_cannot_be_asked(state: RevisionSt
 def test_a_ready_replica_makes_the_revision_ready_and_its_proof_is_kept() -> None:
     starting = one(S.STARTING)
     seen = an_observation(starting, ReplicaState.READY, proof=replace(PROOF, warning="No example."))
-    assert due(CREATED, starting, observed={starting: seen}) == (
+    assert due(CREATED, starting, observed={starting.id: seen}) == (
         Move(ID, S.READY, "No example.", proof=replace(PROOF, warning="No example.")),
     )
 
@@ -201,18 +201,18 @@ def test_a_ready_replica_makes_the_revision_ready_and_its_proof_is_kept() -> Non
 @pytest.mark.parametrize("state", [ReplicaState.STARTING, ReplicaState.DRAINING])
 def test_another_replica_does_not(state: ReplicaState) -> None:
     starting = one(S.STARTING)
-    assert due(CREATED, starting, observed={starting: an_observation(starting, state)}) == ()
+    assert due(CREATED, starting, observed={starting.id: an_observation(starting, state)}) == ()
 
 
 @pytest.mark.parametrize(("scales", "replicas"), [({ID: 3}, 3), ({ID: 0}, 0), ({}, None)])
 def test_a_ready_revision_is_held_to_what_was_decided(scales: dict[RevisionId, int], replicas: int | None) -> None:
-    world = Snapshot((SERVING,), {ID: READY_ONE}, observations={ID: UP[READY_ONE]}, scales=scales)
+    world = Snapshot((SERVING,), {ID: READY_ONE}, observations={ID: UP[READY_ONE.id]}, scales=scales)
     assert plan(world) == (() if replicas is None else (Apply(target_of(READY_ONE, replicas)),))
 
 
 def test_while_nothing_was_decided_it_keeps_what_it_has() -> None:
-    seen = replace(UP[READY_ONE], target=target_of(READY_ONE, 5))
-    assert due(SERVING, READY_ONE, observed={READY_ONE: seen}) == ()
+    seen = replace(UP[READY_ONE.id], target=target_of(READY_ONE, 5))
+    assert due(SERVING, READY_ONE, observed={READY_ONE.id: seen}) == ()
 
 
 def test_a_starting_revision_is_proved_by_one_replica_whatever_was_decided() -> None:
@@ -222,7 +222,7 @@ def test_a_starting_revision_is_proved_by_one_replica_whatever_was_decided() -> 
 
 def test_a_recorded_proof_changes_the_target() -> None:
     proved = one(S.READY, proof=PROOF)
-    assert due(SERVING, proved, observed={proved: UP[READY_ONE]}) == (Apply(target_of(proved)),)
+    assert due(SERVING, proved, observed={proved.id: UP[READY_ONE.id]}) == (Apply(target_of(proved)),)
 
 
 # --- failures
@@ -231,13 +231,13 @@ def test_a_recorded_proof_changes_the_target() -> None:
 def test_a_start_that_failed_is_tried_again() -> None:
     starting = one(S.STARTING)
     seen = an_observation(starting, failed_starts=MAX_FAILED_STARTS - 1)
-    assert due(CREATED, starting, observed={starting: seen}) == ()
+    assert due(CREATED, starting, observed={starting.id: seen}) == ()
 
 
 def test_starts_that_keep_failing_fail_the_revision() -> None:
     starting = one(S.STARTING)
     seen = an_observation(starting, failed_starts=MAX_FAILED_STARTS, message="No module named 'x'.")
-    assert due(CREATED, starting, observed={starting: seen}) == (Move(ID, S.FAILED, "No module named 'x'."),)
+    assert due(CREATED, starting, observed={starting.id: seen}) == (Move(ID, S.FAILED, "No module named 'x'."),)
 
 
 def test_a_failed_revision_fails_its_update() -> None:
@@ -256,14 +256,14 @@ def test_a_new_start_waits_until_the_engine_has_let_go_of_the_old_one() -> None:
     again = two(S.PREPARING)
     prepared = {again.id: Preparation(PreparationState.DONE, "", ENVIRONMENT, "/models/m")}
     old = an_observation(two(S.FAILED), failed_starts=MAX_FAILED_STARTS, message="Old.")
-    world = Snapshot((UPDATING,), {ID: READY_ONE, again.id: again}, prepared, {ID: UP[READY_ONE], again.id: old})
+    world = Snapshot((UPDATING,), {ID: READY_ONE, again.id: again}, prepared, {ID: UP[READY_ONE.id], again.id: old})
     assert plan(world) == (Remove(again.id),)
     assert plan(replace(world, observations=None)) == ()
 
 
 def test_a_crash_of_what_serves_is_the_engines_matter() -> None:
     seen = an_observation(READY_ONE, failed_starts=9, message="It crashed.")
-    assert due(SERVING, READY_ONE, observed={READY_ONE: seen}) == ()
+    assert due(SERVING, READY_ONE, observed={READY_ONE.id: seen}) == ()
 
 
 def test_what_an_engine_has_forgotten_is_applied_again() -> None:
@@ -280,7 +280,7 @@ def test_a_ready_configuration_is_promoted() -> None:
 def test_a_configuration_is_promoted_whole_or_not_at_all() -> None:
     both = SERVING.with_update(a_config(ONE, TWO, version=2), 2.0)
     starting = two(S.STARTING)
-    observed = {**UP, starting: an_observation(starting, ReplicaState.STARTING)}
+    observed = {**UP, starting.id: an_observation(starting, ReplicaState.STARTING)}
     assert due(both, READY_ONE, starting, observed=observed) == ()
 
 
@@ -315,7 +315,7 @@ def test_the_revisions_of_a_deleted_endpoint_go_step_by_step(state: RevisionStat
 
 def test_a_routed_revision_is_not_removed() -> None:
     retiring = one(S.RETIRING)
-    observed = {retiring: an_observation(retiring, ReplicaState.READY)}
+    observed = {retiring.id: an_observation(retiring, ReplicaState.READY)}
     assert due(DELETED, retiring, observed=observed) == ()
     assert due(DELETED, retiring, observed=observed, unrouted=True) == (Remove(ID),)
 
@@ -338,7 +338,7 @@ def test_an_endpoint_without_revisions_is_forgotten_at_once() -> None:
 
 def test_a_deleted_endpoint_is_remembered_while_something_of_it_runs() -> None:
     failed = one(S.FAILED)
-    assert due(DELETED, failed, observed={failed: an_observation(failed)}) == (Remove(ID),)
+    assert due(DELETED, failed, observed={failed.id: an_observation(failed)}) == (Remove(ID),)
     assert due(DELETED, failed, observed=None) == ()
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,7 +72,18 @@ class Forked:
         os.close(self.status)
         os.close(self.launch)
         os.kill(self.pid, 9)
-        os.waitpid(self.pid, 0)
+        wait(self.pid)
+
+
+def wait(pid: int) -> int:
+    """The wait status of a fork that ends; for a moment it may still be another process's child."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return os.waitpid(pid, 0)[1]
+        except ChildProcessError:
+            assert time.monotonic() < deadline, f"{pid} was never a child of this process"
+            time.sleep(0.01)
 
 
 @dataclass

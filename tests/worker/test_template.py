@@ -16,7 +16,7 @@ import pytest
 
 from tests.worker.replica import OVERLAY, Gateway, eventually, predictions, probe_model
 from tests.worker.replica import start as spawn
-from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper
+from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper, wait
 from tidegate_worker import caches, wire
 
 IMPORTS = ("numpy", "pandas", "mlflow.pyfunc")
@@ -133,7 +133,7 @@ def test_a_fork_ends_at_its_deadline_and_by_sigterm(template: Template, model: P
 
 def _status(replica: Forked) -> int:
     """The wait status of a fork that ends; another process takes its place in the clean-up."""
-    _, status = os.waitpid(replica.pid, 0)
+    status = wait(replica.pid)
     replica.pid = _sleeper()
     return status
 
@@ -145,8 +145,8 @@ def _sleeper() -> int:
 def test_a_fork_that_is_not_needed_ends_quietly(template: Template) -> None:
     replica = template.fork()
     os.close(replica.launch)
-    assert _status(replica) == 0
     replica.launch = os.open(os.devnull, os.O_RDONLY)
+    assert _status(replica) == 0
 
 
 def test_one_is_forked_ahead_and_the_next_request_is_its(own: Template, model: Path) -> None:
@@ -158,25 +158,17 @@ def test_one_is_forked_ahead_and_the_next_request_is_its(own: Template, model: P
     assert own.fork().pid != ahead
 
 
-def reaped(pid: int) -> bool:
-    """Whether a process has ended and is reaped; for a moment it is not this process's child yet."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return False
-
-
 def test_one_forked_ahead_may_be_killed(own: Template) -> None:
     ahead = own.until_ahead()
     os.kill(ahead, signal.SIGKILL)
-    eventually(lambda: reaped(ahead))
+    wait(ahead)
     assert own.fork().pid != ahead
 
 
 def test_one_forked_ahead_ends_with_its_template(own: Template) -> None:
     ahead = own.until_ahead()
     own.process.kill()
-    eventually(lambda: reaped(ahead))
+    wait(ahead)
     assert own.channel.recv(100) == b""  # nobody holds the channel any more
 
 
