@@ -112,17 +112,12 @@ def endpoints_of(house: House, model: str, count: int = TURNS) -> Iterator[list[
         house.create(name, model)
     for name in names[1:]:
         house.platform.settled(name)
-    until(lambda: has_template(house), "a template is warm", 120)
+    until(lambda: all(map(house.forks, names)), "a template is warm", 120, pause=0.5)
     house.wait_at_zero(*names)
     try:
         yield names
     finally:
         house.delete(*names)
-
-
-def has_template(house: House) -> bool:
-    """Whether any template runs."""
-    return any(title.startswith("tidegate: template") for title in house.platform.processes().values())
 
 
 def ask_without_template(house: House, model: str, endpoints: Sequence[str], times: int, progress: Progress) -> Colds:

@@ -69,6 +69,12 @@ class House:
         bodies = tuple(json.dumps(request).encode() for request in requests)
         return Target(f"{self.platform.url}/serving-endpoints/{endpoint}/invocations", bodies, self.platform.token)
 
+    def forks(self, endpoint: str) -> bool:
+        """Whether its replicas are forked from now on: the first was ready, and one fork has been tried."""
+        with self.platform.client() as client:
+            [entity] = client.get(f"/api/2.0/serving-endpoints/{endpoint}").json()["config"]["served_entities"]
+        return bool((entity["state"].get("start") or {}).get("mode") == "fork")
+
     # --- what is to be seen
 
     def replicas(self) -> list[Seen]:

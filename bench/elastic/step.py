@@ -16,7 +16,7 @@ def run(house: House, claims: Claims, *, small: bool) -> None:
     """Measure on this platform; needs the model `wine`."""
     rate, seconds = (SMALL_RATE, 8) if small else (RATE, 20)
     house.launch(NAME, "wine", workload_size="Medium", idle_timeout_seconds=2)
-    until(lambda: house.memory("tidegate: template") > 0, "a template is there", 120, pause=0.5)
+    until(lambda: house.forks(NAME), "a template is warm", 120, pause=0.5)
     house.wait_at_zero(NAME, seconds=120)
     outcome = open_loop.run(house.target(NAME, house.requests["wine"]), [Step(rate, seconds)])
     Console().print(table(outcome, f"0 → {rate} requests/s"))

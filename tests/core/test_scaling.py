@@ -102,6 +102,32 @@ def test_before_it_has_waited_nothing_is_due() -> None:
     assert revision.look(0.1, load_queued=6, load_oldest_wait_seconds=0.05).replicas == 2
 
 
+def test_a_replica_that_is_held_up_is_no_replica() -> None:
+    revision = Revision(1)
+    revision.work(30, 0.02, service=0.001)
+    decision = revision.look(0.1, load_in_flight=1, load_queued=1, load_oldest_wait_seconds=0.01, load_stuck=1)
+    assert decision == ScaleDecision(2, "a replica is held up far longer than usual, and 1 requests wait")
+    assert revision.look(0.1).replicas == 2  # while it starts
+    revision.rest(3, load_stuck=0)
+    revision.work(50, 0.02, service=0.001)
+    assert revision.replicas == 2  # the next one that is held up finds another beside it
+
+
+def test_one_that_is_held_up_and_nobody_waits_is_let_be() -> None:
+    revision = Revision(1)
+    revision.work(30, 0.02, service=0.001)
+    assert revision.look(0.1, load_in_flight=1, load_stuck=1).replicas == 1
+
+
+def test_for_those_that_are_held_up_there_are_twice_as_many_at_most() -> None:
+    revision = Revision(1)
+    revision.work(60, 0.5, cpu_share=1.0)
+    held_up = {"load_queued": 9, "load_oldest_wait_seconds": 0.01}
+    for number in range(1, 9):
+        revision.look(0.1, load_in_flight=number, load_stuck=number, **held_up)
+    assert revision.replicas == 2 * CORES
+
+
 def test_replicas_that_start_slowly_are_not_started_again_and_again() -> None:
     revision = Revision(1)
     revision.work(30, 0.6)

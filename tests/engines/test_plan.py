@@ -114,11 +114,17 @@ def test_replicas_of_what_is_not_held_are_drained() -> None:
     assert decide({}, [replica("r1"), replica("r2", "draining")], LIMITS, NOW).actions == (STOP,)
 
 
+def test_the_first_replica_has_the_cores_to_itself() -> None:
+    assert decide({A: held(A, 4)}, [], LIMITS, NOW).actions == (Start(A),)
+    assert decide({A: held(A, 4)}, [replica("r1", state=ReplicaState.STARTING)], LIMITS, NOW).actions == ()
+    assert decide({A: held(A, 4, forks=True)}, [], LIMITS, NOW).actions == (Start(A, fork=True),) * 4
+
+
 def test_everybody_gets_the_first_replica_before_anybody_gets_the_second() -> None:
     revisions = {A: held(A, 4), B: held(B, 4)}
     assert decide(revisions, [], LIMITS, NOW).actions == (Start(A), Start(B))
     ready = [replica("r1"), replica("r2")]
-    assert decide(revisions, ready, LIMITS, NOW).actions == (Start(B), Start(B))
+    assert decide(revisions, ready, LIMITS, NOW).actions == (Start(B), Start(A))  # its second waits for its first
 
 
 def test_starts_at_once_are_limited_but_a_hanging_one_keeps_nobody_out() -> None:

@@ -188,7 +188,8 @@ def test_groups_are_even_and_idle_replicas_come_first() -> None:
     """The decision by itself, without sockets."""
 
     class Lane:
-        def __init__(self, credit: int, busy: int) -> None:
+        def __init__(self, credit: int, busy: int, *, stuck: bool = False) -> None:
+            self.stuck = lambda _now: stuck
             self.group, self.credit, self.sent = 64, credit, []  # type: ignore[var-annotated]
             self.in_flight = dict.fromkeys(range(busy))
 
@@ -215,6 +216,7 @@ def test_groups_are_even_and_idle_replicas_come_first() -> None:
     assert run(10, Lane(2, 0), Lane(2, 0)) == [[5], [5]]
     assert run(3, Lane(2, 0), Lane(2, 0)) == [[2], [1]]
     assert run(10, Lane(1, 7), Lane(2, 0)) == [[], [10]]
+    assert run(10, Lane(1, 1, stuck=True), Lane(1, 1)) == [[], [10]]
     assert run(200, Lane(2, 0), Lane(2, 0)) == [[64, 36], [64, 36]]
     assert run(1000, Lane(1, 7), Lane(2, 0)) == [[64], [64, 64]]
 
@@ -331,6 +333,27 @@ async def test_control_hears_at_once_of_requests_that_begin_to_wait(
         assert h.control.reports[seen].revisions[V1].oldest_wait_seconds >= 0.1
         h.agent.place(V1, await h.replica("aaaa0001"))
         assert (await waiting).status_code == 200
+
+
+async def test_a_replica_that_is_held_up_is_reported_at_once_and_gets_nothing_more(tmp_path: Path) -> None:
+    async def predict(request: wire.Request) -> wire.Answer:
+        if request.body == b"[666]":
+            await asyncio.sleep(2.0)
+        return ok(request)
+
+    async with house(tmp_path) as h:
+        h.agent.place(V1, first := await h.replica("aaaa0001", predict=predict, credit=2))
+        assert (await h.score()).status_code == 200
+        held_up = asyncio.create_task(h.score(b"[666]"))
+        await until(lambda: V1 in (last := h.control.reports[-1].revisions) and last[V1].stuck)
+        waiting = asyncio.create_task(h.score(b"[2]"))
+        await until(lambda: h.control.reports[-1].revisions[V1].queued == 1)
+        assert h.control.reports[-1].revisions[V1].stuck == 1
+        assert h.control.reports[-1].revisions[V1].oldest_wait_seconds < 0.1
+        h.agent.place(V1, first, await h.replica("aaaa0002"))
+        assert (await waiting).status_code == 200
+        assert not held_up.done()
+        assert (await held_up).status_code == 200
 
 
 def test_an_alarm_is_due_when_a_request_begins_to_wait_and_ever_more_rarely() -> None:

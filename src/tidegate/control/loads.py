@@ -57,7 +57,7 @@ class Loads:
             if earlier is not report:
                 self._reports[report.gateway], self._heard[report.gateway] = report, now
                 self._add(earlier, report)
-                urgent |= any(load.oldest_wait_seconds >= URGENT_SECONDS for load in report.revisions.values())
+                urgent |= any(_urgent(load) for load in report.revisions.values())
         return urgent
 
     def look(self, expected: int, now: float) -> None:
@@ -91,6 +91,7 @@ class Loads:
             in_flight=sum(load.in_flight for load in here),
             queued=sum(load.queued for load in here),
             oldest_wait_seconds=max((load.oldest_wait_seconds for load in here), default=0.0),
+            stuck=max((load.stuck for load in here), default=0),  # those of several gateways may be the same ones
             reported_at=min((self._heard[r.gateway] for r in self._connected), default=math.inf),
         )
 
@@ -111,3 +112,7 @@ class Loads:
             if load != known:
                 self._sums.setdefault(revision, _Sums()).add(known, load)
                 self.stirred.add(revision)
+
+
+def _urgent(load: RevisionLoad) -> bool:
+    return load.oldest_wait_seconds >= URGENT_SECONDS or (load.stuck > 0 and load.queued > 0)

@@ -36,6 +36,7 @@ class RevisionLoad:
     requests: int = 0  # cumulative: those that came
     request_seconds: float = 0.0  # cumulative: what requests have spent in flight and queued
     group: int = 1  # requests that a replica takes at once
+    stuck: int = 0  # replicas that take far longer than usual for what they have
 
 
 @dataclass(frozen=True, slots=True)

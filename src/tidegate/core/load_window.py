@@ -21,6 +21,7 @@ class LoadPoint:
     in_flight: int = 0
     queued: int = 0
     oldest_wait_seconds: float = 0.0
+    stuck: int = 0  # replicas that take far longer than usual for what they have
     reported_at: float = math.inf  # when what waits was seen; infinite where that is now
 
     @property

@@ -155,6 +155,8 @@ def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int)
         yield ScaleDecision(1, "a request came")
     if load.queued and load.oldest_wait_seconds >= WAITS_SECONDS:
         yield ScaleDecision(min(limit, _needed_now(state, sight, panic)), _waiting(load))
+    if load.queued and load.stuck:
+        yield ScaleDecision(min(2 * limit, policy.max_replicas, load.stuck + 1), _stuck(load))
     if not state.replicas or _absorbed(sight, panic):
         return  # what is over does not wake
     if stable is not None:
@@ -224,6 +226,11 @@ def _waiting(load: LoadPoint) -> str:
     return f"{load.queued} requests wait, the oldest for {load.oldest_wait_seconds:.2f} s"
 
 
+def _stuck(load: LoadPoint) -> str:
+    which = "a replica is" if load.stuck == 1 else f"{load.stuck} replicas are"
+    return f"{which} held up far longer than usual, and {load.queued} requests wait"
+
+
 # --- down
 
 
@@ -237,6 +244,8 @@ def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> Sc
             state = replace(state, panic_at=now)
     if sight.load.queued:
         needed = max(needed, _needed_now(state, sight, recent))
+    if sight.load.stuck:
+        needed = max(needed, sight.load.stuck + 1)
     needed = min(limit, needed)
     kept = [(at, need) for at, need in state.needs if at > now - state.delay and need > needed]
     return replace(state, needs=(*kept, (now, needed)))

@@ -216,8 +216,9 @@ def _missing(held: Held, mine: Sequence[ReplicaFacts], now: float) -> Iterator[t
     current = [replica for replica in mine if _current(held, replica)]
     ready = sum(replica.state is ReplicaState.READY for replica in mine)
     count = wanted(held)
-    if not ready and (held.failed_starts or not held.proved):
-        count = min(count, 1)  # not known to start at all: one try at a time
+    if not ready and (held.failed_starts or not held.proved or not held.forks):
+        # Not known to start at all; or several that import side by side, and all of them are late.
+        count = min(count, 1)
     for place in range(len(current), count):
         yield ready, not held.is_awaited(now), place, held.target.revision
 

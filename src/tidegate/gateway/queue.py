@@ -13,6 +13,7 @@ from the start, once it is known what requests take there.
 import asyncio
 import time
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Protocol
 
 from tidegate.core.errors import TidegateError, Unavailable
@@ -68,6 +69,7 @@ class RevisionQueue:
         self._reruns = 0
         self._came = 0
         self._request_seconds, self._counted_at = 0.0, time.monotonic()
+        self._stuck_told = 0
 
     # callers
 
@@ -106,6 +108,11 @@ class RevisionQueue:
 
     def alarming(self, now: float) -> bool:
         """Whether control should hear at once how long requests wait here."""
+        stuck = self._stuck(now)
+        self._stuck_told = min(self._stuck_told, stuck)
+        if stuck > self._stuck_told and self._waiting.count:
+            self._stuck_told = stuck
+            return True
         return self._waiting.alarming(now)
 
     def take_waiting(self) -> list[Pending]:
@@ -129,11 +136,15 @@ class RevisionQueue:
             requests=self._came,
             request_seconds=self._request_seconds,
             group=max((lane.group for lane in self._lanes.values()), default=1),
+            stuck=self._stuck(now),
         )
 
     @property
     def _in_flight(self) -> int:
         return sum(len(lane.in_flight) for lane in self._lanes.values())
+
+    def _stuck(self, now: float) -> int:
+        return sum(lane.stuck(now) for lane in self._lanes.values())
 
     def _count(self, now: float) -> None:
         """Add up the time that requests spend here: a sample at each sweep, so that it costs a request nothing."""
@@ -238,7 +249,7 @@ class RevisionQueue:
 
     def _put_back(self, requests: Iterable[Pending]) -> None:
         """Put requests back to where they were, in their order."""
-        for request in sorted(requests, key=_turn, reverse=True):
+        for request in sorted(requests, key=attrgetter("turn"), reverse=True):
             if not request.done:
                 self._put(request, first=True)
         if self._waiting.count:
@@ -270,12 +281,12 @@ class RevisionQueue:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Send what waits to the replicas that have credit: to idle ones first, and evenly."""
+        """Send what waits to the replicas that have credit and are not stuck: to idle ones first, and evenly."""
         self._pump_scheduled = False
         if not self._waiting.count:
             return
         now = time.monotonic()
-        lanes = [lane for lane in self._lanes.values() if lane.free]
+        lanes = [lane for lane in self._lanes.values() if lane.free and not lane.stuck(now)]
         lanes = self._send_alone(lanes, now)
         self._spread([lane for lane in lanes if not lane.in_flight], now)
         self._spread([lane for lane in lanes if lane.free], now)
@@ -289,7 +300,7 @@ class RevisionQueue:
             other = self._waiting.first(alone=False)
             if other is not None and other.turn < request.turn:
                 break
-            lane = min(lanes, key=_held)
+            lane = min(lanes, key=lambda lane: len(lane.in_flight))
             lanes.remove(lane)
             if lane.in_flight:
                 break
@@ -386,11 +397,3 @@ class RevisionQueue:
     def _not_begun(self) -> Unavailable:
         absent = self._message or "no replica was ready in time"
         return refusals.not_begun(self.route, "all its replicas were busy" if self._lanes else absent)
-
-
-def _turn(request: Pending) -> int:
-    return request.turn
-
-
-def _held(lane: Lane) -> int:
-    return len(lane.in_flight)

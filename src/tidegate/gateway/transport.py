@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from tidegate_worker.alertness import WATCH_SECONDS, Alertness
 
 # After so long without a request, the next one is not watched for: the caller is in no hurry either.
 _BRISK_SECONDS = 0.001
+# A replica is stuck on what takes so long, seconds, and so many times what its requests usually take.
+STUCK_SECONDS, STUCK_TIMES = 0.1, 10
 
 Answered = list[tuple[Pending, wire.Answer]]
 
@@ -57,6 +60,7 @@ class Lane(asyncio.Protocol):
         self._exclusive = False
         self._busy_seconds = self._busy_since = self._idle_since = 0.0
         self._alertness = Alertness()  # of the time that a request by itself takes
+        self._usual_seconds = math.inf  # of a group, smoothed; nothing is known before the first answer
         self._loop = asyncio.get_running_loop()
 
     async def connect(self) -> None:
@@ -71,6 +75,13 @@ class Lane(asyncio.Protocol):
     def free(self) -> bool:
         """Whether it may be sent a group now."""
         return self._credits > len(self._groups) and not self.draining and not self._exclusive
+
+    def stuck(self, now: float) -> bool:
+        """Whether it has been busy for far too long with what it was sent first."""
+        if not self.in_flight:
+            return False
+        oldest = next(iter(self.in_flight.values()))
+        return now - oldest.sent_at > max(STUCK_SECONDS, STUCK_TIMES * self._usual_seconds)
 
     def send(self, requests: Sequence[Pending], now: float) -> None:
         """Send one group; `free` must hold. A request that must be alone needs a lane with nothing in flight."""
@@ -137,6 +148,8 @@ class Lane(asyncio.Protocol):
                 if request is not None and not answer.flags & wire.MORE:
                     self._settle(request)
                     answered.append((request, answer))
+            if answered:
+                self._learn(time.monotonic() - answered[0][0].sent_at)
             self._owner.answered(self, answered)
         elif kind == wire.RETURNED:
             self._owner.returned(self, self._settle_all(wire.unpack_ids(payload)))
@@ -148,6 +161,10 @@ class Lane(asyncio.Protocol):
             self.draining = True
         if self.draining and not self.in_flight:
             self.close()  # a replica that drains ends as soon as nobody is connected to it
+
+    def _learn(self, seconds: float) -> None:
+        known = self._usual_seconds
+        self._usual_seconds = seconds if known == math.inf else known + (seconds - known) / 8
 
     def _settle_all(self, ids: Iterable[int]) -> list[Pending]:
         held = [request for number in ids if (request := self.in_flight.get(number)) is not None]
