@@ -1,4 +1,4 @@
-"""Template, agent and control killed with -9 while endpoints wake, under load: no request may be lost."""
+"""Replicas, template, agent and control killed with -9 while endpoints wake, under load: no request may be lost."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from bench.elastic.house import House, until
 from bench.outcome import Outcome, percentile
 
 ENDPOINTS, SECONDS, SMALL_SECONDS, EVERY_SECONDS = 6, 40, 10, 1.7
-VICTIMS = ("tidegate: template", "tidegate: agent", "tidegate: control")
+VICTIMS = ("tidegate: replica", "tidegate: template", "tidegate: agent", "tidegate: control")
 
 
 def run(house: House, claims: Claims, *, small: bool) -> None:

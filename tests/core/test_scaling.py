@@ -16,6 +16,7 @@ from tidegate.core.scaling import STABLE_SECONDS, ScaleDecision, ScalingState, S
 
 CORES = 2
 WIDE = ScalingPolicy(0, 16, 30.0)
+PATIENT = ScalingPolicy(0, 16, 600.0)
 
 
 class Revision:
@@ -181,12 +182,25 @@ def test_batches_absorb_what_is_through_at_once(service: float, most: int) -> No
 
 
 def test_down_by_half_at_most_and_only_after_a_stable_window() -> None:
-    revision = Revision(12)
+    revision = Revision(12, PATIENT)
     revision.work(30, 8.0)
     revision.rest(60)
     assert revision.replicas == 12
-    revision.rest(90)
+    revision.rest(600)
     assert [decision.replicas for decision in revision.decisions] == [7, 4, 2, 1, 0]
+
+
+def test_after_the_idle_time_all_go_by_half_at_each_step() -> None:
+    revision = Revision(12)
+    revision.work(30, 8.0)
+    revision.rest(29)
+    assert revision.replicas == 12
+    revision.rest(30)
+    assert [decision.replicas for decision in revision.decisions] == [6, 3, 1, 0]
+    hasty = Revision(4, ScalingPolicy(0, 16, 1.0))
+    hasty.work(10, 2.0)
+    hasty.rest(5)
+    assert hasty.replicas == 0
 
 
 def test_to_nothing_after_the_idle_time_and_no_sooner() -> None:
@@ -216,7 +230,7 @@ def test_never_down_while_something_is_not_known_or_rolls_out(change: dict[str, 
 
 
 def test_after_a_gap_in_what_is_known_a_whole_window_is_waited_for() -> None:
-    revision = Revision(8)
+    revision = Revision(8, PATIENT)
     revision.rest(50)
     revision.rest(int(STABLE_SECONDS) - 1, known_since=50.0)
     assert revision.replicas == 8

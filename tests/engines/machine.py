@@ -117,12 +117,15 @@ class Machine:
 
     def _serves(self, agent: subprocess.Popen[bytes]) -> bool:
         assert agent.poll() is None, (self.root / "agent.log").read_text()
-        return self.data.agent_socket.exists() and self._connects()
+        return self.data.agent_socket.exists() and self._answers()
 
-    def _connects(self) -> bool:
+    def _answers(self) -> bool:
+        """Whether somebody answers: a child that a killed agent was about to run may still hold its socket."""
         with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+            client.settimeout(1.0)
             client.connect(str(self.data.agent_socket))
-            return True
+            client.sendall(b'{"id":1,"verb":"observe"}\n')
+            return bool(client.recv(1))
         return False
 
     async def observe(self, revision: str = "rev1") -> RevisionObservation | None:

@@ -1,5 +1,6 @@
 """Warm templates under a real agent, with the real worker: fork tests, kills, evictions, variables."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,8 +15,18 @@ import pytest
 
 from tests.engines.machine import Machine, Watch, eventually, running
 from tests.worker.replica import OVERLAY, probe_model
-from tidegate.core.revision import Environment, EnvironmentDigest, Replica, ReplicaState, RevisionObservation
-from tidegate.engines.templates import budget_bytes
+from tidegate.core.revision import (
+    Environment,
+    EnvironmentDigest,
+    Replica,
+    ReplicaState,
+    RevisionId,
+    RevisionObservation,
+    RevisionTarget,
+)
+from tidegate.data_directory import DataDirectory
+from tidegate.engines.template import Template
+from tidegate.engines.templates import Templates, budget_bytes
 from tidegate_worker import wire
 
 ENVIRONMENT = Environment(EnvironmentDigest("e1"), sys.executable, str(OVERLAY))
@@ -67,11 +78,11 @@ class Workers:
         while not (await self.restart(revision)).forked:
             assert time.monotonic() < deadline
 
-    def templates(self) -> list[int]:
+    def templates(self, title: str = "tidegate: template e1") -> list[int]:
         """The pids of the templates that run: those of our own that have that title."""
         agent = self.machine.agent_pid
         children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
-        return [int(pid) for pid in children if _title(int(pid)) == "tidegate: template e1"]
+        return [int(pid) for pid in children if _title(int(pid)) == title]
 
 
 def _ready(seen: RevisionObservation, count: int) -> bool:
@@ -250,6 +261,45 @@ async def test_templates_end_with_their_agent_and_forks_live_on(workers: Workers
     [adopted] = await workers.ready("a")
     assert (adopted.pid, adopted.forked, adopted.state) == (replica.pid, True, ReplicaState.READY)
     await eventually(workers.templates, within=30)  # for the next one
+
+
+async def test_the_next_agent_has_templates_for_what_sleeps(workers: Workers) -> None:
+    machine = workers.machine
+    await workers.hold("a")
+    await workers.decided("a")
+    await workers.hold("a", replicas=0)
+    await machine.until(lambda o: not o.replicas, "a")
+    machine.kill_agent()
+    await machine.start_agent()
+    await eventually(lambda: workers.templates("tidegate: template e1, forked ahead"), within=30)
+    await workers.hold("a", replicas=1)
+    [replica] = await workers.ready("a")
+    assert replica.forked
+
+
+@pytest.mark.parametrize(("age", "again"), [(30.0, ["k"]), (1.0, [])])
+async def test_one_that_dies_is_made_again_unless_it_has_just_been_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, again: list[str]
+) -> None:
+    made: list[str] = []
+    templates = Templates(DataDirectory(tmp_path), {}, budget_bytes(300))
+    making = asyncio.create_task(templates.make())
+
+    async def make(key: str, _target: object) -> None:
+        made.append(key)
+
+    monkeypatch.setattr(templates, "_make", make)
+    (sleeper,) = [await asyncio.create_subprocess_exec("sleep", "600")]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    target = RevisionTarget(RevisionId("a"), "probe", "probe-1", str(tmp_path), ENVIRONMENT, 0, 0, 1, 30.0)
+    template = Template("k", target, sleeper.pid, ours, templates._ended)
+    templates._warm["k"], templates._not_before["k"] = template, time.monotonic() - age + 20.0
+    theirs.close()  # as it does when it dies
+    await eventually(lambda: not templates.warm)
+    await asyncio.sleep(0.1)
+    assert made == again
+    making.cancel()
+    await sleeper.wait()
 
 
 async def test_a_template_that_no_revision_needs_ends(workers: Workers) -> None:

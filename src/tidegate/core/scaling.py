@@ -85,7 +85,7 @@ def decide(
     """How many replicas the revision should have from now on, and what to remember until the next decision.
 
     A number within the policy's bounds. It grows without a delay; it falls by half at most, to what the last stable
-    window needed at most, and to nothing after the policy's idle time; never while something is not known.
+    window needed at most, and on to nothing after the policy's idle time; never while something is not known.
     """
     state = _seen(state, sight, now)
     limit = _limit(policy, state, cores)
@@ -157,8 +157,8 @@ def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int)
         yield ScaleDecision(min(limit, _needed_now(state, sight, panic)), _waiting(load))
     if load.queued and load.stuck:
         yield ScaleDecision(min(2 * limit, policy.max_replicas, load.stuck + 1), _stuck(load))
-    if not state.replicas or _absorbed(sight, panic):
-        return  # what is over does not wake
+    if not state.replicas or _idle(policy, state, sight, load.at) or _absorbed(sight, panic):
+        return  # what is over does not wake, and keeps nothing
     if stable is not None:
         yield ScaleDecision(min(limit, _needed(stable, state, sight)), _at_once(stable))
     if panic is not None:
@@ -234,6 +234,13 @@ def _stuck(load: LoadPoint) -> str:
 # --- down
 
 
+def _idle(policy: ScalingPolicy, state: ScalingState, sight: Sight, now: float) -> bool:
+    """Whether it may have no replica, and was seen to have no request for as long as its owner lets it idle."""
+    if policy.min_replicas or sight.load.at_once or sight.known_since is None:
+        return False
+    return now - max(sight.known_since, state.since, state.active_at) >= policy.idle_timeout_seconds
+
+
 def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> ScalingState:
     """The state with what is needed now, so that nothing goes that was needed a moment ago."""
     recent, needed = state.window.over(PANIC_SECONDS), 0
@@ -256,11 +263,11 @@ def _fewer(policy: ScalingPolicy, state: ScalingState, sight: Sight, least: int,
     count = state.replicas
     if sight.known_since is None or sight.rolling_out or count <= policy.min_replicas:
         return ScaleDecision(count)
+    if _idle(policy, state, sight, now):
+        due = count == 1 or now >= state.changed_at + min(STEP_SECONDS, policy.idle_timeout_seconds)
+        return ScaleDecision(count // 2 if due else count, f"no request for {policy.idle_timeout_seconds:g} s")
     seen = now - max(sight.known_since, state.since)
-    if count == 1:
-        idle = not sight.load.at_once and min(seen, now - state.active_at) >= policy.idle_timeout_seconds
-        return ScaleDecision(0, f"no request for {policy.idle_timeout_seconds:g} s") if idle else ScaleDecision(1)
-    if seen < STABLE_SECONDS or _panics(state, now) or now < state.changed_at + STEP_SECONDS:
+    if count == 1 or seen < STABLE_SECONDS or _panics(state, now) or now < state.changed_at + STEP_SECONDS:
         return ScaleDecision(count)
     busy = 0 if sight.batched else sight.load.in_flight
     fewer = max(least, state.needs[0][1], math.ceil(count / 2), busy)

@@ -28,7 +28,7 @@ from tidegate.core.revision import (
 from tidegate.data_directory import DataDirectory
 from tidegate.engines import replica_logs
 from tidegate.engines.agent_server import AgentServer
-from tidegate.engines.fleet import Fleet
+from tidegate.engines.fleet import FORK, Fleet
 from tidegate.engines.machine import this_machine
 from tidegate.engines.plan import Action, Drain, Evict, Forget, GiveUp, Kill, Limits, Outgrown, Start
 from tidegate.engines.replicas import Replicas
@@ -175,6 +175,9 @@ class Agent:
         """Take over what the last agent held and what still runs of it; returns what goes on beside the loop."""
         for applied in self._targets.load().values():
             self._fleet.hold(applied)
+        for known in self._fleet.revisions.values():
+            if known.start_mode == FORK and not known.applied.removing:
+                self._templates.expect(known.template, known.applied.target)
         meetings = [self._replicas.meet(replica) for replica in self._replicas.adopt()]
         sampler = Sampler(lambda: list(self._fleet.replicas.values()), self._measured)
         beside = (self._rotate_logs(), self._templates.make(), self._replicas.try_forks(), sampler.run())

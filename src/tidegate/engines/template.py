@@ -42,8 +42,10 @@ class Template:
     `ended` is called once when it is of no use any more, whoever ended it.
     """
 
-    def __init__(self, key: str, pid: int, channel: socket.socket, ended: Callable[["Template"], None]) -> None:
-        self.key, self.pid = key, pid
+    def __init__(
+        self, key: str, target: RevisionTarget, pid: int, channel: socket.socket, ended: Callable[["Template"], None]
+    ) -> None:
+        self.key, self.target, self.pid = key, target, pid
         self.memory_bytes = 0  # PSS, as last measured
         self.recorded_at = 0  # see `Imports.recorded_at`
         self._channel, self._on_end = channel, ended
@@ -75,7 +77,7 @@ class Template:
         finally:
             theirs.close()
         ours.setblocking(False)
-        return cls(key, pid, ours, ended)
+        return cls(key, target, pid, ours, ended)
 
     async def warm(self, environment: str, imports: Imports) -> Message:
         """Have it import; returns what came of it. Raises NoFork when it ends meanwhile."""

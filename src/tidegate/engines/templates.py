@@ -42,6 +42,7 @@ class Templates:
         self._data, self._environ, self._budget = data, environ, budget
         self._warm: OrderedDict[str, Template] = OrderedDict()  # the longest unused first
         self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest wish last
+        self._expected: OrderedDict[str, RevisionTarget] = OrderedDict()  # wanted once there is nothing else to do
         self._not_before: dict[str, float] = {}  # monotonic: neither made nor renewed before
         self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads, by key
         self.hopeless: dict[str, str] = {}  # key → why there never will be one
@@ -82,23 +83,32 @@ class Templates:
             self._wanted.move_to_end(key)
             self._wishes.set()
 
+    def expect(self, key: str, target: RevisionTarget) -> None:
+        """Have one made when no other is wanted, and half of the budget is free."""
+        if self._budget > 0:
+            self._expected[key] = target
+            self._wishes.set()
+
     def recorded(self, target: RevisionTarget) -> bool:
         """Whether it is known what models of that environment import."""
         return recorded_at(self._data.import_record(target.environment.digest)) > 0
 
     def retain(self, keys: Collection[str]) -> None:
         """End those that no revision needs any more."""
-        for template in [one for one in self._warm.values() if one.key not in keys]:
-            template.end()
-        for key in [key for key in self._wanted if key not in keys]:
-            del self._wanted[key]
+        for key in [key for key in self._warm if key not in keys]:
+            self._end(key, "no revision needs it")
+        for wishes in (self._wanted, self._expected):
+            for key in [key for key in wishes if key not in keys]:
+                del wishes[key]
 
     async def make(self) -> None:
         """Make what is wanted, one after another, the newest wish first; without end."""
         while True:
-            while self._wanted:
-                key, target = self._wanted.popitem()
-                await self._make(key, target)
+            while self._wanted or self._expected:
+                expected = not self._wanted
+                key, target = (self._expected if expected else self._wanted).popitem()
+                if not expected or (key not in self._warm and 2 * self.memory_bytes < self._budget):
+                    await self._make(key, target)
             self._wishes.clear()
             await self._wishes.wait()
 
@@ -110,7 +120,7 @@ class Templates:
                 break
             freed += template.memory_bytes
             _log.info("template is evicted", extra=fields(template=template.key, bytes=template.memory_bytes))
-            template.end("it was evicted")
+            self._end(template.key, "it was evicted")
         return freed
 
     def close(self) -> None:
@@ -180,8 +190,15 @@ class Templates:
         if (excess := self.memory_bytes - self._budget) > 0 and others > 0:
             self.evict(min(excess, others))
 
+    def _end(self, key: str, reason: str) -> None:
+        """End one on purpose: it may be made again on demand, at once."""
+        self._not_before.pop(key, None)
+        self._warm.pop(key).end(reason)
+        self.changed()
+
     def _ended(self, template: Template) -> None:
-        if self._warm.get(template.key) is template:
+        if self._warm.get(template.key) is template:  # it was not ended on purpose
             del self._warm[template.key]
-            del self._not_before[template.key]
+            if time.monotonic() >= self._not_before.pop(template.key, 0.0):
+                self.expect(template.key, template.target)  # not where it has just been made: it might go on so
             self.changed()
