@@ -68,8 +68,9 @@ def main() -> NoReturn:
 def _import(names: Sequence[str], without: Sequence[str]) -> Tuple[Dict[str, str], str]:
     """Import them in order. Returns those left out, with the reason, and the first that started a thread."""
     left_out = dict.fromkeys(without, "it starts a thread")
+    inside = tuple(name + "." for name in without)  # whose import would import the whole
     for name in names:
-        if name in left_out or name in sys.modules:
+        if name in left_out or name in sys.modules or name.startswith(inside):
             continue
         try:
             importlib.import_module(name)

@@ -26,6 +26,7 @@ from tidegate.engines.plan import (
     Outgrown,
     ReplicaFacts,
     Start,
+    Warm,
     decide,
 )
 
@@ -118,6 +119,15 @@ def test_the_first_replica_has_the_cores_to_itself() -> None:
     assert decide({A: held(A, 4)}, [], LIMITS, NOW).actions == (Start(A),)
     assert decide({A: held(A, 4)}, [replica("r1", state=ReplicaState.STARTING)], LIMITS, NOW).actions == ()
     assert decide({A: held(A, 4, forks=True)}, [], LIMITS, NOW).actions == (Start(A, fork=True),) * 4
+
+
+def test_a_template_that_can_be_made_is_made_and_waited_for() -> None:
+    assert decide({A: held(A, 4, may_warm=True)}, [], LIMITS, NOW).actions == (Warm(A),)
+    waits = {A: held(A, 4, template_until=NOW + 5), B: held(B)}
+    decision = decide(waits, [], LIMITS, NOW)
+    assert (decision.actions, decision.again_at) == ((Start(B),), NOW + 5)
+    assert decide(waits, [], LIMITS, NOW + 5).actions == (START, Start(B))  # it takes too long
+    assert decide({A: held(A, forks=True, template_until=NOW + 5)}, [], LIMITS, NOW).actions == (Start(A, fork=True),)
 
 
 def test_everybody_gets_the_first_replica_before_anybody_gets_the_second() -> None:

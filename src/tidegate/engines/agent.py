@@ -30,7 +30,7 @@ from tidegate.engines import replica_logs
 from tidegate.engines.agent_server import AgentServer
 from tidegate.engines.fleet import FORK, Fleet
 from tidegate.engines.machine import this_machine
-from tidegate.engines.plan import Action, Drain, Evict, Forget, GiveUp, Kill, Limits, Outgrown, Start
+from tidegate.engines.plan import Action, Drain, Evict, Forget, GiveUp, Kill, Limits, Outgrown, Start, Warm
 from tidegate.engines.replicas import Replicas
 from tidegate.engines.targets import Targets
 from tidegate.engines.templates import Templates, budget_bytes
@@ -213,6 +213,9 @@ class Agent:
         match action:
             case Start(revision, fork):
                 self._replicas.start(revision, fork=fork)
+            case Warm(revision):
+                known = self._fleet.revisions[revision]
+                self._templates.want(known.template, known.applied.target, time.monotonic())
             case Drain(replica):
                 self._replicas.drain(replica)
             case GiveUp(replica):

@@ -3,7 +3,7 @@
 import math
 import signal
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -63,10 +63,11 @@ class HeldRevision:
         """Whether a replica of it was ready, and nobody knows whether one can be forked."""
         return self.applied.proof is not None and not self.start_mode and not self.applied.removing
 
-    def held(self, warm: Collection[str]) -> Held:
+    def held(self, templates: Templates, now: float) -> Held:
         """What decisions are made from. One of which no replica was ever ready may try a fork at once."""
-        target, proof = self.applied.target, self.applied.proof
+        target, proof, key = self.applied.target, self.applied.proof, self.template
         may_fork = not self.refused and (proof is None or self.start_mode == FORK)
+        known_to_fork = may_fork and proof is not None
         return Held(
             target,
             self.launch,
@@ -74,7 +75,9 @@ class HeldRevision:
             target.proved or proof is not None,
             self.failures.starts,
             self.failures.start_after,
-            may_fork and self.template in warm,
+            may_fork and key in templates.warm,
+            templates.awaited_until(key, now) if known_to_fork else -math.inf,
+            known_to_fork and templates.may_begin(key, now),
             self.evicted,
             self.awaited,
             self.used_at,
@@ -118,9 +121,9 @@ class Fleet:
     def decide(self, limits: Limits, now: float, *, ending: bool) -> Decision:
         """What to do next. When the platform is `ending`, nothing is held: whatever runs is drained."""
         facts = [*(replica.facts for replica in self.replicas.values()), *self.forking.values()]
-        running, warm = {one.revision for one in facts}, self._templates.warm
+        running = {one.revision for one in facts}
         awake = {} if ending else self.revisions
-        held = {rid: one.held(warm) for rid, one in awake.items() if rid in running or not one.at_rest}
+        held = {rid: one.held(self._templates, now) for rid, one in awake.items() if rid in running or not one.at_rest}
         return decide(held, facts, limits, now)
 
     # --- what is held

@@ -28,7 +28,8 @@ AWAITED_SECONDS = 5.0
 class Held:
     """A revision that the agent holds. `launch` names what its replicas must be started with (see `launch_digest`).
 
-    `forks`: its next replica can be forked from a warm template. `evicted`: it made room for others and has no replica
+    `forks`: its next replica can be forked from a warm template. One that is being made is waited for until
+    `template_until`; `may_warm`: it can be made at once. `evicted`: it made room for others and has no replica
     until it is woken. `awaited`: it was woken and has not been ready since. `used_at` is when gateways last had a
     request of it. `expected_bytes` is what a new replica of it used.
     """
@@ -40,6 +41,8 @@ class Held:
     failed_starts: int = 0
     start_after: float = -math.inf  # monotonic seconds
     forks: bool = False
+    template_until: float = -math.inf  # monotonic seconds
+    may_warm: bool = False
     evicted: bool = False
     awaited: bool = False
     used_at: float = -math.inf  # monotonic seconds
@@ -91,6 +94,13 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """Make the template of a revision, of which the next replica is then forked."""
+
+    revision: RevisionId
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Ask a replica to finish what it has begun and end."""
 
@@ -134,7 +144,7 @@ class Evict:
     room_for: str
 
 
-Action = Start | Drain | GiveUp | Kill | Forget | Outgrown | Evict
+Action = Start | Warm | Drain | GiveUp | Kill | Forget | Outgrown | Evict
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,22 +271,28 @@ def _starts(
     going: Sequence[ReplicaFacts],
     limits: Limits,
     now: float,
-) -> Iterator[Start]:
-    """As many of the missing as may start at once."""
+) -> Iterator[Action]:
+    """As many of the missing as may start at once; what is waited for instead is made."""
     starting = [r for r in going if r.state is ReplicaState.STARTING and now - r.since < SLOT_SECONDS]
     forked = sum(replica.forked for replica in starting)
     free = {True: MOST_FORKS - forked, False: limits.concurrent_starts - (len(starting) - forked)}
+    for revision in dict.fromkeys(missing):
+        one = held[revision]
+        # A template and then a fork are as quick as a process of its own; both at a time would be half as quick.
+        if not one.forks and one.may_warm:
+            yield Warm(revision)
     for revision in missing:
-        fork = held[revision].forks
-        if free[fork] > 0:
-            free[fork] -= 1
-            yield Start(revision, fork)
+        one = held[revision]
+        waits = not one.forks and (one.may_warm or now < one.template_until)
+        if not waits and free[one.forks] > 0:
+            free[one.forks] -= 1
+            yield Start(revision, one.forks)
 
 
 def _next_time(
     held: Mapping[RevisionId, Held], replicas: Sequence[ReplicaFacts], limits: Limits, now: float
 ) -> float | None:
-    times = [one.start_after for one in held.values()]
+    times = [time for one in held.values() for time in (one.start_after, one.template_until)]
     for replica in replicas:
         if replica.state is ReplicaState.STARTING:
             times += [replica.since + SLOT_SECONDS, replica.since + limits.start_timeout]

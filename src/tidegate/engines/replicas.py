@@ -88,7 +88,10 @@ class Replicas:
             return
 
     def start(self, revision: RevisionId, *, fork: bool) -> None:
-        """Start one more replica, and have its template made for the next. A failed spawn is a failed start."""
+        """Start one more replica; a template that it is forked from is made anew where it lacks imports.
+
+        A failed spawn is a failed start.
+        """
         known, now = self._fleet.revisions[revision], time.monotonic()
         beginning = self._beginning(known, now)
         template = self._templates.use(known.template) if fork else None
@@ -98,8 +101,8 @@ class Replicas:
             facts = ReplicaFacts(new_id(), revision, known.launch, ReplicaState.STARTING, now, forked=True)
             self._fleet.forking[facts.id] = facts
             self.tasks.create_task(self._fork(facts, template, beginning))
-        if known.start_mode != SPAWN and self._templates.recorded(known.applied.target):
-            self._templates.want(known.template, known.applied.target, now)
+            if self._templates.recorded(known.applied.target):
+                self._templates.want(known.template, known.applied.target, now)
 
     def _beginning(self, known: HeldRevision, now: float) -> Beginning:
         asked_at, known.woken_at = known.woken_at or now, None

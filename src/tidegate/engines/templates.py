@@ -1,10 +1,11 @@
 """The warm templates of this machine: made in the background, one at a time; ended when memory is short.
 
-A start never waits for one: without a warm template a replica is spawned, and the template made beside.
+A start waits for one that is being made, or can be at once, and for no other: it would be spawned sooner.
 """
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections import OrderedDict
@@ -22,6 +23,7 @@ _log = logging.getLogger(__name__)
 _MB = 1024 * 1024
 _MOST_MB = 4096  # of a quarter of the machine's memory, when no budget is set
 _IMPORT_SECONDS = 120.0
+_WAIT_SECONDS = 10.0  # that a start waits for one
 _MOST_LEFT_OUT = 3  # modules that start threads; an environment with more of them has no template
 # One that could not be made is not tried again for so long; nor one that is warm made anew for imports that it lacks.
 _AGAIN_SECONDS, _RENEW_SECONDS = 60.0, 20.0
@@ -47,6 +49,7 @@ class Templates:
         self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads, by key
         self.hopeless: dict[str, str] = {}  # key → why there never will be one
         self._making: Template | None = None
+        self._begun: tuple[str, float] | None = None  # the key of the one that is being made, and since when
         self._wishes = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
 
@@ -64,6 +67,17 @@ class Templates:
         """The key of the template that its replicas are forked from."""
         return spawning.template_key(self._environ, target)
 
+    def may_begin(self, key: str, now: float) -> bool:
+        """Whether one can be made at once, if it is wanted."""
+        blocked = self._budget <= 0 or key in self._warm or key in self.hopeless
+        return not (blocked or self._begun or self._wanted) and now >= self._not_before.get(key, now)
+
+    def awaited_until(self, key: str, now: float) -> float:
+        """Until when a start should wait for the one that is being made; before `now` where none is."""
+        if self._begun is not None:
+            return self._begun[1] + _WAIT_SECONDS if self._begun[0] == key else -math.inf
+        return now + _WAIT_SECONDS if next(reversed(self._wanted), None) == key else -math.inf
+
     def use(self, key: str) -> Template | None:
         """The warm template of that key, from now on the last to be ended."""
         template = self._warm.get(key)
@@ -75,7 +89,7 @@ class Templates:
         """Have one made, unless it is warm and has imported all that is on record."""
         if self._budget <= 0 or key in self.hopeless or now < self._not_before.get(key, now):
             return
-        if self._making is not None and self._making.key == key:
+        if self._begun is not None and self._begun[0] == key:
             return
         warm = self._warm.get(key)
         if warm is None or warm.recorded_at != recorded_at(self._data.import_record(target.environment.digest)):
@@ -108,6 +122,7 @@ class Templates:
                 expected = not self._wanted
                 key, target = (self._expected if expected else self._wanted).popitem()
                 if not expected or (key not in self._warm and 2 * self.memory_bytes < self._budget):
+                    self._begun = key, time.monotonic()
                     await self._make(key, target)
             self._wishes.clear()
             await self._wishes.wait()
@@ -141,7 +156,7 @@ class Templates:
             self.changed()
             return
         finally:
-            making, self._making = self._making, None
+            self._begun, making, self._making = None, self._making, None
             if making is not None and key not in self._warm:
                 making.end()
         self._not_before[key] = time.monotonic() + _RENEW_SECONDS
