@@ -72,12 +72,6 @@ class Workers:
         [replica] = await self.ready(revision)
         return replica
 
-    async def until_forks(self, revision: str) -> None:
-        """Until a replica of it is forked."""
-        deadline = time.monotonic() + 60
-        while not (await self.restart(revision)).forked:
-            assert time.monotonic() < deadline
-
     def templates(self, title: str = "tidegate: template e1") -> list[int]:
         """The pids of the templates that run: those of our own that have that title."""
         agent = self.machine.agent_pid
