@@ -24,6 +24,7 @@ _SCALARS: Dict[str, Any] = {
     "binary": str,
     "datetime": str,
 }
+_LABEL = Union[int, float, str]
 _TENSOR_SCALARS: Dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool}
 
 
@@ -46,7 +47,7 @@ class Parsed(NamedTuple):
 
 
 class Parser:
-    """Reads bodies for one signature."""
+    """Reads bodies for one signature. `any_labels`: it may drop the labels of a table's rows, whatever they are."""
 
     def __init__(self, signature: Signature) -> None:
         """Raises NotCompiled."""
@@ -56,6 +57,17 @@ class Parser:
         extras = [("params", msgspec.Raw, None), ("client_request_id", Any, None), ("usage_context", Any, None)]
         document = msgspec.defstruct("Document", [*fields, *extras], forbid_unknown_fields=True)
         self._decode = msgspec.json.Decoder(document).decode
+
+    @property
+    def any_labels(self) -> bool:
+        split = self._readers.get("dataframe_split")
+        return isinstance(split, _Split) and split.any_labels
+
+    @any_labels.setter
+    def any_labels(self, value: bool) -> None:
+        split = self._readers.get("dataframe_split")
+        if isinstance(split, _Split):
+            split.any_labels = value
 
     def parse(self, body: bytes) -> Optional[Parsed]:
         """The request's data, or None where the stock path must read it."""
@@ -178,7 +190,8 @@ class _Split:
     def __init__(self, signature: Signature) -> None:
         msgspec = _msgspec()
         raw = msgspec.Raw
-        fields = [("data", raw), ("columns", raw, None), ("index", Union[List[int], None], None)]
+        fields = [("data", raw), ("columns", raw, None), ("index", Union[List[_LABEL], None], None)]
+        self.any_labels = False
         self.kind = msgspec.defstruct("Split", fields, forbid_unknown_fields=True, gc=False)
         self._signature = signature
         self._known: Dict[bytes, Optional[Reader]] = {}
@@ -187,9 +200,13 @@ class _Split:
         names = b"" if split.columns is None else bytes(split.columns)
         read = self._known[names] if names in self._known else self._learn(names)
         parsed = None if read is None else read(split.data)
-        if parsed is not None and split.index is not None and split.index != list(range(parsed.rows)):
-            return None  # the model may read its rows' labels
-        return parsed
+        if parsed is None or split.index is None:
+            return parsed
+        if self.any_labels and len(split.index) == parsed.rows:
+            return parsed
+        # Else the model may read its rows' labels; 1.0 is another one than 1.
+        usual = split.index == list(range(parsed.rows)) and all(type(one) is int for one in split.index)
+        return parsed if usual else None
 
     def _learn(self, names: bytes) -> Optional[Reader]:
         read = self._reader(names)

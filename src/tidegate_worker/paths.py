@@ -14,6 +14,7 @@ from tidegate_worker.parser import NotCompiled, Parsed
 from tidegate_worker.scorer import DATAFRAME, NDARRAY, PYFUNC, Scorer
 
 COMPILED, STOCK = "compiled", "stock"
+KEPT, IGNORED = "kept", "ignored"
 
 # Flavors whose models take rows by position: an array may do. A model of the user's own reads what it likes.
 _BY_POSITION = frozenset({"mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost"})
@@ -23,11 +24,15 @@ _SECONDS = 2.0
 
 
 class Path(NamedTuple):
-    """What serves. `mode` is compiled or stock, `input` the form given to the model, `reason` why no better one."""
+    """What serves. `mode` is compiled or stock, `input` the form given to the model, `reason` why no better one.
+
+    `row_labels`: whether a request with an `index` of its own is compiled too, as the model ignores it.
+    """
 
     mode: str
     input: str
     reason: str = ""
+    row_labels: str = KEPT
 
 
 def choose(model: Model, example: Any = None) -> Tuple[Optional[Scorer], Path]:
@@ -56,6 +61,7 @@ def recall(model: Model, recorded: Path) -> Tuple[Optional[Scorer], Path]:
 
 def _in_force(scorer: Scorer, path: Path) -> Tuple[Scorer, Path]:
     scorer.form = path.input
+    scorer.parser.any_labels = path.row_labels == IGNORED
     if path.input == NDARRAY:
         # The array has no names on purpose: it was proved that the model needs none.
         warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
@@ -75,6 +81,13 @@ def _compile(model: Model) -> Scorer:
 def _prove(scorer: Scorer, requests: List[Dict[str, Any]]) -> Path:
     """Raises NotCompiled."""
     parsed = _compare_reading(scorer, requests)
+    path = _form(scorer, requests, parsed)
+    if not isinstance(scorer.layout, TensorLayout) and _ignores_labels(scorer, path.input, parsed):
+        return path._replace(row_labels=IGNORED)
+    return path
+
+
+def _form(scorer: Scorer, requests: List[Dict[str, Any]], parsed: List[Parsed]) -> Path:
     if not _same_given(scorer, requests):
         return Path(COMPILED, PYFUNC, "MLflow's own checks change what the model is given")
     if isinstance(scorer.layout, TensorLayout):
@@ -160,13 +173,33 @@ def _difference_of_forms(scorer: Scorer, parsed: List[Parsed]) -> str:
     return "" if answered else "the model answered none of the rows that were made up"
 
 
-def _answer(scorer: Scorer, form: str, requests: List[Parsed]) -> Optional[Tuple[Any, float]]:
+def _ignores_labels(scorer: Scorer, form: str, parsed: List[Parsed]) -> bool:
+    """Whether the model answers alike whatever the labels of its rows are: through MLflow with, in `form` without."""
+    answered, ends = False, time.monotonic() + _SECONDS
+    for requests in (parsed, parsed[:1]):
+        found = _answer(scorer, form, requests)
+        rows = sum(request.rows for request in requests)
+        for labels in ([7 * (rows - at) for at in range(rows)], [f"r{at}" for at in range(rows)]):
+            expected = _answer(scorer, PYFUNC, requests, labels)
+            if (expected is None) is not (found is None) or time.monotonic() > ends:
+                return False
+            if expected is not None and found is not None:
+                answered = True
+                if not same.compare(expected[0], found[0], expected[1]).same:
+                    return False
+    return answered
+
+
+def _answer(
+    scorer: Scorer, form: str, requests: List[Parsed], labels: Optional[List[Any]] = None
+) -> Optional[Tuple[Any, float]]:
     """What the model says, with its tolerance; None where it refuses what was made up."""
     scorer.form = form
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            output = scorer.predict(scorer.build(requests))
+            data = scorer.build(requests)
+            output = scorer.predict(data if labels is None else data.set_axis(labels))
         return predictions.plain(output), same.tolerance(output)
     except BaseException:
         return None

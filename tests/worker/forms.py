@@ -15,6 +15,7 @@ def form(columns: dict[str, list[Any]], source: random.Random) -> dict[str, Any]
         [
             {"dataframe_split": {"columns": names, "data": rows}},
             {"dataframe_split": {"columns": names, "data": rows, "index": list(range(len(rows)))}},
+            {"dataframe_split": {"columns": names, "data": rows, "index": [f"r{7 * at}" for at in range(len(rows))]}},
             {"dataframe_records": records},
             {"inputs": {name: columns[name] for name in names}},
             {"instances": records},

@@ -70,7 +70,7 @@ def test_others_are_served_by_the_stock_path(name: str | None, reason: str) -> N
 def test_without_msgspec_the_stock_path_serves() -> None:
     slow = Json(json.loads, predictions.dumps, "off: msgspec is not installed")
     own = House(echo_model(signatures.DOUBLES, slow))
-    assert own.batcher.serving.path == (STOCK, "pyfunc", "fast JSON is off: msgspec is not installed")
+    assert own.batcher.serving.path == (STOCK, "pyfunc", "fast JSON is off: msgspec is not installed", "kept")
     [answer] = own.answers([request(1, {"inputs": {"p": [1], "q": [2], "r": [3]}})])
     assert answer.outcome == wire.OK
 

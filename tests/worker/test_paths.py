@@ -35,6 +35,15 @@ def only_frames_differ() -> Any:
     return make_pipeline(FunctionTransformer(_marked), LinearRegression())
 
 
+def reads_labels() -> Any:
+    """Drops what is marked in its rows' labels: an array has none."""
+    return make_pipeline(FunctionTransformer(_without_labelled), LinearRegression())
+
+
+def _without_labelled(data: Any) -> Any:
+    return data * (data.index.to_numpy() == np.arange(len(data)))[:, None] if hasattr(data, "index") else data
+
+
 def _marked(data: Any) -> Any:
     return data.to_numpy() if hasattr(data, "to_numpy") else np.asarray(data) + 1.0
 
@@ -46,6 +55,7 @@ MODELS: dict[str, tuple[Callable[[], Any], Any, str, str]] = {
     "boosting": (lambda: GradientBoostingRegressor(n_estimators=5), X["a"], "ndarray", ""),
     "several outputs": (LinearRegression, X[["a", "b"]], "ndarray", ""),
     "columns by name": (by_name, X["a"], "dataframe", "the model takes no array"),
+    "labels of rows": (reads_labels, X["a"], "ndarray", ""),
     "frames differ": (only_frames_differ, X["a"], "dataframe", "the model answers otherwise for an array"),
 }
 
@@ -68,19 +78,24 @@ def test_the_form_of_input(name: str, tmp_path: Path) -> None:
         model = Model.load(path)
     house = House(model)
     house.batcher = serving.batcher_of(model, launch(model_dir=path))
-    assert house.batcher.serving.path == ("compiled", form, reason)
+    labels = "kept" if name == "labels of rows" else "ignored"
+    assert house.batcher.serving.path == ("compiled", form, reason, labels)
     assert house.batcher.serving.verdict.mode == PROVED
-    check_rows(house)
+    check_rows(house, None if labels == "ignored" else 0)
+    check_rows(house, 7)
+    check_rows(house, "last")
 
 
-def check_rows(house: House) -> None:
-    """What is answered in a batch is what the stock path answers, errors too."""
+def check_rows(house: House, label: object) -> None:
+    """What is answered, in a batch where the path is sure, is what the stock path answers; errors too."""
+    house.sizes.clear()
     source = np.random.default_rng(4)
     requests = []
     for number in range(40):
         row: list[Any] = [round(float(value), 3) for value in source.normal(size=3)]
         row[0] = None if number % 10 == 0 else row[0]
-        requests.append(request(number, {"dataframe_split": {"columns": list(X.columns), "data": [row]}}))
+        split = {"columns": list(X.columns), "data": [row], **({} if label is None else {"index": [label]})}
+        requests.append(request(number, {"dataframe_split": split}))
     answers = {answer.id: answer for answer in house.answers(requests)}
     for asked in requests:
         stock, own = house.model.answer(asked), answers[asked.id]
@@ -93,4 +108,5 @@ def check_rows(house: House) -> None:
                 np.testing.assert_allclose(found, expected, rtol=1e-9)
         else:
             assert own.body == stock.body
-    assert max(house.sizes) > 1
+    together = label in (None, 0) or house.batcher.serving.path.row_labels == "ignored"
+    assert (max(house.sizes) > 1) is together

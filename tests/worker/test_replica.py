@@ -64,7 +64,7 @@ def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, 
         told = replica.told()
         assert told["state"] == "ready"
         path = {"mode": "compiled", "input": "dataframe", "reason": "the columns are not all numbers of one type"}
-        assert told["path"] == path
+        assert told["path"] == {**path, "row_labels": "ignored"}
         assert told["batching"]["mode"] == "off"
         assert told["batching"]["reason"].startswith("not enough evidence: ")
         serving = {"path": told["path"], "batching": told["batching"]}
