@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 # Pauses between passes, seconds: while something is under way, and when all is as asked.
 _BUSY, _CALM = 0.25, 1.0
 # The store is read when something was written, and besides every so many seconds.
-_READ_STORE_EVERY = 10.0
+_READ_STORE_EVERY = 30.0
 # Back-off of what fails again and again, seconds. The longest keeps the promise to be back soon after a crash.
 _FIRST_BACKOFF, _MAX_BACKOFF = 0.25, 4.0
 # An engine that has not answered for so long is away.
