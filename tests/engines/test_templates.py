@@ -25,7 +25,7 @@ from tidegate.core.revision import (
     RevisionTarget,
 )
 from tidegate.data_directory import DataDirectory
-from tidegate.engines.template import Template
+from tidegate.engines.template import NoFork, Template
 from tidegate.engines.templates import Templates, budget_bytes
 from tidegate_worker import wire
 
@@ -292,6 +292,25 @@ async def test_one_that_dies_is_made_again_unless_it_has_just_been_made(
     assert made == again
     making.cancel()
     await sleeper.wait()
+
+
+async def test_one_that_cannot_be_made_is_tried_again_ever_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: object) -> Template:
+        raise NoFork("it has ended")
+
+    templates = Templates(DataDirectory(tmp_path), {}, budget_bytes(300))
+    monkeypatch.setattr(templates, "_warmed", killed)
+    target = RevisionTarget(RevisionId("a"), "probe", "probe-1", str(tmp_path), ENVIRONMENT, 0, 0, 1, 30.0)
+    pauses = []
+    for _ in range(8):
+        began = time.monotonic()
+        await templates._make("k", target)
+        pauses.append(
+            next(wait for wait in (1, 2, 4, 8, 16, 32, 60, 61) if templates.may_begin("k", began + wait + 0.5))
+        )
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 async def test_a_template_that_no_revision_needs_ends(workers: Workers) -> None:

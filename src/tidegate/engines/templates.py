@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping
 
 from tidegate.core.revision import RevisionTarget
@@ -25,8 +25,10 @@ _MOST_MB = 4096  # of a quarter of the machine's memory, when no budget is set
 _IMPORT_SECONDS = 120.0
 _WAIT_SECONDS = 10.0  # that a start waits for one
 _MOST_LEFT_OUT = 3  # modules that start threads; an environment with more of them has no template
-# One that could not be made is not tried again for so long; nor one that is warm made anew for imports that it lacks.
-_AGAIN_SECONDS, _RENEW_SECONDS = 60.0, 20.0
+# One that could not be made is not tried again for so long, twice as long each time, up to a minute.
+_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 1.0, 60.0
+# One that is warm is not made anew for so long for imports that it lacks.
+_RENEW_SECONDS = 20.0
 
 
 def budget_bytes(setting_mb: int) -> int:
@@ -46,6 +48,7 @@ class Templates:
         self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest wish last
         self._expected: OrderedDict[str, RevisionTarget] = OrderedDict()  # wanted once there is nothing else to do
         self._not_before: dict[str, float] = {}  # monotonic: neither made nor renewed before
+        self._failures: Counter[str] = Counter()  # in a row
         self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads, by key
         self.hopeless: dict[str, str] = {}  # key → why there never will be one
         self._making: Template | None = None
@@ -152,13 +155,16 @@ class Templates:
         except (NoFork, OSError, TimeoutError) as error:
             reason = f"its imports took longer than {_IMPORT_SECONDS:g} s" if isinstance(error, TimeoutError) else error
             _log.warning("no template can be made", extra=fields(environment=digest, error=reason))
-            self._not_before[key] = time.monotonic() + _AGAIN_SECONDS
+            pause = min(_LONGEST_AGAIN_SECONDS, _AGAIN_SECONDS * 2 ** min(self._failures[key], 10))
+            self._failures[key] += 1
+            self._not_before[key] = time.monotonic() + pause
             self.changed()
             return
         finally:
             self._begun, making, self._making = None, self._making, None
             if making is not None and key not in self._warm:
                 making.end()
+        del self._failures[key]
         self._not_before[key] = time.monotonic() + _RENEW_SECONDS
         seconds = round(time.monotonic() - began, 2)
         _log.info("template is warm", extra=fields(environment=digest, pid=template.pid, seconds=seconds))
