@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 
 _REVISION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it names files
 _ROTATION_SECONDS = 60.0
+# So long after its start an agent spawns rather than wait for a template: what it spawns would outlive it.
+_SETTLING_SECONDS = 5.0
 _SUPERVISOR_GONE_SECONDS = 1.0  # what replicas may still need when the supervisor has died; all must end within 2 s
 _LAST_WAIT_SECONDS = 0.8  # for the end of what was killed
 
@@ -95,7 +97,8 @@ class Agent:
             drain_timeout=settings.drain_timeout_seconds,
             memory_bytes=self._machine.memory_bytes,
         )
-        self._templates = Templates(data, environ, budget_bytes(settings.template_memory_mb))
+        budget, settled = budget_bytes(settings.template_memory_mb), time.monotonic() + _SETTLING_SECONDS
+        self._templates = Templates(data, environ, budget, settled)
         self._fleet = Fleet(settings.max_backoff_seconds, self._templates)
         self._replicas = Replicas(data, settings, environ, self._fleet, self._templates)
         self._targets = Targets(data.targets)

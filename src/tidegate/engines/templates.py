@@ -39,11 +39,13 @@ def budget_bytes(setting_mb: int) -> int:
 
 class Templates:
     """One per environment, thread counts and variables (see `spawning.template_key`). `changed` is called when one is
-    warm or ends; all is of the running loop.
+    warm or ends; all is of the running loop. No start waits for one before `wait_from`, monotonic seconds.
     """
 
-    def __init__(self, data: DataDirectory, environ: Mapping[str, str], budget: int) -> None:
-        self._data, self._environ, self._budget = data, environ, budget
+    def __init__(
+        self, data: DataDirectory, environ: Mapping[str, str], budget: int, wait_from: float = -math.inf
+    ) -> None:
+        self._data, self._environ, self._budget, self._wait_from = data, environ, budget, wait_from
         self._warm: OrderedDict[str, Template] = OrderedDict()  # the longest unused first
         self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest wish last
         self._expected: OrderedDict[str, RevisionTarget] = OrderedDict()  # wanted once there is nothing else to do
@@ -71,12 +73,18 @@ class Templates:
         return spawning.template_key(self._environ, target)
 
     def may_begin(self, key: str, now: float) -> bool:
-        """Whether one can be made at once, if it is wanted."""
-        blocked = self._budget <= 0 or key in self._warm or key in self.hopeless
+        """Whether one can be made at once and is worth waiting for, if it is wanted."""
+        blocked = self._budget <= 0 or key in self._warm or key in self.hopeless or self._doubted(key, now)
         return not (blocked or self._begun or self._wanted) and now >= self._not_before.get(key, now)
+
+    def _doubted(self, key: str, now: float) -> bool:
+        """Whether it may not come: the last one was ended on its way; or an agent before this one, perhaps."""
+        return self._failures[key] > 0 or now < self._wait_from
 
     def awaited_until(self, key: str, now: float) -> float:
         """Until when a start should wait for the one that is being made; before `now` where none is."""
+        if self._doubted(key, now):
+            return -math.inf
         if self._begun is not None:
             return self._begun[1] + _WAIT_SECONDS if self._begun[0] == key else -math.inf
         return now + _WAIT_SECONDS if next(reversed(self._wanted), None) == key else -math.inf
