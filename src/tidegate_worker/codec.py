@@ -85,7 +85,8 @@ def read_form(document: Any, takes_params: bool = True) -> Tuple[str, Any, Optio
     given = [form for form in FORMS if form in document]
     if len(given) != 1:
         has = " and ".join(f'"{form}"' for form in given) or "none of them"
-        raise bad_request(f"The body must have {_ONE_OF}; it has {has}.")
+        hint = ' Put the table into it: {"dataframe_split": {"columns": …, "data": …}}.' if "data" in document else ""
+        raise bad_request(f"The body must have {_ONE_OF}; it has {has}.{'' if given else hint}")
     params = document.get("params")
     if params is not None and not isinstance(params, dict):
         if not takes_params:

@@ -117,7 +117,10 @@ async def test_what_waits_gets_replicas_and_the_reason_is_told(house: House) -> 
     await seconds(house, 1, RevisionLoad(in_flight=1, queued=3, oldest_wait_seconds=0.4, requests=4))
     assert held(house) == 4
     (event,) = [event for event in await house.endpoints.events("wine") if event.kind == "scaled"]
-    assert event.message == "'wine-1': 1 → 4 replicas: 3 requests wait, the oldest for 0.40 s."
+    assert (
+        event.message
+        == "'wine-1': 1 → 4 replicas: 3 requests wait, the oldest for 0.40 s; that is the most that it may have."
+    )
 
 
 async def test_batches_absorb_what_a_model_that_takes_many_at_once_gets(house: House) -> None:

@@ -107,7 +107,7 @@ def test_a_replica_that_is_held_up_is_no_replica() -> None:
     revision = Revision(1)
     revision.work(30, 0.02, service=0.001)
     decision = revision.look(0.1, load_in_flight=1, load_queued=1, load_oldest_wait_seconds=0.01, load_stuck=1)
-    assert decision == ScaleDecision(2, "a replica is held up far longer than usual, and 1 requests wait")
+    assert decision == ScaleDecision(2, "a replica is held up far longer than usual, and 1 request waits")
     assert revision.look(0.1).replicas == 2  # while it starts
     revision.rest(3, load_stuck=0)
     revision.work(50, 0.02, service=0.001)

@@ -143,6 +143,7 @@ async def test_a_killed_replica_is_started_again_at_once(machine: Machine) -> No
     os.kill(pid, signal.SIGKILL)
     seen = await machine.until(lambda o: o.ready_replicas == 1 and o.replicas[0].pid != pid)
     assert seen.failed_starts == 0
+    assert [notice.kind for notice in seen.notices] == ["replica_ended"]
     assert "SIGKILL" in machine.log()
 
 

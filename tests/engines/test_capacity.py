@@ -74,7 +74,7 @@ def test_all_replicas_of_a_revision_go_together() -> None:
 def test_nobody_is_evicted_in_vain() -> None:
     told = verdict([wish(A, 3)], [tenant(B, 1, idle=99), tenant(C, 3)])
     assert told.evicted == {}
-    assert "'the-c' has 3.0 GB and is in use." in told.refused[A]
+    assert "'the-c' has 3.0 GB and was in use just now." in told.refused[A]
 
 
 def test_room_on_its_way_is_waited_for_and_kept() -> None:
@@ -111,7 +111,7 @@ def test_the_sentence_says_what_does_not_fit_and_who_has_the_room() -> None:
     tenants = [tenant(B, 3, stays=True), tenant(C, 0.5)]
     assert verdict([wish(A)], tenants).refused[A] == (
         "There is no room for a replica of 'the-a': it needs about 1.0 GB, and 500 MB of 4.0 GB are free. "
-        "'the-b' has 3.0 GB and does not scale to zero. 'the-c' has 500 MB and is in use. "
+        "'the-b' has 3.0 GB and does not scale to zero. 'the-c' has 500 MB and was in use just now. "
         "Let an endpoint scale to zero, delete one, or add memory (engine.memory_gb_total)."
     )
     assert "It needs a machine with more memory." in verdict([wish(A, 5)], []).refused[A]

@@ -15,7 +15,11 @@ LATE = "The replica was ended at its deadline"
         (None, False, "The replica ended, status unknown; see the log."),
         (3 << 8, True, "The replica exited with code 3 before it was ready; see the log."),
         (0, False, "The replica exited with code 0; see the log."),
-        (signal.SIGKILL, False, "The replica was ended by SIGKILL, as happens when memory runs out; see the log."),
+        (
+            signal.SIGKILL,
+            False,
+            "The replica was ended by SIGKILL: by somebody, or by the kernel when memory runs out; see the log.",
+        ),
         (signal.SIGSEGV | 0x80, True, "The replica was ended by SIGSEGV before it was ready; see the log."),
         (
             signal.SIGALRM,

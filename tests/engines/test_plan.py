@@ -177,6 +177,7 @@ GROWN = replica("r1", memory_bytes=int(1.2 * GB))
         (held(A), [GROWN], []),  # no limit
         (LIMITED, [replica("r1", memory_bytes=int(1.6 * GB))], [Outgrown(ReplicaId("r1"), at_once=True)]),
         (LIMITED, [replica("r1", "starting", memory_bytes=int(1.2 * GB))], []),  # it may give some back
+        (LIMITED, [replica("r1", memory_bytes=int(1.2 * GB), ready_bytes=int(1.1 * GB))], []),  # born so
         (LIMITED, [replica("r1", "starting", memory_bytes=2 * GB)], [Outgrown(ReplicaId("r1"), at_once=True)]),
         (replace(LIMITED, replaced_at=(NOW - 9,) * 12), [GROWN], []),
         (replace(LIMITED, replaced_at=(NOW - 3600,) * 12), [GROWN], [Outgrown(ReplicaId("r1"), at_once=False)]),

@@ -425,6 +425,7 @@ async def test_other_paths_are_streamed_on_without_the_token(tmp_path: Path) -> 
         assert (said["method"], said["path"], said["query"]) == ("POST", "/api/2.0/x%2Fy", "a=1&b=%20")
         assert said["bytes"] == 3_000_000
         assert said["headers"]["host"] == "localhost"
+        assert said["headers"]["x-forwarded-host"] == h.client.base_url.netloc.decode()
         assert "authorization" not in said["headers"]
         assert answer.headers["x-request-id"] == said["headers"]["x-request-id"]
         foreign = await h.client.get("/api/2.0/x", headers={"origin": "http://evil.example"})

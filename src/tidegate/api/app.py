@@ -162,4 +162,5 @@ async def _config_version(request: Request) -> int | None:
 def _base_url(request: Request) -> str:
     """The URL that the caller reached the platform by."""
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
-    return f"{scheme}://{request.headers.get('host', 'localhost')}"
+    host = request.headers.get("x-forwarded-host") or request.headers.get("host", "localhost")
+    return f"{scheme}://{host}"

@@ -12,7 +12,7 @@ from tidegate.cli.connection import connected
 from tidegate.cli.failure import Failure, Refused
 from tidegate.cli.model_uri import fit_name, parse
 from tidegate.cli.progress import Progress
-from tidegate.core.endpoint import ModelRef
+from tidegate.core.endpoint import IDLE_TIMEOUT_SECONDS, ModelRef
 
 if TYPE_CHECKING:
     from tidegate.cli.client import Client
@@ -42,9 +42,12 @@ def launch(
     model_uri: ModelUri,
     endpoint: Annotated[str, typer.Option(help="The endpoint's name; by default the model's.")] = "",
     size: Annotated[
-        Size, typer.Option(case_sensitive=False, help="Kept for later; no effect yet, as each model has one replica.")
+        Size, typer.Option(case_sensitive=False, help="At most 4, 16 or 64 replicas; they follow the load.")
     ] = Size.SMALL,
-    scale_to_zero: Annotated[bool, typer.Option(help="Kept for later; no effect yet: the replica stays up.")] = False,
+    scale_to_zero: Annotated[bool, typer.Option(help="No process while no request comes.")] = False,
+    idle_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds without a request before it goes to zero.", show_default=True)
+    ] = IDLE_TIMEOUT_SECONDS,
     no_wait: NoWait = False,
 ) -> None:
     """Make a REST endpoint of a model."""
@@ -59,7 +62,12 @@ def launch(
         )
     with Progress() as progress:
         ref = registered(client, model, name, progress)
-        entity = {"workload_size": size.value, "scale_to_zero_enabled": scale_to_zero, **model_fields(ref)}
+        entity = {
+            "workload_size": size.value,
+            "scale_to_zero_enabled": scale_to_zero,
+            "idle_timeout_seconds": idle_timeout,
+            **model_fields(ref),
+        }
         bring_up(client, name, entity, progress, wait=not no_wait)
     print_how_to_query(client, name, wait=not no_wait)
 

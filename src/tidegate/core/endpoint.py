@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from tidegate.core.errors import InvalidParameter
 
+# How long an endpoint that may go to zero is kept without a request, unless its owner says otherwise.
+IDLE_TIMEOUT_SECONDS = 1800.0
+
 # --- types ---
 
 
@@ -69,7 +72,7 @@ class ServedEntity:
     min_provisioned_concurrency: int | None = None
     max_provisioned_concurrency: int | None = None
     environment_vars: tuple[tuple[str, str], ...] = ()
-    idle_timeout_seconds: float = 1800.0
+    idle_timeout_seconds: float = IDLE_TIMEOUT_SECONDS
     batching: Batching = Batching.AUTO
     timeout_seconds: float = 60.0
     retry_on_crash: bool = True

@@ -95,6 +95,8 @@ def decide(
     decision = most if most.replicas > state.replicas else _fewer(policy, state, sight, max(1, most.replicas), now)
     if decision.replicas == state.replicas:
         return ScaleDecision(state.replicas), state
+    if decision.replicas == policy.max_replicas > state.replicas:
+        decision = replace(decision, reason=f"{decision.reason}; that is the most that it may have")
     return decision, _changed(policy, state, decision.replicas, now)
 
 
@@ -223,12 +225,16 @@ def _at_once(stretch: Stretch) -> str:
 
 
 def _waiting(load: LoadPoint) -> str:
-    return f"{load.queued} requests wait, the oldest for {load.oldest_wait_seconds:.2f} s"
+    return f"{_wait(load)}, the oldest for {load.oldest_wait_seconds:.2f} s"
+
+
+def _wait(load: LoadPoint) -> str:
+    return "1 request waits" if load.queued == 1 else f"{load.queued} requests wait"
 
 
 def _stuck(load: LoadPoint) -> str:
     which = "a replica is" if load.stuck == 1 else f"{load.stuck} replicas are"
-    return f"{which} held up far longer than usual, and {load.queued} requests wait"
+    return f"{which} held up far longer than usual, and {_wait(load)}"
 
 
 # --- down

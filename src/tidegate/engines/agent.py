@@ -187,7 +187,7 @@ class Agent:
         return [self._tasks.create_task(chore) for chore in (*meetings, *beside)]
 
     def _measured(self) -> None:
-        self._fleet.measured()
+        self._fleet.measured(time.time())
         self._changed.set()
 
     async def _hold(self) -> None:

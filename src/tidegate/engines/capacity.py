@@ -161,6 +161,7 @@ class _Admission:
             has = f"this machine's replicas may use {gb(total)} together (engine.memory_gb_total)."
             return f"{need}{has} It needs a machine with more memory."
         has = f"{gb(max(0, self._free))} of {gb(total)} are free. "
+        has += f"Templates have {gb(self._templates)}. " if self._templates else ""
         return need + has + " ".join(self._holders()) + _WHAT_FREES_IT
 
     def _holders(self) -> Iterator[str]:
@@ -169,7 +170,7 @@ class _Admission:
         busy: dict[str, str] = {}
         for tenant in self._tenants:
             sums[tenant.endpoint] = sums.get(tenant.endpoint, 0) + tenant.memory_bytes
-            busy[tenant.endpoint] = "does not scale to zero" if tenant.stays else "is in use"
+            busy[tenant.endpoint] = "does not scale to zero" if tenant.stays else "was in use just now"
         for endpoint in sorted(sums, key=lambda endpoint: -sums[endpoint])[:_NAMED]:
             yield f"'{endpoint}' has {gb(sums[endpoint])} and {busy[endpoint]}."
         if len(sums) > _NAMED:

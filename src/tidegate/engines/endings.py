@@ -22,7 +22,7 @@ def sentence(status: int | None, *, starting: bool) -> str:
     if number == signal.SIGALRM:
         what = "loading took too long" if starting else "a prediction took longer than it may"
         return f"The replica was ended at its deadline{when}: {what}; the log shows where it was."
-    hint = ", as happens when memory runs out" if number == signal.SIGKILL else ""
+    hint = ": by somebody, or by the kernel when memory runs out" if number == signal.SIGKILL else ""
     return f"The replica was ended by {_name(number)}{when}{hint}{_SEE}"
 
 

@@ -49,6 +49,7 @@ class HeldRevision:
     replaced_at: tuple[float, ...] = ()
     blocked: str = ""  # why there is no room for a replica of it
     blocked_told_at: float = -math.inf
+    ended_told_at: float = -math.inf
     spared: str = ""  # why a replica over its limit is let be
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MAX_NOTICES))
 
@@ -99,7 +100,7 @@ class HeldRevision:
 
 
 MAX_NOTICES = 20
-# That there is no room for a revision is told so often while it lasts or comes back.
+# That there is no room for a revision, or that replicas end, is told so often while it lasts or comes back.
 TELL_AGAIN_SECONDS = 60.0
 
 
@@ -186,17 +187,28 @@ class Fleet:
                 one.blocked_told_at = now
             one.blocked = sentence
 
-    def measured(self) -> None:
-        """Take what was measured into the account."""
+    def measured(self, at: float) -> None:
+        """Take what was measured into the account. `at` is unix seconds."""
         for replica in self.replicas.values():
             facts, memory = replica.facts, replica.usage.memory_bytes
             known = self.revisions.get(facts.revision)
             if known is not None and memory and facts.state is ReplicaState.READY and not facts.ready_bytes:
                 known.expected_bytes = memory
                 facts = replace(facts, ready_bytes=memory)
+                self._born(known, memory, at)
             replica.facts = replace(facts, memory_bytes=memory)
             if known is not None and known.spared and memory <= known.applied.target.memory_bytes:
                 known.spared = ""
+
+    def _born(self, known: HeldRevision, memory: int, at: float) -> None:
+        """What a replica uses when it becomes ready: where that is over the limit, another would be no smaller."""
+        limit = known.applied.target.memory_bytes
+        if 0 < limit < memory and not known.spared:
+            known.spared = (
+                f"The model takes {gb(memory)} merely to load, over its {gb(limit)}; its replicas are let be. "
+            )
+            known.spared += "Give it a larger workload_type."
+            known.note(at, "memory_limit", known.spared)
 
     def outgrown(self, identity: ReplicaId, now: float, at: float) -> str:
         """A replica is over its memory limit; another is to take its place. The sentence on it."""
@@ -266,8 +278,8 @@ class Fleet:
         elif known is not None:
             known.failures = known.failures.start_failed(message, started, now, self._max_backoff)
 
-    def ended(self, facts: ReplicaFacts, status: int | None, now: float) -> str:
-        """A replica's process has ended. The sentence on it, empty when it was asked to end."""
+    def ended(self, facts: ReplicaFacts, status: int | None, now: float, at: float) -> str:
+        """A replica's process has ended. The sentence on it, empty when it was asked to end. `at` is unix seconds."""
         self.replicas.pop(facts.id, None)
         if facts.state is ReplicaState.DRAINING:
             return ""
@@ -276,7 +288,11 @@ class Fleet:
         known = self.revisions.get(facts.revision)
         if known is not None and starting:
             self.start_failed(facts.revision, message, facts.since, now, forked=facts.forked)
-        elif known is not None and endings.signal_of(status) == signal.SIGALRM:
+            return message
+        if known is not None and not facts.outgrown and now - known.ended_told_at >= TELL_AGAIN_SECONDS:
+            known.note(at, "replica_ended", message)
+            known.ended_told_at = now
+        if known is not None and endings.signal_of(status) == signal.SIGALRM:
             known.failures = replace(known.failures, message=message)
         elif known is not None:
             known.failures = known.failures.crashed(message, facts.since, now, self._max_backoff)

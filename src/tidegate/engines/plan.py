@@ -259,8 +259,8 @@ def _over_limit(
     for replica in over:
         at_once = short or replica.memory_bytes > FAR_OVER * limit
         ready = replica.state is ReplicaState.READY
-        if replica.outgrown and not at_once:
-            continue  # another is on its way
+        if (replica.outgrown or replica.ready_bytes > limit) and not at_once:
+            continue  # another is on its way, or would be no smaller
         if (short or replaceable(held.target, held.replaced_at, now)) and (ready or at_once):
             yield Outgrown(replica.id, at_once)
 

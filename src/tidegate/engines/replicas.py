@@ -246,7 +246,7 @@ class Replicas:
     def replica_ended(self, replica: ReplicaProcess, status: int | None) -> None:
         """Its process has ended."""
         facts = replica.facts
-        message = self._fleet.ended(facts, status, time.monotonic())
+        message = self._fleet.ended(facts, status, time.monotonic(), time.time())
         if message:
             self._tell(facts.revision, message, facts.id)
         else:

@@ -68,7 +68,7 @@ class Proxy:
         request = self._client.build_request(
             scope["method"],
             f"http://localhost{target(scope)}",
-            headers=[*_headers(scope["headers"], _NOT_ON), (b"host", b"localhost"), *extra],
+            headers=[*_headers(scope["headers"], _NOT_ON), (b"host", b"localhost"), *_forwarded(scope), *extra],
             content=await _content(scope, receive),
         )
         try:
@@ -88,6 +88,11 @@ class Proxy:
     def away(self) -> TidegateError:
         """What to answer while the upstream is not there."""
         return Unavailable(f"{self._name} is not there for the moment. Try again.", retry_after=1)
+
+
+def _forwarded(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The name that the caller reached the platform by: what is sent on has another one."""
+    return [(b"x-forwarded-host", value) for name, value in scope["headers"] if name == b"host"][:1]
 
 
 def target(scope: Scope) -> str:
