@@ -260,6 +260,11 @@ class House:
         assert self.gateways.table is not None
         return [route.served_entity for route in self.gateways.table.revisions.values()]
 
+    def serving_revisions(self) -> list[RevisionId]:
+        """The revisions that the newest table routes to."""
+        assert self.gateways.table is not None
+        return list(self.gateways.table.revisions)
+
     @property
     def running(self) -> list[str]:
         """The served entities that the engine holds."""
