@@ -159,10 +159,12 @@ class OldServer(Answering):
         if "filter" in query:
             return 400, '{"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid clause"}'
         page = int(query.get("page_token", ["0"])[0])
-        models = [[{"name": "other"}], [{"name": "wine", "aliases": [{"alias": "champion", "version": "4"}]}]]
         version = {"name": "wine", "version": "4", "status": "READY", "current_stage": "None"}
-        models[1][0]["latest_versions"] = [version]  # type: ignore[assignment]
-        return 200, json.dumps({"registered_models": models[page], **({} if page else {"next_page_token": "1"})})
+        aliases = [{"alias": "champion", "version": "4"}]
+        wine = {"name": "wine", "aliases": aliases, "latest_versions": [version]}
+        if "page_token" in query:
+            return 200, json.dumps({"registered_models": [wine]})
+        return 200, json.dumps({"registered_models": [{"name": "other"}], "next_page_token": "1"})
 
 
 async def test_an_older_server_is_asked_for_all_models() -> None:

@@ -1,6 +1,7 @@
 """What an endpoint should serve as its pointers move: every state of an endpoint, every way a pointer can be."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,12 @@ from tidegate.core.traffic import compile_table
 CHAMPION, PRODUCTION = ModelRef("wine", "@champion"), ModelRef("wine", "Production")
 
 
-def following(version: int, ref: ModelRef = CHAMPION, name: str = "it", **fields: object) -> ServedEntity:
+def following(version: int, ref: ModelRef = CHAMPION, name: str = "it", **fields: Any) -> ServedEntity:
     """A served entity that follows a pointer, which meant this version."""
-    return ServedEntity(name, ref, ModelVersion("wine", str(version)), **fields)  # type: ignore[arg-type]
+    return ServedEntity(name, ref, ModelVersion("wine", str(version)), **fields)
 
 
-def at(version: int, number: int = 1, ref: ModelRef = CHAMPION, **fields: object) -> EndpointConfig:
+def at(version: int, number: int = 1, ref: ModelRef = CHAMPION, **fields: Any) -> EndpointConfig:
     return a_config(following(version, ref, **fields), version=number)
 
 
@@ -45,10 +46,11 @@ def failed(config: EndpointConfig) -> FailedConfig:
     return FailedConfig(config, "It does not load.")
 
 
-def versions(endpoint: Endpoint) -> tuple[str | None, str | None, str | None]:
+def versions(endpoint: Endpoint) -> tuple[str | None, ...]:
     """What is active, pending and failed, by the version of its first entity."""
-    configs = (endpoint.active, *(held and held.config for held in (endpoint.pending, endpoint.failed)))
-    return tuple(c and c.served_entities[0].resolved.version for c in configs)  # type: ignore[return-value]
+    attempts = (endpoint.pending, endpoint.failed)
+    configs = (endpoint.active, *(attempt.config if attempt else None for attempt in attempts))
+    return tuple(config.served_entities[0].resolved.version if config else None for config in configs)
 
 
 def kinds(followed: Followed) -> list[str]:
@@ -231,12 +233,11 @@ def test_a_pointer_that_is_gone_changes_nothing_and_is_told_once(
     followed = follow(endpoint, pointers, 9.0)
     assert followed is not None
     assert followed.endpoint == replace(endpoint, lost=(CHAMPION,))
-    assert followed.news == (
-        (
-            "pointer_lost",
-            "'@champion' of model 'wine' is gone: nothing changes, version 3 stays. "
-            "Set the alias again, or update the endpoint.",
-        ),
+    ((kind, sentence),) = followed.news
+    assert kind == "pointer_lost"
+    assert sentence == (
+        "'@champion' of model 'wine' is gone: nothing changes, version 3 stays. "
+        "Set the alias again, or update the endpoint."
     )
     assert follow(followed.endpoint, pointers, 10.0) is None
 

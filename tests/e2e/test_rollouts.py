@@ -22,7 +22,8 @@ Point = Callable[[str], object]
 @pytest.fixture(scope="module")
 def request_body(house: Platform) -> Any:
     """Registers `stamped`: three versions with the same lock that differ in what they answer. What to ask them."""
-    return [register(house, "stamped", "stamped") for _ in range(3)][0]
+    first, *_ = (register(house, "stamped", "stamped") for _ in range(3))
+    return first
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ class Follower:
         self._failures += 1
         if self._failures == _UNTOLD_FAILURES + 1:
             logger.warning("aliases and stages are not followed now: %s", error.message)
-        return min(_MAX_BACKOFF, _FIRST_BACKOFF * 2 ** min(self._failures - 1, 10))
+        return min(_MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
 
     def _reported(self) -> None:
         for report in self._gateways.reports:
