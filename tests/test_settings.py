@@ -161,3 +161,11 @@ def test_a_setting_outside_a_group_is_named(tmp_path: Path) -> None:
     file = tmp_path / "flat.toml"
     file.write_text("port = 1\n")
     assert refusal(file=file) == f"In {file}, 'port' must stand in a [group], such as [server]."
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [({}, 30.0), ({"uri": "http://elsewhere"}, 2.0), ({"uri": "http://elsewhere", "poll_seconds": 7}, 7.0)],
+)
+def test_an_external_registry_is_looked_at_more_often(given: dict[str, Any], seconds: float) -> None:
+    assert load({}, overrides={"registry": given}).registry.look_every == seconds

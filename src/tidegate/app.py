@@ -67,6 +67,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.api.app import create_app
     from tidegate.control.builds import Builds, ModelCache
     from tidegate.control.endpoints import Endpoints
+    from tidegate.control.follower import Follower
     from tidegate.control.gateways import Gateways
     from tidegate.control.housekeeping import Housekeeping
     from tidegate.control.metrics import Metrics
@@ -95,12 +96,14 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
-    for part in (reconciler, gateways, housekeeping):
+    endpoints = Endpoints(store, registry, clock, data, reconciler)
+    follower = Follower(store, registry, endpoints, gateways, chosen.registry.look_every)
+    for part in (reconciler, gateways, housekeeping, follower):
         await part.start()
         stack.push_async_callback(part.stop)
     stack.push_async_callback(builds.stop)
 
-    app = create_app(Endpoints(store, registry, clock, data, reconciler), Metrics(gateways, reconciler, builds, clock))
+    app = create_app(endpoints, Metrics(gateways, reconciler, builds, clock))
     data.api_socket.unlink(missing_ok=True)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

@@ -4,12 +4,13 @@ Implementations live in `tidegate.adapters` and `tidegate.engines`; every one of
 the same suite in `tests/contracts`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tidegate.core.endpoint import Endpoint, ModelRef, ModelVersion
+from tidegate.core.pointers import ModelPointers
 from tidegate.core.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
 
 Log = Callable[[str], None]
@@ -104,6 +105,10 @@ class ModelRegistry(Protocol):
 
     async def resolve(self, ref: ModelRef) -> ModelVersion:
         """The exact version that `ref` means now."""
+        ...
+
+    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
+        """Where the aliases and stages of these models point now. Names that the registry does not have are absent."""
         ...
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:

@@ -45,6 +45,12 @@ class RegistrySettings:
     """The MLflow registry. An empty `uri` means the embedded one."""
 
     uri: str = ""
+    poll_seconds: float = 0.0  # between two looks at aliases and stages; 0: 30 for the embedded one, 2 for another
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between two looks. Writes to the embedded registry pass by, and are looked at at once."""
+        return self.poll_seconds or (2.0 if self.uri else 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +226,7 @@ def _check(settings: Settings) -> None:
 
     require(0 <= settings.server.port < 65536, "server.port must be from 0 to 65535.")
     require(1 <= settings.server.gateways <= 64, "server.gateways must be from 1 to 64.")
+    require(settings.registry.poll_seconds >= 0, "registry.poll_seconds must be 0 or more.")
     require(settings.engine.kind == "local", "engine.kind must be 'local'.")
     engine = settings.engine
     sizes = (engine.memory_gb, engine.memory_gb_medium, engine.memory_gb_large, engine.memory_gb_total)

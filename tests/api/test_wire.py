@@ -102,6 +102,12 @@ async def test_an_alias_stays_an_alias_and_tells_what_it_means(api: Api) -> None
     answer = (await api.http.post(URL, json=a_body(entity_version="@champion"))).json()
     (served,) = answer["pending_config"]["served_entities"]
     assert (served["name"], served["entity_version"], served["resolved_version"]) == ("wine-champion", "@champion", "2")
+    assert served["pointer"] == "followed"
+    await api.settled()
+    del api.house.registry.models["wine"].aliases["champion"]
+    await api.house.follower.run_once()
+    (served,) = (await api.http.get(f"{URL}/wine")).json()["config"]["served_entities"]
+    assert served["pointer"] == "lost"
 
 
 @pytest.mark.parametrize(

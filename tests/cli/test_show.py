@@ -4,6 +4,7 @@ import json
 
 from tests.cli.conftest import Cli
 from tests.cli.platform import Platform
+from tests.control.house import an_entity
 
 
 def test_an_endpoint_that_serves(platform: Platform, cli: Cli) -> None:
@@ -30,6 +31,24 @@ def test_an_endpoint_that_changes(platform: Platform, cli: Cli) -> None:
     assert "wine-1\t" in serving
     assert "wine-2\t" in coming
     assert "\tcreating\t" in coming
+
+
+def test_an_endpoint_that_follows(platform: Platform, cli: Cli) -> None:
+    house = platform.house
+    house.registry.models["wine"].aliases["champion"] = "1"
+    platform.run(house.create("wine", an_entity("@champion")))
+    platform.wait_for_update("wine")
+    sentence = "'wine-champion' follows '@champion' of model 'wine': version 1."
+    assert sentence in cli("show", "wine").stdout.splitlines()
+    platform.hold_builds()
+    house.registry.models["wine"].aliases["champion"] = "2"
+    platform.run(house.follower.run_once())
+    serving, coming = cli("show", "wine").stdout.split("On its way:")
+    assert sentence in serving.splitlines()
+    assert sentence.replace("version 1", "version 2") in coming.splitlines()
+    del house.registry.models["wine"].aliases["champion"]
+    platform.run(house.follower.run_once())
+    assert f"{sentence} That points nowhere now, so nothing changes." in cli("show", "wine").stdout.splitlines()
 
 
 def test_an_update_that_failed(platform: Platform, cli: Cli) -> None:

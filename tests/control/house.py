@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
 from tidegate.control.builds import Builds, ModelCache
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, Endpoints, EndpointView
+from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
 from tidegate.control.reconciler import Access, Outside, Reconciler
@@ -24,6 +25,7 @@ from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
 from tidegate.core.errors import BuildFailed
 from tidegate.core.load import EndpointLedger, Histogram, LoadReport, RevisionLoad
 from tidegate.core.plan import MAX_FAILED_STARTS
+from tidegate.core.pointers import ModelPointers
 from tidegate.core.revision import (
     Environment,
     Proof,
@@ -36,6 +38,7 @@ from tidegate.data_directory import DataDirectory
 from tidegate.ports import Log
 
 CORES = 4  # of the machine
+POLL = 30.0  # what a look of the follower returns when nothing moves
 CALM = 1.0  # what a pass of the reconciler returns when all is as asked
 
 
@@ -45,6 +48,11 @@ class SlowRegistry(FakeModelRegistry):
     async def resolve(self, ref: ModelRef) -> ModelVersion:
         await asyncio.sleep(0)
         return await super().resolve(ref)
+
+    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
+        found = await super().pointers(names)
+        await asyncio.sleep(0)
+        return found
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         await asyncio.sleep(0.01)
@@ -118,6 +126,7 @@ class Gateway:
         self.refused: dict[int, int] = {}
         self.cold_seconds: dict[str, Histogram] = {}
         self.ledger = "one"
+        self.registry_writes = 0
         self._socket, self._number, self._pid = socket, number, pid
         self._followed = ""
         self._writer: asyncio.StreamWriter | None = None
@@ -146,6 +155,7 @@ class Gateway:
             dict(self.revisions),
             dict(self.endpoints),
             dict(self.refused),
+            registry_writes=self.registry_writes,
             ledger=self.ledger,
             cold_seconds=dict(self.cold_seconds),
         )
@@ -185,6 +195,7 @@ class House:
         self.scaler = Scaler(self.gateways, self.clock, CORES)
         self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler)
+        self.follower = Follower(self.store, self.registry, self.endpoints, self.gateways, POLL)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 
     async def start(self) -> None:
@@ -193,6 +204,7 @@ class House:
         await self.gateway.connect()
 
     async def stop(self) -> None:
+        await self.follower.stop()
         await self.gateway.close()
         await self.reconciler.stop()
         await self.builds.stop()
@@ -247,6 +259,11 @@ class House:
         """The served entities that the newest table routes to."""
         assert self.gateways.table is not None
         return [route.served_entity for route in self.gateways.table.revisions.values()]
+
+    def serving_revisions(self) -> list[RevisionId]:
+        """The revisions that the newest table routes to."""
+        assert self.gateways.table is not None
+        return list(self.gateways.table.revisions)
 
     @property
     def running(self) -> list[str]:

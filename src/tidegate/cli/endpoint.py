@@ -29,6 +29,15 @@ class ServedView:
         return f"{name}{version}" if version.startswith("@") else f"{name}/{version}"
 
     @property
+    def following(self) -> str:
+        """A sentence on the alias or the stage that it follows; empty for an exact version."""
+        pointer, name, asked = (self.json.get(key, "") for key in ("pointer", "entity_name", "entity_version"))
+        if not pointer:
+            return ""
+        lost = " That points nowhere now, so nothing changes." if pointer == "lost" else ""
+        return f"'{self.name}' follows '{asked}' of model '{name}': version {self.json.get('resolved_version')}.{lost}"
+
+    @property
     def deployment(self) -> str:
         """Its public state."""
         return str((self.json.get("state") or {}).get("deployment", ""))

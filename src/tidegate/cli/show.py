@@ -34,6 +34,8 @@ def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format
         if rows := [_row(config, served) for served in config]:
             typer.echo(f"\n{title}:")
             print_table(_COLUMNS, rows)
+        for sentence in filter(None, (served.following for served in config)):
+            typer.echo(sentence)
     if replicas := client.replicas(endpoint):
         typer.echo("\nReplicas:")
         print_table(_REPLICA_COLUMNS, [_replica_row(replica) for replica in replicas])

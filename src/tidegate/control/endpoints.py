@@ -26,6 +26,7 @@ from tidegate.core.endpoint import (
     default_routes,
 )
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
+from tidegate.core.following import Pointers, follow
 from tidegate.core.revision import Replica, RevisionId, revision_id
 from tidegate.core.status import EndpointStatus
 from tidegate.data_directory import DataDirectory
@@ -83,13 +84,17 @@ class ReplicaView:
 
 
 class Endpoints:
-    """The verbs. Each raises NotFound for an endpoint that is not there, and Unavailable when the store is away."""
+    """The verbs. Each raises NotFound for an endpoint that is not there, and Unavailable when the store is away.
+
+    `on_asked` is called when a user has asked for a configuration.
+    """
 
     def __init__(
         self, store: Store, registry: ModelRegistry, clock: Clock, data: DataDirectory, reconciler: Reconciler
     ) -> None:
         self._store, self._registry, self._clock, self._data = store, registry, clock, data
         self._reconciler = reconciler
+        self.on_asked: Callable[[], None] = lambda: None
 
     async def create(self, request: EndpointRequest) -> EndpointView:
         """Add an endpoint; its first configuration is on its way.
@@ -114,12 +119,14 @@ class Endpoints:
             route_optimized=request.route_optimized,
         )
         created = await self._store.create_endpoint(endpoint)
+        self.on_asked()
         return await self._changed(created, "created", f"Endpoint '{request.name}' was created.")
 
     async def update_config(self, name: str, request: ConfigRequest) -> EndpointView:
         """Put another configuration on its way; the one that serves goes on until the new one is ready, or for good.
 
-        Raises as `create` does, and Conflict while another update runs.
+        It takes the place of what only a moved alias or stage has put on its way. Raises as `create` does, and Conflict
+        while another user's update runs.
         """
         config = await self._accept(request, _not_updating(await self._known(name)))
 
@@ -129,8 +136,23 @@ class Endpoints:
 
         updated = await self._change(name, update)
         assert updated.pending is not None
+        self.on_asked()
         message = f"Configuration {updated.pending.config.version} is on its way."
         return await self._changed(updated, "update_started", message)
+
+    async def follow(self, endpoint: Endpoint, pointers: Pointers) -> Endpoint:
+        """Have an endpoint serve what its aliases and stages mean; it must have been read before they were asked for.
+
+        Raises Conflict when somebody has written it since: these pointers may be older than what was asked for.
+        """
+        followed = follow(endpoint, pointers, self._clock.now())
+        if followed is None:
+            return endpoint
+        saved = await self._store.save_endpoint(followed.endpoint)
+        self._reconciler.nudge()
+        for kind, message in followed.news:
+            await self._tell(saved, kind, message)
+        return saved
 
     async def get(self, name: str) -> EndpointView:
         """One endpoint."""
@@ -240,11 +262,14 @@ class Endpoints:
 
     async def _changed(self, endpoint: Endpoint, kind: str, message: str) -> EndpointView:
         self._reconciler.nudge()
+        await self._tell(endpoint, kind, message)
+        return self._view(endpoint)
+
+    async def _tell(self, endpoint: Endpoint, kind: str, message: str) -> None:
         try:
             await self._store.add_event(Event(endpoint.id, self._clock.now(), kind, message))
         except TidegateError as error:  # the change itself is durable, so the verb has not failed
             logger.warning("an event was lost: %s", error.message, extra=fields(kind=kind))
-        return self._view(endpoint)
 
     def _view(self, endpoint: Endpoint) -> EndpointView:
         return EndpointView(endpoint, self._reconciler.status_of(endpoint))
@@ -267,7 +292,7 @@ class Endpoints:
 
 
 def _not_updating(endpoint: Endpoint) -> Endpoint:
-    if endpoint.pending is not None:
+    if endpoint.pending is not None and not endpoint.pending.followed:
         raise Conflict(f"Endpoint '{endpoint.name}' is being updated; wait until it has ended.")
     return endpoint
 

@@ -270,7 +270,7 @@ class Reconciler:
                 async with asyncio.timeout(_ENGINE_TIMEOUT):
                     await self._engine.remove(rid)
             case Promote(endpoint):
-                await self._switch(endpoint.promoted())
+                await self._switch(endpoint)
                 assert endpoint.pending is not None
                 await self._tell(endpoint.id, "promoted", f"Configuration {endpoint.pending.config.version} serves.")
             case FailUpdate(endpoint, message):
@@ -298,10 +298,14 @@ class Reconciler:
             await self._tell(revision.endpoint_id, revision.state.value, sentence)
 
     async def _switch(self, endpoint: Endpoint) -> None:
-        """Route to a promoted configuration, and only then save it: who is told that it serves may ask it at once."""
-        self._show(endpoint)
+        """Route to what is pending, and only then save it: who is told that it serves may ask it at once."""
+        self._show(endpoint.promoted())
         await self._gateways.followed(_FOLLOW_TIMEOUT)
-        await self._replace(endpoint)
+        try:
+            await self._replace(endpoint.promoted())
+        except Conflict:  # somebody wrote meanwhile; what is routed already is not taken back
+            if (current := await self._store.endpoint(endpoint.name)) is not None and current.id == endpoint.id:
+                await self._replace(endpoint.promoted_onto(current))
 
     async def _replace(self, endpoint: Endpoint) -> None:
         self._show(await self._store.save_endpoint(endpoint))

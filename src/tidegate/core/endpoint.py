@@ -113,6 +113,7 @@ class PendingConfig:
 
     config: EndpointConfig
     started_at: float  # unix seconds
+    followed: bool = False  # an alias or a stage moved; no user asked for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class Endpoint:
     """An endpoint: a name, the configuration that serves, and the one on its way.
 
     `generation` grows with every accepted change of the specification; `observed_generation` is the last one that the
-    reconciler has carried out or given up. `resource_version` is the store's compare-and-set stamp.
+    reconciler has carried out or given up. `lost` are the aliases and stages that it follows and that point nowhere.
+    `resource_version` is the store's compare-and-set stamp.
     """
 
     id: str
@@ -145,6 +147,7 @@ class Endpoint:
     generation: int = 1
     observed_generation: int = 0
     deleted_at: float | None = None
+    lost: tuple[ModelRef, ...] = ()
     resource_version: int = field(default=0, compare=False)
 
     @property
@@ -164,16 +167,27 @@ class Endpoint:
 
     # --- the verbs of an update; each returns the endpoint as it is after it
 
-    def with_update(self, config: EndpointConfig, now: float) -> "Endpoint":
+    def with_update(self, config: EndpointConfig, now: float, followed: bool = False) -> "Endpoint":
         """This endpoint with `config` on its way."""
-        return replace(
-            self, pending=PendingConfig(config, now), failed=None, generation=self.generation + 1, updated_at=now
-        )
+        pending = PendingConfig(config, now, followed)
+        return replace(self, pending=pending, failed=None, generation=self.generation + 1, updated_at=now)
+
+    def update_dropped(self) -> "Endpoint":
+        """This endpoint with what serves as all that is asked for."""
+        generation = self.generation + 1
+        return replace(self, pending=None, failed=None, generation=generation, observed_generation=generation)
 
     def promoted(self) -> "Endpoint":
         """This endpoint serving what was pending."""
         assert self.pending is not None
         return replace(self, active=self.pending.config, pending=None, failed=None, observed_generation=self.generation)
+
+    def promoted_onto(self, current: "Endpoint") -> "Endpoint":
+        """`current`, as somebody has written it since, serving what is pending here; another update goes on."""
+        served = replace(current, pending=self.pending).promoted()
+        if current.pending in (None, self.pending):
+            return served
+        return replace(served, pending=current.pending, observed_generation=current.observed_generation)
 
     def update_failed(self, message: str) -> "Endpoint":
         """This endpoint after its update failed; what served before still serves."""
