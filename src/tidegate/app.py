@@ -89,7 +89,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
-    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)))
+    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)), chosen.rollouts.park_seconds)
     limits = chosen.engine.memory_limits
     reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, limits)
     scaler.hurry = reconciler.hurry
@@ -100,7 +100,8 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
         stack.push_async_callback(part.stop)
     stack.push_async_callback(builds.stop)
 
-    app = create_app(Endpoints(store, registry, clock, data, reconciler), Metrics(gateways, reconciler, builds, clock))
+    endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
+    app = create_app(endpoints, Metrics(gateways, reconciler, builds, clock))
     data.api_socket.unlink(missing_ok=True)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

@@ -56,6 +56,17 @@ class Client:
         """The endpoint; it serves this one entity as soon as that is ready."""
         return EndpointView(self.call("PUT", f"{_path(name)}/config", {"served_entities": [entity]}))
 
+    def rollback(self, name: str) -> EndpointView:
+        """The endpoint; it goes back to what it served before."""
+        check_name(name)
+        return EndpointView(self.call("POST", f"/api/tidegate/v1/endpoints/{name}/rollback"))
+
+    def parked(self, name: str) -> Json | None:
+        """What a rollback would bring back, or None."""
+        check_name(name)
+        parked: Json | None = self.call("GET", f"/api/tidegate/v1/endpoints/{name}/switches").get("parked")
+        return parked
+
     def delete(self, name: str) -> None:
         """Delete an endpoint."""
         self.call("DELETE", _path(name))

@@ -29,6 +29,11 @@ class ServedView:
         return f"{name}{version}" if version.startswith("@") else f"{name}/{version}"
 
     @property
+    def uri(self) -> str:
+        """MLflow's URI of the exact version: `models:/wine/3`."""
+        return f"models:/{self.json.get('entity_name', '')}/{self.json.get('resolved_version', '')}"
+
+    @property
     def deployment(self) -> str:
         """Its public state."""
         return str((self.json.get("state") or {}).get("deployment", ""))

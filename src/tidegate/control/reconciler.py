@@ -35,6 +35,7 @@ from tidegate.core.plan import (
 )
 from tidegate.core.revision import Revision, RevisionId, RevisionObservation
 from tidegate.core.status import EndpointStatus, project
+from tidegate.core.switch import Switch, switch_of
 from tidegate.core.traffic import Leads, compile_table
 from tidegate.ports import Clock, Engine, Event, Store
 from tidegate.telemetry import fields
@@ -270,9 +271,7 @@ class Reconciler:
                 async with asyncio.timeout(_ENGINE_TIMEOUT):
                     await self._engine.remove(rid)
             case Promote(endpoint):
-                await self._switch(endpoint.promoted())
-                assert endpoint.pending is not None
-                await self._tell(endpoint.id, "promoted", f"Configuration {endpoint.pending.config.version} serves.")
+                await self._switch(endpoint, switch_of(endpoint, self._clock.now()))
             case FailUpdate(endpoint, message):
                 await self._replace(endpoint.update_failed(message))
                 await self._tell(endpoint.id, "update_failed", message)
@@ -297,11 +296,13 @@ class Reconciler:
         if (sentence := _event_of(revision)) is not None:
             await self._tell(revision.endpoint_id, revision.state.value, sentence)
 
-    async def _switch(self, endpoint: Endpoint) -> None:
-        """Route to a promoted configuration, and only then save it: who is told that it serves may ask it at once."""
-        self._show(endpoint)
+    async def _switch(self, endpoint: Endpoint, switch: Switch) -> None:
+        """Route to the pending configuration, and only then save it: who is told that it serves may ask it at once."""
+        promoted = endpoint.promoted(switch.at)
+        self._show(promoted)
         await self._gateways.followed(_FOLLOW_TIMEOUT)
-        await self._replace(endpoint)
+        self._show(await self._store.save_endpoint(promoted, switch))
+        await self._tell(endpoint.id, switch.kind, switch.sentence)
 
     async def _replace(self, endpoint: Endpoint) -> None:
         self._show(await self._store.save_endpoint(endpoint))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from tidegate.core.errors import InvalidParameter
+from tidegate.core.errors import Conflict, InvalidParameter
 
 # --- types ---
 
@@ -106,13 +106,36 @@ class EndpointConfig:
         """The served entity of that name."""
         return next((entity for entity in self.served_entities if entity.name == name), None)
 
+    @property
+    def versions(self) -> frozenset[ModelVersion]:
+        """The exact model versions that it serves."""
+        return frozenset(entity.resolved for entity in self.served_entities)
+
+
+# Who asks for a configuration where it is no principal.
+FOLLOWER, ROLLBACK = "follower", "rollback"
+
 
 @dataclass(frozen=True, slots=True)
 class PendingConfig:
-    """A configuration on its way: being built and started beside the one that serves."""
+    """A configuration on its way: being built and started beside the one that serves.
+
+    `by` is who asked for it: a principal, FOLLOWER or ROLLBACK. `forced`: it is switched to without a gate.
+    """
 
     config: EndpointConfig
     started_at: float  # unix seconds
+    by: str = ""
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedConfig:
+    """The configuration that served before, held for a rollback. `replaced_by` asked for the one that serves now."""
+
+    config: EndpointConfig
+    since: float  # unix seconds
+    replaced_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +148,12 @@ class FailedConfig:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint: a name, the configuration that serves, and the one on its way.
+    """An endpoint: a name, the configuration that serves, the one on its way, and the one that served before.
 
     `generation` grows with every accepted change of the specification; `observed_generation` is the last one that the
-    reconciler has carried out or given up. `resource_version` is the store's compare-and-set stamp.
+    reconciler has carried out or given up. `resource_version` is the store's compare-and-set stamp. `rejected` are the
+    model versions that a rollback took away: no pointer puts them on again before it has moved. `newest_version` is the
+    highest number that a configuration was given by an update.
     """
 
     id: str
@@ -145,15 +170,24 @@ class Endpoint:
     generation: int = 1
     observed_generation: int = 0
     deleted_at: float | None = None
+    previous: ParkedConfig | None = None
+    rejected: tuple[ModelVersion, ...] = ()
+    newest_version: int = 0
     resource_version: int = field(default=0, compare=False)
 
     @property
     def configs(self) -> tuple[EndpointConfig, ...]:
-        """The configurations that must be held: what serves first, then what is on its way. None once deleted."""
+        """The configurations that must be held: what serves, what is on its way, what is parked. None once deleted."""
         if self.deleted_at is not None:
             return ()
-        held = (self.active, self.pending.config if self.pending else None)
-        return tuple(config for config in held if config is not None)
+        parked = (self.previous.config,) if self.previous else ()
+        return (*self._wanted, *parked)
+
+    @property
+    def _wanted(self) -> tuple[EndpointConfig, ...]:
+        """The configurations that serve or are to serve."""
+        wanted = (self.active, self.pending.config if self.pending else None)
+        return tuple(config for config in wanted if config is not None)
 
     @property
     def latest_config(self) -> EndpointConfig | None:
@@ -162,24 +196,92 @@ class Endpoint:
             return self.pending.config
         return self.failed.config if self.failed else self.active
 
+    @property
+    def next_version(self) -> int:
+        """The number of the next configuration: higher than any before it."""
+        failed = (self.failed.config,) if self.failed else ()
+        return 1 + max(self.newest_version, *(config.version for config in (*self.configs, *failed)), 0)
+
+    def parks(self, entity: ServedEntity) -> bool:
+        """Whether it is held for a rollback only."""
+        parked = self.previous is not None and entity in self.previous.config.served_entities
+        return parked and not any(entity in config.served_entities for config in self._wanted)
+
     # --- the verbs of an update; each returns the endpoint as it is after it
 
-    def with_update(self, config: EndpointConfig, now: float) -> "Endpoint":
-        """This endpoint with `config` on its way."""
+    def with_update(self, config: EndpointConfig, now: float, by: str = "") -> "Endpoint":
+        """This endpoint with `config` on its way. The owner's word outweighs an earlier rollback."""
         return replace(
-            self, pending=PendingConfig(config, now), failed=None, generation=self.generation + 1, updated_at=now
+            self,
+            pending=PendingConfig(config, now, by),
+            failed=None,
+            rejected=self._still_rejected(config) if by == FOLLOWER else (),
+            newest_version=max(self.newest_version, config.version),
+            generation=self.generation + 1,
+            updated_at=now,
         )
 
-    def promoted(self) -> "Endpoint":
-        """This endpoint serving what was pending."""
+    def promoted(self, now: float) -> "Endpoint":
+        """This endpoint serving what was pending. What served is parked, unless it was the same."""
         assert self.pending is not None
-        return replace(self, active=self.pending.config, pending=None, failed=None, observed_generation=self.generation)
+        new, old, previous = self.pending.config, self.active, self.previous
+        if old is not None and (old.served_entities, old.routes) != (new.served_entities, new.routes):
+            previous = ParkedConfig(old, now, self.pending.by)
+        return replace(
+            self, active=new, pending=None, failed=None, previous=previous, observed_generation=self.generation
+        )
 
     def update_failed(self, message: str) -> "Endpoint":
         """This endpoint after its update failed; what served before still serves."""
         assert self.pending is not None
         failed = FailedConfig(self.pending.config, message)
         return replace(self, pending=None, failed=failed, observed_generation=self.generation)
+
+    def rolled_back(self, now: float) -> "Endpoint":
+        """This endpoint one step back: without the update on its way, or with what served before on its way back.
+
+        A rollback that is on its way already is left alone. Raises Conflict when there is nothing to go back to.
+        """
+        if self.active is None:
+            raise Conflict(f"Endpoint '{self.name}' has nothing to roll back to: nothing has served yet.")
+        if self.pending is not None:
+            return self if self.pending.by == ROLLBACK else self.update_dropped(now)
+        if self.previous is None:
+            raise Conflict(
+                f"Endpoint '{self.name}' has nothing to roll back to: no configuration served before the one that does."
+            )
+        return replace(
+            self,
+            pending=PendingConfig(self.previous.config, now, ROLLBACK, forced=True),
+            failed=None,
+            rejected=_only_in(self.active, self.previous.config),
+            generation=self.generation + 1,
+            updated_at=now,
+        )
+
+    def update_dropped(self, now: float) -> "Endpoint":
+        """This endpoint without what was on its way; what serves goes on."""
+        assert self.pending is not None
+        assert self.active is not None
+        return replace(
+            self,
+            pending=None,
+            rejected=_only_in(self.pending.config, self.active),
+            generation=self.generation + 1,
+            observed_generation=self.generation + 1,
+            updated_at=now,
+        )
+
+    def _still_rejected(self, config: EndpointConfig) -> tuple[ModelVersion, ...]:
+        """What stays rejected when a follower asks for `config`: not the models whose pointers have moved."""
+        serving = self.active.versions if self.active else frozenset()
+        moved = {version.name for version in config.versions - serving}
+        return tuple(version for version in self.rejected if version.name not in moved)
+
+
+def _only_in(config: EndpointConfig, other: EndpointConfig) -> tuple[ModelVersion, ...]:
+    """The model versions of `config` that `other` has not."""
+    return tuple(sorted(config.versions - other.versions, key=lambda version: (version.name, version.version)))
 
 
 # --- defaults ---
