@@ -8,8 +8,13 @@ from hypothesis import strategies as st
 
 from tests.core.examples import a_config, a_created_endpoint, an_endpoint, an_entity
 from tidegate.core.endpoint import (
+    FOLLOWER,
+    ROLLBACK,
+    Endpoint,
     EndpointConfig,
     ModelRef,
+    ModelVersion,
+    ParkedConfig,
     PendingConfig,
     Route,
     ScalingPolicy,
@@ -19,7 +24,7 @@ from tidegate.core.endpoint import (
     default_routes,
     default_served_name,
 )
-from tidegate.core.errors import InvalidParameter
+from tidegate.core.errors import Conflict, InvalidParameter
 
 
 def refusal(config: EndpointConfig) -> str:
@@ -172,14 +177,14 @@ def test_a_created_endpoint_waits_for_its_first_configuration() -> None:
 
 
 def test_a_promotion_serves_what_was_pending() -> None:
-    endpoint = a_created_endpoint().promoted()
+    endpoint = a_created_endpoint().promoted(1.0)
     assert (endpoint.active, endpoint.pending) == (a_config(), None)
     assert endpoint.observed_generation == endpoint.generation
 
 
 def test_an_update_keeps_what_serves_and_forgets_an_earlier_failure() -> None:
     old, new = a_config(), a_config(an_entity("wine-2", version="2"), version=2)
-    failed = a_created_endpoint(old).promoted().with_update(new, 2.0).update_failed("No such package.")
+    failed = a_created_endpoint(old).promoted(1.0).with_update(new, 2.0).update_failed("No such package.")
     assert (failed.active, failed.pending) == (old, None)
     assert failed.failed is not None
     assert failed.failed.message == "No such package."
@@ -193,7 +198,7 @@ def test_an_update_keeps_what_serves_and_forgets_an_earlier_failure() -> None:
 
 
 def test_a_deleted_endpoint_holds_nothing() -> None:
-    assert replace(a_created_endpoint().promoted(), deleted_at=5.0).configs == ()
+    assert replace(a_created_endpoint().promoted(1.0), deleted_at=5.0).configs == ()
 
 
 def test_an_endpoint_without_any_configuration_has_no_latest() -> None:
@@ -202,3 +207,95 @@ def test_an_endpoint_without_any_configuration_has_no_latest() -> None:
 
 def test_the_stores_stamp_is_not_part_of_an_endpoints_identity() -> None:
     assert replace(an_endpoint(), resource_version=7) == an_endpoint()
+
+
+# --- parking and rollback
+
+ONE, TWO = an_entity(), an_entity("wine-2", version="2")
+FIRST, SECOND = a_config(ONE), a_config(TWO, version=2)
+UPDATED = a_created_endpoint(FIRST).promoted(1.0).with_update(SECOND, 2.0, "admin").promoted(3.0)
+
+
+def test_a_promotion_parks_what_served_and_the_next_one_another() -> None:
+    assert a_created_endpoint(FIRST).promoted(1.0).previous is None
+    assert UPDATED.previous == ParkedConfig(FIRST, 3.0, "admin")
+    assert UPDATED.configs == (SECOND, FIRST)
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    updated = UPDATED.with_update(third, 4.0, FOLLOWER).promoted(5.0)
+    assert updated.previous == ParkedConfig(SECOND, 5.0, FOLLOWER)
+    assert updated.configs == (third, SECOND)
+
+
+def test_an_update_that_changes_nothing_leaves_what_is_parked() -> None:
+    again = UPDATED.with_update(replace(SECOND, version=3), 4.0).promoted(5.0)
+    assert again.active is not None
+    assert again.active.version == 3
+    assert again.previous == UPDATED.previous
+
+
+def test_a_failed_update_leaves_what_is_parked() -> None:
+    assert UPDATED.with_update(a_config(version=3), 4.0).update_failed("No.").previous == UPDATED.previous
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parked"),
+    [
+        (a_created_endpoint(FIRST), []),
+        (UPDATED, [ONE]),
+        (UPDATED.with_update(a_config(ONE, version=3), 4.0), []),  # it is to serve again
+        (UPDATED.rolled_back(4.0), []),
+        (UPDATED.rolled_back(4.0).promoted(5.0), [TWO]),
+        (a_created_endpoint(FIRST).promoted(1.0).with_update(a_config(ONE, TWO, version=2), 2.0).promoted(3.0), []),
+        (a_created_endpoint(a_config(ONE, TWO)).promoted(1.0).with_update(SECOND, 2.0).promoted(3.0), [ONE]),
+    ],
+)
+def test_what_only_the_earlier_configuration_has_is_parked(endpoint: Endpoint, parked: list[ServedEntity]) -> None:
+    assert [entity for entity in (ONE, TWO) if endpoint.parks(entity)] == parked
+
+
+def test_a_rollback_puts_what_served_before_on_its_way_and_twice_returns() -> None:
+    back = UPDATED.with_update(a_config(version=3), 4.0).update_failed("No.").rolled_back(5.0)
+    assert (back.pending, back.failed) == (PendingConfig(FIRST, 5.0, ROLLBACK, forced=True), None)
+    assert (back.active, back.updated_at) == (SECOND, 5.0)
+    assert back.generation > UPDATED.generation
+    assert back.rolled_back(6.0) is back
+    done = back.promoted(6.0)
+    assert (done.active, done.previous) == (FIRST, ParkedConfig(SECOND, 6.0, ROLLBACK))
+    assert done.observed_generation == done.generation
+    twice = done.rolled_back(7.0).promoted(8.0)
+    assert (twice.active, twice.previous) == (SECOND, ParkedConfig(FIRST, 8.0, ROLLBACK))
+
+
+def test_a_rollback_of_what_is_on_its_way_drops_it() -> None:
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    dropped = UPDATED.with_update(third, 4.0).rolled_back(5.0)
+    assert (dropped.active, dropped.pending, dropped.failed) == (SECOND, None, None)
+    assert (dropped.previous, dropped.rejected) == (UPDATED.previous, (ModelVersion("wine", "3"),))
+    assert dropped.observed_generation == dropped.generation
+
+
+@pytest.mark.parametrize("endpoint", [an_endpoint(), a_created_endpoint(), a_created_endpoint().promoted(1.0)])
+def test_where_nothing_served_before_there_is_nothing_to_roll_back_to(endpoint: Endpoint) -> None:
+    with pytest.raises(Conflict, match="'wine' has nothing to roll back to"):
+        endpoint.rolled_back(2.0)
+
+
+def test_what_a_rollback_took_away_is_rejected_until_its_owner_or_a_pointer_says_otherwise() -> None:
+    tea = an_entity("tea", model="tea", version="5")
+    both = a_created_endpoint(a_config(ONE, tea)).promoted(1.0).with_update(a_config(TWO, tea, version=2), 2.0)
+    back = both.promoted(3.0).rolled_back(4.0).promoted(5.0)
+    assert back.rejected == (ModelVersion("wine", "2"),)
+    assert back.with_update(SECOND, 6.0, "admin").rejected == ()
+    other_pointer = a_config(ONE, replace(tea, resolved=ModelVersion("tea", "6")), version=3)
+    assert back.with_update(other_pointer, 6.0, FOLLOWER).rejected == back.rejected
+    this_pointer = a_config(an_entity(version="3"), tea, version=3)
+    assert back.with_update(this_pointer, 6.0, FOLLOWER).rejected == ()
+
+
+def test_no_two_configurations_have_the_same_number() -> None:
+    assert a_created_endpoint(FIRST).next_version == 2
+    back = UPDATED.rolled_back(4.0).promoted(5.0)
+    assert back.active is not None
+    assert (back.active.version, back.next_version) == (1, 3)
+    dropped = back.with_update(a_config(version=3), 6.0).rolled_back(7.0)
+    assert dropped.next_version == 4
