@@ -4,6 +4,8 @@ import json
 
 from tests.cli.conftest import Cli
 from tests.cli.platform import Platform
+from tidegate.cli.output import local_time
+from tidegate.settings import RolloutSettings
 
 
 def test_an_endpoint_that_serves(platform: Platform, cli: Cli) -> None:
@@ -30,6 +32,19 @@ def test_an_endpoint_that_changes(platform: Platform, cli: Cli) -> None:
     assert "wine-1\t" in serving
     assert "wine-2\t" in coming
     assert "\tcreating\t" in coming
+
+
+def test_what_is_parked_is_told_and_until_when(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    assert "Parked" not in cli("show", "wine").stdout
+    platform.run(platform.house.update("2"))
+    platform.wait_for_update("wine")
+    told = "Parked: models:/wine/1, without replicas; `tidegate rollback wine` brings it back."
+    assert told in cli("show", "wine").stdout.splitlines()
+    platform.house.endpoints._rollouts = RolloutSettings(park_seconds=600.0)
+    until = local_time(1000 * round(platform.house.clock.now() + 600))
+    told = f"Parked: models:/wine/1, with its replicas until {until}; `tidegate rollback wine` brings it back."
+    assert told in cli("show", "wine").stdout.splitlines()
 
 
 def test_an_update_that_failed(platform: Platform, cli: Cli) -> None:
