@@ -22,7 +22,6 @@ from bench.outcome import percentile
 
 PARKED_MS = 200
 NAME = "rolls"
-_PARK = "TIDEGATE_ROLLOUTS__PARK_SECONDS"
 
 
 class Rolls:
@@ -63,11 +62,12 @@ class Rolls:
 @contextlib.contextmanager
 def rolls(park_seconds: float) -> Iterator[Rolls]:
     """The endpoint on a platform that keeps replicas for so long."""
-    with tempfile.TemporaryDirectory() as folder:
-        with platform(Path(folder) / "data", environment={_PARK: str(park_seconds)}) as running, running.client() as client:
-            endpoint = Rolls(running, client)
-            endpoint.prepare()
-            yield endpoint
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        environment = {"TIDEGATE_ROLLOUTS__PARK_SECONDS": str(park_seconds)}
+        running = stack.enter_context(platform(Path(folder) / "data", environment=environment))
+        endpoint = Rolls(running, stack.enter_context(running.client()))
+        endpoint.prepare()
+        yield endpoint
 
 
 def _told(seconds: list[float]) -> str:

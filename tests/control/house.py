@@ -186,9 +186,7 @@ class House:
         access = Access(str(self.data.agent_socket), ("h" * 64,))
         self.scaler = Scaler(self.gateways, self.clock, CORES, self.rollouts.park_seconds)
         self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
-        self.endpoints = Endpoints(
-            self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts
-        )
+        self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 
     async def start(self) -> None:
