@@ -303,6 +303,7 @@ async def test_control_may_end_at_every_step_of_a_rollback(
         await house.endpoints.rollback("wine")
         await house.passes(1)
     assert house.serving == ["wine-1"]
+    await house.passes(1)  # and its replica is seen, where one had to be started
     assert await house.state() == ("READY", "NOT_UPDATING")
     assert [switch.after.config for switch in (await house.endpoints.switches("wine")).switches] == [1, 2, 1]
 
