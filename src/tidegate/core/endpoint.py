@@ -199,8 +199,8 @@ class Endpoint:
     @property
     def next_version(self) -> int:
         """The number of the next configuration: higher than any before it."""
-        failed = (self.failed.config,) if self.failed else ()
-        return 1 + max([self.newest_version, *(config.version for config in (*self.configs, *failed))])
+        configs = [*self.configs, *([self.failed.config] if self.failed else [])]
+        return 1 + max([self.newest_version, *(config.version for config in configs)])
 
     def parks(self, entity: ServedEntity) -> bool:
         """Whether it is held for a rollback only."""
