@@ -181,10 +181,10 @@ class Endpoint:
         if self.deleted_at is not None:
             return ()
         parked = (self.previous.config,) if self.previous else ()
-        return (*self._wanted, *parked)
+        return (*self.wanted, *parked)
 
     @property
-    def _wanted(self) -> tuple[EndpointConfig, ...]:
+    def wanted(self) -> tuple[EndpointConfig, ...]:
         """The configurations that serve or are to serve."""
         wanted = (self.active, self.pending.config if self.pending else None)
         return tuple(config for config in wanted if config is not None)
@@ -205,7 +205,7 @@ class Endpoint:
     def parks(self, entity: ServedEntity) -> bool:
         """Whether it is held for a rollback only."""
         parked = self.previous is not None and entity in self.previous.config.served_entities
-        return parked and not any(entity in config.served_entities for config in self._wanted)
+        return parked and not any(entity in config.served_entities for config in self.wanted)
 
     # --- the verbs of an update; each returns the endpoint as it is after it
 
@@ -245,7 +245,7 @@ class Endpoint:
         if self.active is None:
             raise Conflict(f"Endpoint '{self.name}' has nothing to roll back to: nothing has served yet.")
         if self.pending is not None:
-            return self if self.pending.by == ROLLBACK else self.update_dropped(now)
+            return self if self.pending.by == ROLLBACK else self.update_rejected(now)
         if self.previous is None:
             raise Conflict(
                 f"Endpoint '{self.name}' has nothing to roll back to: no configuration served before the one that does."
@@ -259,7 +259,7 @@ class Endpoint:
             updated_at=now,
         )
 
-    def update_dropped(self, now: float) -> "Endpoint":
+    def update_rejected(self, now: float) -> "Endpoint":
         """This endpoint without what was on its way; what serves goes on."""
         assert self.pending is not None
         assert self.active is not None
