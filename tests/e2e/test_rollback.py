@@ -1,6 +1,7 @@
 """Updates and rollbacks under requests: nothing is lost, and nobody is led back to what was left."""
 
 import contextlib
+import itertools
 import os
 import signal
 import threading
@@ -16,7 +17,7 @@ from tests.e2e.running_platform import Platform, platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-PARK_SECONDS = 10.0
+PARK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,10 @@ class Callers:
                 self._stop.wait(0.02)
 
     def serves(self, name: str, seconds: float = 60) -> None:
-        """Wait until a request that is sent from now on is answered by it."""
-        now = time.monotonic()
-        until(lambda: any(sent > now and served == name for sent, _, _, served in list(self.answers)), seconds)
+        """Wait until it answers a request that is sent from now on, and then another that is sent after that."""
+        for _ in range(2):
+            now = time.monotonic()
+            until(lambda: any(sent > now and served == name for sent, _, _, served in list(self.answers)), seconds)  # noqa: B023
 
     def check(self, *names: str) -> None:
         """All were answered with 200; and after the first answer of each name, which came once it was asked for, none
@@ -103,7 +105,7 @@ class Callers:
         """
         assert {status for _, _, status, _ in self.answers} == {200}, self.answers
         ends = [*self.told[1:], float("inf")]
-        for begin, end, old, new in zip(self.told, ends, names, names[1:], strict=True):
+        for begin, end, (old, new) in zip(self.told, ends, itertools.pairwise(names), strict=True):
             chapter = [answer for answer in self.answers if begin <= answer[0] < end]
             first = min(answered for _, answered, _, served in chapter if served == new)
             assert {served for _, _, _, served in chapter} <= {old, new}
