@@ -130,6 +130,8 @@ def test_a_variable_without_a_group_is_refused() -> None:
         ("server", "port", -1, "server.port must be from 0 to 65535."),
         ("server", "gateways", 0, "server.gateways must be from 1 to 64."),
         ("engine", "kind", "ray", "engine.kind must be 'local'."),
+        ("rollouts", "park_seconds", -1, "rollouts.park_seconds must be from 0 to 31536000."),
+        ("rollouts", "park_seconds", "inf", "rollouts.park_seconds must be from 0 to 31536000."),
         ("log", "format", "xml", "log.format must be 'text' or 'json'."),
         ("log", "level", "LOUD", "log.level must be DEBUG, INFO, WARNING or ERROR."),
         ("environments", "concurrent_builds", 0, "environments.concurrent_builds must be at least 1."),

@@ -90,13 +90,13 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
-    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)))
+    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)), chosen.rollouts.park_seconds)
     limits = chosen.engine.memory_limits
     reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, limits)
     scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
-    endpoints = Endpoints(store, registry, clock, data, reconciler)
+    endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
     follower = Follower(store, registry, endpoints, gateways, chosen.registry.look_every)
     for part in (reconciler, gateways, housekeeping, follower):
         await part.start()

@@ -83,6 +83,13 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """How one configuration takes another's place."""
+
+    park_seconds: float = 600.0  # how long what served before keeps its replicas for a rollback
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentSettings:
     """How models' environments are built."""
 
@@ -120,6 +127,7 @@ class Settings:
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    rollouts: RolloutSettings = field(default_factory=RolloutSettings)
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -231,6 +239,7 @@ def _check(settings: Settings) -> None:
     engine = settings.engine
     sizes = (engine.memory_gb, engine.memory_gb_medium, engine.memory_gb_large, engine.memory_gb_total)
     require(min(sizes) >= 0, "The settings engine.memory_gb and those named like it must be 0 or more.")
+    require(0 <= settings.rollouts.park_seconds <= 31_536_000, "rollouts.park_seconds must be from 0 to 31536000.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
     require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")

@@ -36,6 +36,7 @@ from tidegate.core.revision import (
 from tidegate.core.traffic import RouteTable
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Log
+from tidegate.settings import RolloutSettings
 
 CORES = 4  # of the machine
 POLL = 30.0  # what a look of the follower returns when nothing moves
@@ -176,7 +177,8 @@ class Gateway:
 class House:
     """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, park_seconds: float) -> None:
+        self.rollouts = RolloutSettings(park_seconds)
         self.data = DataDirectory(folder)
         self.data.create()
         self.store, self.registry, self.clock = FakeStore(), SlowRegistry(), FakeClock()
@@ -192,9 +194,9 @@ class House:
         )
         outside = Outside(self.store, self.engine, self.clock)
         access = Access(str(self.data.agent_socket), ("h" * 64,))
-        self.scaler = Scaler(self.gateways, self.clock, CORES)
+        self.scaler = Scaler(self.gateways, self.clock, CORES, self.rollouts.park_seconds)
         self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
-        self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler)
+        self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
         self.follower = Follower(self.store, self.registry, self.endpoints, self.gateways, POLL)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 
@@ -250,6 +252,10 @@ class House:
     async def update(self, version: str, name: str = "wine") -> EndpointView:
         return await self.endpoints.update_config(name, ConfigRequest((an_entity(version),)))
 
+    async def kinds(self, name: str = "wine") -> list[str]:
+        """The kinds of an endpoint's events, oldest first."""
+        return [event.kind for event in await self.endpoints.events(name)]
+
     async def state(self, name: str = "wine") -> tuple[str, str]:
         status = (await self.endpoints.get(name)).status
         return status.ready.value, status.config_update.value
@@ -267,8 +273,8 @@ class House:
 
     @property
     def running(self) -> list[str]:
-        """The served entities that the engine holds."""
-        return sorted(observation.target.served_entity for observation in self.engine.held.values())
+        """The served entities that have a replica."""
+        return sorted(seen.target.served_entity for seen in self.engine.held.values() if seen.replicas)
 
 
 def an_entity(version: str = "1", name: str | None = None, model: str = "wine") -> ServedEntity:
@@ -289,9 +295,9 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def a_house(folder: Path) -> AsyncIterator[House]:
+async def a_house(folder: Path, park_seconds: float = 0.0) -> AsyncIterator[House]:
     """A house that is up; the reconciler passes only when the test says so."""
-    house = House(folder)
+    house = House(folder, park_seconds)
     await house.start()
     try:
         yield house

@@ -383,7 +383,8 @@ async def test_control_may_end_in_every_state_of_a_promotion(
     await following.settle()
     assert await versions(following) == (then or "2", None, None)
     assert await following.state() == ("READY", "NOT_UPDATING")
-    assert following.serving == following.running == [CHAMPION]
+    assert following.serving == [CHAMPION]
+    await following.until(lambda: following.running == [CHAMPION])  # once the gateway has said that it is done
 
 
 async def test_a_promotion_while_the_last_one_is_switched_never_routes_back(

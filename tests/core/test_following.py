@@ -7,11 +7,14 @@ import pytest
 
 from tests.core.examples import a_config, an_endpoint
 from tidegate.core.endpoint import (
+    FOLLOWER,
+    ROLLBACK,
     Endpoint,
     EndpointConfig,
     FailedConfig,
     ModelRef,
     ModelVersion,
+    ParkedConfig,
     PendingConfig,
     Route,
     ServedEntity,
@@ -38,8 +41,8 @@ def champion(version: int, ready: bool = True) -> dict[str, ModelPointers]:
     return {"wine": ModelPointers({"champion": Pointer(str(version), ready)})}
 
 
-def pending(config: EndpointConfig, followed: bool = True) -> PendingConfig:
-    return PendingConfig(config, 1.0, followed)
+def pending(config: EndpointConfig, by: str = FOLLOWER) -> PendingConfig:
+    return PendingConfig(config, 1.0, by)
 
 
 def failed(config: EndpointConfig) -> FailedConfig:
@@ -126,7 +129,7 @@ def test_an_endpoint_follows(
 def test_a_promotion_is_told_with_what_it_was() -> None:
     followed = follow(an_endpoint(active=at(3, 7)), champion(4), 9.0)
     assert followed is not None
-    assert followed.endpoint.pending == PendingConfig(at(4, 8), 9.0, True)
+    assert followed.endpoint.pending == PendingConfig(at(4, 8), 9.0, FOLLOWER)
     assert followed.news == (
         ("promotion_seen", "'@champion' of model 'wine' is now version 4; it was 3."),
         ("update_started", "Configuration 8 is on its way."),
@@ -179,7 +182,7 @@ def test_names_and_routes_stay_over_promotions() -> None:
     endpoint = an_endpoint(active=a_config(entity))
     followed = follow(endpoint, champion(4), 9.0)
     assert followed is not None
-    old, new = (compile_table([e], "agent", ()).endpoints["wine"] for e in (endpoint, followed.endpoint.promoted()))
+    old, new = (compile_table([e], "agent", ()).endpoints["wine"] for e in (endpoint, followed.endpoint.promoted(9.5)))
     assert list(old.served) == list(new.served) == ["wine-champion"]
     assert old.served["wine-champion"] != new.served["wine-champion"]
     moved = replace(entity, resolved=ModelVersion("wine", "4"))
@@ -190,19 +193,19 @@ def test_names_and_routes_stay_over_promotions() -> None:
 
 
 def test_a_users_update_that_follows_moves_too_and_stays_the_users() -> None:
-    endpoint = an_endpoint(active=a_config(), pending=pending(at(3, 2), followed=False))
+    endpoint = an_endpoint(active=a_config(), pending=pending(at(3, 2), by="maria"))
     followed = follow(endpoint, champion(4), 9.0)
     assert followed is not None
-    assert followed.endpoint.pending == PendingConfig(at(4, 3), 9.0, False)
+    assert followed.endpoint.pending == PendingConfig(at(4, 3), 9.0, "maria")
 
 
 def test_a_users_update_to_an_exact_version_is_left_alone() -> None:
-    endpoint = an_endpoint(active=at(3), pending=pending(a_config(version=2), followed=False))
+    endpoint = an_endpoint(active=at(3), pending=pending(a_config(version=2), by="maria"))
     assert follow(endpoint, champion(4), 9.0) is None
 
 
 def test_a_users_update_to_the_very_same_is_left_alone() -> None:
-    endpoint = an_endpoint(active=at(3), pending=pending(at(3, 2), followed=False))
+    endpoint = an_endpoint(active=at(3), pending=pending(at(3, 2), by="maria"))
     assert follow(endpoint, champion(3), 9.0) is None
 
 
@@ -294,15 +297,81 @@ def test_what_is_not_there_follows_nothing(endpoint: Endpoint) -> None:
     assert follow(endpoint, champion(4), 9.0) is None
 
 
-# --- a promotion that somebody writes into
+# --- what a rollback took away
 
 
-def test_what_is_routed_stays_whatever_was_written_meanwhile() -> None:
-    read = an_endpoint(active=at(3), pending=pending(at(4, 2)))
-    tagged = replace(read, tags=(("a", "b"),), resource_version=5)
-    assert read.promoted_onto(tagged) == replace(tagged, active=at(4, 2), pending=None, observed_generation=1)
-    moved = read.with_update(at(5, 3), 2.0, followed=True)
-    onto = read.promoted_onto(moved)
-    assert versions(onto) == ("4", "5", None)
-    assert (onto.generation, onto.observed_generation) == (2, 0)
-    assert versions(read.promoted_onto(read.update_dropped())) == ("4", None, None)
+def rolled_back(version: int = 3, taken: int = 4, ref: ModelRef = CHAMPION, **fields: Any) -> Endpoint:
+    """An endpoint that serves this version, and that a rollback took another one from."""
+    rejected = ((ref, ModelVersion("wine", str(taken))),)
+    return an_endpoint(active=at(version, ref=ref), rejected=rejected, **fields)
+
+
+@pytest.mark.parametrize("pointers", [champion(4), GONE, NO_MODEL])
+def test_what_a_rollback_took_away_stays_away_while_its_pointer_has_not_moved(
+    pointers: dict[str, ModelPointers],
+) -> None:
+    endpoint = rolled_back()
+    followed = follow(endpoint, pointers, 9.0)
+    after = endpoint if followed is None else followed.endpoint
+    assert versions(after) == ("3", None, None)
+    assert after.rejected == endpoint.rejected
+    back = follow(after, champion(4), 10.0)
+    assert versions(after if back is None else back.endpoint) == ("3", None, None)
+
+
+@pytest.mark.parametrize(("pointer", "coming"), [(5, "5"), (2, "2"), (3, None)])
+def test_once_its_pointer_has_moved_anything_is_followed_again(pointer: int, coming: str | None) -> None:
+    followed = follow(rolled_back(), champion(pointer), 9.0)
+    assert followed is not None
+    assert versions(followed.endpoint) == ("3", coming, None)
+    assert followed.endpoint.rejected == ()
+    again = follow(followed.endpoint, champion(4), 10.0)
+    assert again is not None
+    assert versions(again.endpoint) == ("3", "4", None)
+
+
+def test_a_pointer_that_moved_to_what_is_not_ready_has_moved() -> None:
+    followed = follow(rolled_back(), champion(5, ready=False), 9.0)
+    assert followed == Followed(an_endpoint(active=at(3)), ())
+
+
+def test_one_pointer_moves_while_another_ones_version_stays_away() -> None:
+    entities = following(3), following(3, PRODUCTION, "stage")
+    endpoint = an_endpoint(active=a_config(*entities), rejected=((CHAMPION, ModelVersion("wine", "4")),))
+    pointers = {"wine": ModelPointers({"champion": Pointer("4")}, {"Production": Pointer("4")})}
+    followed = follow(endpoint, pointers, 9.0)
+    assert followed is not None
+    assert followed.endpoint.pending is not None
+    assert [one.resolved.version for one in followed.endpoint.pending.config.served_entities] == ["3", "4"]
+    assert followed.endpoint.rejected == endpoint.rejected
+    assert [sentence for _, sentence in followed.news] == [
+        "'Production' of model 'wine' is now version 4; it was 3.",
+        "Configuration 2 is on its way.",
+    ]
+
+
+@pytest.mark.parametrize("pointer", [3, 4, 5])
+def test_a_rollback_goes_first(pointer: int) -> None:
+    back = PendingConfig(at(3), 1.0, ROLLBACK, forced=True)
+    endpoint = replace(rolled_back(), active=at(4, 2), pending=back)
+    followed = follow(endpoint, champion(pointer), 9.0)
+    after = endpoint if followed is None else followed.endpoint
+    assert (versions(after), after.pending) == (("4", "3", None), back)
+    assert bool(after.rejected) is (pointer == 4)
+
+
+def test_a_rollback_that_failed_stays_to_be_seen() -> None:
+    endpoint = replace(rolled_back(), active=at(4, 2), failed=failed(at(3)))
+    assert follow(endpoint, champion(4), 9.0) is None
+
+
+def test_what_is_parked_is_not_followed() -> None:
+    endpoint = an_endpoint(active=a_config(), previous=ParkedConfig(at(3), 1.0))
+    assert followed_by(endpoint) == set()
+    assert follow(endpoint, champion(4), 9.0) is None
+
+
+def test_the_next_configuration_has_a_number_that_none_had() -> None:
+    followed = follow(replace(rolled_back(), newest_version=7), champion(5), 9.0)
+    assert followed is not None
+    assert followed.endpoint.pending == PendingConfig(at(5, 8), 9.0, FOLLOWER)

@@ -290,7 +290,7 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
     return {
         **_brief(entity),
         "resolved_version": entity.resolved.version,
-        **_pointer_json(endpoint, entity.model),
+        **_pointer_json(endpoint, entity),
         "workload_size": entity.workload_size,
         "workload_type": entity.workload_type,
         "scale_to_zero_enabled": entity.scale_to_zero_enabled,
@@ -310,9 +310,14 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
     }
 
 
-def _pointer_json(endpoint: Endpoint, model: ModelRef) -> Json:
-    """Whether it follows an alias or a stage; our addition."""
-    return {"pointer": "lost" if model in endpoint.lost else "followed"} if is_pointer(model) else {}
+def _pointer_json(endpoint: Endpoint, entity: ServedEntity) -> Json:
+    """How it follows an alias or a stage; our addition."""
+    if not is_pointer(entity.model):
+        return {}
+    if entity.model in endpoint.lost:
+        return {"pointer": "lost"}
+    taken_away = any(model == entity.model and version != entity.resolved for model, version in endpoint.rejected)
+    return {"pointer": "rolled_back" if taken_away else "followed"}
 
 
 def _serving_json(proof: Proof | None) -> Json:

@@ -1,13 +1,22 @@
 """What an endpoint should serve now that aliases and stages point where they do.
 
 Level-triggered: it compares what was asked for with what the registry says, from whatever state; an endpoint remembers
-only which of its pointers are gone. An exact version never moves.
+only which of its pointers are gone, and what a rollback took away. An exact version never moves.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from tidegate.core.endpoint import Endpoint, EndpointConfig, ModelRef, ModelVersion, ServedEntity
+from tidegate.core.endpoint import (
+    FOLLOWER,
+    ROLLBACK,
+    Endpoint,
+    EndpointConfig,
+    Meaning,
+    ModelRef,
+    ModelVersion,
+    ServedEntity,
+)
 from tidegate.core.pointers import ModelPointers, Pointer, is_pointer
 
 Pointers = Mapping[str, ModelPointers]
@@ -27,8 +36,10 @@ class Followed:
 
 def followed_by(endpoint: Endpoint) -> frozenset[ModelRef]:
     """The aliases and stages that an endpoint follows, by what serves and what is on its way."""
-    configs = endpoint.configs
-    if not configs and endpoint.failed is not None and endpoint.deleted_at is None:
+    if endpoint.deleted_at is not None:
+        return frozenset()
+    configs = endpoint.wanted
+    if not configs and endpoint.failed is not None:
         configs = (endpoint.failed.config,)
     return frozenset(entity.model for config in configs for entity in _following(config))
 
@@ -37,20 +48,21 @@ def follow(endpoint: Endpoint, pointers: Pointers, now: float) -> Followed | Non
     """The endpoint as it should be; None when it is so already.
 
     What is on its way moves with its pointers; else what serves does, or what has failed where nothing ever served.
-    What has failed is not tried again until a pointer moves. A pointer that is gone, or at a version that is not ready,
-    moves nothing.
+    What has failed is not tried again until a pointer moves, nor is what a rollback took away. A rollback itself is on
+    its way for one pass only: it goes first. A pointer that is gone, or at a version that is not ready, moves nothing.
     """
     asked, attempt = _asked(endpoint), endpoint.latest_config
     if asked is None or attempt is None or endpoint.deleted_at is not None:
         return None
-    meant, lost = _resolved(asked, pointers), _lost(asked, pointers)
-    moved = _moved(endpoint, meant, attempt, pointers, now)
-    after = replace(moved, lost=lost)
+    lost, rejected = _lost(asked, pointers), _rejected(asked, pointers, endpoint.rejected)
+    meant, again = (_resolved(config, pointers, rejected) for config in (asked, attempt))
+    moved = _moved(endpoint, meant, attempt, again, now)
+    after = replace(moved, lost=lost, rejected=rejected)
     if after == endpoint:
         return None
     news = [*_of_losses(asked, lost, endpoint.lost)]
     if moved is not endpoint:
-        before = attempt if _same(_resolved(attempt, pointers), meant) else asked
+        before = attempt if _same(again, meant) else asked
         news += [*_of_moves(before, meant), _outcome(moved, attempt)]
     return Followed(after, tuple(news))
 
@@ -63,16 +75,19 @@ def _asked(endpoint: Endpoint) -> EndpointConfig | None:
 
 
 def _moved(
-    endpoint: Endpoint, meant: EndpointConfig, attempt: EndpointConfig, pointers: Pointers, now: float
+    endpoint: Endpoint, meant: EndpointConfig, attempt: EndpointConfig, again: EndpointConfig, now: float
 ) -> Endpoint:
-    """The endpoint with what is meant now on its way, unless it was attempted already or serves."""
-    if _same(meant, attempt):
+    """The endpoint with what is meant now on its way, unless it was attempted already or serves.
+
+    `again` is what the attempt would mean now.
+    """
+    by = endpoint.pending.by if endpoint.pending else FOLLOWER  # a user's own update stays one
+    if by == ROLLBACK or _same(meant, attempt):
         return endpoint
     if endpoint.active is None or not _same(meant, endpoint.active):
-        followed = endpoint.pending is None or endpoint.pending.followed  # a user's own update stays one
-        return endpoint.with_update(replace(meant, version=attempt.version + 1), now, followed)
+        return endpoint.with_update(replace(meant, version=endpoint.next_version), now, by)
     # Back at what serves. A failed attempt at something else altogether stays for its owner to see.
-    return endpoint.update_dropped() if _same(_resolved(attempt, pointers), endpoint.active) else endpoint
+    return endpoint.update_dropped(now) if _same(again, endpoint.active) else endpoint
 
 
 def _following(config: EndpointConfig) -> Iterator[ServedEntity]:
@@ -84,20 +99,28 @@ def _pointer(ref: ModelRef, pointers: Pointers) -> Pointer | None:
     return None if model is None else model.of(ref)
 
 
-def _resolved(config: EndpointConfig, pointers: Pointers) -> EndpointConfig:
-    """The configuration with each pointer at the version that it means now, where that can be served."""
+def _resolved(config: EndpointConfig, pointers: Pointers, rejected: tuple[Meaning, ...]) -> EndpointConfig:
+    """The configuration with each pointer at the version that it means now, where that can be and may be served."""
 
     def resolved(entity: ServedEntity) -> ServedEntity:
         pointer = _pointer(entity.model, pointers) if is_pointer(entity.model) else None
         if pointer is None or not pointer.ready:
             return entity
-        return replace(entity, resolved=ModelVersion(entity.model.name, pointer.version))
+        version = ModelVersion(entity.model.name, pointer.version)
+        return entity if (entity.model, version) in rejected else replace(entity, resolved=version)
 
     return replace(config, served_entities=tuple(map(resolved, config.served_entities)))
 
 
 def _lost(config: EndpointConfig, pointers: Pointers) -> tuple[ModelRef, ...]:
     return tuple(dict.fromkeys(e.model for e in _following(config) if _pointer(e.model, pointers) is None))
+
+
+def _rejected(config: EndpointConfig, pointers: Pointers, before: tuple[Meaning, ...]) -> tuple[Meaning, ...]:
+    """What stays rejected: where the pointer has not moved since, or is gone, or is none that is followed now."""
+    now = {entity.model: _pointer(entity.model, pointers) for entity in _following(config)}
+    still = ((ref, version) for ref, version in before if (at := now.get(ref)) is None or at.version == version.version)
+    return tuple(still)
 
 
 def _same(one: EndpointConfig, other: EndpointConfig) -> bool:
