@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @connected
 def rollback(client: "Client", endpoint: EndpointName) -> None:
-    """Go back to what an endpoint served before; while it is updated, to what it serves."""
+    """Go back to what an endpoint served before."""
     from tidegate.cli.watch import Watch
 
     with Progress() as progress:
