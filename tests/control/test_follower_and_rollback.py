@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.control.house import House, a_house, an_entity
-from tidegate.core.endpoint import FOLLOWER, ROLLBACK, ModelRef
+from tidegate.control.endpoints import ConfigRequest
+from tidegate.core.endpoint import FOLLOWER, ROLLBACK, ModelRef, Route
 
 CHAMPION = ModelRef("wine", "@champion")
 
@@ -186,6 +187,14 @@ async def test_a_users_update_of_the_same_outweighs_a_rollback(house: House) -> 
     await look(house)
     assert await versions(house) == ("2", None, None, "1")
     assert await rejected(house) == []
+
+
+async def test_a_users_update_of_the_routes_alone_keeps_what_was_rolled_back_away(house: House) -> None:
+    await rolled_back(house)
+    await house.endpoints.update_config("wine", ConfigRequest(None, (Route("wine-champion", 100),)))
+    await look(house)
+    assert await versions(house) == ("1", None, None, "2")
+    assert await rejected(house) == ["2"]
 
 
 async def test_what_is_parked_is_not_followed(house: House) -> None:

@@ -289,8 +289,8 @@ def test_what_a_rollback_took_away_is_rejected_until_its_owner_updates() -> None
     both = a_created_endpoint(a_config(ONE, tea)).promoted(1.0).with_update(a_config(TWO, tea, version=2), 2.0)
     back = both.promoted(3.0).rolled_back(4.0).promoted(5.0)
     assert back.rejected == (meaning("2"),)
-    assert back.with_update(a_config(version=3), 6.0, FOLLOWER).rejected == back.rejected
     assert back.with_update(SECOND, 6.0, "admin").rejected == ()
+    assert back.with_update(a_config(an_entity(version="3"), version=3), 6.0, "admin").rejected == ()
 
 
 def test_a_version_is_rejected_for_the_pointer_that_meant_it() -> None:
@@ -303,7 +303,11 @@ def test_a_version_is_rejected_for_the_pointer_that_meant_it() -> None:
         return a_config(*entities, version=number)
 
     both = a_created_endpoint(pointing(1, "1", "2")).promoted(1.0).with_update(pointing(2, "2", "2"), 2.0, FOLLOWER)
-    assert both.promoted(3.0).rolled_back(4.0).rejected == (meaning("2", "@champion"),)
+    back = both.promoted(3.0).rolled_back(4.0)
+    assert back.rejected == (meaning("2", "@champion"),)
+    routes_alone, asked_for_again = pointing(3, "1", "2"), pointing(3, "2", "2")
+    assert back.promoted(5.0).with_update(routes_alone, 6.0, "admin").rejected == back.rejected
+    assert back.promoted(5.0).with_update(asked_for_again, 6.0, "admin").rejected == ()
     assert both.rolled_back(3.0).rejected == (meaning("2", "@champion"),)
 
 

@@ -215,12 +215,13 @@ class Endpoint:
     # --- the verbs of an update; each returns the endpoint as it is after it
 
     def with_update(self, config: EndpointConfig, now: float, by: str = "") -> "Endpoint":
-        """This endpoint with `config` on its way. The owner's word outweighs an earlier rollback."""
+        """This endpoint with `config` on its way. What it asks for anew outweighs an earlier rollback."""
+        models = [entity.model for entity in config.served_entities]
         return replace(
             self,
             pending=PendingConfig(config, now, by),
             failed=None,
-            rejected=self.rejected if by == FOLLOWER else (),
+            rejected=tuple(one for one in self.rejected if one[0] in models and one not in config.meanings),
             newest_version=max(self.newest_version, config.version),
             generation=self.generation + 1,
             updated_at=now,
