@@ -139,6 +139,26 @@ def test_of_promotions_in_a_row_the_last_is_served(house: Platform, request_body
     assert house.settled("hurried")["config"]["served_entities"][0]["resolved_version"] == "3"
 
 
+def test_what_was_rolled_back_stays_away_until_the_alias_moves(
+    house: Platform, request_body: Any, registry: Any
+) -> None:
+    registry.set_registered_model_alias("stamped", "doubted", "1")
+    house.launch("doubted", "stamped", "@doubted")
+
+    def point(version: str) -> None:
+        if version == "1":
+            house.command("rollback", "doubted")
+            registry.set_registered_model_alias("stamped", "another", "1")  # so that the follower looks
+            time.sleep(2)
+        else:
+            registry.set_registered_model_alias("stamped", "doubted", version)
+
+    promote_under_load(house, request_body, "doubted", point, ["2", "1", "3"])
+    kinds = ("promotion_seen", "promoted", "rolled_back")
+    told = [kind for kind in events(house, "doubted") if kind in kinds]
+    assert told == ["promoted", "promotion_seen", "promoted", "rolled_back", "promotion_seen", "promoted"]
+
+
 @pytest.mark.acceptance
 def test_a_promotion_is_served_within_five_seconds(house: Platform, request_body: Any, registry: Any) -> None:
     registry.set_registered_model_alias("stamped", "quick", "1")
