@@ -32,6 +32,10 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.elastic"],
         ["-m", "bench.simulator"],
     ],
+    "rollouts": [
+        [*PYTEST, "tests/e2e/test_rollback.py", "-m", "acceptance or e2e"],
+        ["-m", "bench.rollouts"],
+    ],
 }
 
 

@@ -1,7 +1,7 @@
 """Registers the models of the registry's contract suite, with MLflow's own client, in a process of its own.
 
 wine: versions 1 (Archived), 2 (Production, @champion), 3 (as MLflow 2 logged it, from a run's folder).
-tea: version 1, 2 (pending), 3 (failed); the last two are marked by the caller, in the database.
+tea: version 1 (@now), 2 (pending, @next), 3 (failed); the last two are marked by the caller, in the database.
 empty: a registered model without versions.
 """
 
@@ -33,6 +33,8 @@ def main(artifact_location: str) -> None:
     client.create_registered_model("tea")
     for _ in range(3):
         register_as_mlflow_2(client, experiment, "tea")
+    client.set_registered_model_alias("tea", "now", "1")
+    client.set_registered_model_alias("tea", "next", "2")
     client.create_registered_model("empty")
 
 

@@ -130,6 +130,8 @@ def test_a_variable_without_a_group_is_refused() -> None:
         ("server", "port", -1, "server.port must be from 0 to 65535."),
         ("server", "gateways", 0, "server.gateways must be from 1 to 64."),
         ("engine", "kind", "ray", "engine.kind must be 'local'."),
+        ("rollouts", "park_seconds", -1, "rollouts.park_seconds must be from 0 to 31536000."),
+        ("rollouts", "park_seconds", "inf", "rollouts.park_seconds must be from 0 to 31536000."),
         ("log", "format", "xml", "log.format must be 'text' or 'json'."),
         ("log", "level", "LOUD", "log.level must be DEBUG, INFO, WARNING or ERROR."),
         ("environments", "concurrent_builds", 0, "environments.concurrent_builds must be at least 1."),
@@ -161,3 +163,11 @@ def test_a_setting_outside_a_group_is_named(tmp_path: Path) -> None:
     file = tmp_path / "flat.toml"
     file.write_text("port = 1\n")
     assert refusal(file=file) == f"In {file}, 'port' must stand in a [group], such as [server]."
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [({}, 30.0), ({"uri": "http://elsewhere"}, 2.0), ({"uri": "http://elsewhere", "poll_seconds": 7}, 7.0)],
+)
+def test_an_external_registry_is_looked_at_more_often(given: dict[str, Any], seconds: float) -> None:
+    assert load({}, overrides={"registry": given}).registry.look_every == seconds

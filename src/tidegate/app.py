@@ -67,6 +67,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.api.app import create_app
     from tidegate.control.builds import Builds, ModelCache
     from tidegate.control.endpoints import Endpoints
+    from tidegate.control.follower import Follower
     from tidegate.control.gateways import Gateways
     from tidegate.control.housekeeping import Housekeeping
     from tidegate.control.metrics import Metrics
@@ -89,18 +90,20 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
-    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)))
+    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)), chosen.rollouts.park_seconds)
     limits = chosen.engine.memory_limits
     reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, limits)
     scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
-    for part in (reconciler, gateways, housekeeping):
+    endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
+    follower = Follower(store, registry, endpoints, gateways, chosen.registry.look_every)
+    for part in (reconciler, gateways, housekeeping, follower):
         await part.start()
         stack.push_async_callback(part.stop)
     stack.push_async_callback(builds.stop)
 
-    app = create_app(Endpoints(store, registry, clock, data, reconciler), Metrics(gateways, reconciler, builds, clock))
+    app = create_app(endpoints, Metrics(gateways, reconciler, builds, clock))
     data.api_socket.unlink(missing_ok=True)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

@@ -4,13 +4,18 @@ Implementations live in `tidegate.adapters` and `tidegate.engines`; every one of
 the same suite in `tests/contracts`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tidegate.core.endpoint import Endpoint, ModelRef, ModelVersion
+from tidegate.core.pointers import ModelPointers
 from tidegate.core.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
+from tidegate.core.switch import Switch
+
+# Switches that a store keeps of each endpoint.
+MAX_SWITCHES = 100
 
 Log = Callable[[str], None]
 """Takes one line, without its newline, of a log that a user reads while work goes on."""
@@ -63,15 +68,15 @@ class Store(LockMemory, Protocol):
         """Add it. Raises AlreadyExists when an endpoint that is not deleted has its name."""
         ...
 
-    async def save_endpoint(self, endpoint: Endpoint) -> Endpoint:
-        """Replace it, and return it with its new resource_version.
+    async def save_endpoint(self, endpoint: Endpoint, switch: Switch | None = None) -> Endpoint:
+        """Replace it, and return it with its new resource_version. A `switch` is recorded with it, or neither is.
 
         Raises Conflict when the stored resource_version is not the given one: somebody else wrote in between.
         """
         ...
 
     async def forget_endpoint(self, endpoint_id: str) -> None:
-        """Drop it with its revisions and events. Idempotent."""
+        """Drop it with its revisions, events and switches. Idempotent."""
         ...
 
     async def revisions(self) -> Mapping[RevisionId, Revision]:
@@ -90,6 +95,10 @@ class Store(LockMemory, Protocol):
         """The newest events of an endpoint, oldest first."""
         ...
 
+    async def switches(self, endpoint_id: str) -> tuple[Switch, ...]:
+        """The newest MAX_SWITCHES switches of an endpoint, oldest first."""
+        ...
+
     async def close(self) -> None:
         """Let go of the database."""
         ...
@@ -104,6 +113,10 @@ class ModelRegistry(Protocol):
 
     async def resolve(self, ref: ModelRef) -> ModelVersion:
         """The exact version that `ref` means now."""
+        ...
+
+    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
+        """Where the aliases and stages of these models point now. Names that the registry does not have are absent."""
         ...
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:

@@ -45,6 +45,12 @@ class RegistrySettings:
     """The MLflow registry. An empty `uri` means the embedded one."""
 
     uri: str = ""
+    poll_seconds: float = 0.0  # between two looks at aliases and stages; 0: 30 for the embedded one, 2 for another
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between two looks. Writes to the embedded registry pass by, and are looked at at once."""
+        return self.poll_seconds or (2.0 if self.uri else 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,13 @@ class EngineSettings:
         """What one replica may use, bytes, by workload_type."""
         sizes = {"CPU": self.memory_gb, "CPU_MEDIUM": self.memory_gb_medium, "CPU_LARGE": self.memory_gb_large}
         return {workload: int(size * 1e9) for workload, size in sizes.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """How one configuration takes another's place."""
+
+    park_seconds: float = 600.0  # how long what served before keeps its replicas for a rollback
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,7 @@ class Settings:
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+    rollouts: RolloutSettings = field(default_factory=RolloutSettings)
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -220,10 +234,12 @@ def _check(settings: Settings) -> None:
 
     require(0 <= settings.server.port < 65536, "server.port must be from 0 to 65535.")
     require(1 <= settings.server.gateways <= 64, "server.gateways must be from 1 to 64.")
+    require(settings.registry.poll_seconds >= 0, "registry.poll_seconds must be 0 or more.")
     require(settings.engine.kind == "local", "engine.kind must be 'local'.")
     engine = settings.engine
     sizes = (engine.memory_gb, engine.memory_gb_medium, engine.memory_gb_large, engine.memory_gb_total)
     require(min(sizes) >= 0, "The settings engine.memory_gb and those named like it must be 0 or more.")
+    require(0 <= settings.rollouts.park_seconds <= 31_536_000, "rollouts.park_seconds must be from 0 to 31536000.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
     require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")

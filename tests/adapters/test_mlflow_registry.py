@@ -1,6 +1,7 @@
 """The MLflow registry's own promises: what faults get, what is left behind, what is kept apart."""
 
 import asyncio
+import json
 import os
 import shutil
 import sqlite3
@@ -9,14 +10,17 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 import psutil
 import pytest
 
 from tests.registries import RealRegistry
+from tidegate.adapters.mlflow_pointers import _filters
 from tidegate.adapters.mlflow_registry import MlflowRegistry
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
+from tidegate.core.pointers import ModelPointers, Pointer
 
 WINE = ModelRef("wine", "1")
 
@@ -28,12 +32,14 @@ class Answering(ThreadingHTTPServer):
 
     def __init__(self, status: int, body: str = "{}", delay: float = 0) -> None:
         self.authorizations: list[str | None] = []
+        self._answer = status, body
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.authorizations.append(self.headers["Authorization"])
                 time.sleep(delay)
+                status, body = server.answer(self.path)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Retry-After", "100")
@@ -48,6 +54,9 @@ class Answering(ThreadingHTTPServer):
         self.uri = f"http://127.0.0.1:{self.server_address[1]}"
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
         self._thread.start()
+
+    def answer(self, path: str) -> tuple[int, str]:
+        return self._answer
 
     def stop(self) -> None:
         self.shutdown()
@@ -135,6 +144,57 @@ async def test_the_token_goes_to_the_registry_and_nowhere_else() -> None:
         server.stop()
     assert set(server.authorizations) == {"Bearer secret-token"}
     assert "secret-token" not in os.environ.values()
+
+
+class OldServer(Answering):
+    """One that knows no lists of names in a filter: it refuses them, and gives all models it has, page by page."""
+
+    def __init__(self) -> None:
+        super().__init__(200)
+        self.asked: list[dict[str, list[str]]] = []
+
+    def answer(self, path: str) -> tuple[int, str]:
+        query = parse_qs(urlsplit(path).query)
+        self.asked.append(query)
+        if "name IN" in query.get("filter", [""])[0]:
+            return 400, '{"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid clause"}'
+        version = {"name": "wine", "version": "4", "status": "READY", "current_stage": "None"}
+        aliases = [{"alias": "champion", "version": "4"}]
+        wine = {"name": "wine", "aliases": aliases, "latest_versions": [version]}
+        if "page_token" in query:
+            return 200, json.dumps({"registered_models": [wine]})
+        return 200, json.dumps({"registered_models": [{"name": "other"}], "next_page_token": "1"})
+
+
+async def test_an_older_server_is_asked_for_all_models() -> None:
+    server = OldServer()
+    adapter = MlflowRegistry(server.uri)
+    try:
+        pointers = await adapter.pointers(["wine", "tea"])
+    finally:
+        await adapter.close()
+        server.stop()
+    assert pointers == {"wine": ModelPointers({"champion": Pointer("4")}, {"None": Pointer("4")})}
+    assert len(server.asked) == 3
+
+
+async def test_many_names_are_asked_for_in_parts_that_fit_a_url(registry: MlflowRegistry) -> None:
+    names = [f"a model with quite a long name, and number {number}" for number in range(300)]
+    assert list(await registry.pointers([*names, "wine"])) == ["wine"]
+    filters = list(_filters([*names, "wine"]))
+    assert len(filters) > 3
+    assert max(len(quote(part)) for part in filters) < 6000
+    assert sum(part.count("model") for part in filters) == 300
+
+
+@pytest.mark.parametrize("verb", ["resolve", "pointers"])
+async def test_a_registry_that_is_away_says_so_to_every_question(verb: str) -> None:
+    adapter = MlflowRegistry("http://127.0.0.1:9")
+    try:
+        with pytest.raises(Unavailable, match="Connection refused"):
+            await (adapter.resolve(WINE) if verb == "resolve" else adapter.pointers(["wine"]))
+    finally:
+        await adapter.close()
 
 
 @pytest.mark.parametrize("content", [None, b"not a database" * 1000])

@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, insert
 
-from tidegate.adapters.schema import METADATA
+from tidegate.adapters.migrations import alembic_config
+from tidegate.adapters.schema import ENDPOINTS, METADATA
 from tidegate.adapters.store import SqlStore
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint import Endpoint, EndpointConfig, PendingConfig
 from tidegate.core.errors import ConfigurationError, Unavailable
+from tidegate.core.switch import switch_of
 from tidegate.ports import Event
 
 
@@ -54,6 +57,30 @@ async def test_the_migrations_make_the_schema_of_the_models(file: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
     engine.dispose()
+
+
+OLD_ENDPOINT = """{"id": "e1", "name": "wine", "creator": "admin", "created_at": 1.0, "updated_at": 2.0,
+ "active": {"version": 1, "served_entities": [{"name": "wine-1", "model": {"name": "wine", "version": "1"},
+   "resolved": {"name": "wine", "version": "1"}}], "routes": [{"served_entity": "wine-1", "traffic_percentage": 100}]},
+ "pending": {"config": {"version": 2, "served_entities": [], "routes": []}, "started_at": 3.0},
+ "generation": 2, "observed_generation": 1, "resource_version": 5}"""
+
+
+async def test_a_database_of_the_first_schema_is_brought_up_to_date_and_its_rows_load(file: Path) -> None:
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        row = {"id": "e1", "name": "wine", "resource_version": 5, "spec": OLD_ENDPOINT}
+        connection.execute(insert(ENDPOINTS).values(row))
+    engine.dispose()
+    store = await SqlStore.open(f"sqlite:///{file}")
+    endpoint = await store.endpoint("wine")
+    assert endpoint is not None
+    assert endpoint.pending == PendingConfig(EndpointConfig(2, (), ()), 3.0)
+    assert (endpoint.previous, endpoint.rejected, endpoint.next_version) == (None, (), 3)
+    await store.save_endpoint(endpoint.promoted(4.0), switch_of(endpoint, 4.0))
+    assert [switch.at for switch in await store.switches("e1")] == [4.0]
+    await store.close()
 
 
 async def test_a_newer_database_is_left_alone(file: Path) -> None:

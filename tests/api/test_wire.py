@@ -102,6 +102,26 @@ async def test_an_alias_stays_an_alias_and_tells_what_it_means(api: Api) -> None
     answer = (await api.http.post(URL, json=a_body(entity_version="@champion"))).json()
     (served,) = answer["pending_config"]["served_entities"]
     assert (served["name"], served["entity_version"], served["resolved_version"]) == ("wine-champion", "@champion", "2")
+    assert served["pointer"] == "followed"
+    await api.settled()
+    del api.house.registry.models["wine"].aliases["champion"]
+    await api.house.follower.run_once()
+    (served,) = (await api.http.get(f"{URL}/wine")).json()["config"]["served_entities"]
+    assert served["pointer"] == "lost"
+
+
+async def test_an_alias_whose_version_was_rolled_back_says_so(api: Api) -> None:
+    aliases = api.house.registry.models["wine"].aliases
+    aliases["champion"] = "1"
+    await api.http.post(URL, json=a_body(entity_version="@champion"))
+    await api.settled()
+    aliases["champion"] = "2"
+    await api.house.follower.run_once()
+    await api.settled()
+    await api.http.post("/api/tidegate/v1/endpoints/wine/rollback")
+    await api.settled()
+    (served,) = (await api.http.get(f"{URL}/wine")).json()["config"]["served_entities"]
+    assert (served["resolved_version"], served["pointer"]) == ("1", "rolled_back")
 
 
 @pytest.mark.parametrize(

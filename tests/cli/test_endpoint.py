@@ -38,6 +38,15 @@ def test_models_as_mlflow_writes_them() -> None:
     assert ServedView({"entity_name": "wine", "entity_version": "@champion"}).model == "wine@champion"
 
 
+def test_what_follows_says_so() -> None:
+    champion = {"name": "it", "entity_name": "wine", "entity_version": "@champion", "resolved_version": "3"}
+    sentence = "'it' follows '@champion' of model 'wine': version 3."
+    assert ServedView({**champion, "pointer": "followed"}).following == sentence
+    lost = f"{sentence} That points nowhere now, so nothing changes."
+    assert ServedView({**champion, "pointer": "lost"}).following == lost
+    assert ServedView({"name": "it", "entity_name": "wine", "entity_version": "3"}).following == ""
+
+
 def test_shares_by_either_name() -> None:
     config = ConfigView(
         {

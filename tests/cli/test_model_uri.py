@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.model_uri import fit_name, parse
-from tidegate.core.endpoint import ModelRef, check_name
+from tidegate.core.endpoint import ModelRef
+from tidegate.core.validation import check_name
 
 
 @pytest.mark.parametrize(

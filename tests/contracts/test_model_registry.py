@@ -11,6 +11,7 @@ from tests.fakes.model_registry import FakeModel, FakeModelRegistry
 from tidegate.adapters.mlflow_registry import MlflowRegistry
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound
+from tidegate.core.pointers import ModelPointers, Pointer
 from tidegate.ports import ModelRegistry
 
 # One adapter, and so one MLflow, for all tests: it takes 2 s to start.
@@ -39,6 +40,7 @@ def _fake() -> FakeModelRegistry:
     fake.add("tea", "1")
     fake.add("tea", "2").status = "PENDING_REGISTRATION"
     fake.add("tea", "3").status = "FAILED_REGISTRATION"
+    fake.models["tea"].aliases |= {"now": "1", "next": "2"}
     fake.models["empty"] = FakeModel()
     return fake
 
@@ -76,6 +78,27 @@ async def test_what_is_asked_for_has_one_exact_version(registry: ModelRegistry, 
 async def test_what_is_not_there_is_named(registry: ModelRegistry, name: str, asked: str, sentence: str) -> None:
     with pytest.raises(NotFound, match=sentence):
         await registry.resolve(ModelRef(name, asked))
+
+
+async def test_aliases_and_stages_of_many_models_point_somewhere(registry: ModelRegistry) -> None:
+    pointers = await registry.pointers(["wine", "tea", "empty", "beer", "Renée's"])
+    assert pointers == {
+        "wine": ModelPointers(
+            {"champion": Pointer("2")},
+            {"Archived": Pointer("1"), "Production": Pointer("2"), "None": Pointer("3")},
+        ),
+        "tea": ModelPointers({"next": Pointer("2", ready=False), "now": Pointer("1")}, {"None": Pointer("1")}),
+        "empty": ModelPointers(),
+    }
+    assert await registry.pointers([]) == {}
+
+
+@pytest.mark.parametrize("asked", ["@champion", "Production", "archived", "None"])
+async def test_a_pointer_points_to_what_it_resolves_to(registry: ModelRegistry, asked: str) -> None:
+    ref = ModelRef("wine", asked)
+    pointer = (await registry.pointers(["wine"]))["wine"].of(ref)
+    assert pointer is not None
+    assert pointer.version == (await registry.resolve(ref)).version
 
 
 @pytest.mark.parametrize("version", ["2", "3"])

@@ -10,12 +10,15 @@ import pytest
 from tests.fakes.store import FakeStore
 from tidegate.adapters.store import SqlStore
 from tidegate.core.endpoint import (
+    FOLLOWER,
+    ROLLBACK,
     Batching,
     Endpoint,
     EndpointConfig,
     FailedConfig,
     ModelRef,
     ModelVersion,
+    ParkedConfig,
     PendingConfig,
     Route,
     ServedEntity,
@@ -23,7 +26,8 @@ from tidegate.core.endpoint import (
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.revision import Environment, EnvironmentDigest, Proof, Revision, revision_id
-from tidegate.ports import Event, Store
+from tidegate.core.switch import Side, Switch
+from tidegate.ports import MAX_SWITCHES, Event, Store
 
 ENTITY = ServedEntity(
     "wine-1",
@@ -41,13 +45,17 @@ FULL = Endpoint(
     1_700_000_000.25,
     1_700_000_001.5,
     active=CONFIG,
-    pending=PendingConfig(replace(CONFIG, version=2), 1_700_000_002.0),
+    pending=PendingConfig(replace(CONFIG, version=2), 1_700_000_002.0, ROLLBACK, forced=True),
     failed=FailedConfig(replace(CONFIG, version=3), "It does not load."),
     description="Reds and whites.",
     tags=(("team", "cellar"), ("tier", "")),
     route_optimized=True,
     generation=4,
     observed_generation=3,
+    previous=ParkedConfig(replace(CONFIG, version=4), 1_700_000_003.0, FOLLOWER),
+    lost=(ModelRef("wine", "Production"),),
+    rejected=((ModelRef("wine", "@champion"), ModelVersion("wine", "2")),),
+    newest_version=4,
 )
 REVISION = Revision(
     revision_id("e1", ENTITY),
@@ -62,6 +70,11 @@ REVISION = Revision(
     "/models/0123",
     Proof("signature", "No input example was logged."),
 )
+
+
+FIRST = Side(1, {"wine-1": ModelVersion("wine", "1")})
+SECOND = Side(2, {"wine-1": ModelVersion("wine", "2"), "ü'\"": ModelVersion("tea", "7")})
+SWITCH = Switch("e1", 1_700_000_004.5, "admin", FIRST, SECOND, '{"passed": true}')
 
 
 def plain(number: int, name: str) -> Endpoint:
@@ -184,9 +197,32 @@ async def test_events_are_told_oldest_first_and_the_newest_are_kept(store: Store
     assert await store.events("unknown") == ()
 
 
+async def test_a_switch_is_recorded_with_its_endpoint_or_not_at_all(store: Store) -> None:
+    created = await store.create_endpoint(FULL)
+    first = replace(SWITCH, before=None, report="")
+    saved = await store.save_endpoint(replace(created, description="first"), first)
+    await store.save_endpoint(replace(saved, description="second"), SWITCH)
+    assert await store.switches("e1") == (first, SWITCH)
+    with pytest.raises(Conflict):
+        await store.save_endpoint(saved, SWITCH)
+    assert await store.switches("e1") == (first, SWITCH)
+    assert await store.switches("unknown") == ()
+
+
+async def test_the_newest_switches_of_each_endpoint_are_kept(store: Store) -> None:
+    endpoint, other = await store.create_endpoint(plain(1, "wine")), await store.create_endpoint(plain(2, "tea"))
+    await store.save_endpoint(other, replace(SWITCH, endpoint_id="e2"))
+    for number in range(MAX_SWITCHES + 2):
+        endpoint = await store.save_endpoint(endpoint, replace(SWITCH, at=float(number)))
+    times = [switch.at for switch in await store.switches("e1")]
+    assert times == [float(number) for number in range(2, MAX_SWITCHES + 2)]
+    assert len(await store.switches("e2")) == 1
+
+
 async def test_forgetting_drops_all_of_an_endpoint_and_only_that(store: Store) -> None:
-    await store.create_endpoint(FULL)
-    await store.create_endpoint(plain(2, "tea"))
+    await store.save_endpoint(await store.create_endpoint(FULL), SWITCH)
+    tea = await store.create_endpoint(plain(2, "tea"))
+    await store.save_endpoint(tea, replace(SWITCH, endpoint_id="e2"))
     await store.save_revision(REVISION)
     other = replace(REVISION, id=revision_id("e2", ENTITY), endpoint_id="e2", endpoint_name="tea")
     await store.save_revision(other)
@@ -198,6 +234,7 @@ async def test_forgetting_drops_all_of_an_endpoint_and_only_that(store: Store) -
     assert await store.revisions() == {other.id: other}
     assert await store.events("e1") == ()
     assert len(await store.events("e2")) == 1
+    assert (len(await store.switches("e1")), len(await store.switches("e2"))) == (0, 1)
 
 
 async def test_nothing_is_recorded_for_a_forgotten_endpoint(store: Store) -> None:

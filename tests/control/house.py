@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
 from tidegate.control.builds import Builds, ModelCache
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, Endpoints, EndpointView
+from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
 from tidegate.control.reconciler import Access, Outside, Reconciler
@@ -24,6 +25,7 @@ from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
 from tidegate.core.errors import BuildFailed
 from tidegate.core.load import EndpointLedger, Histogram, LoadReport, RevisionLoad
 from tidegate.core.plan import MAX_FAILED_STARTS
+from tidegate.core.pointers import ModelPointers
 from tidegate.core.revision import (
     Environment,
     Proof,
@@ -34,8 +36,10 @@ from tidegate.core.revision import (
 from tidegate.core.traffic import RouteTable
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Log
+from tidegate.settings import RolloutSettings
 
 CORES = 4  # of the machine
+POLL = 30.0  # what a look of the follower returns when nothing moves
 CALM = 1.0  # what a pass of the reconciler returns when all is as asked
 
 
@@ -45,6 +49,11 @@ class SlowRegistry(FakeModelRegistry):
     async def resolve(self, ref: ModelRef) -> ModelVersion:
         await asyncio.sleep(0)
         return await super().resolve(ref)
+
+    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
+        found = await super().pointers(names)
+        await asyncio.sleep(0)
+        return found
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         await asyncio.sleep(0.01)
@@ -118,6 +127,7 @@ class Gateway:
         self.refused: dict[int, int] = {}
         self.cold_seconds: dict[str, Histogram] = {}
         self.ledger = "one"
+        self.registry_writes = 0
         self._socket, self._number, self._pid = socket, number, pid
         self._followed = ""
         self._writer: asyncio.StreamWriter | None = None
@@ -146,6 +156,7 @@ class Gateway:
             dict(self.revisions),
             dict(self.endpoints),
             dict(self.refused),
+            registry_writes=self.registry_writes,
             ledger=self.ledger,
             cold_seconds=dict(self.cold_seconds),
         )
@@ -166,7 +177,8 @@ class Gateway:
 class House:
     """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, park_seconds: float) -> None:
+        self.rollouts = RolloutSettings(park_seconds)
         self.data = DataDirectory(folder)
         self.data.create()
         self.store, self.registry, self.clock = FakeStore(), SlowRegistry(), FakeClock()
@@ -182,9 +194,10 @@ class House:
         )
         outside = Outside(self.store, self.engine, self.clock)
         access = Access(str(self.data.agent_socket), ("h" * 64,))
-        self.scaler = Scaler(self.gateways, self.clock, CORES)
+        self.scaler = Scaler(self.gateways, self.clock, CORES, self.rollouts.park_seconds)
         self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
-        self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler)
+        self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
+        self.follower = Follower(self.store, self.registry, self.endpoints, self.gateways, POLL)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 
     async def start(self) -> None:
@@ -193,6 +206,7 @@ class House:
         await self.gateway.connect()
 
     async def stop(self) -> None:
+        await self.follower.stop()
         await self.gateway.close()
         await self.reconciler.stop()
         await self.builds.stop()
@@ -238,6 +252,10 @@ class House:
     async def update(self, version: str, name: str = "wine") -> EndpointView:
         return await self.endpoints.update_config(name, ConfigRequest((an_entity(version),)))
 
+    async def kinds(self, name: str = "wine") -> list[str]:
+        """The kinds of an endpoint's events, oldest first."""
+        return [event.kind for event in await self.endpoints.events(name)]
+
     async def state(self, name: str = "wine") -> tuple[str, str]:
         status = (await self.endpoints.get(name)).status
         return status.ready.value, status.config_update.value
@@ -248,10 +266,15 @@ class House:
         assert self.gateways.table is not None
         return [route.served_entity for route in self.gateways.table.revisions.values()]
 
+    def serving_revisions(self) -> list[RevisionId]:
+        """The revisions that the newest table routes to."""
+        assert self.gateways.table is not None
+        return list(self.gateways.table.revisions)
+
     @property
     def running(self) -> list[str]:
-        """The served entities that the engine holds."""
-        return sorted(observation.target.served_entity for observation in self.engine.held.values())
+        """The served entities that have a replica."""
+        return sorted(seen.target.served_entity for seen in self.engine.held.values() if seen.replicas)
 
 
 def an_entity(version: str = "1", name: str | None = None, model: str = "wine") -> ServedEntity:
@@ -272,9 +295,9 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def a_house(folder: Path) -> AsyncIterator[House]:
+async def a_house(folder: Path, park_seconds: float = 0.0) -> AsyncIterator[House]:
     """A house that is up; the reconciler passes only when the test says so."""
-    house = House(folder)
+    house = House(folder, park_seconds)
     await house.start()
     try:
         yield house

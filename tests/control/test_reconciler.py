@@ -88,8 +88,8 @@ async def test_an_update_swaps_and_the_old_one_ends(house: House) -> None:
     await house.settle()
     await house.update("2")
     assert await house.state() == ("READY", "IN_PROGRESS")
-    await house.settle()
-    assert house.serving == house.running == ["wine-2"]
+    await house.until(lambda: house.running == ["wine-2"])
+    assert house.serving == ["wine-2"]
     assert (await house.endpoints.get("wine")).endpoint.active.version == 2  # type: ignore[union-attr]
 
 
@@ -108,15 +108,16 @@ async def test_an_update_to_the_same_passes_quickly_and_restarts_nothing(house: 
 async def test_there_and_back_again_while_the_old_one_drains(house: House) -> None:
     await house.create()
     await house.settle()
-    house.engine.drains = True
     await house.update("2")
-    await house.until(lambda: house.serving == ["wine-2"])
+    await house.settle()
+    house.engine.drains = True
+    await house.update("3")
+    await house.until(lambda: house.serving == ["wine-3"])
     await house.update("1")
     await house.until(lambda: house.serving == ["wine-1"])
     house.engine.drains = False
-    await house.settle()
+    await house.until(lambda: house.running == ["wine-1"])
     assert await house.state() == ("READY", "NOT_UPDATING")
-    assert house.running == ["wine-1"]
 
 
 async def test_a_traffic_split_serves_both(house: House) -> None:
@@ -143,8 +144,7 @@ async def test_the_old_one_is_kept_until_every_gateway_follows(house: House) -> 
     await house.passes(10)
     assert house.running == ["wine-1", "wine-2"]
     house.gateway.follow()
-    await house.settle()
-    assert house.running == ["wine-2"]
+    await house.until(lambda: house.running == ["wine-2"])
 
 
 async def test_the_old_one_is_kept_until_its_last_request_is_answered(house: House) -> None:
@@ -163,8 +163,7 @@ async def test_the_old_one_is_kept_until_its_last_request_is_answered(house: Hou
     assert house.running == ["wine-1", "wine-2"]
     house.gateway.revisions.clear()
     house.gateway.report()
-    await house.settle()
-    assert house.running == ["wine-2"]
+    await house.until(lambda: house.running == ["wine-2"])
 
 
 async def test_the_old_one_is_kept_while_a_gateway_is_missing(house: House) -> None:
@@ -176,8 +175,23 @@ async def test_the_old_one_is_kept_while_a_gateway_is_missing(house: House) -> N
     await house.passes(10)
     assert house.running == ["wine-1", "wine-2"]
     await house.gateway.connect()
+    await house.until(lambda: house.running == ["wine-2"])
+
+
+async def test_what_nobody_can_come_back_to_is_kept_until_every_gateway_follows(house: House) -> None:
+    await house.create()
     await house.settle()
-    assert house.running == ["wine-2"]
+    house.gateway.stubborn = True
+    await house.update("2")
+    await house.until(lambda: house.serving == ["wine-2"])
+    await house.passes(2)
+    await house.update("3")
+    await house.until(lambda: house.serving == ["wine-3"])
+    await house.passes(10)
+    assert house.running == ["wine-1", "wine-2", "wine-3"]
+    house.gateway.follow()
+    await house.until(lambda: house.running == ["wine-3"])
+    assert len(house.engine.held) == 2
 
 
 # --- restarts
@@ -199,6 +213,8 @@ async def test_control_may_end_in_every_state_of_a_revision(house: House, state:
     if state in (RevisionState.RETIRING, RevisionState.RETIRED):
         await house.settle()
         await house.update("2")
+        await house.settle()
+        await house.update("3")
         house.engine.drains = state is RevisionState.RETIRING
 
     def reached() -> bool:
@@ -208,10 +224,9 @@ async def test_control_may_end_in_every_state_of_a_revision(house: House, state:
     await house.until(reached)
     await house.restart_control()
     house.engine.drains = False
-    await house.settle()
+    wanted = "wine-3" if state in (RevisionState.RETIRING, RevisionState.RETIRED) else "wine-1"
+    await house.until(lambda: house.running == house.serving == [wanted])
     assert await house.state() == ("READY", "NOT_UPDATING")
-    wanted = "wine-2" if state in (RevisionState.RETIRING, RevisionState.RETIRED) else "wine-1"
-    assert house.serving == house.running == [wanted]
 
 
 async def test_a_preparation_is_started_again_after_a_restart(house: House) -> None:

@@ -14,8 +14,8 @@ RID = RevisionId("a" * 16)
 
 
 def held(house: House) -> int:
-    """How many replicas the engine holds the only revision to."""
-    (observation,) = house.engine.held.values()
+    """How many replicas the engine holds the revision to that serves."""
+    (observation,) = [seen for seen in house.engine.held.values() if not seen.target.parked]
     return observation.target.replicas
 
 

@@ -86,6 +86,10 @@ class World:
         self.doubtful.discard(endpoint.id)
         self._doubt(endpoint.id)
 
+    def roll_back(self, endpoint: Endpoint) -> None:
+        """An accepted rollback."""
+        self.endpoints[endpoint.id] = endpoint.rolled_back(0.0)
+
     def delete(self, endpoint: Endpoint) -> None:
         """An accepted deletion."""
         self.endpoints[endpoint.id] = replace(endpoint, deleted_at=1.0, generation=endpoint.generation + 1)
@@ -154,11 +158,12 @@ class World:
     # --- promises that hold at every moment
 
     def check(self) -> None:
-        """What a gateway routes to is up; what serves is READY, whole."""
+        """What a gateway routes to is up; what serves is READY, whole, and what is parked too."""
         for endpoint in self.endpoints.values():
-            if endpoint.active is not None and endpoint.deleted_at is None:
-                ids = revision_ids(endpoint.id, endpoint.active).values()
-                assert {self.revisions[rid].state for rid in ids} == {RevisionState.READY}
+            parked = endpoint.previous.config if endpoint.previous else None
+            for config in (endpoint.active, parked) if endpoint.deleted_at is None else ():
+                ids = revision_ids(endpoint.id, config).values() if config else ()
+                assert {self.revisions[rid].state for rid in ids} <= {RevisionState.READY}
         for table in self.gateways:
             for rid in table.revisions:
                 assert rid in self.engine, f"{rid} is routed and gone"
@@ -189,7 +194,7 @@ class World:
             case Promote(endpoint) if self._unchanged(endpoint):
                 ids = self._pending_ids(endpoint)
                 assert {self.revisions[rid].state for rid in ids} == {RevisionState.READY}
-                self.endpoints[endpoint.id] = endpoint.promoted()
+                self.endpoints[endpoint.id] = endpoint.promoted(0.0)
             case FailUpdate(endpoint, message) if self._unchanged(endpoint):
                 assert message
                 assert endpoint.id in self.doubtful, "a sound update fails"

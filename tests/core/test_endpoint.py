@@ -8,18 +8,23 @@ from hypothesis import strategies as st
 
 from tests.core.examples import a_config, a_created_endpoint, an_endpoint, an_entity
 from tidegate.core.endpoint import (
+    FOLLOWER,
+    ROLLBACK,
+    Endpoint,
     EndpointConfig,
+    Meaning,
     ModelRef,
+    ModelVersion,
+    ParkedConfig,
     PendingConfig,
     Route,
     ScalingPolicy,
     ServedEntity,
-    check_config,
-    check_name,
     default_routes,
     default_served_name,
 )
-from tidegate.core.errors import InvalidParameter
+from tidegate.core.errors import Conflict, InvalidParameter
+from tidegate.core.validation import check_config, check_name
 
 
 def refusal(config: EndpointConfig) -> str:
@@ -172,14 +177,14 @@ def test_a_created_endpoint_waits_for_its_first_configuration() -> None:
 
 
 def test_a_promotion_serves_what_was_pending() -> None:
-    endpoint = a_created_endpoint().promoted()
+    endpoint = a_created_endpoint().promoted(1.0)
     assert (endpoint.active, endpoint.pending) == (a_config(), None)
     assert endpoint.observed_generation == endpoint.generation
 
 
 def test_an_update_keeps_what_serves_and_forgets_an_earlier_failure() -> None:
     old, new = a_config(), a_config(an_entity("wine-2", version="2"), version=2)
-    failed = a_created_endpoint(old).promoted().with_update(new, 2.0).update_failed("No such package.")
+    failed = a_created_endpoint(old).promoted(1.0).with_update(new, 2.0).update_failed("No such package.")
     assert (failed.active, failed.pending) == (old, None)
     assert failed.failed is not None
     assert failed.failed.message == "No such package."
@@ -193,7 +198,7 @@ def test_an_update_keeps_what_serves_and_forgets_an_earlier_failure() -> None:
 
 
 def test_a_deleted_endpoint_holds_nothing() -> None:
-    assert replace(a_created_endpoint().promoted(), deleted_at=5.0).configs == ()
+    assert replace(a_created_endpoint().promoted(1.0), deleted_at=5.0).configs == ()
 
 
 def test_an_endpoint_without_any_configuration_has_no_latest() -> None:
@@ -202,3 +207,164 @@ def test_an_endpoint_without_any_configuration_has_no_latest() -> None:
 
 def test_the_stores_stamp_is_not_part_of_an_endpoints_identity() -> None:
     assert replace(an_endpoint(), resource_version=7) == an_endpoint()
+
+
+# --- parking and rollback
+
+ONE, TWO = an_entity(), an_entity("wine-2", version="2")
+FIRST, SECOND = a_config(ONE), a_config(TWO, version=2)
+UPDATED = a_created_endpoint(FIRST).promoted(1.0).with_update(SECOND, 2.0, "admin").promoted(3.0)
+
+
+def test_a_promotion_parks_what_served_and_the_next_one_another() -> None:
+    assert a_created_endpoint(FIRST).promoted(1.0).previous is None
+    assert UPDATED.previous == ParkedConfig(FIRST, 3.0, "admin")
+    assert UPDATED.configs == (SECOND, FIRST)
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    updated = UPDATED.with_update(third, 4.0, FOLLOWER).promoted(5.0)
+    assert updated.previous == ParkedConfig(SECOND, 5.0, FOLLOWER)
+    assert updated.configs == (third, SECOND)
+
+
+def test_an_update_that_changes_nothing_leaves_what_is_parked() -> None:
+    again = UPDATED.with_update(replace(SECOND, version=3), 4.0).promoted(5.0)
+    assert again.active is not None
+    assert again.active.version == 3
+    assert again.previous == UPDATED.previous
+
+
+def test_a_failed_update_leaves_what_is_parked() -> None:
+    assert UPDATED.with_update(a_config(version=3), 4.0).update_failed("No.").previous == UPDATED.previous
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parked"),
+    [
+        (a_created_endpoint(FIRST), []),
+        (UPDATED, [ONE]),
+        (UPDATED.with_update(a_config(ONE, version=3), 4.0), []),  # it is to serve again
+        (UPDATED.rolled_back(4.0), []),
+        (UPDATED.rolled_back(4.0).promoted(5.0), [TWO]),
+        (a_created_endpoint(FIRST).promoted(1.0).with_update(a_config(ONE, TWO, version=2), 2.0).promoted(3.0), []),
+        (a_created_endpoint(a_config(ONE, TWO)).promoted(1.0).with_update(SECOND, 2.0).promoted(3.0), [ONE]),
+    ],
+)
+def test_what_only_the_earlier_configuration_has_is_parked(endpoint: Endpoint, parked: list[ServedEntity]) -> None:
+    assert [entity for entity in (ONE, TWO) if endpoint.parks(entity)] == parked
+
+
+def test_a_rollback_puts_what_served_before_on_its_way_and_twice_returns() -> None:
+    back = UPDATED.with_update(a_config(version=3), 4.0).update_failed("No.").rolled_back(5.0)
+    assert (back.pending, back.failed) == (PendingConfig(FIRST, 5.0, ROLLBACK, forced=True), None)
+    assert (back.active, back.updated_at) == (SECOND, 5.0)
+    assert back.generation > UPDATED.generation
+    assert back.rolled_back(6.0) is back
+    done = back.promoted(6.0)
+    assert (done.active, done.previous) == (FIRST, ParkedConfig(SECOND, 6.0, ROLLBACK))
+    assert done.observed_generation == done.generation
+    twice = done.rolled_back(7.0).promoted(8.0)
+    assert (twice.active, twice.previous) == (SECOND, ParkedConfig(FIRST, 8.0, ROLLBACK))
+
+
+def test_a_rollback_of_what_is_on_its_way_drops_it() -> None:
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    dropped = UPDATED.with_update(third, 4.0).rolled_back(5.0)
+    assert (dropped.active, dropped.pending, dropped.failed) == (SECOND, None, None)
+    assert (dropped.previous, dropped.rejected) == (UPDATED.previous, (meaning("3"),))
+    assert dropped.observed_generation == dropped.generation
+
+
+@pytest.mark.parametrize("endpoint", [an_endpoint(), a_created_endpoint(), a_created_endpoint().promoted(1.0)])
+def test_where_nothing_served_before_there_is_nothing_to_roll_back_to(endpoint: Endpoint) -> None:
+    with pytest.raises(Conflict, match="'wine' has nothing to roll back to"):
+        endpoint.rolled_back(2.0)
+
+
+def meaning(version: str, ref: str = "") -> Meaning:
+    return ModelRef("wine", ref or version), ModelVersion("wine", version)
+
+
+def test_what_a_rollback_took_away_is_rejected_until_its_owner_updates() -> None:
+    tea = an_entity("tea", model="tea", version="5")
+    both = a_created_endpoint(a_config(ONE, tea)).promoted(1.0).with_update(a_config(TWO, tea, version=2), 2.0)
+    back = both.promoted(3.0).rolled_back(4.0).promoted(5.0)
+    assert back.rejected == (meaning("2"),)
+    assert back.with_update(SECOND, 6.0, "admin").rejected == ()
+    assert back.with_update(a_config(an_entity(version="3"), version=3), 6.0, "admin").rejected == ()
+
+
+def test_a_version_is_rejected_for_the_pointer_that_meant_it() -> None:
+    """The challenger became the champion: it stays the challenger."""
+    names = ("@champion", "@challenger")
+
+    def pointing(number: int, *versions: str) -> EndpointConfig:
+        pairs = zip(names, versions, strict=True)
+        entities = (ServedEntity(ref[1:], *meaning(version, ref)) for ref, version in pairs)
+        return a_config(*entities, version=number)
+
+    both = a_created_endpoint(pointing(1, "1", "2")).promoted(1.0).with_update(pointing(2, "2", "2"), 2.0, FOLLOWER)
+    back = both.promoted(3.0).rolled_back(4.0)
+    assert back.rejected == (meaning("2", "@champion"),)
+    routes_alone, asked_for_again = pointing(3, "1", "2"), pointing(3, "2", "2")
+    assert back.promoted(5.0).with_update(routes_alone, 6.0, "admin").rejected == back.rejected
+    assert back.promoted(5.0).with_update(asked_for_again, 6.0, "admin").rejected == ()
+    assert both.rolled_back(3.0).rejected == (meaning("2", "@champion"),)
+
+
+def test_what_has_failed_and_what_an_earlier_rollback_took_away_are_rejected_too() -> None:
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    failed = UPDATED.with_update(third, 4.0, FOLLOWER).update_failed("No.")
+    assert failed.rolled_back(5.0).rejected == (meaning("2"), meaning("3"))
+    dropped = UPDATED.with_update(third, 4.0, FOLLOWER).rolled_back(5.0)
+    twice = dropped.rolled_back(6.0)
+    assert (twice.pending and twice.pending.config, twice.rejected) == (FIRST, (meaning("2"), meaning("3")))
+    assert twice.promoted(7.0).rolled_back(8.0).rejected == (meaning("1"), meaning("3"))
+
+
+# --- a switch that somebody writes into
+
+
+UPDATING = a_created_endpoint(FIRST).promoted(1.0).with_update(SECOND, 2.0, FOLLOWER)
+
+
+def test_what_is_routed_stays_and_parks_what_served_whatever_was_written_meanwhile() -> None:
+    tagged = replace(UPDATING, tags=(("a", "b"),), resource_version=5)
+    onto = UPDATING.promoted_onto(tagged, 3.0)
+    assert onto == tagged.promoted(3.0)
+    assert (onto.previous, onto.resource_version) == (ParkedConfig(FIRST, 3.0, FOLLOWER), 5)
+
+
+def test_another_update_goes_on_when_a_switch_is_put_on_record() -> None:
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    moved = UPDATING.with_update(third, 2.5, FOLLOWER)
+    onto = UPDATING.promoted_onto(moved, 3.0)
+    assert (onto.active, onto.pending) == (SECOND, moved.pending)
+    assert onto.previous == ParkedConfig(FIRST, 3.0, FOLLOWER)
+    assert onto.observed_generation == UPDATING.generation < onto.generation == moved.generation
+
+
+@pytest.mark.parametrize("dropped", [UPDATING.rolled_back(2.5), UPDATING.update_dropped(2.5)])
+def test_what_was_dropped_while_it_was_switched_to_is_led_back_from(dropped: Endpoint) -> None:
+    onto = UPDATING.promoted_onto(dropped, 3.0)
+    assert (onto.active, onto.pending) == (SECOND, PendingConfig(FIRST, 3.0, ROLLBACK, forced=True))
+    assert onto.rejected == dropped.rejected
+    assert onto.observed_generation < onto.generation
+    done = onto.promoted(4.0)
+    assert (done.active, done.previous) == (FIRST, ParkedConfig(SECOND, 4.0, ROLLBACK))
+
+
+def test_a_second_rollback_while_an_update_is_switched_to_leads_to_what_served_before() -> None:
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    updating = UPDATED.with_update(third, 4.0, FOLLOWER)
+    onto = updating.promoted_onto(updating.rolled_back(5.0).rolled_back(6.0), 7.0)
+    assert (onto.active, onto.pending and onto.pending.config) == (third, FIRST)
+    assert onto.rejected == (meaning("2"), meaning("3"))
+
+
+def test_no_two_configurations_have_the_same_number() -> None:
+    assert a_created_endpoint(FIRST).next_version == 2
+    back = UPDATED.rolled_back(4.0).promoted(5.0)
+    assert back.active is not None
+    assert (back.active.version, back.next_version) == (1, 3)
+    dropped = back.with_update(a_config(version=3), 6.0).rolled_back(7.0)
+    assert dropped.next_version == 4

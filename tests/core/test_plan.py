@@ -41,7 +41,7 @@ from tidegate.core.revision import ReplicaState, Revision, RevisionId, RevisionO
 S = RevisionState
 ONE, TWO = an_entity(), an_entity("wine-2", version="2")
 CREATED = a_created_endpoint()
-SERVING = CREATED.promoted()
+SERVING = CREATED.promoted(1.0)
 UPDATING = SERVING.with_update(a_config(TWO, version=2), 2.0)
 DELETED = replace(SERVING, deleted_at=9.0)
 ID = rid(CREATED, ONE)
@@ -292,6 +292,69 @@ def test_an_update_that_changes_only_traffic_is_promoted_at_once() -> None:
 def test_what_serves_is_kept_while_an_update_is_on_its_way() -> None:
     assert due(UPDATING, READY_ONE, two(S.PREPARING), observed=UP, unrouted=True) == (
         Move(two(S.PREPARING).id, S.PENDING),
+    )
+
+
+# --- parking
+
+UPDATED = UPDATING.promoted(3.0)
+BACK = UPDATED.with_update(a_config(ONE, version=3), 4.0)
+READY_TWO = two(S.READY)
+ASLEEP = replace(an_observation(READY_ONE), target=target_of(READY_ONE, 0, parked=True))
+BOTH_UP = {READY_ONE.id: an_observation(READY_ONE, ReplicaState.READY)} | {
+    READY_TWO.id: an_observation(READY_TWO, ReplicaState.READY)
+}
+
+
+def parked_due(
+    endpoint: Endpoint, seen: RevisionObservation, replicas: int, unrouted: bool = False
+) -> tuple[Action, ...]:
+    """The plan for an endpoint with both revisions READY, of which the first is seen so and is to have so many."""
+    revisions = {revision.id: revision for revision in (READY_ONE, READY_TWO)}
+    observed = {**BOTH_UP, READY_ONE.id: seen}
+    free = frozenset(revisions if unrouted else ())
+    return plan(Snapshot((endpoint,), revisions, {}, observed, free, {READY_ONE.id: replicas}))
+
+
+def test_what_is_parked_stays_and_may_make_room() -> None:
+    (apply,) = parked_due(UPDATED, UP[READY_ONE.id], 1, unrouted=True)
+    assert apply == Apply(target_of(READY_ONE, 1, parked=True))
+    assert isinstance(apply, Apply)
+    assert (apply.target.min_replicas, apply.target.parked) == (0, True)
+    assert parked_due(UPDATED, replace(UP[READY_ONE.id], target=apply.target), 1, unrouted=True) == ()
+
+
+def test_what_is_parked_is_held_without_replicas_when_its_time_is_over() -> None:
+    assert parked_due(UPDATED, UP[READY_ONE.id], 0) == (Apply(target_of(READY_ONE, 0, parked=True)),)
+    assert parked_due(UPDATED, ASLEEP, 0) == ()
+
+
+def test_a_rollback_is_promoted_at_once_even_while_it_sleeps() -> None:
+    back = UPDATED.rolled_back(4.0)
+    assert parked_due(back, ASLEEP, 1) == (Apply(target_of(READY_ONE, 1)), Promote(back))
+
+
+def test_an_update_to_what_is_parked_waits_for_a_replica() -> None:
+    assert parked_due(BACK, ASLEEP, 1) == (Apply(target_of(READY_ONE, 1)),)
+    starting = an_observation(READY_ONE, ReplicaState.STARTING)
+    assert parked_due(BACK, starting, 1) == ()
+    assert parked_due(BACK, UP[READY_ONE.id], 1) == (Promote(BACK),)
+    failing = replace(starting, failed_starts=MAX_FAILED_STARTS, message="It does not load any more.")
+    assert parked_due(BACK, failing, 1) == (FailUpdate(BACK, "It does not load any more."),)
+
+
+def test_the_next_switch_lets_go_of_what_was_parked() -> None:
+    three = a_revision(UPDATED, an_entity("wine-3", version="3"), S.READY)
+    updated = UPDATED.with_update(a_config(three.entity, version=3), 4.0).promoted(5.0)
+    revisions = {revision.id: revision for revision in (READY_ONE, READY_TWO, three)}
+    observed = {**BOTH_UP, three.id: an_observation(three, ReplicaState.READY)}
+    assert Move(ID, S.RETIRING) in plan(Snapshot((updated,), revisions, observations=observed))
+
+
+def test_what_is_parked_goes_with_its_endpoint() -> None:
+    assert parked_due(replace(UPDATED, deleted_at=9.0), UP[READY_ONE.id], 1) == (
+        Move(ID, S.RETIRING),
+        Move(READY_TWO.id, S.RETIRING),
     )
 
 

@@ -64,6 +64,15 @@ class Walk(RuleBasedStateMachine):
 
         self._do(act, between)
 
+    @rule(name=NAMES, between=st.booleans())
+    def roll_back(self, name: str, between: bool) -> None:
+        def act() -> None:
+            endpoint = self.world.living(name)
+            if endpoint is not None and endpoint.active and (endpoint.pending or endpoint.previous):
+                self.world.roll_back(endpoint)
+
+        self._do(act, between)
+
     def failed_endpoints(self) -> list[Endpoint]:
         return [e for e in self.world.endpoints.values() if e.failed is not None and e.deleted_at is None]
 
@@ -130,17 +139,16 @@ class Walk(RuleBasedStateMachine):
         self._check_rest()
 
     def _check_rest(self) -> None:
-        world, served = self.world, set()
+        world, held = self.world, set()
         for endpoint in world.endpoints.values():
             assert endpoint.deleted_at is None, "a deleted endpoint is not forgotten"
             assert endpoint.pending is None
             assert endpoint.observed_generation == endpoint.generation
             assert endpoint.active is not None or endpoint.failed is not None
-            if endpoint.active is not None:
-                served |= set(revision_ids(endpoint.id, endpoint.active).values())
-        assert set(world.engine) == served, "the engine holds what serves and nothing else"
-        assert {rid for rid, revision in world.revisions.items() if revision.state is RevisionState.READY} == served
-        for rid in set(world.revisions) - served:
+            held |= {rid for config in endpoint.configs for rid in revision_ids(endpoint.id, config).values()}
+        assert set(world.engine) == held, "the engine holds what serves or is parked, and nothing else"
+        assert {rid for rid, revision in world.revisions.items() if revision.state is RevisionState.READY} == held
+        for rid in set(world.revisions) - held:
             assert world.revisions[rid].state in (RevisionState.FAILED, RevisionState.RETIRED)
 
 

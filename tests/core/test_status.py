@@ -14,7 +14,7 @@ S = RevisionState
 ONE, TWO = an_entity(), an_entity("wine-2", version="2")
 SLEEPY = an_entity(scale_to_zero_enabled=True)
 CREATED = a_created_endpoint()
-SERVING = CREATED.promoted()
+SERVING = CREATED.promoted(1.0)
 UPDATING = SERVING.with_update(a_config(TWO, version=2), 2.0)
 
 # State of a revision with one replica ready, with none, and with none where it may sleep.
@@ -86,7 +86,7 @@ def test_an_entity_without_a_revision_is_being_created() -> None:
         (CREATED, ConfigUpdate.IN_PROGRESS),
         (SERVING, ConfigUpdate.NOT_UPDATING),
         (UPDATING, ConfigUpdate.IN_PROGRESS),
-        (UPDATING.promoted(), ConfigUpdate.NOT_UPDATING),
+        (UPDATING.promoted(1.0), ConfigUpdate.NOT_UPDATING),
         (UPDATING.update_failed("No."), ConfigUpdate.UPDATE_FAILED),
         (CREATED.update_failed("No."), ConfigUpdate.UPDATE_FAILED),
         (UPDATING.update_failed("No.").with_update(a_config(), 3.0), ConfigUpdate.IN_PROGRESS),

@@ -14,8 +14,8 @@ from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import EndpointRoute, Leads, compile_table, pick
 
 A, B, C = an_entity("a"), an_entity("b"), an_entity("c")
-SPLIT = a_created_endpoint(a_config(A, B, C, routes=(Route("a", 90), Route("b", 10), Route("c", 0)))).promoted()
-IRIS = a_created_endpoint(name="iris").promoted()
+SPLIT = a_created_endpoint(a_config(A, B, C, routes=(Route("a", 90), Route("b", 10), Route("c", 0)))).promoted(1.0)
+IRIS = a_created_endpoint(name="iris").promoted(1.0)
 AGENT = "/run/agent.sock"
 
 
@@ -76,7 +76,7 @@ def test_the_table_has_weights_and_every_served_name() -> None:
 
 def test_a_revisions_route_tells_how_to_treat_its_requests() -> None:
     careful = an_entity("careful", timeout_seconds=5.0, retry_on_crash=False)
-    endpoint = a_created_endpoint(a_config(careful)).promoted()
+    endpoint = a_created_endpoint(a_config(careful)).promoted(1.0)
     [route] = compile_table([endpoint], AGENT, ()).revisions.values()
     assert (route.agent, route.timeout_seconds, route.retry_on_crash) == (AGENT, 5.0, False)
     assert (route.revision, route.endpoint, route.served_entity) == (rid(endpoint, careful), "wine", "careful")

@@ -12,6 +12,15 @@ import httpx
 from tests.e2e.running_platform import Platform
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What was answered, and when it was asked for and came; monotonic seconds."""
+
+    sent: float
+    received: float
+    text: str
+
+
 @dataclass
 class Outcome:
     """What became of the requests. `statuses` counts answers by status, and errors by their name and sentence."""
@@ -19,6 +28,7 @@ class Outcome:
     statuses: collections.Counter[str] = field(default_factory=collections.Counter)
     served: collections.Counter[str] = field(default_factory=collections.Counter)
     seconds: list[float] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
 
     @property
     def lost(self) -> dict[str, int]:
@@ -67,7 +77,9 @@ class Load:
         except httpx.HTTPError as error:
             self.outcome.statuses[repr(error)] += 1
             return
-        self.outcome.seconds.append(time.monotonic() - started)
+        ended = time.monotonic()
+        self.outcome.seconds.append(ended - started)
+        self.outcome.answers.append(Answer(started, ended, answer.text))
         status = str(answer.status_code)
         self.outcome.statuses[status if status == "200" else f"{status} {answer.text}"] += 1
         self.outcome.served[answer.headers.get("served-model-name", "")] += 1

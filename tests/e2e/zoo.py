@@ -178,6 +178,24 @@ def asyncio_run():
     return mlflow.pyfunc, Loops(), {}, BASE, {"dataframe_records": [{"a": 1}, {"a": 2}]}
 
 
+def stamped():
+    """Answers each row with a number that tells which version it is: the nanosecond at which that was logged."""
+    import mlflow
+    import pandas as pd
+
+    class Stamped(mlflow.pyfunc.PythonModel):
+        def __init__(self):
+            self.stamp = time.time_ns()
+
+        def predict(self, context, model_input, params=None):
+            return [self.stamp] * len(model_input)
+
+    example = pd.DataFrame({"a": [1.0, 2.0]})
+    signature = mlflow.models.infer_signature(example, [1])
+    options = {"signature": signature, "input_example": example}
+    return mlflow.pyfunc, Stamped(), options, BASE, {"dataframe_records": [{"a": 1.5}]}
+
+
 def no_such_package():
     """Its environment cannot be built."""
     return *_doubler()[:2], {}, [*BASE, "tidegate-has-no-such-package==1.0"], {"dataframe_records": [{"a": 1}]}
@@ -284,6 +302,7 @@ KINDS = {
     "onnx": onnx,
     "mixed": mixed,
     "asyncio_run": asyncio_run,
+    "stamped": stamped,
     "no_such_package": no_such_package,
     "fails_to_load": fails_to_load,
     "moody": moody,

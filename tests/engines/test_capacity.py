@@ -49,6 +49,8 @@ def test_templates_use_memory_too() -> None:
         (tenant(B, 3.5, idle=59), False, False),  # what nobody waits for is more patient
         (tenant(B, 3.5, idle=60), False, True),
         (tenant(B, 3.5, idle=999, stays=True), True, False),
+        (tenant(B, 3.5, idle=5, parked=True), False, True),
+        (tenant(B, 3.5, idle=4.9, parked=True), True, False),  # it answers what it had begun
         (tenant(A, 3.5, idle=999), True, False),  # not for another one of its own
     ],
 )
@@ -64,6 +66,12 @@ def test_who_has_been_idle_longest_goes_first_and_no_more_than_are_needed() -> N
     assert list(verdict([wish(RevisionId("d"))], tenants).evicted) == [B]
     assert list(verdict([wish(RevisionId("d"), 2)], tenants).evicted) == [C]  # the one before it would not do
     assert list(verdict([wish(RevisionId("d"), 3)], tenants).evicted) == [B, C]
+
+
+def test_what_is_parked_goes_before_all_others() -> None:
+    tenants = [tenant(A, 2, idle=10, parked=True), tenant(B, 2, idle=30)]
+    assert list(verdict([wish(C)], tenants).evicted) == [A]
+    assert list(verdict([wish(C, 3)], tenants).evicted) == [A, B]
 
 
 def test_all_replicas_of_a_revision_go_together() -> None:

@@ -32,7 +32,7 @@ from tidegate.engines.plan import (
 
 NOW = 1000.0
 LIMITS = Limits(cores=4, concurrent_starts=2, start_timeout=300, drain_timeout=60)
-A, B = RevisionId("a"), RevisionId("b")
+A, B, C = RevisionId("a"), RevisionId("b"), RevisionId("c")
 
 
 def held(revision: RevisionId, replicas: int = 1, **changes: object) -> Held:
@@ -221,6 +221,15 @@ def test_an_idle_revision_makes_room_and_stays_down() -> None:
     going = [replace(running[0], state=ReplicaState.DRAINING, since=NOW)]
     assert decide({A: woken, B: gone}, going, ROOM, NOW).actions == ()
     assert decide({A: woken, B: gone}, [], ROOM, NOW).actions == (START,)
+
+
+def test_what_is_parked_makes_room_first() -> None:
+    target = replace(held(B).target, proved=True)
+    parked, idle = replace(target, parked=True), held(C, target=replace(target, revision=C), used_at=NOW - 90)
+    running = [replica(f"r{one}", revision=one, memory_bytes=2 * GB, since=NOW - 99) for one in (B, C)]
+    woken = held(A, expected_bytes=GB, awaited=True, used_at=NOW - 1)
+    actions = decide({A: woken, B: held(B, target=parked, used_at=NOW - 6), C: idle}, running, ROOM, NOW).actions
+    assert actions == (Evict(B, "wine"),)
 
 
 def test_what_control_does_not_know_to_be_proved_is_not_evicted() -> None:

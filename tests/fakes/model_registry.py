@@ -1,11 +1,12 @@
 """A model registry in memory, for tests of what stands above it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound, TidegateError
+from tidegate.core.pointers import ModelPointers, Pointer
 from tidegate.ports import Log, ModelRegistry
 
 
@@ -33,6 +34,7 @@ class FakeModelRegistry:
         self.models: dict[str, FakeModel] = {}
         self.failure: TidegateError | None = None
         self.downloads: list[ModelVersion] = []
+        self.asked: list[frozenset[str]] = []  # the names of each question for pointers
 
     def add(self, name: str, version: str, files: Mapping[str, bytes] | None = None) -> FakeVersion:
         """Register a version; without `files` it has an MLmodel file only."""
@@ -48,6 +50,11 @@ class FakeModelRegistry:
         if status != "READY":
             raise Conflict(f"Version {version} of model '{ref.name}' is not ready: {status}.")
         return ModelVersion(ref.name, version)
+
+    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
+        self._work()
+        self.asked.append(frozenset(names))
+        return {name: _pointers(self.models[name]) for name in names if name in self.models}
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         self._work()
@@ -80,6 +87,17 @@ class FakeModelRegistry:
         if not found:
             raise NotFound(f"Model '{ref.name}' has versions {', '.join(model.versions)}; {ref.version} is not there.")
         return max(found, key=int)
+
+
+def _pointers(model: FakeModel) -> ModelPointers:
+    def pointer(version: str) -> Pointer:
+        return Pointer(version, model.versions[version].status == "READY")
+
+    def preference(version: str) -> tuple[bool, int]:
+        return pointer(version).ready, int(version)
+
+    stages = {model.versions[v].stage: pointer(v) for v in sorted(model.versions, key=preference)}
+    return ModelPointers({alias: pointer(version) for alias, version in model.aliases.items()}, stages)
 
 
 _: type[ModelRegistry] = FakeModelRegistry

@@ -6,7 +6,8 @@ from dataclasses import replace
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
 from tidegate.core.revision import Revision, RevisionId
-from tidegate.ports import Event, Store
+from tidegate.core.switch import Switch
+from tidegate.ports import MAX_SWITCHES, Event, Store
 
 
 class FakeStore:
@@ -17,6 +18,7 @@ class FakeStore:
         self._endpoints: dict[str, Endpoint] = {}
         self._revisions: dict[RevisionId, Revision] = {}
         self._events: list[Event] = []
+        self._switches: list[Switch] = []
         self._locks: dict[str, str] = {}
 
     async def endpoints(self) -> tuple[Endpoint, ...]:
@@ -34,12 +36,14 @@ class FakeStore:
             raise AlreadyExists(f"There is an endpoint with the id '{endpoint.id}' already.")
         return self._keep(replace(endpoint, resource_version=1))
 
-    async def save_endpoint(self, endpoint: Endpoint) -> Endpoint:
+    async def save_endpoint(self, endpoint: Endpoint, switch: Switch | None = None) -> Endpoint:
         self._work()
         stored = self._endpoints.get(endpoint.id)
         if stored is None or stored.resource_version != endpoint.resource_version:
             raise Conflict(f"Endpoint '{endpoint.name}' was changed by somebody else in between. Try again.")
         self._check_name(endpoint)
+        if switch is not None:
+            self._switches.append(switch)
         return self._keep(replace(endpoint, resource_version=endpoint.resource_version + 1))
 
     async def forget_endpoint(self, endpoint_id: str) -> None:
@@ -47,6 +51,7 @@ class FakeStore:
         self._endpoints.pop(endpoint_id, None)
         self._revisions = {rid: r for rid, r in self._revisions.items() if r.endpoint_id != endpoint_id}
         self._events = [event for event in self._events if event.endpoint_id != endpoint_id]
+        self._switches = [switch for switch in self._switches if switch.endpoint_id != endpoint_id]
 
     async def revisions(self) -> Mapping[RevisionId, Revision]:
         self._work()
@@ -66,6 +71,11 @@ class FakeStore:
         self._work()
         mine = [event for event in self._events if event.endpoint_id == endpoint_id]
         return tuple(mine[-limit:])
+
+    async def switches(self, endpoint_id: str) -> tuple[Switch, ...]:
+        self._work()
+        mine = [switch for switch in self._switches if switch.endpoint_id == endpoint_id]
+        return tuple(mine[-MAX_SWITCHES:])
 
     async def lock_of(self, input_digest: str) -> str | None:
         self._work()

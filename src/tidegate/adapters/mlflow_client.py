@@ -3,7 +3,8 @@
 Why apart: MLflow reads credentials and time limits from the environment, which the children of control must not
 inherit; its import takes seconds and 100 MB; and a download under way can only be stopped by ending its process.
 
-    stdin    {"verb": "resolve", "name", "version"}   or   {"verb": "download", "name", "version", "into"}
+    stdin    {"verb": "resolve", "name", "version"},   {"verb": "download", "name", "version", "into"}
+             or   {"verb": "pointers", "names"}
     stdout   {"ready": true} once; then for each request {"line"}… and {"result"} or {"error", "message", "retry_after"}
 
 One request at a time. At the end of stdin the process ends, and a half-made download with it.
@@ -25,8 +26,10 @@ from urllib.parse import urlsplit
 
 from setproctitle import setproctitle
 
+from tidegate.adapters.mlflow_pointers import MlflowPointers, all_versions
 from tidegate.core import errors
 from tidegate.core.endpoint import ModelRef
+from tidegate.core.pointers import STAGES
 
 # Variables of MLflow, read by it at each call: to look something up must fail within seconds, to copy files may last.
 _QUICK = {
@@ -36,7 +39,6 @@ _QUICK = {
 }
 _PATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
 
-_STAGES = ("None", "Staging", "Production", "Archived")
 _PROGRESS_SECONDS = 1.0
 
 
@@ -70,21 +72,29 @@ class _Server:
     def _client(self) -> Any:
         return self._connect()  # opens the database, where the registry is one
 
+    @cached_property
+    def _pointers(self) -> MlflowPointers:
+        return MlflowPointers(self._client)
+
     def send(self, **answer: object) -> None:
         self._answers.write(json.dumps(answer) + "\n")
 
-    def serve(self, request: dict[str, str]) -> None:
-        ref = ModelRef(request["name"], request["version"])
+    def serve(self, request: dict[str, Any]) -> None:
         try:
             with _foreign_errors(self._uri):
-                if request["verb"] == "resolve":
-                    result = _resolve(self._client, ref)
-                else:
-                    result = self._download(ref, Path(request["into"]))
+                result = self._result(request)
         except errors.TidegateError as error:
             self.send(error=type(error).__name__, message=error.message, retry_after=error.retry_after)
         else:
             self.send(result=result)
+
+    def _result(self, request: dict[str, Any]) -> object:
+        if request["verb"] == "pointers":
+            return self._pointers.of(request["names"])
+        ref = ModelRef(request["name"], request["version"])
+        if request["verb"] == "resolve":
+            return _resolve(self._client, ref)
+        return self._download(ref, Path(request["into"]))
 
     def abandon(self) -> None:
         """Nobody waits any more: leave nothing half-made behind."""
@@ -172,28 +182,18 @@ def _find(client: Any, ref: ModelRef) -> Any:
 
 
 def _newest_in_stage(client: Any, ref: ModelRef) -> Any:
-    versions = _versions(client, ref.name)
+    versions = all_versions(client, ref.name)
     if ref.version.lower() != "latest":
-        stage = next((stage for stage in _STAGES if stage.lower() == ref.version.lower()), None)
+        stage = next((stage for stage in STAGES if stage.lower() == ref.version.lower()), None)
         if stage is None:
             raise errors.NotFound(
                 f"Model '{ref.name}' has no version '{ref.version[:80]}': give a version number, an alias such as "
-                f"@champion, a stage ({', '.join(_STAGES)}), or latest."
+                f"@champion, a stage ({', '.join(STAGES)}), or latest."
             )
         versions = [version for version in versions if version.current_stage == stage]
     if not versions:
         raise _not_found(client, ref)
     return max(versions, key=lambda version: int(version.version))
-
-
-def _versions(client: Any, name: str) -> list[Any]:
-    quote = '"' if "'" in name else "'"
-    pages, token = [], None
-    while token != "":
-        page = client.search_model_versions(f"name={quote}{name}{quote}", max_results=1000, page_token=token)
-        pages.extend(page)
-        token = page.token or ""
-    return pages
 
 
 def _not_found(client: Any, ref: ModelRef) -> errors.NotFound:
@@ -212,7 +212,7 @@ def _not_found(client: Any, ref: ModelRef) -> errors.NotFound:
         aliases = ", ".join(f"@{alias} (version {version})" for alias, version in sorted(model.aliases.items()))
         there = f"It has {aliases}." if aliases else "It has no alias at all."
         return errors.NotFound(f"Model '{ref.name}' has no alias '@{ref.alias}'. {there}")
-    versions = sorted(_versions(client, ref.name), key=lambda version: int(version.version))
+    versions = sorted(all_versions(client, ref.name), key=lambda version: int(version.version))
     if not versions:
         return errors.NotFound(f"Model '{ref.name}' has no versions.")
     if ref.version.isdecimal():

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from typing import Any
 from tidegate.adapters.mlflow_client import shown
 from tidegate.core import errors
 from tidegate.core.endpoint import ModelRef, ModelVersion
+from tidegate.core.pointers import ModelPointers, Pointer
 from tidegate.ports import Log, ModelRegistry
 
 _START_SECONDS = 60.0  # for MLflow's import, on a busy machine without bytecode
-_RESOLVE_SECONDS = 9.0
+_QUICK_SECONDS = 9.0
 _MAX_ANSWER_BYTES = 1024 * 1024
 
 
@@ -37,15 +38,15 @@ class MlflowRegistry:
         self._idle: Process | None = None
 
     async def resolve(self, ref: ModelRef) -> ModelVersion:
-        request = {"verb": "resolve", "name": ref.name, "version": ref.version}
-        try:
-            version = await self._ask(request, lambda _: None, _RESOLVE_SECONDS)
-        except TimeoutError:
-            raise errors.Unavailable(
-                f"The model registry at {shown(self._uri)} did not answer within {_RESOLVE_SECONDS:.0f} s.",
-                retry_after=5,
-            ) from None
-        return ModelVersion(ref.name, version)
+        version = await self._look_up({"verb": "resolve", "name": ref.name, "version": ref.version})
+        return ModelVersion(ref.name, str(version))
+
+    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
+        found: dict[str, Any] = await self._look_up({"verb": "pointers", "names": sorted(names)}) if names else {}
+        return {
+            name: ModelPointers(_pointers(model["aliases"]), _pointers(model["stages"]))
+            for name, model in found.items()
+        }
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         into = await asyncio.to_thread(_sibling, destination)
@@ -62,7 +63,16 @@ class MlflowRegistry:
         if process is not None:
             await _end(process)
 
-    async def _ask(self, request: Mapping[str, str], log: Log, seconds: float | None) -> str:
+    async def _look_up(self, request: Mapping[str, Any]) -> Any:
+        try:
+            return await self._ask(request, lambda _: None, _QUICK_SECONDS)
+        except TimeoutError:
+            raise errors.Unavailable(
+                f"The model registry at {shown(self._uri)} did not answer within {_QUICK_SECONDS:.0f} s.",
+                retry_after=5,
+            ) from None
+
+    async def _ask(self, request: Mapping[str, Any], log: Log, seconds: float | None) -> Any:
         """The result of a request to a child process. Raises what the child says, and TimeoutError.
 
         A child whose answer is not awaited to the end is killed: that is what stops MLflow's work.
@@ -78,7 +88,7 @@ class MlflowRegistry:
         await self._give_back(process)
         if "error" in answer:
             raise _ERRORS[answer["error"]](answer["message"], retry_after=answer["retry_after"])
-        return str(answer["result"])
+        return answer["result"]
 
     async def _borrow(self) -> Process:
         process, self._idle = self._idle, None
@@ -107,6 +117,10 @@ _ERRORS: dict[str, type[errors.TidegateError]] = {
     kind.__name__: kind
     for kind in (errors.NotFound, errors.Conflict, errors.Unavailable, errors.ConfigurationError, errors.BuildFailed)
 }
+
+
+def _pointers(told: Mapping[str, tuple[str, bool]]) -> dict[str, Pointer]:
+    return {name: Pointer(version, ready) for name, (version, ready) in told.items()}
 
 
 # --- the destination
@@ -166,7 +180,7 @@ def _environment(uri: str, token: str) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in without}
 
 
-async def _exchange(process: Process, request: Mapping[str, str], log: Log) -> dict[str, Any]:
+async def _exchange(process: Process, request: Mapping[str, Any], log: Log) -> dict[str, Any]:
     assert process.stdin is not None
     process.stdin.write(json.dumps(request).encode() + b"\n")
     while True:

@@ -40,6 +40,15 @@ EVENTS = Table(
     Column("message", Text, nullable=False),
 )
 
+SWITCHES = Table(
+    "switches",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("endpoint_id", ForeignKey("endpoints.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("spec", Text, nullable=False),
+)
+
 LOCKS = Table(
     "locks",
     METADATA,

@@ -1,4 +1,4 @@
-"""The store: endpoints, revisions, events and locks in a database, by SQLAlchemy.
+"""The store: endpoints, revisions, events, switches and locks in a database, by SQLAlchemy.
 
 All work happens on one thread, each method in one transaction: the event loop never waits for the disk, and writes are
 serial. On SQLite a transaction that has been answered is on the disk (WAL with `synchronous=FULL`); whatever is killed
@@ -18,17 +18,18 @@ from alembic import command
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, create_engine, delete, insert, select, update
 from sqlalchemy.event import listen
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tidegate.adapters.migrations import alembic_config
-from tidegate.adapters.schema import ENDPOINTS, EVENTS, LOCKS, REVISIONS
+from tidegate.adapters.schema import ENDPOINTS, EVENTS, LOCKS, REVISIONS, SWITCHES
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import AlreadyExists, ConfigurationError, Conflict, NotFound, Unavailable
 from tidegate.core.revision import Revision, RevisionId
-from tidegate.ports import Event, Store
+from tidegate.core.switch import Switch
+from tidegate.ports import MAX_SWITCHES, Event, Store
 
 T = TypeVar("T")
 
@@ -91,12 +92,17 @@ class SqlStore:
             await self._run(work)
         return created
 
-    async def save_endpoint(self, endpoint: Endpoint) -> Endpoint:
+    async def save_endpoint(self, endpoint: Endpoint, switch: Switch | None = None) -> Endpoint:
         saved = replace(endpoint, resource_version=endpoint.resource_version + 1)
         as_read = (ENDPOINTS.c.id == endpoint.id, ENDPOINTS.c.resource_version == endpoint.resource_version)
 
         def work(connection: Connection) -> int:
-            return connection.execute(update(ENDPOINTS).where(*as_read).values(_endpoint_columns(saved))).rowcount
+            rows = connection.execute(update(ENDPOINTS).where(*as_read).values(_endpoint_columns(saved))).rowcount
+            if rows and switch is not None:
+                columns = {"endpoint_id": switch.endpoint_id, "at": switch.at, "spec": _encode(switch)}
+                connection.execute(insert(SWITCHES).values(columns))
+                _keep_newest(connection, SWITCHES, switch.endpoint_id, MAX_SWITCHES)
+            return rows
 
         with _name_taken(endpoint):
             rows = await self._run(work)
@@ -130,12 +136,9 @@ class SqlStore:
             await self._run(work)
 
     async def add_event(self, event: Event) -> None:
-        mine = EVENTS.c.endpoint_id == event.endpoint_id
-        oldest_kept = select(EVENTS.c.id).where(mine).order_by(EVENTS.c.id.desc()).offset(_EVENTS_KEPT - 1).limit(1)
-
         def work(connection: Connection) -> None:
             connection.execute(insert(EVENTS).values(asdict(event)))
-            connection.execute(delete(EVENTS).where(mine, EVENTS.c.id < oldest_kept.scalar_subquery()))
+            _keep_newest(connection, EVENTS, event.endpoint_id, _EVENTS_KEPT)
 
         with _endpoint_gone(event.endpoint_id):
             await self._run(work)
@@ -145,6 +148,14 @@ class SqlStore:
         query = select(*columns).where(EVENTS.c.endpoint_id == endpoint_id).order_by(EVENTS.c.id.desc()).limit(limit)
         newest_first = await self._run(lambda connection: connection.execute(query).all())
         return tuple(Event(*row) for row in reversed(newest_first))
+
+    async def switches(self, endpoint_id: str) -> tuple[Switch, ...]:
+        query = select(SWITCHES.c.spec).where(SWITCHES.c.endpoint_id == endpoint_id).order_by(SWITCHES.c.id)
+
+        def work(connection: Connection) -> tuple[Switch, ...]:
+            return tuple(msgspec.json.decode(spec, type=Switch) for spec in connection.scalars(query))
+
+        return await self._run(work)
 
     # --- locks
 
@@ -194,8 +205,15 @@ class _Read(Generic[T]):
         return {key: record for key, (_, record) in fresh.items()}
 
 
-def _encode(value: Endpoint | Revision) -> str:
+def _encode(value: Endpoint | Revision | Switch) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def _keep_newest(connection: Connection, table: Table, endpoint_id: str, count: int) -> None:
+    """Of an endpoint's rows, drop all but so many."""
+    mine = table.c.endpoint_id == endpoint_id
+    oldest_kept = select(table.c.id).where(mine).order_by(table.c.id.desc()).offset(count - 1).limit(1)
+    connection.execute(delete(table).where(mine, table.c.id < oldest_kept.scalar_subquery()))
 
 
 def _endpoint_columns(endpoint: Endpoint) -> dict[str, object]:

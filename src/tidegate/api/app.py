@@ -22,6 +22,7 @@ from tidegate.api.schemas import (
     replica_json,
     tags_json,
 )
+from tidegate.api.switches import switches_json
 from tidegate.control.endpoints import Endpoints
 from tidegate.control.metrics import Metrics
 from tidegate.core.errors import InvalidParameter
@@ -68,7 +69,7 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.put("/{name}/config")
     async def update_config(name: str, body: ConfigIn, request: Request) -> JSONResponse:
-        view = await endpoints.update_config(name, body.request())
+        view = await endpoints.update_config(name, body.request(), _CREATOR)
         return JSONResponse(endpoint_json(view, _base_url(request)))
 
     @router.delete("/{name}")
@@ -110,6 +111,14 @@ def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
     @router.get("/api/tidegate/v1/endpoints/{name}/replicas")
     async def replicas(name: str) -> JSONResponse:
         return JSONResponse({"replicas": [replica_json(view) for view in await endpoints.replicas(name)]})
+
+    @router.post("/api/tidegate/v1/endpoints/{name}/rollback")
+    async def rollback(name: str, request: Request) -> JSONResponse:
+        return JSONResponse(endpoint_json(await endpoints.rollback(name), _base_url(request)))
+
+    @router.get("/api/tidegate/v1/endpoints/{name}/switches")
+    async def switches(name: str) -> JSONResponse:
+        return JSONResponse(switches_json(await endpoints.switches(name)))
 
     @router.get("/metrics")
     async def platform_metrics() -> Response:

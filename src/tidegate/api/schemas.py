@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView, ReplicaView
 from tidegate.core.endpoint import (
     Batching,
+    Endpoint,
     EndpointConfig,
     ModelRef,
     Route,
@@ -19,6 +20,7 @@ from tidegate.core.endpoint import (
     default_served_name,
 )
 from tidegate.core.errors import InvalidParameter
+from tidegate.core.pointers import is_pointer
 from tidegate.core.revision import Proof, revision_id
 from tidegate.core.status import Deployment, EndpointStatus, EntityStatus
 from tidegate.ports import Event
@@ -288,6 +290,7 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
     return {
         **_brief(entity),
         "resolved_version": entity.resolved.version,
+        **_pointer_json(endpoint, entity),
         "workload_size": entity.workload_size,
         "workload_type": entity.workload_type,
         "scale_to_zero_enabled": entity.scale_to_zero_enabled,
@@ -305,6 +308,16 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
             **_serving_json(status.proof),
         },
     }
+
+
+def _pointer_json(endpoint: Endpoint, entity: ServedEntity) -> Json:
+    """How it follows an alias or a stage; our addition."""
+    if not is_pointer(entity.model):
+        return {}
+    if entity.model in endpoint.lost:
+        return {"pointer": "lost"}
+    taken_away = any(model == entity.model and version != entity.resolved for model, version in endpoint.rejected)
+    return {"pointer": "rolled_back" if taken_away else "followed"}
 
 
 def _serving_json(proof: Proof | None) -> Json:

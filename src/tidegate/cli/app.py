@@ -18,6 +18,7 @@ from tidegate.cli.launch import launch
 from tidegate.cli.list import list_endpoints
 from tidegate.cli.logs import logs
 from tidegate.cli.query import query
+from tidegate.cli.rollback import rollback
 from tidegate.cli.show import show
 from tidegate.cli.up import up
 from tidegate.cli.update import update
@@ -56,6 +57,6 @@ def tidegate(
     """MLflow models become scalable REST endpoints, on your own machines."""
 
 
-for command in (up, launch, query, update, delete, show, logs, events, doctor):
+for command in (up, launch, query, update, rollback, delete, show, logs, events, doctor):
     app.command()(command)
 app.command("list")(list_endpoints)

@@ -9,7 +9,7 @@ import httpx
 from tidegate.cli.endpoint import EndpointView, Json
 from tidegate.cli.failure import Failure, Refused, Unreachable
 from tidegate.cli.server import Server
-from tidegate.core.endpoint import check_name
+from tidegate.core.validation import check_name
 
 _ENDPOINTS = "/api/2.0/serving-endpoints"
 _TIMEOUT_SECONDS = 65.0  # the server answers a scoring request within 59 s
@@ -55,6 +55,17 @@ class Client:
     def update(self, name: str, entity: Json) -> EndpointView:
         """The endpoint; it serves this one entity as soon as that is ready."""
         return EndpointView(self.call("PUT", f"{_path(name)}/config", {"served_entities": [entity]}))
+
+    def rollback(self, name: str) -> EndpointView:
+        """The endpoint; it goes back to what it served before."""
+        check_name(name)
+        return EndpointView(self.call("POST", f"/api/tidegate/v1/endpoints/{name}/rollback"))
+
+    def parked(self, name: str) -> Json | None:
+        """What a rollback would bring back, or None."""
+        check_name(name)
+        parked: Json | None = self.call("GET", f"/api/tidegate/v1/endpoints/{name}/switches").get("parked")
+        return parked
 
     def delete(self, name: str) -> None:
         """Delete an endpoint."""

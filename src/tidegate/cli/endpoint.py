@@ -11,6 +11,12 @@ Json = dict[str, Any]
 _READY: Mapping[str, str] = {Ready.READY: "Ready", Ready.NOT_READY: "Not ready"}
 _UPDATE: Mapping[str, str] = {ConfigUpdate.IN_PROGRESS: " (updating)", ConfigUpdate.UPDATE_FAILED: " (update failed)"}
 
+# What there is to say of an alias or a stage that moves nothing.
+_BUT: Mapping[str, str] = {
+    "lost": " That points nowhere now, so nothing changes.",
+    "rolled_back": " A rollback took away what that means now, so nothing changes until it moves.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ServedView:
@@ -27,6 +33,20 @@ class ServedView:
         """Its model as MLflow writes it, without `models:/`: `wine/3`, `wine@champion`."""
         name, version = self.json.get("entity_name", ""), str(self.json.get("entity_version", ""))
         return f"{name}{version}" if version.startswith("@") else f"{name}/{version}"
+
+    @property
+    def uri(self) -> str:
+        """MLflow's URI of the exact version: `models:/wine/3`."""
+        return f"models:/{self.json.get('entity_name', '')}/{self.json.get('resolved_version', '')}"
+
+    @property
+    def following(self) -> str:
+        """A sentence on the alias or the stage that it follows; empty for an exact version."""
+        pointer, name, asked = (self.json.get(key, "") for key in ("pointer", "entity_name", "entity_version"))
+        if not pointer:
+            return ""
+        version, but = self.json.get("resolved_version"), _BUT.get(pointer, "")
+        return f"'{self.name}' follows '{asked}' of model '{name}': version {version}.{but}"
 
     @property
     def deployment(self) -> str:

@@ -34,6 +34,10 @@ def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format
         if rows := [_row(config, served) for served in config]:
             typer.echo(f"\n{title}:")
             print_table(_COLUMNS, rows)
+        for sentence in filter(None, (served.following for served in config)):
+            typer.echo(sentence)
+    if parked := client.parked(endpoint):
+        typer.echo(f"\n{_parked(endpoint, parked)}")
     if replicas := client.replicas(endpoint):
         typer.echo("\nReplicas:")
         print_table(_REPLICA_COLUMNS, [_replica_row(replica) for replica in replicas])
@@ -42,6 +46,15 @@ def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format
 _COLUMNS = ("NAME", "MODEL", "SIZE", "SCALE TO ZERO", "TRAFFIC", "STATE", "MESSAGE")
 
 _REPLICA_COLUMNS = ("ID", "NAME", "STATE", "STARTED", "BY", "MEMORY", "CPU")
+
+
+def _parked(endpoint: str, parked: "Json") -> str:
+    """What is parked, and until when."""
+    from tidegate.cli.endpoint import ConfigView
+
+    models, until = ", ".join(served.uri for served in ConfigView(parked)), parked["replicas_until"]
+    kept = "without replicas" if until is None else f"with its replicas until {local_time(until)}"
+    return f"Parked: {models}, {kept}; `tidegate rollback {endpoint}` brings it back."
 
 
 def _replica_row(replica: "Json") -> tuple[str, ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tidegate.cli.endpoint import EndpointView, Json
 
 # What the server adds to a served entity; the rest are settings.
-_ANSWERED = ("state", "creator", "creation_timestamp", "foundation_model", "resolved_version")
+_ANSWERED = ("state", "creator", "creation_timestamp", "foundation_model", "resolved_version", "pointer")
 
 
 @connected

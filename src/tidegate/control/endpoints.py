@@ -14,22 +14,28 @@ from typing import Any
 from tidegate.control.openapi_document import describe
 from tidegate.control.reconciler import Reconciler
 from tidegate.core.endpoint import (
+    FOLLOWER,
+    ROLLBACK,
     Endpoint,
     EndpointConfig,
     ModelRef,
     ModelVersion,
+    ParkedConfig,
     PendingConfig,
     Route,
     ServedEntity,
-    check_config,
-    check_name,
     default_routes,
 )
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
+from tidegate.core.following import Pointers, follow
+from tidegate.core.parking import kept_until
 from tidegate.core.revision import Replica, RevisionId, revision_id
 from tidegate.core.status import EndpointStatus
+from tidegate.core.switch import Switch
+from tidegate.core.validation import check_config, check_name
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, Event, ModelRegistry, Store
+from tidegate.settings import RolloutSettings
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -82,14 +88,36 @@ class ReplicaView:
     replica: Replica
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchesView:
+    """An endpoint's switches, oldest first, and what is parked.
+
+    `kept_until` is when its replicas end, unix seconds; None when their time is over.
+    """
+
+    switches: tuple[Switch, ...]
+    parked: ParkedConfig | None
+    kept_until: float | None
+
+
 class Endpoints:
-    """The verbs. Each raises NotFound for an endpoint that is not there, and Unavailable when the store is away."""
+    """The verbs. Each raises NotFound for an endpoint that is not there, and Unavailable when the store is away.
+
+    `on_asked` is called when a user has asked for a configuration, or for a rollback.
+    """
 
     def __init__(
-        self, store: Store, registry: ModelRegistry, clock: Clock, data: DataDirectory, reconciler: Reconciler
+        self,
+        store: Store,
+        registry: ModelRegistry,
+        clock: Clock,
+        data: DataDirectory,
+        reconciler: Reconciler,
+        rollouts: RolloutSettings,
     ) -> None:
         self._store, self._registry, self._clock, self._data = store, registry, clock, data
-        self._reconciler = reconciler
+        self._reconciler, self._rollouts = reconciler, rollouts
+        self.on_asked: Callable[[], None] = lambda: None
 
     async def create(self, request: EndpointRequest) -> EndpointView:
         """Add an endpoint; its first configuration is on its way.
@@ -108,29 +136,70 @@ class Endpoints:
             creator=request.creator,
             created_at=now,
             updated_at=now,
-            pending=PendingConfig(config, now),
+            pending=PendingConfig(config, now, request.creator),
             description=request.description,
             tags=request.tags,
             route_optimized=request.route_optimized,
         )
         created = await self._store.create_endpoint(endpoint)
+        self.on_asked()
         return await self._changed(created, "created", f"Endpoint '{request.name}' was created.")
 
-    async def update_config(self, name: str, request: ConfigRequest) -> EndpointView:
+    async def update_config(self, name: str, request: ConfigRequest, by: str = "") -> EndpointView:
         """Put another configuration on its way; the one that serves goes on until the new one is ready, or for good.
 
-        Raises as `create` does, and Conflict while another update runs.
+        `by` is who asks. It takes the place of what only a moved alias or stage has put on its way. Raises as `create`
+        does, and Conflict while another update runs.
         """
         config = await self._accept(request, _not_updating(await self._known(name)))
 
         def update(endpoint: Endpoint) -> Endpoint:
-            version = _next_version(_not_updating(endpoint))
-            return endpoint.with_update(replace(config, version=version), self._clock.now())
+            version = _not_updating(endpoint).next_version
+            return endpoint.with_update(replace(config, version=version), self._clock.now(), by)
 
         updated = await self._change(name, update)
         assert updated.pending is not None
+        self.on_asked()
         message = f"Configuration {updated.pending.config.version} is on its way."
         return await self._changed(updated, "update_started", message)
+
+    async def follow(self, endpoint: Endpoint, pointers: Pointers) -> Endpoint:
+        """Have an endpoint serve what its aliases and stages mean; it must have been read before they were asked for.
+
+        Raises Conflict when somebody has written it since: these pointers may be older than what was asked for.
+        """
+        followed = follow(endpoint, pointers, self._clock.now())
+        if followed is None:
+            return endpoint
+        saved = await self._store.save_endpoint(followed.endpoint)
+        self._reconciler.nudge()
+        for kind, message in followed.news:
+            await self._tell(saved, kind, message)
+        return saved
+
+    async def rollback(self, name: str) -> EndpointView:
+        """Have what served before serve again, at the next pass. While an update is on its way, drop that instead.
+
+        While a rollback is on its way, nothing changes. Raises Conflict when there is nothing to go back to.
+        """
+        before = await self._known(name)
+        if before.pending is not None and before.pending.by == ROLLBACK:
+            return self._view(before)
+        changed = await self._change(name, lambda endpoint: endpoint.rolled_back(self._clock.now()))
+        self.on_asked()
+        if changed.pending is not None:
+            message = f"Configuration {changed.pending.config.version} is on its way back."
+            return await self._changed(changed, "rollback_started", message)
+        assert changed.active is not None
+        message = f"The update was taken back before it served; configuration {changed.active.version} goes on."
+        return await self._changed(changed, "update_dropped", message)
+
+    async def switches(self, name: str) -> SwitchesView:
+        """What took whose place, and what a rollback would bring back."""
+        endpoint = await self._known(name)
+        until = kept_until(endpoint.previous, self._rollouts.park_seconds) if endpoint.previous else 0.0
+        kept = until if until > self._clock.now() else None
+        return SwitchesView(await self._store.switches(endpoint.id), endpoint.previous, kept)
 
     async def get(self, name: str) -> EndpointView:
         """One endpoint."""
@@ -216,7 +285,7 @@ class Endpoints:
                 raise InvalidParameter("served_entities is missing: name at least one model to serve.")
             entities = serving.served_entities
         routes = default_routes(entities) if request.routes is None else request.routes
-        config = EndpointConfig(_next_version(current), entities, routes)
+        config = EndpointConfig(current.next_version if current else 1, entities, routes)
         check_config(config)
         resolved: dict[ModelRef, ModelVersion] = {}
         for entity in entities:
@@ -240,11 +309,14 @@ class Endpoints:
 
     async def _changed(self, endpoint: Endpoint, kind: str, message: str) -> EndpointView:
         self._reconciler.nudge()
+        await self._tell(endpoint, kind, message)
+        return self._view(endpoint)
+
+    async def _tell(self, endpoint: Endpoint, kind: str, message: str) -> None:
         try:
             await self._store.add_event(Event(endpoint.id, self._clock.now(), kind, message))
         except TidegateError as error:  # the change itself is durable, so the verb has not failed
             logger.warning("an event was lost: %s", error.message, extra=fields(kind=kind))
-        return self._view(endpoint)
 
     def _view(self, endpoint: Endpoint) -> EndpointView:
         return EndpointView(endpoint, self._reconciler.status_of(endpoint))
@@ -253,7 +325,7 @@ class Endpoints:
     def _revision(endpoint: Endpoint, served_entity: str, config_version: int | None) -> RevisionId:
         """The revision behind a served name. The newest attempt comes first: its logs are what is asked for."""
         attempts = (endpoint.pending, endpoint.failed)
-        configs = (*(attempt.config if attempt else None for attempt in attempts), endpoint.active)
+        configs = (*(attempt.config if attempt else None for attempt in attempts), *endpoint.configs)
         for config in configs:
             if config is not None and config_version in (None, config.version):
                 entity = config.entity(served_entity)
@@ -267,14 +339,9 @@ class Endpoints:
 
 
 def _not_updating(endpoint: Endpoint) -> Endpoint:
-    if endpoint.pending is not None:
+    if endpoint.pending is not None and endpoint.pending.by != FOLLOWER:
         raise Conflict(f"Endpoint '{endpoint.name}' is being updated; wait until it has ended.")
     return endpoint
-
-
-def _next_version(endpoint: Endpoint | None) -> int:
-    latest = endpoint.latest_config if endpoint else None
-    return latest.version + 1 if latest else 1
 
 
 def _check_tags(tags: Sequence[tuple[str, str]]) -> None:

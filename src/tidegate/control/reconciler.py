@@ -9,8 +9,9 @@ import contextlib
 import logging
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from tidegate.control.backoff import Backoff
 from tidegate.control.builds import Builds
 from tidegate.control.gateways import Gateways
 from tidegate.control.notices import Notices
@@ -35,6 +36,7 @@ from tidegate.core.plan import (
 )
 from tidegate.core.revision import Revision, RevisionId, RevisionObservation
 from tidegate.core.status import EndpointStatus, project
+from tidegate.core.switch import Switch, switch_of
 from tidegate.core.traffic import Leads, compile_table
 from tidegate.ports import Clock, Engine, Event, Store
 from tidegate.telemetry import fields
@@ -45,8 +47,6 @@ logger = logging.getLogger(__name__)
 _BUSY, _CALM = 0.25, 1.0
 # The store is read when something was written, and besides every so many seconds.
 _READ_STORE_EVERY = 30.0
-# Back-off of what fails again and again, seconds. The longest keeps the promise to be back soon after a crash.
-_FIRST_BACKOFF, _MAX_BACKOFF = 0.25, 4.0
 # An engine that has not answered for so long is away.
 _ENGINE_TIMEOUT = 10.0
 
@@ -55,6 +55,9 @@ _EVENTS_A_PASS = 20
 
 # What a gateway may take to follow a table before a promotion goes on without it.
 _FOLLOW_TIMEOUT = 1.0
+
+# How often a switch is put on record anew when somebody else writes the same endpoint at the same time.
+_ATTEMPTS = 10
 
 _AT_REST = frozenset({RevisionState.READY, RevisionState.FAILED, RevisionState.RETIRED})
 
@@ -76,22 +79,6 @@ class Access:
     token_hashes: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Backoff:
-    """When what has failed may be tried again: by subject, an endpoint's or a revision's id."""
-
-    clock: Clock
-    failures: dict[str, tuple[int, float]] = field(default_factory=dict)
-
-    def holds(self, subject: str) -> bool:
-        return subject in self.failures and self.clock.monotonic() < self.failures[subject][1]
-
-    def failed(self, subject: str) -> None:
-        count = self.failures.get(subject, (0, 0.0))[0] + 1
-        pause = min(_MAX_BACKOFF, _FIRST_BACKOFF * 2 ** min(count - 1, 10))
-        self.failures[subject] = (count, self.clock.monotonic() + pause)
-
-
 class Reconciler:
     """Sees to it that what runs is what was asked for. `world` is what it saw last; only it writes revisions."""
 
@@ -110,7 +97,7 @@ class Reconciler:
         self.observations: Mapping[RevisionId, RevisionObservation] = {}
         self._store, self._engine, self._clock = outside.store, outside.engine, outside.clock
         self._builds, self._gateways, self._scaler, self._access = builds, gateways, scaler, access
-        self._backoff = _Backoff(outside.clock)
+        self._backoff = Backoff(outside.clock)
         self.looked = False  # whether `world` is more than its beginning
         self._read_at: float | None = None  # None when the store must be read
         self._published: tuple[Endpoint, ...] | None = None  # what the newest route table was made of
@@ -246,7 +233,7 @@ class Reconciler:
         except Exception:
             logger.exception("%s failed", type(action).__name__, extra=fields(subject=subject))
         else:
-            self._backoff.failures.pop(subject, None)
+            self._backoff.succeeded(subject)
             return True
         self._backoff.failed(subject)
         return False
@@ -270,9 +257,7 @@ class Reconciler:
                 async with asyncio.timeout(_ENGINE_TIMEOUT):
                     await self._engine.remove(rid)
             case Promote(endpoint):
-                await self._switch(endpoint.promoted())
-                assert endpoint.pending is not None
-                await self._tell(endpoint.id, "promoted", f"Configuration {endpoint.pending.config.version} serves.")
+                await self._switch(endpoint, switch_of(endpoint, self._clock.now()))
             case FailUpdate(endpoint, message):
                 await self._replace(endpoint.update_failed(message))
                 await self._tell(endpoint.id, "update_failed", message)
@@ -297,11 +282,25 @@ class Reconciler:
         if (sentence := _event_of(revision)) is not None:
             await self._tell(revision.endpoint_id, revision.state.value, sentence)
 
-    async def _switch(self, endpoint: Endpoint) -> None:
-        """Route to a promoted configuration, and only then save it: who is told that it serves may ask it at once."""
-        self._show(endpoint)
+    async def _switch(self, endpoint: Endpoint, switch: Switch) -> None:
+        """Route to the pending configuration, and only then save it: who is told that it serves may ask it at once."""
+        promoted = endpoint.promoted(switch.at)
+        self._show(promoted)
         await self._gateways.followed(_FOLLOW_TIMEOUT)
-        await self._replace(endpoint)
+        self._show(await self._saved(endpoint, promoted, switch))
+        await self._tell(endpoint.id, switch.kind, switch.sentence)
+
+    async def _saved(self, endpoint: Endpoint, promoted: Endpoint, switch: Switch) -> Endpoint:
+        """The endpoint with its switch on record. What is routed already is not taken back by who wrote meanwhile."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._store.save_endpoint(promoted, switch)
+            except Conflict:
+                current = await self._store.endpoint(endpoint.name)
+                if current is None or current.id != endpoint.id:
+                    raise
+                promoted = endpoint.promoted_onto(current, switch.at)
+        raise Conflict(f"Endpoint '{endpoint.name}' is being changed by others.")
 
     async def _replace(self, endpoint: Endpoint) -> None:
         self._show(await self._store.save_endpoint(endpoint))

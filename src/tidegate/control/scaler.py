@@ -5,12 +5,14 @@ seen before anything is decided about it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 
 from tidegate.control.gateways import Gateways
 from tidegate.control.loads import Loads
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint import Endpoint, ParkedConfig
 from tidegate.core.lifecycle import RevisionState
+from tidegate.core.parking import due, parked_replicas, parked_revisions
 from tidegate.core.revision import Revision, RevisionId, RevisionObservation, revision_id
 from tidegate.core.scaling import ScaleDecision, ScalingState, Sight, decide
 from tidegate.ports import Clock, Event
@@ -25,11 +27,13 @@ _MAX_UNTOLD = 1000
 class Scaler:
     """Decides how many replicas each READY revision should have. `hurry` is called when that is due at once."""
 
-    def __init__(self, gateways: Gateways, clock: Clock, cores: int, hurry: Callable[[], None] = lambda: None) -> None:
-        self.hurry = hurry
-        self._gateways, self._clock, self._cores = gateways, clock, cores
+    def __init__(self, gateways: Gateways, clock: Clock, cores: int, park_seconds: float) -> None:
+        self.hurry: Callable[[], None] = lambda: None
+        self._gateways, self._clock, self._cores, self._park_seconds = gateways, clock, cores, park_seconds
         self._loads = Loads()
         self._states: dict[RevisionId, ScalingState] = {}
+        self._looked_at: tuple[Endpoint, ...] = ()
+        self._parked: Mapping[RevisionId, ParkedConfig] = {}  # of those endpoints
         self._untold: deque[Event] = deque(maxlen=_MAX_UNTOLD)
         gateways.on_report.append(self._reported)
 
@@ -45,10 +49,15 @@ class Scaler:
         self._loads.look(self._gateways.expected, now)
         updating = {endpoint.id: endpoint for endpoint in endpoints if endpoint.pending is not None}
         ready = {rid: revision for rid, revision in revisions.items() if revision.state is RevisionState.READY}
-        self._states = {rid: state for rid, state in self._states.items() if rid in ready}
+        left = self._parks(endpoints)
+        self._states = {rid: state for rid, state in self._states.items() if rid in ready and rid not in left}
         self._loads.forget(ready)
+        over = self._gateways.unrouted(due(self._parked, self._park_seconds, self._clock.now()))
         for rid, revision in ready.items():
-            self._scale(revision, observations.get(rid), updating.get(revision.endpoint_id), now)
+            if rid in self._parked:
+                self._park(revision, observations.get(rid), now, over=rid in over)
+            else:
+                self._scale(revision, observations.get(rid), updating.get(revision.endpoint_id), now)
         self._loads.stirred.clear()
         return {rid: state.replicas for rid, state in self._states.items()}
 
@@ -62,6 +71,23 @@ class Scaler:
     def _reported(self) -> None:
         if self._loads.take(self._gateways.reports, self._clock.monotonic()):
             self.hurry()
+
+    def _parks(self, endpoints: tuple[Endpoint, ...]) -> Collection[RevisionId]:
+        """Know what is parked. Those that no longer are: they begin with as many replicas as they take over from."""
+        if endpoints is self._looked_at:
+            return ()
+        before, self._parked = self._parked, parked_revisions(endpoints)
+        self._looked_at = endpoints
+        return before.keys() - self._parked.keys()
+
+    def _park(self, revision: Revision, seen: RevisionObservation | None, now: float, *, over: bool) -> None:
+        held = seen.target.replicas if seen else 0
+        state = self._states.get(revision.id) or ScalingState(held, now)
+        replicas = parked_replicas(state.replicas, held, over=over)
+        if state.replicas and not replicas:
+            decision = ScaleDecision(0, f"parked for {self._park_seconds:g} s")
+            self._untold.append(_event(revision, state.replicas, decision, self._clock.now()))
+        self._states[revision.id] = replace(state, replicas=replicas)
 
     def _scale(
         self, revision: Revision, seen: RevisionObservation | None, updating: Endpoint | None, now: float

@@ -1,11 +1,10 @@
-"""An endpoint as its owner asked for it: types, defaults, validation."""
+"""An endpoint as its owner asked for it: types, verbs, defaults."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from tidegate.core.errors import InvalidParameter
+from tidegate.core.errors import Conflict
 
 # How long an endpoint that may go to zero is kept without a request, unless its owner says otherwise.
 IDLE_TIMEOUT_SECONDS = 1800.0
@@ -45,6 +44,10 @@ class ModelVersion:
 
     name: str
     version: str
+
+
+Meaning = tuple[ModelRef, ModelVersion]
+"""A model as asked for, and the exact version that it meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,36 @@ class EndpointConfig:
         """The served entity of that name."""
         return next((entity for entity in self.served_entities if entity.name == name), None)
 
+    @property
+    def meanings(self) -> frozenset[Meaning]:
+        """The exact model version behind each of the models that were asked for."""
+        return frozenset((entity.model, entity.resolved) for entity in self.served_entities)
+
+
+# Who asks for a configuration where it is no principal.
+FOLLOWER, ROLLBACK = "follower", "rollback"
+
 
 @dataclass(frozen=True, slots=True)
 class PendingConfig:
-    """A configuration on its way: being built and started beside the one that serves."""
+    """A configuration on its way: being built and started beside the one that serves.
+
+    `by` is who asked for it: a principal, FOLLOWER or ROLLBACK. `forced`: it is switched to without a gate.
+    """
 
     config: EndpointConfig
     started_at: float  # unix seconds
+    by: str = ""
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedConfig:
+    """The configuration that served before, held for a rollback. `replaced_by` asked for the one that serves now."""
+
+    config: EndpointConfig
+    since: float  # unix seconds
+    replaced_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +154,13 @@ class FailedConfig:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint: a name, the configuration that serves, and the one on its way.
+    """An endpoint: a name, the configuration that serves, the one on its way, and the one that served before.
 
     `generation` grows with every accepted change of the specification; `observed_generation` is the last one that the
-    reconciler has carried out or given up. `resource_version` is the store's compare-and-set stamp.
+    reconciler has carried out or given up. `lost` are the aliases and stages that it follows and that point nowhere.
+    `rejected` is what a rollback took away: no alias or stage puts the version on again before it has moved elsewhere.
+    `newest_version` is the highest number that a configuration was given by an update. `resource_version` is the
+    store's compare-and-set stamp.
     """
 
     id: str
@@ -148,15 +177,25 @@ class Endpoint:
     generation: int = 1
     observed_generation: int = 0
     deleted_at: float | None = None
+    lost: tuple[ModelRef, ...] = ()
+    previous: ParkedConfig | None = None
+    rejected: tuple[Meaning, ...] = ()
+    newest_version: int = 0
     resource_version: int = field(default=0, compare=False)
 
     @property
     def configs(self) -> tuple[EndpointConfig, ...]:
-        """The configurations that must be held: what serves first, then what is on its way. None once deleted."""
+        """The configurations that must be held: what serves, what is on its way, what is parked. None once deleted."""
         if self.deleted_at is not None:
             return ()
-        held = (self.active, self.pending.config if self.pending else None)
-        return tuple(config for config in held if config is not None)
+        parked = (self.previous.config,) if self.previous else ()
+        return (*self.wanted, *parked)
+
+    @property
+    def wanted(self) -> tuple[EndpointConfig, ...]:
+        """The configurations that serve or are to serve."""
+        wanted = (self.active, self.pending.config if self.pending else None)
+        return tuple(config for config in wanted if config is not None)
 
     @property
     def latest_config(self) -> EndpointConfig | None:
@@ -165,24 +204,93 @@ class Endpoint:
             return self.pending.config
         return self.failed.config if self.failed else self.active
 
+    @property
+    def next_version(self) -> int:
+        """The number of the next configuration: higher than any before it."""
+        configs = [*self.configs, *([self.failed.config] if self.failed else [])]
+        return 1 + max([self.newest_version, *(config.version for config in configs)])
+
+    def parks(self, entity: ServedEntity) -> bool:
+        """Whether it is held for a rollback only."""
+        parked = self.previous is not None and entity in self.previous.config.served_entities
+        return parked and not any(entity in config.served_entities for config in self.wanted)
+
     # --- the verbs of an update; each returns the endpoint as it is after it
 
-    def with_update(self, config: EndpointConfig, now: float) -> "Endpoint":
-        """This endpoint with `config` on its way."""
+    def with_update(self, config: EndpointConfig, now: float, by: str = "") -> "Endpoint":
+        """This endpoint with `config` on its way. What it asks for anew outweighs an earlier rollback."""
+        models = [entity.model for entity in config.served_entities]
         return replace(
-            self, pending=PendingConfig(config, now), failed=None, generation=self.generation + 1, updated_at=now
+            self,
+            pending=PendingConfig(config, now, by),
+            failed=None,
+            rejected=tuple(one for one in self.rejected if one[0] in models and one not in config.meanings),
+            newest_version=max(self.newest_version, config.version),
+            generation=self.generation + 1,
+            updated_at=now,
         )
 
-    def promoted(self) -> "Endpoint":
-        """This endpoint serving what was pending."""
+    def promoted(self, now: float) -> "Endpoint":
+        """This endpoint serving what was pending. What served is parked, unless it was the same."""
         assert self.pending is not None
-        return replace(self, active=self.pending.config, pending=None, failed=None, observed_generation=self.generation)
+        new, old, previous = self.pending.config, self.active, self.previous
+        if old is not None and (old.served_entities, old.routes) != (new.served_entities, new.routes):
+            previous = ParkedConfig(old, now, self.pending.by)
+        return replace(
+            self, active=new, pending=None, failed=None, previous=previous, observed_generation=self.generation
+        )
+
+    def promoted_onto(self, current: "Endpoint", now: float) -> "Endpoint":
+        """`current`, as somebody has written it since, serving what is pending here, which is routed to already.
+
+        Another update goes on. Where the one that is pending here was dropped, what served before is on its way back.
+        """
+        served = replace(current, pending=self.pending).promoted(now)
+        if current.pending == self.pending:
+            return served
+        back = PendingConfig(self.active, now, ROLLBACK, forced=True) if self.active else None
+        return replace(served, pending=current.pending or back, observed_generation=self.generation)
 
     def update_failed(self, message: str) -> "Endpoint":
         """This endpoint after its update failed; what served before still serves."""
         assert self.pending is not None
         failed = FailedConfig(self.pending.config, message)
         return replace(self, pending=None, failed=failed, observed_generation=self.generation)
+
+    def rolled_back(self, now: float) -> "Endpoint":
+        """This endpoint one step back: without the update on its way, or with what served before on its way back.
+
+        A rollback that is on its way already is left alone. Raises Conflict when there is nothing to go back to.
+        """
+        if self.active is None:
+            raise Conflict(f"Endpoint '{self.name}' has nothing to roll back to: nothing has served yet.")
+        if self.pending is not None:
+            return self if self.pending.by == ROLLBACK else self._rejecting(self.active).update_dropped(now)
+        if self.previous is None:
+            raise Conflict(
+                f"Endpoint '{self.name}' has nothing to roll back to: no configuration served before the one that does."
+            )
+        return replace(
+            self._rejecting(self.previous.config),
+            pending=PendingConfig(self.previous.config, now, ROLLBACK, forced=True),
+            failed=None,
+            generation=self.generation + 1,
+            updated_at=now,
+        )
+
+    def update_dropped(self, now: float) -> "Endpoint":
+        """This endpoint with what serves as all that is asked for."""
+        generation = self.generation + 1
+        return replace(
+            self, pending=None, failed=None, generation=generation, observed_generation=generation, updated_at=now
+        )
+
+    def _rejecting(self, kept: EndpointConfig) -> "Endpoint":
+        """This endpoint, knowing that its owner wants `kept` in place of what serves, is on its way or has failed."""
+        attempts = (self.pending, self.failed)
+        taken = {*self.rejected, *(self.active.meanings if self.active else ())}
+        taken |= {meaning for attempt in attempts if attempt for meaning in attempt.config.meanings}
+        return replace(self, rejected=tuple(sorted(taken - kept.meanings, key=str)))
 
 
 # --- defaults ---
@@ -202,73 +310,3 @@ def default_served_name(model: ModelRef) -> str:
 def default_routes(entities: tuple[ServedEntity, ...]) -> tuple[Route, ...]:
     """All traffic to the first entity: what a configuration without `traffic_config` means."""
     return tuple(Route(entity.name, 0 if index else 100) for index, entity in enumerate(entities))
-
-
-# --- validation ---
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-def check_name(name: str, what: str = "endpoint") -> None:
-    """Raise InvalidParameter unless `name` is 1 to 63 letters, digits, dashes and underscores."""
-    if not _NAME.fullmatch(name):
-        raise InvalidParameter(
-            f"'{name[:80]}' cannot name the {what}: use 1 to 63 letters, digits, dashes and underscores, "
-            "starting with a letter or digit."
-        )
-    if name.startswith("databricks-"):
-        raise InvalidParameter(f"The {what}'s name may not start with 'databricks-'. Choose another one.")
-
-
-def check_config(config: EndpointConfig) -> None:
-    """Raise InvalidParameter, naming the field, unless the configuration can be served."""
-    entities = config.served_entities
-    if not 1 <= len(entities) <= MAX_SERVED_ENTITIES:
-        raise InvalidParameter(
-            f"An endpoint serves 1 to {MAX_SERVED_ENTITIES} entities; served_entities has {len(entities)}."
-        )
-    _check_unique((entity.name for entity in entities), "served_entities")
-    for entity in entities:
-        _check_entity(entity)
-    _check_routes(config)
-
-
-def _check_entity(entity: ServedEntity) -> None:
-    check_name(entity.name, "served entity")
-    if entity.workload_size not in WORKLOAD_SIZES:
-        raise InvalidParameter(f"workload_size is {entity.workload_size!r}; choose one of {', '.join(WORKLOAD_SIZES)}.")
-    low, high = entity.min_provisioned_concurrency, entity.max_provisioned_concurrency
-    if high is not None and (high < 1 or (low or 0) < 0 or (low or 0) > high):
-        raise InvalidParameter(
-            f"{entity.name}: provisioned concurrency must be 0 <= min <= max and max >= 1; got min {low}, max {high}."
-        )
-    if not 0 < entity.timeout_seconds <= 60:
-        raise InvalidParameter(f"{entity.name}: timeout_seconds must be over 0 and at most 60.")
-    if entity.idle_timeout_seconds < 1:
-        raise InvalidParameter(f"{entity.name}: idle_timeout_seconds must be at least 1.")
-    if len(entity.environment_vars) > MAX_ENVIRONMENT_VARS:
-        raise InvalidParameter(f"{entity.name}: at most {MAX_ENVIRONMENT_VARS} environment_vars.")
-    for key, value in entity.environment_vars:
-        if not _VARIABLE.fullmatch(key) or "\0" in value:
-            raise InvalidParameter(f"{entity.name}: {key[:80]!r} in environment_vars cannot be set.")
-
-
-def _check_routes(config: EndpointConfig) -> None:
-    _check_unique((route.served_entity for route in config.routes), "traffic_config.routes")
-    for route in config.routes:
-        if config.entity(route.served_entity) is None:
-            raise InvalidParameter(f"traffic_config names '{route.served_entity}', which is not a served entity.")
-        if not 0 <= route.traffic_percentage <= 100:
-            raise InvalidParameter(f"The traffic_percentage of '{route.served_entity}' must be from 0 to 100.")
-    total = sum(route.traffic_percentage for route in config.routes)
-    if total != 100:
-        raise InvalidParameter(f"The traffic percentages must add up to 100; they add up to {total}.")
-
-
-def _check_unique(names: Iterable[str], where: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise InvalidParameter(f"{where} names '{name}' twice; names must differ.")
-        seen.add(name)

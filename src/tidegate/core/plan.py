@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
 from tidegate.core.lifecycle import RevisionState
+from tidegate.core.parking import must_wake
 from tidegate.core.revision import (
     Environment,
     Proof,
@@ -171,10 +172,13 @@ def plan(world: Snapshot) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def target_of(revision: Revision, replicas: int | None = None, memory_bytes: int = 0) -> RevisionTarget:
+def target_of(
+    revision: Revision, replicas: int | None = None, memory_bytes: int = 0, *, parked: bool = False
+) -> RevisionTarget:
     """What the engine must hold for a prepared revision.
 
-    So many replicas, by default the fewest that can prove it; `memory_bytes` is what each of them may use.
+    So many replicas, by default the fewest that can prove it; `memory_bytes` is what each of them may use. One that is
+    `parked` may have none, whatever its owner wants to be kept ready.
     """
     assert revision.environment is not None
     entity, scaling = revision.entity, revision.entity.scaling
@@ -185,7 +189,7 @@ def target_of(revision: Revision, replicas: int | None = None, memory_bytes: int
         model_dir=revision.model_dir,
         environment=revision.environment,
         replicas=_first_replicas(revision) if replicas is None else replicas,
-        min_replicas=scaling.min_replicas,
+        min_replicas=0 if parked else scaling.min_replicas,
         max_replicas=scaling.max_replicas,
         timeout_seconds=entity.timeout_seconds,
         environment_vars=entity.environment_vars,
@@ -193,6 +197,7 @@ def target_of(revision: Revision, replicas: int | None = None, memory_bytes: int
         batching=_batching(entity),
         proof=revision.proof,
         memory_bytes=memory_bytes,
+        parked=parked,
     )
 
 
@@ -221,7 +226,7 @@ def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEn
             yield from _started(world, revision)
         case RevisionState.READY:
             yield from _learnt(world, revision)
-            yield from _applied(world, revision)
+            yield from _applied(world, revision, parked=endpoint.parks(entity))
         case RevisionState.FAILED if revision.generation != endpoint.generation:
             yield Move(rid, RevisionState.PENDING, generation=endpoint.generation)
         case RevisionState.RETIRING:
@@ -303,12 +308,12 @@ def _needs_no_replica(revision: Revision) -> bool:
     return revision.proof is not None and revision.entity.scaling.min_replicas == 0
 
 
-def _applied(world: Snapshot, revision: Revision) -> Iterator[Action]:
+def _applied(world: Snapshot, revision: Revision, *, parked: bool = False) -> Iterator[Action]:
     if world.observations is None:
         return
     memory = world.memory_limits.get(revision.entity.workload_type, 0)
     observation = world.observations.get(revision.id)
-    target = target_of(revision, _replicas(world, revision, observation), memory)
+    target = target_of(revision, _replicas(world, revision, observation), memory, parked=parked)
     if observation is None or observation.target != target:
         yield Apply(target)
 
@@ -331,7 +336,12 @@ def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
         if revision and revision.state is RevisionState.FAILED and revision.generation == endpoint.generation:
             yield FailUpdate(endpoint, revision.message)
             return
-    if all(revision is not None and revision.state is RevisionState.READY for revision in revisions):
+    ready = [revision for revision in revisions if revision is not None and revision.state is RevisionState.READY]
+    asleep = [one.id for one in ready if must_wake(endpoint, one.entity, _observation(world, one.id))]
+    failing = [seen for rid in asleep if (seen := _observation(world, rid)) and seen.failed_starts >= MAX_FAILED_STARTS]
+    if failing:
+        yield FailUpdate(endpoint, failing[0].message)
+    elif len(ready) == len(revisions) and not asleep:
         yield Promote(endpoint)
 
 

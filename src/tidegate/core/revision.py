@@ -107,6 +107,7 @@ class RevisionTarget:
     batching: Batching = Batching.AUTO
     memory_bytes: int = 0  # what one replica may use; 0: no limit
     proof: Proof | None = None  # on record: what the engine need not find out
+    parked: bool = False  # held for a rollback only: it makes room for others first
 
 
 class ReplicaState(StrEnum):

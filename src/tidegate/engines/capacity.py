@@ -43,6 +43,7 @@ class Tenant:
     stays: bool = False  # its revision may not go down to zero
     idle_seconds: float = 0.0
     outgrown: bool = False  # it is to be replaced
+    parked: bool = False  # its revision is held for a rollback only
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,11 @@ class _Admission:
         return not tenant.leaving and tenant.replica not in self._drained and tenant.revision not in self._evicted
 
     def _idle(self, patience: float, besides: RevisionId | None = None) -> list[tuple[RevisionId, int]]:
-        """Revisions that may be evicted and what each gives, idle longest first."""
+        """Revisions that may be evicted and what each gives: those that are parked, then those idle longest."""
         rooms: dict[RevisionId, int] = {}
-        for tenant in sorted(self._tenants, key=lambda tenant: (-tenant.idle_seconds, tenant.revision)):
-            idle = not tenant.stays and tenant.idle_seconds >= patience and tenant.revision != besides
+        for tenant in sorted(self._tenants, key=lambda one: (not one.parked, -one.idle_seconds, one.revision)):
+            long = PATIENCE_AWAITED_SECONDS if tenant.parked else patience
+            idle = not tenant.stays and tenant.idle_seconds >= long and tenant.revision != besides
             if idle and self._may_go(tenant):
                 rooms[tenant.revision] = rooms.get(tenant.revision, 0) + tenant.memory_bytes
         return list(rooms.items())

@@ -138,6 +138,7 @@ class Fleet:
             fresh = self.revisions[applied.target.revision] = HeldRevision(applied, launch, template)
             fresh.notices.extend(known.notices if known else ())
         else:
+            known.evicted &= not applied.target.min_replicas  # what was parked serves again, and may not sleep
             known.applied = applied
 
     def applied(self, target: RevisionTarget) -> Applied:

@@ -44,6 +44,7 @@ def _tenant(
         stays=one is not None and one.target.min_replicas > 0,
         idle_seconds=idle.get(replica.revision, 0.0),
         outgrown=replica.outgrown,
+        parked=one is not None and one.target.parked,
     )
 
 

@@ -1,0 +1,97 @@
+"""Rollbacks: from the call to the first answer by what served before, which is parked with its replica, or sleeps.
+
+Versions of one small model take turns behind one endpoint, without other requests; client-side, over connections that
+are there already. `python -m bench.rollouts [--times 20]`.
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.e2e.conftest import register
+from tests.e2e.running_platform import Platform, platform, until
+
+from bench.claims import Claims
+from bench.outcome import percentile
+
+PARKED_MS = 200
+NAME = "rolls"
+
+
+class Rolls:
+    """An endpoint that has a configuration to go back to."""
+
+    def __init__(self, running: Platform, client: httpx.Client) -> None:
+        self._platform, self._client = running, client
+        self._request: Any = None
+
+    def prepare(self) -> None:
+        """Version 2 serves, and version 1 is parked."""
+        self._request = register(self._platform, "tabular", "wine")
+        register(self._platform, "tabular", "wine")
+        self._platform.launch(NAME, "wine", "1")
+        self._platform.update(NAME, {"entity_name": "wine", "entity_version": "2"})
+        until(lambda: self._answers() == "wine-2", 30)
+
+    def roll_back(self) -> float:
+        """Seconds from the call to the first answer by the other version."""
+        before, began = self._answers(), time.monotonic()
+        self._client.post(f"/api/tidegate/v1/endpoints/{NAME}/rollback").raise_for_status()
+        while self._answers() == before:
+            pass
+        taken = time.monotonic() - began
+        self._platform.settled(NAME)
+        return taken
+
+    def replicas(self) -> int:
+        """How many processes there are, of both versions."""
+        answer = self._client.get(f"/api/tidegate/v1/endpoints/{NAME}/replicas")
+        return len(answer.raise_for_status().json()["replicas"])
+
+    def _answers(self) -> str:
+        answer = self._client.post(f"/serving-endpoints/{NAME}/invocations", json=self._request)
+        return answer.raise_for_status().headers["served-model-name"]
+
+
+@contextlib.contextmanager
+def rolls(park_seconds: float) -> Iterator[Rolls]:
+    """The endpoint on a platform that keeps replicas for so long."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        environment = {"TIDEGATE_ROLLOUTS__PARK_SECONDS": str(park_seconds)}
+        running = stack.enter_context(platform(Path(folder) / "data", environment=environment))
+        endpoint = Rolls(running, stack.enter_context(running.client()))
+        endpoint.prepare()
+        yield endpoint
+
+
+def _told(seconds: list[float]) -> str:
+    p50, longest = (f"{percentile(seconds, percent) * 1000:.0f} ms" for percent in (50, 100))
+    return f"p50 {p50}, longest {longest}"
+
+
+def main(argv: list[str]) -> int:
+    """Print the figures in lines `FIGURE …`; returns how many claims were missed."""
+    parser = argparse.ArgumentParser("bench.rollouts", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--times", type=int, default=20)
+    times, claims = parser.parse_args(argv).times, Claims()
+    with rolls(600.0) as endpoint:
+        parked = [endpoint.roll_back() for _ in range(times)]
+    met = percentile(parked, 50) * 1000 < PARKED_MS
+    claims.hold(f"{times} rollbacks to a parked version: p50 < {PARKED_MS} ms", _told(parked), met=met)
+    asleep: list[float] = []
+    with rolls(0.0) as endpoint:
+        while len(asleep) < times:
+            until(lambda: endpoint.replicas() == 1, 30)
+            asleep.append(endpoint.roll_back())
+    claims.tell(f"{times} rollbacks to a version without a replica", _told(asleep))
+    return len(claims.missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

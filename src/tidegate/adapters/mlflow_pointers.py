@@ -1,0 +1,105 @@
+"""What MLflow's client says of the aliases and stages of many models: one query for all of them, as a rule."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+# A filter stands in the query's URL; proxies take 8 KiB of it.
+_MAX_FILTER_BYTES = 4000
+_PAGE = 1000  # the most that MLflow gives at once
+
+Pointed = tuple[str, bool]
+"""A version, and whether it is READY."""
+
+
+class MlflowPointers:
+    """Asks one client. A version that was READY once stays so, and is not looked up again."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._ready: set[tuple[str, str]] = set()
+
+    def of(self, names: Collection[str]) -> dict[str, dict[str, dict[str, Pointed]]]:
+        """Name → `aliases` and `stages` → what each points to. Names that the registry does not have are left out."""
+        return {
+            model.name: {"aliases": self._aliases(model), "stages": self._stages(model)}
+            for model in self._models(names)
+        }
+
+    def _models(self, names: Collection[str]) -> Iterator[Any]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            for part in _filters(names):
+                yield from self._search(part)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            # An older server that knows no lists of names: all its models.
+            yield from (model for model in self._search(None) if model.name in names)
+
+    def _search(self, filter_string: str | None) -> Iterator[Any]:
+        token = None
+        while token != "":
+            page = self._client.search_registered_models(filter_string, max_results=_PAGE, page_token=token)
+            yield from page
+            token = page.token or ""
+
+    def _aliases(self, model: Any) -> dict[str, Pointed]:
+        for version in model.latest_versions:
+            self._remember(version)
+        return {
+            alias: (str(version), self._is_ready(model.name, str(version))) for alias, version in model.aliases.items()
+        }
+
+    def _stages(self, model: Any) -> dict[str, Pointed]:
+        stages = {latest.current_stage: latest for latest in model.latest_versions}
+        if any(latest.status != "READY" for latest in stages.values()):
+            stages |= _newest(version for version in all_versions(self._client, model.name) if self._remember(version))
+        return {stage: (str(version.version), version.status == "READY") for stage, version in stages.items()}
+
+    def _is_ready(self, name: str, version: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return (name, version) in self._ready or self._remember(self._client.get_model_version(name, version))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # deleted at this moment
+                raise
+            return False
+
+    def _remember(self, version: Any) -> bool:
+        """Whether it is READY."""
+        if version.status == "READY":
+            self._ready.add((version.name, str(version.version)))
+        return bool(version.status == "READY")
+
+
+def all_versions(client: Any, name: str) -> list[Any]:
+    """All versions of a model."""
+    quotes = '"' if "'" in name else "'"
+    pages, token = [], None
+    while token != "":
+        page = client.search_model_versions(f"name={quotes}{name}{quotes}", max_results=_PAGE, page_token=token)
+        pages.extend(page)
+        token = page.token or ""
+    return pages
+
+
+def _newest(versions: Iterable[Any]) -> dict[str, Any]:
+    """Stage → its newest version."""
+    return {version.current_stage: version for version in sorted(versions, key=lambda version: int(version.version))}
+
+
+def _filters(names: Collection[str]) -> Iterator[str]:
+    """Filters that together find these models, each short enough for a URL."""
+    part: list[str] = []
+    for name in sorted(names):
+        quotes = '"' if "'" in name else "'"
+        literal = f"{quotes}{name}{quotes}"
+        if part and len(quote(",".join([*part, literal]))) > _MAX_FILTER_BYTES:
+            yield f"name IN ({','.join(part)})"
+            part = []
+        part.append(literal)
+    if part:
+        yield f"name IN ({','.join(part)})"

@@ -1,0 +1,50 @@
+"""The public JSON of an endpoint's switches, and of what is parked. Ours alone: Databricks' API has neither."""
+
+import json
+from typing import Any
+
+from tidegate.control.endpoints import SwitchesView
+from tidegate.core.endpoint import EndpointConfig, ModelVersion
+from tidegate.core.switch import Side, Switch
+
+Json = dict[str, Any]
+
+
+def switches_json(view: SwitchesView) -> Json:
+    """The switches, oldest first; `parked` is what a rollback would bring back, or null."""
+    parked: Json | None = None
+    if view.parked is not None:
+        parked = {
+            **_config_json(view.parked.config),
+            "since": _millis(view.parked.since),
+            "replicas_until": None if view.kept_until is None else _millis(view.kept_until),
+            "replaced_by": view.parked.replaced_by,
+        }
+    return {"switches": [_switch_json(switch) for switch in view.switches], "parked": parked}
+
+
+def _switch_json(switch: Switch) -> Json:
+    return {
+        "timestamp": _millis(switch.at),
+        "by": switch.by,
+        "from": None if switch.before is None else _side_json(switch.before),
+        "to": _side_json(switch.after),
+        "gate": json.loads(switch.report) if switch.report else None,
+    }
+
+
+def _side_json(side: Side) -> Json:
+    entities = [_entity_json(name, version) for name, version in side.versions.items()]
+    return {"config_version": side.config, "served_entities": entities}
+
+
+def _config_json(config: EndpointConfig) -> Json:
+    return _side_json(Side(config.version, {entity.name: entity.resolved for entity in config.served_entities}))
+
+
+def _entity_json(name: str, model: ModelVersion) -> Json:
+    return {"name": name, "entity_name": model.name, "resolved_version": model.version}
+
+
+def _millis(seconds: float) -> int:
+    return round(seconds * 1000)

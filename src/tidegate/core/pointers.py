@@ -1,0 +1,34 @@
+"""Where the aliases and stages of a registered model point."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tidegate.core.endpoint import ModelRef
+
+# The stages of MLflow's registry, as it writes them; it takes them in any case.
+STAGES = ("None", "Staging", "Production", "Archived")
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The version that an alias or a stage points to. One that is not ready is still being registered, or never was."""
+
+    version: str
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPointers:
+    """Where a model's aliases and stages point: a stage to its newest version that is ready, else to its newest one."""
+
+    aliases: Mapping[str, Pointer] = field(default_factory=dict)
+    stages: Mapping[str, Pointer] = field(default_factory=dict)
+
+    def of(self, ref: ModelRef) -> Pointer | None:
+        """Where an alias or a stage of this model points; None where it points nowhere."""
+        return self.stages.get(ref.version.capitalize()) if ref.alias is None else self.aliases.get(ref.alias)
+
+
+def is_pointer(ref: ModelRef) -> bool:
+    """Whether it names an alias or a stage, which may mean another version later."""
+    return ref.alias is not None or ref.version.capitalize() in STAGES

@@ -1,0 +1,53 @@
+"""A switch: the moment at which one configuration of an endpoint took another's place, as it is on record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidegate.core.endpoint import ROLLBACK, Endpoint, EndpointConfig, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A configuration in short: its number, and the exact model version behind each served name."""
+
+    config: int
+    versions: Mapping[str, ModelVersion]
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What served before (None: nothing), and what serves since.
+
+    `by` is who asked for it, see PendingConfig. `report` is what the gate found, as JSON; empty where none looked.
+    """
+
+    endpoint_id: str
+    at: float  # unix seconds
+    by: str
+    before: Side | None
+    after: Side
+    report: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the event that tells of it."""
+        return "rolled_back" if self.by == ROLLBACK else "promoted"
+
+    @property
+    def sentence(self) -> str:
+        """What the event says."""
+        if self.by == ROLLBACK and self.before is not None:
+            return f"Configuration {self.after.config} serves again, in place of configuration {self.before.config}."
+        return f"Configuration {self.after.config} serves."
+
+
+def switch_of(endpoint: Endpoint, now: float, report: str = "") -> Switch:
+    """The switch of an endpoint to its pending configuration."""
+    pending, active = endpoint.pending, endpoint.active
+    assert pending is not None
+    by = pending.by or endpoint.creator
+    return Switch(endpoint.id, now, by, _side(active) if active else None, _side(pending.config), report)
+
+
+def _side(config: EndpointConfig) -> Side:
+    return Side(config.version, {entity.name: entity.resolved for entity in config.served_entities})

@@ -1,0 +1,29 @@
+"""What is on record of a switch."""
+
+from tests.core.examples import a_config, a_created_endpoint, an_entity
+from tidegate.core.endpoint import FOLLOWER, ROLLBACK, ModelVersion
+from tidegate.core.switch import Side, Switch, switch_of
+
+CREATED = a_created_endpoint()
+FIRST = Side(1, {"wine-1": ModelVersion("wine", "1")})
+SECOND = Side(2, {"wine-2": ModelVersion("wine", "2")})
+UPDATING = CREATED.promoted(1.0).with_update(a_config(an_entity("wine-2", version="2"), version=2), 2.0, FOLLOWER)
+
+
+def test_the_first_switch_comes_from_nothing_and_its_creator() -> None:
+    switch = switch_of(CREATED, 5.0)
+    assert switch == Switch(CREATED.id, 5.0, "admin", None, FIRST)
+    assert (switch.kind, switch.sentence) == ("promoted", "Configuration 1 serves.")
+
+
+def test_an_update_is_on_record_with_who_asked_and_what_the_gate_found() -> None:
+    switch = switch_of(UPDATING, 5.0, '{"passed": true}')
+    assert switch == Switch(CREATED.id, 5.0, FOLLOWER, FIRST, SECOND, '{"passed": true}')
+    assert (switch.kind, switch.sentence) == ("promoted", "Configuration 2 serves.")
+
+
+def test_a_rollback_says_so() -> None:
+    switch = switch_of(UPDATING.promoted(3.0).rolled_back(4.0), 5.0)
+    assert switch == Switch(CREATED.id, 5.0, ROLLBACK, SECOND, FIRST)
+    assert switch.kind == "rolled_back"
+    assert switch.sentence == "Configuration 1 serves again, in place of configuration 2."
