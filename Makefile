@@ -35,7 +35,7 @@ run: setup ## start the platform on http://127.0.0.1:8080 with a sample model
 
 test: setup-dev ## the whole test-suite (within 10 minutes on 2 cores)
 	$(BIN)/pytest --numprocesses 2 --ignore tests/e2e
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 12 tests/e2e
 
 check: setup-dev ## format, lint, types, floors, docs
 	$(BIN)/ruff format --check
