@@ -40,7 +40,7 @@ from tidegate.settings import RolloutSettings
 
 CORES = 4  # of the machine
 POLL = 30.0  # what a look of the follower returns when nothing moves
-CALM = 1.0  # what a pass of the reconciler returns when all is as asked
+CALM, ASLEEP = 1.0, 5.0  # what a pass of the reconciler returns when all is as asked, and when nothing runs besides
 
 
 class SlowRegistry(FakeModelRegistry):
@@ -240,7 +240,7 @@ class House:
             await asyncio.sleep(0.002)
 
     def _calm(self) -> bool:
-        return self.last_pause == CALM
+        return self.last_pause in (CALM, ASLEEP)
 
     last_pause = 0.0
 

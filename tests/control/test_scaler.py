@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.control.house import Gateway, House, an_entity
+from tests.control.house import ASLEEP, CALM, Gateway, House, an_entity
 from tidegate.control.loads import SILENCE_SECONDS, Loads
 from tidegate.core.load import LoadReport, RevisionLoad
 from tidegate.core.revision import Address, Replica, ReplicaId, ReplicaState, RevisionId
@@ -150,6 +150,28 @@ async def test_a_report_of_one_that_waits_calls_for_a_look_at_once(house: House)
     house.gateway.report()
     await house.passes(2)
     assert len(calls) == 1
+
+
+async def test_while_nothing_runs_it_looks_rarely_until_a_request_comes(house: House) -> None:
+    await house.create("wine", SLEEPY)
+    await house.settle()
+    assert house.last_pause == CALM
+    await seconds(house, 8)
+    await house.settle()
+    assert house.last_pause == ASLEEP
+    calls: list[float] = []
+    house.scaler.hurry = lambda: calls.append(house.clock.monotonic())
+    house.gateway.report()
+    await house.passes(1)
+    assert calls == []
+    (rid,) = house.engine.held
+    house.gateway.revisions[rid] = RevisionLoad(requests=1, in_flight=1)
+    house.gateway.report()
+    await house.passes(1)
+    assert calls
+    await woken(house)
+    await house.settle()
+    assert house.last_pause == CALM
 
 
 async def test_what_an_update_brings_begins_with_as_many_as_it_takes_over_from(house: House) -> None:

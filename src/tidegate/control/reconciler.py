@@ -43,8 +43,8 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
-# Pauses between passes, seconds: while something is under way, and when all is as asked.
-_BUSY, _CALM = 0.25, 1.0
+# Pauses between passes, seconds: while something is under way, when all is as asked, and when nothing runs besides.
+_BUSY, _CALM, _ASLEEP = 0.25, 1.0, 5.0
 # The store is read when something was written, and besides every so many seconds.
 _READ_STORE_EVERY = 30.0
 # An engine that has not answered for so long is away.
@@ -334,7 +334,9 @@ class Reconciler:
         calm = all(revision.state in _AT_REST for revision in self.world.revisions.values()) and not any(
             endpoint.pending or endpoint.deleted_at is not None for endpoint in self.world.endpoints
         )
-        return _CALM if calm and self.world.observations is not None else _BUSY
+        if not calm or self.world.observations is None:
+            return _BUSY
+        return _ASLEEP if self._scaler.asleep else _CALM
 
     async def _run(self) -> None:
         while True:

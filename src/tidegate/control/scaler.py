@@ -35,6 +35,7 @@ class Scaler:
         self._looked_at: tuple[Endpoint, ...] = ()
         self._parked: Mapping[RevisionId, ParkedConfig] = {}  # of those endpoints
         self._untold: deque[Event] = deque(maxlen=_MAX_UNTOLD)
+        self.asleep = False  # whether nothing ran when it looked last; the first request hurries it then
         gateways.on_report.append(self._reported)
 
     def scales(
@@ -59,6 +60,7 @@ class Scaler:
             else:
                 self._scale(revision, observations.get(rid), updating.get(revision.endpoint_id), now)
         self._loads.stirred.clear()
+        self.asleep = not any(seen.target.replicas or seen.replicas for seen in observations.values())
         return {rid: state.replicas for rid, state in self._states.items()}
 
     def told(self, most: int) -> Iterator[Event]:
@@ -69,7 +71,8 @@ class Scaler:
     # ---
 
     def _reported(self) -> None:
-        if self._loads.take(self._gateways.reports, self._clock.monotonic()):
+        urgent = self._loads.take(self._gateways.reports, self._clock.monotonic())
+        if urgent or (self.asleep and self._loads.stirred):
             self.hurry()
 
     def _parks(self, endpoints: tuple[Endpoint, ...]) -> Collection[RevisionId]:

@@ -43,6 +43,7 @@ class Router:
         self._resting: dict[RevisionId, RevisionLoad] = {}  # the load of those that have had nothing since
         self._unrouted: set[RevisionId] = set()  # which no route leads to, and which are not empty yet
         self._agents: dict[str, AgentLink] = {}
+        self._stirred = asyncio.Event()  # set when there is something to sweep again
         self._sweeper: asyncio.Task[None] | None = None
         self._alarmed_at = float("-inf")
         self.table: RouteTable | None = None
@@ -102,6 +103,7 @@ class Router:
         if queue.route.revision not in self._active:
             self._active.add(queue.route.revision)
             self._used.add(queue.route.revision)
+            self._stirred.set()
             queue.rested(time.monotonic())
         return queue
 
@@ -122,6 +124,7 @@ class Router:
                 agent.watch(revision)
             queue.route = route
         self._unrouted = self._queues.keys() - table.revisions.keys()
+        self._stirred.set()
 
     def _agent(self, socket: str) -> AgentLink:
         agent = self._agents.get(socket)
@@ -138,7 +141,7 @@ class Router:
     async def _sweep(self) -> None:
         told_at = 0.0
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await self._rest()
             now, alarming = time.monotonic(), False
             if now - told_at >= USE_SECONDS:
                 told_at = now
@@ -155,6 +158,13 @@ class Router:
             if alarming and now - self._alarmed_at >= ALARM_SECONDS:
                 self._alarmed_at = now
                 self.on_wait()
+
+    async def _rest(self) -> None:
+        """Wait for the next sweep's time; while there is nothing to sweep or to tell, for the next request."""
+        if not (self._active or self._unrouted or self._used):
+            self._stirred.clear()
+            await self._stirred.wait()
+        await asyncio.sleep(SWEEP_SECONDS)
 
     def _tell_use(self) -> None:
         """Tell agents what is in use."""
