@@ -1,6 +1,9 @@
 """One platform with a small registry for all tests that do not break it."""
 
+import atexit
+import functools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,16 +28,54 @@ class Registered:
     request: dict[str, Any]
 
 
-def register(running: Platform, kind: str, name: str, python: str = sys.executable) -> dict[str, Any]:
+def register(running: Platform, kind: str, name: str, python: str | None = None) -> dict[str, Any]:
     """Log and register a model of the zoo, as a data scientist's script would; returns a request that fits it."""
+    uri = f"{running.url}/mlflow"
+    if python is None:
+        return _script().register(kind, uri, name, running.token)
     environment = running.environ | {"MLFLOW_TRACKING_TOKEN": running.token, "GIT_PYTHON_REFRESH": "quiet"}
     done = subprocess.run(
-        [python, str(ZOO), kind, f"{running.url}/mlflow", name],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [python, str(ZOO), kind, uri, name], env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     line = next(line for line in done.stdout.splitlines() if line.startswith("REQUEST "))
     return dict(json.loads(line.removeprefix("REQUEST ")))
+
+
+class Script:
+    """The zoo as one process that has imported MLflow once, for all models of a test run."""
+
+    def __init__(self) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEGATE_", "DATABRICKS_", "MLFLOW_"))}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._process = subprocess.Popen(
+            [sys.executable, str(ZOO)],
+            env=environment | {"GIT_PYTHON_REFRESH": "quiet"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        atexit.register(self.end)
+
+    def register(self, *words: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join(words) + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith("REQUEST "):
+                return dict(json.loads(line.removeprefix("REQUEST ")))
+            if line == "FAILED\n":
+                break
+        raise AssertionError(f"{words[0]} was not registered; why is on standard error")
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+@functools.cache
+def _script() -> Script:
+    return Script()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Models of many kinds, each logged to a registry as a data scientist would, in the interpreter that is asked for.
 
 Run as a program inside an environment: `python zoo.py KIND REGISTRY_URI NAME` logs and registers, and prints a request
-that fits the model as JSON. Standard library, MLflow and the model's own library only.
+that fits the model as JSON; without arguments it does so for each line `KIND REGISTRY_URI NAME TOKEN` of its input, in
+a process forked from one that has imported MLflow. Standard library, MLflow and the model's own library only.
 """
 
 import json
@@ -334,6 +335,23 @@ def _wanted(name):
         return False
 
 
+def log_each(lines):
+    """Log and register what each line asks for; ends each with a line `REQUEST …`, or `FAILED`."""
+    import mlflow.sklearn  # noqa: F401 - what takes long, once
+
+    for line in lines:
+        kind, uri, name, token = line.split()
+        child = os.fork()
+        if not child:
+            os.environ["MLFLOW_TRACKING_TOKEN"] = token
+            print("REQUEST " + json.dumps(log(kind, uri, name)), flush=True)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            print("FAILED", flush=True)
+
+
 if __name__ == "__main__":
-    chosen = log(*sys.argv[1:4])
-    print("REQUEST " + json.dumps(chosen))
+    if sys.argv[1:]:
+        print("REQUEST " + json.dumps(log(*sys.argv[1:4])))
+    else:
+        log_each(sys.stdin)
