@@ -40,6 +40,7 @@ async def test_a_created_endpoint_in_full(api: Api) -> None:
         "config_update": "IN_PROGRESS",
         "update_state": "IN_PROGRESS",
         "message": "Waiting to be prepared.",
+        "replicas": 0,
     }
     assert answer["creation_timestamp"] == answer["last_updated_timestamp"] == 1_700_000_000_000
     assert "config" not in answer
@@ -210,6 +211,7 @@ async def test_a_failed_configuration_is_shown_beside_the_one_that_serves(api: A
         "config_update": "UPDATE_FAILED",
         "update_state": "UPDATE_FAILED",
         "message": "It does not load.",
+        "replicas": 1,
     }
     assert answer["config"]["config_version"] == 1
     assert "pending_config" not in answer

@@ -19,6 +19,15 @@ def test_states_in_words(ready: str, update: str, words: str) -> None:
     assert EndpointView({"state": {"ready": ready, "config_update": update}}).words == words
 
 
+@pytest.mark.parametrize(
+    ("ready", "count", "word"),
+    [("READY", 2, "2"), ("READY", 0, "asleep"), ("NOT_READY", 0, "0"), ("READY", None, "")],
+)
+def test_replicas_in_a_word(ready: str, count: int | None, word: str) -> None:
+    state = {"ready": ready} if count is None else {"ready": ready, "replicas": count}
+    assert EndpointView({"state": state}).replicas == word
+
+
 def test_a_failed_update_beside_what_is_recovering_is_one_of_an_update() -> None:
     state = {"ready": "NOT_READY", "config_update": "UPDATE_FAILED"}
     first = {"state": state, "config": {"config_version": 1}, "failed_config": {"config_version": 1}}

@@ -18,10 +18,10 @@ def test_on_a_pipe_fields_are_separated_by_tabs(platform: Platform, cli: Cli) ->
     platform.hold_builds()
     platform.run(platform.house.create("two", an_entity("2", "a"), an_entity("3", "b")))
     header, first, second = (line.split("\t") for line in cli("list").stdout.splitlines())
-    assert header == ["NAME", "STATE", "MODELS", "UPDATED"]
-    assert first[:3] == ["two", "Not ready (updating)", "wine/2, wine/3"]
-    assert second[:3] == ["wine", "Ready", "wine/1"]
-    assert second[3].startswith("2023-11-1")  # the fake clock's day, in any zone
+    assert header == ["NAME", "STATE", "REPLICAS", "MODELS", "UPDATED"]
+    assert first[:4] == ["two", "Not ready (updating)", "0", "wine/2, wine/3"]
+    assert second[:4] == ["wine", "Ready", "1", "wine/1"]
+    assert second[4].startswith("2023-11-1")  # the fake clock's day, in any zone
 
 
 def test_as_json(platform: Platform, cli: Cli) -> None:

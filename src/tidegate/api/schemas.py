@@ -251,12 +251,13 @@ def _head(view: EndpointView) -> Json:
 
 
 def _state_json(status: EndpointStatus) -> Json:
-    """Databricks' documentation says `update_state`, its SDK reads `config_update`. The message is our addition."""
+    """Databricks' documentation says `update_state`, its SDK reads `config_update`. Message and replicas are ours."""
     return {
         "ready": status.ready.value,
         "config_update": status.config_update.value,
         "update_state": status.config_update.value,
         "message": status.message,
+        "replicas": status.replicas,
     }
 
 

@@ -126,6 +126,13 @@ class EndpointView:
         return self._state("message")
 
     @property
+    def replicas(self) -> str:
+        """How many of them can answer now, in a word; empty where the server does not say."""
+        count = (self.json.get("state") or {}).get("replicas")
+        asleep = count == 0 and self._state("ready") == Ready.READY
+        return "asleep" if asleep else "" if count is None else str(count)
+
+    @property
     def serving(self) -> ConfigView:
         """The active configuration; while nothing has ever served, the one that failed."""
         return ConfigView(self.json.get("config") or {})

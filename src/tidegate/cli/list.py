@@ -24,9 +24,10 @@ def list_endpoints(client: "Client", output: OutputOption = Format.TABLE) -> Non
             (
                 endpoint.name,
                 endpoint.words,
+                endpoint.replicas,
                 ", ".join(entity.model for entity in endpoint.serving),
                 local_time(endpoint.json.get("last_updated_timestamp", 0)),
             )
             for endpoint in endpoints
         ]
-        print_table(("NAME", "STATE", "MODELS", "UPDATED"), rows)
+        print_table(("NAME", "STATE", "REPLICAS", "MODELS", "UPDATED"), rows)

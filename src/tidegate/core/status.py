@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from tidegate.core.endpoint import Endpoint, EndpointConfig, ServedEntity
 from tidegate.core.lifecycle import RevisionState
-from tidegate.core.revision import Proof, Revision, RevisionId, RevisionObservation, revision_id
+from tidegate.core.revision import Proof, Revision, RevisionId, RevisionObservation, revision_id, revision_ids
 
 
 class Ready(StrEnum):
@@ -45,12 +45,16 @@ class EntityStatus:
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """An endpoint's public state. `entities` is keyed by revision: active and pending may share a served name."""
+    """An endpoint's public state. `entities` is keyed by revision: active and pending may share a served name.
+
+    `replicas` are those of what serves that can answer now; 0 of one that is READY sleep.
+    """
 
     ready: Ready
     config_update: ConfigUpdate
     message: str
     entities: Mapping[RevisionId, EntityStatus]
+    replicas: int = 0
 
 
 def project(
@@ -70,8 +74,13 @@ def project(
         for rid in [revision_id(endpoint.id, entity)]
     }
     ready = endpoint.active is not None and _all_ready(endpoint, endpoint.active, entities)
+    serving = revision_ids(endpoint.id, endpoint.active).values() if endpoint.active else ()
     return EndpointStatus(
-        Ready.READY if ready else Ready.NOT_READY, _config_update(endpoint), _message(endpoint, entities), entities
+        Ready.READY if ready else Ready.NOT_READY,
+        _config_update(endpoint),
+        _message(endpoint, entities),
+        entities,
+        sum(observations[rid].ready_replicas for rid in serving if rid in observations),
     )
 
 
