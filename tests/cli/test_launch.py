@@ -33,7 +33,7 @@ def test_on_a_pipe_progress_is_plain_lines_on_standard_error(platform: Platform,
     lines = cli("launch", "models:/wine/1").stderr.splitlines()
     assert [line.split(" s  ")[1] for line in lines] == [
         "Endpoint 'wine' was created.",
-        "Served entity 'wine-1': downloading its model and building its environment.",
+        "Served entity 'wine-1': its model and environment are being prepared.",
         "Served entity 'wine-1': a replica is being started.",
         "Served entity 'wine-1' is ready.",
         "Configuration 1 serves.",

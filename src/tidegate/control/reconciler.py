@@ -386,7 +386,7 @@ def _event_of(revision: Revision) -> str | None:
     name = f"Served entity '{revision.entity.name}'"
     match revision.state:
         case RevisionState.PREPARING:
-            return f"{name}: downloading its model and building its environment."
+            return f"{name}: its model and environment are being prepared."
         case RevisionState.STARTING:
             return f"{name}: a replica is being started."
         case RevisionState.READY:
