@@ -94,7 +94,7 @@ def test_ctrl_c_exits_130_quietly(platform: Platform) -> None:
 def test_ctrl_c_on_a_terminal_gives_the_cursor_back(platform: Platform) -> None:
     platform.hold_builds()
     terminal = Terminal("launch", "models:/wine/1")
-    terminal.wait_for("building its environment")
+    terminal.wait_for("are being prepared")
     os.kill(terminal.process.pid, signal.SIGINT)
     assert terminal.end() == 130
     assert "Traceback" not in terminal.shown

@@ -114,7 +114,7 @@ def test_a_model_that_does_not_start_shows_what_it_printed(platform: Platform, c
     platform.hold_builds()
     with started("launch", "models:/wine/1") as launching:
         assert launching.stderr is not None
-        while "building its environment" not in launching.stderr.readline():
+        while "are being prepared" not in launching.stderr.readline():
             pass
         platform.log_of_replicas("wine", "Traceback …\nno weights\n")
         platform.release_builds()
@@ -128,7 +128,7 @@ def test_a_model_that_does_not_start_shows_what_it_printed(platform: Platform, c
 def test_a_server_that_is_away_meanwhile_is_waited_for(platform: Platform, failure: Unavailable) -> None:
     platform.hold_builds()
     terminal = Terminal("launch", "models:/wine/1")
-    terminal.wait_for("building its environment")
+    terminal.wait_for("are being prepared")
     platform.away = failure
     terminal.wait_for("The server does not answer; waiting for it.")
     platform.away = None
@@ -140,7 +140,7 @@ def test_an_endpoint_that_is_deleted_meanwhile(platform: Platform) -> None:
     platform.hold_builds()
     with started("launch", "models:/wine/1") as launching:
         assert launching.stderr is not None
-        while "building its environment" not in launching.stderr.readline():
+        while "are being prepared" not in launching.stderr.readline():
             pass
         platform.run(platform.house.endpoints.delete("wine"))
         _, errors = launching.communicate(timeout=30)
