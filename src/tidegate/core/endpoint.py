@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from tidegate.core.errors import Conflict
+from tidegate.core.face import Face
 
 # How long an endpoint that may go to zero is kept without a request, unless its owner says otherwise.
 IDLE_TIMEOUT_SECONDS = 1800.0
@@ -159,8 +160,8 @@ class Endpoint:
     `generation` grows with every accepted change of the specification; `observed_generation` is the last one that the
     reconciler has carried out or given up. `lost` are the aliases and stages that it follows and that point nowhere.
     `rejected` is what a rollback took away: no alias or stage puts the version on again before it has moved elsewhere.
-    `newest_version` is the highest number that a configuration was given by an update. `resource_version` is the
-    store's compare-and-set stamp.
+    `newest_version` is the highest number that a configuration was given by an update. One with a `face` belongs to an
+    older product. `resource_version` is the store's compare-and-set stamp.
     """
 
     id: str
@@ -181,6 +182,7 @@ class Endpoint:
     previous: ParkedConfig | None = None
     rejected: tuple[Meaning, ...] = ()
     newest_version: int = 0
+    face: Face | None = None
     resource_version: int = field(default=0, compare=False)
 
     @property
