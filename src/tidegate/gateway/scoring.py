@@ -20,6 +20,7 @@ from tidegate.gateway.admission import Admission, too_large
 from tidegate.gateway.cold import ColdStart
 from tidegate.gateway.meter import Account, Meter
 from tidegate.gateway.pending import Pending
+from tidegate.gateway.recordings import Recorder, Recordings
 from tidegate.gateway.router import Router
 from tidegate.settings import GatewaySettings
 from tidegate.telemetry import fields
@@ -45,18 +46,19 @@ _OUTCOMES: dict[int, type[TidegateError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path leads to: an endpoint, or one served entity of it."""
+    """What a path leads to: an endpoint, or one served entity of it. `recorder` is None where requests are not kept."""
 
     endpoint: str
     served: str | None
     account: Account
+    recorder: Recorder | None
 
 
 class Scoring:
     """What all scoring requests of a gateway share."""
 
-    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings) -> None:
-        self.router, self.meter, self.settings = router, meter, settings
+    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
+        self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
         self.admission = Admission()
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
@@ -70,7 +72,9 @@ class Scoring:
         target = self._targets.get(path)
         if target is None:
             name, served = _parse(path)
-            target = Target(name, served, self.meter.account(self.router.endpoint(name).name))
+            route = self.router.endpoint(name)
+            recorder = self.recordings.of(route.name, route.record)
+            target = Target(name, served, self.meter.account(route.name), recorder)
             if len(self._targets) < MAX_REMEMBERED:
                 self._targets[path] = target
         return target
@@ -191,6 +195,8 @@ class ScoringRequest(Pending):
             if answer.outcome == wire.OK:
                 account.answer_ok(seconds, self.size, len(answer.body))
                 self.account = None
+                if self.target is not None and self.target.recorder is not None:
+                    self.target.recorder.record(route, self.meta, self.body, answer, seconds)
                 self._write_answer(route.served_entity, answer, seconds)
             else:
                 failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())
