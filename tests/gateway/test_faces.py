@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -20,10 +20,12 @@ from tidegate_worker import wire
 ODD = "a/b c%2F?ü+"
 
 
-def faced(table: RouteTable, model: str = "wine", version: str = "first", **more: EndpointRoute) -> RouteTable:
+def faced(
+    table: RouteTable, model: str = "wine", version: str = "first", more: Mapping[str, EndpointRoute] | None = None
+) -> RouteTable:
     """The table in which the model's Production and version 1 lead to `wine`, under both products."""
     wine = table.endpoints["wine"]
-    keys = {"production": wine, "1": wine, **more}
+    keys = {"production": wine, "1": wine, **(more or {})}
     return replace(table, version=version, faces={Face(product, model).id: keys for product in Product})
 
 
@@ -115,7 +117,7 @@ async def test_what_does_not_serve_yet_is_worth_another_try_and_what_failed_is_n
     async with house(tmp_path) as h:
         coming = EndpointRoute("wine", unavailable="Version 2 of model 'wine' is being started.")
         failed = EndpointRoute("wine", unavailable="Version 3 of model 'wine' does not serve: no.", failed=True)
-        await follow(h, faced(h.table(), **{"2": coming, "3": failed}))
+        await follow(h, faced(h.table(), more={"2": coming, "3": failed}))
         answer = await h.client.post("/model/wine/2/invocations", content=b"[1]")
         assert_error(answer, 503, "TEMPORARILY_UNAVAILABLE", "is being started")
         assert int(answer.headers["retry-after"]) > 0
