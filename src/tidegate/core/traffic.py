@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 
 from tidegate.core.endpoint import Endpoint, EndpointConfig
 from tidegate.core.face import FaceRank, is_stage, key_of
@@ -52,8 +53,8 @@ class RouteTable:
     faces: Mapping[str, Mapping[str, EndpointRoute]] = field(default_factory=dict)
 
 
-FaceLead = tuple[FaceRank, str, EndpointRoute]
-"""A claim of an endpoint to a stage or version of its face: how good it is, the key, and where it leads."""
+FaceLead = tuple[FaceRank, str, str, str, EndpointRoute]
+"""An endpoint's claim to a key of its face: how good it is, the endpoint's name, the face's id, the key, the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +98,18 @@ def compile_table(
 
 def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:
     """Where each key leads: to the best that claims it; among equals, to the endpoint whose name comes first."""
-    claims = [(rank, one.route.name, one.endpoint.face, key, route) for one in leads for rank, key, route in one.faces]
+    claims = [claim for one in leads for claim in one.faces]
     faces: dict[str, dict[str, EndpointRoute]] = {}
-    for _, _, face, key, route in sorted(claims, key=lambda claim: claim[:2]):
-        if face is not None:
-            faces.setdefault(face.id, {}).setdefault(key, route)
+    for _, _, face, key, route in sorted(claims, key=itemgetter(0, 1)):
+        faces.setdefault(face, {}).setdefault(key, route)
     return faces
 
 
 def _leads(endpoint: Endpoint, agent: str) -> Leads:
     route, revisions = _endpoint_route(endpoint), tuple(_revision_routes(endpoint, agent))
     faces = tuple(_face_leads(endpoint, route))
-    face = [asdict(endpoint.face), *((rank, key, asdict(leads)) for rank, key, leads in faces)] if endpoint.face else []
-    canonical = json.dumps([asdict(route), *map(asdict, revisions), face], sort_keys=True, separators=(",", ":"))
+    claims = [(*claim, asdict(leads)) for *claim, leads in faces]
+    canonical = json.dumps([asdict(route), *map(asdict, revisions), claims], sort_keys=True, separators=(",", ":"))
     return Leads(endpoint, agent, route, revisions, faces, hashlib.sha256(canonical.encode()).digest())
 
 
@@ -155,16 +155,17 @@ def _face_leads(endpoint: Endpoint, route: EndpointRoute) -> Iterable[FaceLead]:
     config = endpoint.latest_config
     if endpoint.face is None or config is None or not config.served_entities:
         return
+    name, face = endpoint.name, endpoint.face.id
     key = key_of(config.served_entities[0].model.version)
     if route.unavailable:
         route = replace(route, unavailable=_silence(endpoint, config))
-    yield FaceRank.OWN, key, route
+    yield FaceRank.OWN, name, face, key, route
     if is_stage(key):
         if endpoint.active is not None:
-            yield FaceRank.STAGE, _version(endpoint.active), route
+            yield FaceRank.STAGE, name, face, _version(endpoint.active), route
         if endpoint.active is None or _version(config) != _version(endpoint.active):
-            silent = EndpointRoute(endpoint.name, (), {}, _silence(endpoint, config), endpoint.pending is None)
-            yield FaceRank.TO_BE, _version(config), silent
+            silent = EndpointRoute(name, (), {}, _silence(endpoint, config), endpoint.pending is None)
+            yield FaceRank.TO_BE, name, face, _version(config), silent
 
 
 def _version(config: EndpointConfig) -> str:
