@@ -19,6 +19,7 @@ from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointReques
 from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
+from tidegate.control.minutes import Minutes
 from tidegate.control.publisher import Access
 from tidegate.control.reconciler import Outside, Reconciler
 from tidegate.control.scaler import Scaler
@@ -209,6 +210,8 @@ class House:
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
         self.follower = Follower(self.store, self.registry, self.endpoints, self.gateways, POLL)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
+        self.minutes = Minutes(self.gateways, self.reconciler, self.clock, CORES)
+        self.minutes.start()
 
     async def start(self) -> None:
         await self.gateways.start()
