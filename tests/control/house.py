@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,9 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
+from tidegate.control.alignment import Alignment
 from tidegate.control.builds import Builds, ModelCache
+from tidegate.control.enablements import Enablements, MinutePoint, Sight
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, Endpoints, EndpointView
 from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
@@ -50,8 +52,8 @@ class SlowRegistry(FakeModelRegistry):
         await asyncio.sleep(0)
         return await super().resolve(ref)
 
-    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
-        found = await super().pointers(names)
+    async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
+        found = await super().pointers(names, listed)
         await asyncio.sleep(0)
         return found
 
@@ -174,6 +176,36 @@ class Gateway:
                     self.follow()
 
 
+@dataclass
+class Minute:
+    """A minute of an endpoint, as a test says it was."""
+
+    at: float
+    requests: int = 60
+    errors_4xx: int = 6
+    errors_5xx: int = 3
+    min: float | None = 1.0
+    p50: float | None = 2.0
+    p75: float | None = 3.0
+    p90: float | None = 4.0
+    p95: float | None = 5.0
+    p99: float | None = 6.0
+    max: float | None = 7.0
+    cpu: float = 0.25
+    memory_bytes: int = 400_000_000
+    concurrency: float = 4.0
+
+
+class WrittenMinutes:
+    """Minutes as a test writes them down, by endpoint."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, list[Minute]] = {}
+
+    def points(self, endpoint: str, since: float, until: float) -> Sequence[MinutePoint]:
+        return [minute for minute in self.written.get(endpoint, []) if since <= minute.at < until]
+
+
 class House:
     """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
 
@@ -182,7 +214,7 @@ class House:
         self.data = DataDirectory(folder)
         self.data.create()
         self.store, self.registry, self.clock = FakeStore(), SlowRegistry(), FakeClock()
-        self.builder, self.engine = Builder(), ScriptedEngine()
+        self.builder, self.engine, self.minutes = Builder(), ScriptedEngine(), WrittenMinutes()
         for version in "123":
             self.registry.add("wine", version)
         self._assemble()
@@ -197,7 +229,15 @@ class House:
         self.scaler = Scaler(self.gateways, self.clock, CORES, self.rollouts.park_seconds)
         self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
-        self.follower = Follower(self.store, self.registry, self.endpoints, self.gateways, POLL)
+        self.alignment = Alignment(self.store, self.endpoints, self.clock)
+        self.follower = Follower(self.store, self.registry, self.endpoints, self.alignment, self.gateways, POLL)
+        self.enablements = Enablements(
+            self.store,
+            self.registry,
+            self.endpoints,
+            self.alignment,
+            Sight(self.reconciler, self.minutes, self.clock),
+        )
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 
     async def start(self) -> None:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from tidegate import __version__
 from tidegate.cli.delete import delete
 from tidegate.cli.doctor import doctor
+from tidegate.cli.enable import disable, enable
 from tidegate.cli.events import events
 from tidegate.cli.failure import Failure
 from tidegate.cli.launch import launch
@@ -57,6 +58,6 @@ def tidegate(
     """MLflow models become scalable REST endpoints, on your own machines."""
 
 
-for command in (up, launch, query, update, rollback, delete, show, logs, events, doctor):
+for command in (up, launch, query, update, rollback, delete, enable, disable, show, logs, events, doctor):
     app.command()(command)
 app.command("list")(list_endpoints)
