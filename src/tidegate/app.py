@@ -73,6 +73,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.control.gateways import Gateways
     from tidegate.control.housekeeping import Housekeeping
     from tidegate.control.metrics import Metrics
+    from tidegate.control.minutes import Minutes
     from tidegate.control.reconciler import Access, Outside, Reconciler
     from tidegate.control.scaler import Scaler
     from tidegate.engines.local import LocalEngine
@@ -92,11 +93,14 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
-    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)), chosen.rollouts.park_seconds)
+    cores = len(os.sched_getaffinity(0))
+    scaler = Scaler(gateways, clock, cores, chosen.rollouts.park_seconds)
     limits = chosen.engine.memory_limits
     reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, limits)
     scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
+    minutes = Minutes(gateways, reconciler, clock, cores)
+    minutes.start()
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
     endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
     alignment = Alignment(store, endpoints, clock)

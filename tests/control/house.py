@@ -21,6 +21,7 @@ from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointReques
 from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
+from tidegate.control.minutes import Minutes
 from tidegate.control.reconciler import Access, Outside, Reconciler
 from tidegate.control.scaler import Scaler
 from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
@@ -239,6 +240,8 @@ class House:
             Sight(self.reconciler, self.minutes, self.clock),
         )
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
+        self.minutes = Minutes(self.gateways, self.reconciler, self.clock, CORES)
+        self.minutes.start()
 
     async def start(self) -> None:
         await self.gateways.start()

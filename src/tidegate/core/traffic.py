@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint import Endpoint, EndpointConfig
+from tidegate.core.face import FaceRank, is_stage, key_of
 from tidegate.core.revision import RevisionId, revision_ids
 
 
@@ -40,6 +42,7 @@ class EndpointRoute:
 class RouteTable:
     """All that a gateway needs to answer without asking anyone. `version` is a digest of the content.
 
+    `faces` are the registered models of older products, by `Face.id`: where their stages and versions lead.
     `token_hashes` are SHA-256 hex digests of the tokens that may query.
     """
 
@@ -47,6 +50,11 @@ class RouteTable:
     endpoints: Mapping[str, EndpointRoute] = field(default_factory=dict)
     revisions: Mapping[RevisionId, RevisionRoute] = field(default_factory=dict)
     token_hashes: tuple[str, ...] = ()
+    faces: Mapping[str, Mapping[str, EndpointRoute]] = field(default_factory=dict)
+
+
+FaceLead = tuple[FaceRank, str, str, str, EndpointRoute]
+"""An endpoint's claim to a key of its face: how good it is, the endpoint's name, the face's id, the key, the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Leads:
     agent: str
     route: EndpointRoute
     revisions: tuple[RevisionRoute, ...]
+    faces: tuple[FaceLead, ...]
     digest: bytes
 
 
@@ -84,13 +93,24 @@ def compile_table(
     revisions = {route.revision: route for one in leads.values() for route in one.revisions}
     digests = [one.digest for _, one in sorted(leads.items())]
     version = hashlib.sha256(b"".join([json.dumps(token_hashes).encode(), *digests])).hexdigest()[:16]
-    return RouteTable(version, routes, revisions, token_hashes)
+    return RouteTable(version, routes, revisions, token_hashes, _faces(leads.values()))
+
+
+def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:
+    """Where each key leads: to the best that claims it; among equals, to the endpoint whose name comes first."""
+    claims = [claim for one in leads for claim in one.faces]
+    faces: dict[str, dict[str, EndpointRoute]] = {}
+    for _, _, face, key, route in sorted(claims, key=itemgetter(0, 1)):
+        faces.setdefault(face, {}).setdefault(key, route)
+    return faces
 
 
 def _leads(endpoint: Endpoint, agent: str) -> Leads:
     route, revisions = _endpoint_route(endpoint), tuple(_revision_routes(endpoint, agent))
-    canonical = json.dumps([asdict(route), *map(asdict, revisions)], sort_keys=True, separators=(",", ":"))
-    return Leads(endpoint, agent, route, revisions, hashlib.sha256(canonical.encode()).digest())
+    faces = tuple(_face_leads(endpoint, route))
+    claims = [(*claim, asdict(leads)) for *claim, leads in faces]
+    canonical = json.dumps([asdict(route), *map(asdict, revisions), claims], sort_keys=True, separators=(",", ":"))
+    return Leads(endpoint, agent, route, revisions, faces, hashlib.sha256(canonical.encode()).digest())
 
 
 def pick(route: EndpointRoute, chance: float) -> RevisionId | None:
@@ -125,3 +145,37 @@ def _revision_routes(endpoint: Endpoint, agent: str) -> Iterable[RevisionRoute]:
         yield RevisionRoute(
             served[entity.name], endpoint.name, entity.name, agent, entity.timeout_seconds, entity.retry_on_crash
         )
+
+
+# --- faces
+
+
+def _face_leads(endpoint: Endpoint, route: EndpointRoute) -> Iterable[FaceLead]:
+    """What the endpoint claims of its face: its stage, and the versions that it serves or is to serve."""
+    config = endpoint.latest_config
+    if endpoint.face is None or config is None or not config.served_entities:
+        return
+    name, face = endpoint.name, endpoint.face.id
+    key = key_of(config.served_entities[0].model.version)
+    if route.unavailable:
+        route = replace(route, unavailable=_silence(endpoint, config))
+    yield FaceRank.OWN, name, face, key, route
+    if is_stage(key):
+        if endpoint.active is not None:
+            yield FaceRank.STAGE, name, face, _version(endpoint.active), route
+        if endpoint.active is None or _version(config) != _version(endpoint.active):
+            silent = EndpointRoute(name, (), {}, _silence(endpoint, config), endpoint.pending is None)
+            yield FaceRank.TO_BE, name, face, _version(config), silent
+
+
+def _version(config: EndpointConfig) -> str:
+    return config.served_entities[0].resolved.version
+
+
+def _silence(endpoint: Endpoint, config: EndpointConfig) -> str:
+    """Why a version of a face does not serve."""
+    entity = config.served_entities[0]
+    what = f"Version {entity.resolved.version} of model '{entity.resolved.name}'"
+    if endpoint.pending is None and endpoint.failed is not None:
+        return f"{what} does not serve: {endpoint.failed.message}"
+    return f"{what} is being started."
