@@ -7,13 +7,26 @@ import pytest
 
 from tests.api.conftest import MEMORY_LIMIT, Api
 from tests.api.test_wire import is_error
-from tests.control.house import Minute
 from tests.control.test_enablements import move
+from tidegate.core.minute import MinutePoint
 
 V2 = "/api/2.0/preview/mlflow/endpoints-v2"
 V1 = "/api/2.0/preview/mlflow/endpoints"
 WINE = {"registered_model_name": "wine"}
 OF_1 = {**WINE, "endpoint_version_name": "1"}
+
+
+def a_minute(at: float) -> MinutePoint:
+    return MinutePoint(at, 60, 6, 3, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.25, 400_000_000, 4.0)
+
+
+def know(api: Api, monkeypatch: pytest.MonkeyPatch, minutes: dict[str, list[MinutePoint]]) -> None:
+    """Have control know these minutes of endpoints."""
+
+    def points(endpoint: str, since: float, until: float) -> tuple[MinutePoint, ...]:
+        return tuple(minute for minute in minutes.get(endpoint, []) if since <= minute.at <= until)
+
+    monkeypatch.setattr(api.house.minutes, "points", points)
 
 
 async def enabled(api: Api, prefix: str = V2) -> None:
@@ -173,10 +186,10 @@ async def test_replicas_and_logs(api: Api) -> None:
     assert "Building for" in answer.json()["logs"]
 
 
-async def test_the_last_hour_minute_by_minute(api: Api) -> None:
+async def test_the_last_hour_minute_by_minute(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await enabled(api)
     now = api.house.clock.now()
-    api.house.minutes.written["serverless-wine-production"] = [Minute(now - 4000), Minute(now - 120.0)]
+    know(api, monkeypatch, {"serverless-wine-production": [a_minute(now - 4000), a_minute(now - 120)]})
     answer = await get(api, f"{V2}/get-version-metrics", OF_1)
     assert answer == {
         "bucket_interval_ms": 60000,
@@ -281,7 +294,7 @@ async def test_the_classic_cluster_is_accepted_and_returned(api: Api) -> None:
     assert config == {"node_type_id": "m5.large", "tags": [{"key": "team", "value": "cellar"}]}
 
 
-async def test_the_classic_logs_events_and_metrics(api: Api) -> None:
+async def test_the_classic_logs_events_and_metrics(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await enabled(api, V1)
     answer = await api.http.post(f"{V1}/get-version-logs", json=OF_1)
     assert (answer.status_code, answer.json()) == (200, {"logs": ""})
@@ -289,8 +302,8 @@ async def test_the_classic_logs_events_and_metrics(api: Api) -> None:
     assert {event["event_type"] for event in events} == {"ENDPOINT_UPDATED", "MODEL_UPDATE", "VERSION_UPDATE"}
     assert {event["internal"] for event in events} == {False}
     now = api.house.clock.now()
-    for name in ("classic-wine-production", "classic-wine-staging"):
-        api.house.minutes.written[name] = [Minute(now - 60.0)]
+    names = ("classic-wine-production", "classic-wine-staging")
+    know(api, monkeypatch, {name: [a_minute(now - 60)] for name in names})
     assert await get(api, f"{V1}/get-metric-history", WINE) == {
         "metrics": [
             {"key": "successes", "value": 102, "timestamp": round((now - 60) * 1000)},

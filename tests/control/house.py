@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
 from tidegate.control.alignment import Alignment
 from tidegate.control.builds import Builds, ModelCache
-from tidegate.control.enablements import Enablements, MinutePoint, Sight
+from tidegate.control.enablements import Enablements, Sight
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, Endpoints, EndpointView
 from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
@@ -177,36 +177,6 @@ class Gateway:
                     self.follow()
 
 
-@dataclass
-class Minute:
-    """A minute of an endpoint, as a test says it was."""
-
-    at: float
-    requests: int = 60
-    errors_4xx: int = 6
-    errors_5xx: int = 3
-    min: float | None = 1.0
-    p50: float | None = 2.0
-    p75: float | None = 3.0
-    p90: float | None = 4.0
-    p95: float | None = 5.0
-    p99: float | None = 6.0
-    max: float | None = 7.0
-    cpu: float = 0.25
-    memory_bytes: int = 400_000_000
-    concurrency: float = 4.0
-
-
-class WrittenMinutes:
-    """Minutes as a test writes them down, by endpoint."""
-
-    def __init__(self) -> None:
-        self.written: dict[str, list[Minute]] = {}
-
-    def points(self, endpoint: str, since: float, until: float) -> Sequence[MinutePoint]:
-        return [minute for minute in self.written.get(endpoint, []) if since <= minute.at < until]
-
-
 class House:
     """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
 
@@ -215,7 +185,7 @@ class House:
         self.data = DataDirectory(folder)
         self.data.create()
         self.store, self.registry, self.clock = FakeStore(), SlowRegistry(), FakeClock()
-        self.builder, self.engine, self.minutes = Builder(), ScriptedEngine(), WrittenMinutes()
+        self.builder, self.engine = Builder(), ScriptedEngine()
         for version in "123":
             self.registry.add("wine", version)
         self._assemble()
@@ -232,6 +202,8 @@ class House:
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
         self.alignment = Alignment(self.store, self.endpoints, self.clock)
         self.follower = Follower(self.store, self.registry, self.endpoints, self.alignment, self.gateways, POLL)
+        self.minutes = Minutes(self.gateways, self.reconciler, self.clock, CORES)
+        self.minutes.start()
         self.enablements = Enablements(
             self.store,
             self.registry,
@@ -240,8 +212,6 @@ class House:
             Sight(self.reconciler, self.minutes, self.clock),
         )
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
-        self.minutes = Minutes(self.gateways, self.reconciler, self.clock, CORES)
-        self.minutes.start()
 
     async def start(self) -> None:
         await self.gateways.start()

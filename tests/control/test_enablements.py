@@ -7,7 +7,7 @@ import pytest
 
 from tests.control.house import POLL, House, an_entity
 from tidegate.control.endpoints import ConfigRequest
-from tidegate.core.enablement import key_of, version_of
+from tidegate.core.enablement import stands_for, version_of
 from tidegate.core.enablement_status import ServingState, VersionStatus
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, Unavailable
@@ -24,7 +24,7 @@ def move(house: House, version: str, stage: str) -> None:
 async def endpoints(house: House, face: Face = SERVERLESS) -> dict[str, Endpoint]:
     """The endpoints of an enabled model: stage or version → it."""
     views = await house.endpoints.list()
-    return {key_of(view.endpoint): view.endpoint for view in views if view.endpoint.face == face}
+    return {stands_for(view.endpoint): view.endpoint for view in views if view.endpoint.face == face}
 
 
 async def serving(house: House, face: Face = SERVERLESS) -> dict[str, str | None]:

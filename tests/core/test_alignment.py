@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from tidegate.core.alignment import BRIDGE_SECONDS, Alignment, Begin, End, Give, align
-from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, endpoint_name, entity_of, key_of, version_of
+from tidegate.core.enablement import (
+    SERVED_STAGES,
+    Compute,
+    Enablement,
+    endpoint_name,
+    entity_of,
+    stands_for,
+    version_of,
+)
 from tidegate.core.endpoint import (
     FOLLOWER,
     ROLLBACK,
@@ -72,9 +80,9 @@ def due(alignment: Alignment) -> list[str]:
             case Begin(entity):
                 words.append(f"+{entity.model.version} {entity.resolved.version}")
             case End(ended):
-                words.append(f"-{key_of(ended)}")
+                words.append(f"-{stands_for(ended)}")
             case Give(given, compute, entity):
-                words.append(f"{key_of(given)} {compute.workload_size_id if entity else 'has it'}")
+                words.append(f"{stands_for(given)} {compute.workload_size_id if entity else 'has it'}")
     return words
 
 
@@ -83,7 +91,7 @@ def aligned(
 ) -> tuple[list[str], list[str]]:
     """What is due, and the keys of the endpoints that are to stay."""
     alignment = align(enablement, model(stages), endpoints, now)
-    return due(alignment), sorted(key_of(one) for one in endpoints if one.id in alignment.stay)
+    return due(alignment), sorted(stands_for(one) for one in endpoints if one.id in alignment.stay)
 
 
 # --- which endpoints there are
@@ -357,7 +365,7 @@ class World:
         return {version_of(one.active) for one in self.endpoints.values() if one.active}
 
     def keys(self) -> list[str]:
-        return sorted(map(key_of, self.endpoints.values()))
+        return sorted(map(stands_for, self.endpoints.values()))
 
 
 def expected(world: World) -> list[str]:

@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from tidegate.api.parameters import OfModel, OfReplica, OfVersion, Parameters, read
-from tidegate.control.enablements import Enablements, MinutePoint, ServingView
+from tidegate.control.enablements import Enablements, ServingView
 from tidegate.core.enablement import Compute
 from tidegate.core.enablement_status import ServingState, UpdateStatus, VersionStatus
 from tidegate.core.endpoint import WORKLOAD_SIZES
 from tidegate.core.face import Face, Product
+from tidegate.core.minute import MinutePoint
 from tidegate.core.revision import ReplicaState
 from tidegate.core.serving_history import Subject, Told
 
@@ -235,11 +236,11 @@ def _service_state(state: ServingState) -> str:
 
 
 def _point_json(point: MinutePoint, memory_limit: int) -> Json:
-    """Rates are per second, usage is in percent: of the cores that its replicas use, and of what one may use."""
+    """Rates are per second, usage is in percent: of the machine's cores, and of the memory that one may use."""
     latencies = ("min", "p50", "p75", "p90", "p95", "p99", "max")
     return {
         "timestamp": millis(point.at),
-        **{f"{name}Latency": getattr(point, name) for name in latencies},
+        **{f"{name}Latency": getattr(point, f"{name}_ms") for name in latencies},
         "requestRate": point.requests / _SECONDS,
         "errorRate4XX": point.errors_4xx / _SECONDS,
         "errorRate5XX": point.errors_5xx / _SECONDS,

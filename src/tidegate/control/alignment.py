@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tidegate.control.endpoints import ConfigRequest, EndpointRequest, Endpoints
 from tidegate.core.alignment import Begin, End, Give, Step, align, give
-from tidegate.core.enablement import Compute, Enablement, endpoint_name, key_of
+from tidegate.core.enablement import Compute, Enablement, endpoint_name, stands_for
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
 from tidegate.core.face import Face
@@ -79,7 +79,7 @@ class Alignment:
 
     async def give(self, enablement: Enablement, stage: str) -> None:
         """Have the stage's endpoint use what it is to use, where there is one and nothing goes first."""
-        mine = [one for one in await self._faced() if one.face == enablement.face and key_of(one) == stage]
+        mine = [one for one in await self._faced() if one.face == enablement.face and stands_for(one) == stage]
         for endpoint in mine:
             step = give(enablement.compute(stage), endpoint)
             if step is not None:

@@ -7,16 +7,17 @@ waits for the registry only where a model is enabled.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from tidegate.control.alignment import Alignment
 from tidegate.control.endpoints import ConfigRequest, Endpoints, ReplicaView
+from tidegate.control.minutes import Minutes
 from tidegate.control.reconciler import Reconciler
 from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Compute, Enablement, version_of
 from tidegate.core.enablement_status import Seen, ServingState, VersionStatus, aliases, model_state, version_statuses
 from tidegate.core.endpoint import WORKLOAD_SIZES
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, TidegateError
 from tidegate.core.face import Face, Product
+from tidegate.core.minute import MinutePoint
 from tidegate.core.revision import ReplicaId, revision_id
 from tidegate.core.serving_history import Told, told, told_of_model
 from tidegate.ports import Clock, ModelRegistry, Store
@@ -26,47 +27,6 @@ logger = logging.getLogger(__name__)
 
 _HOUR = 3600.0
 _ATTEMPTS = 10  # at a write, while others write the same
-
-
-class MinutePoint(Protocol):
-    """What happened at an endpoint in one minute. Latencies are in milliseconds, None where there was no request."""
-
-    @property
-    def at(self) -> float: ...
-    @property
-    def requests(self) -> int: ...
-    @property
-    def errors_4xx(self) -> int: ...
-    @property
-    def errors_5xx(self) -> int: ...
-    @property
-    def min(self) -> float | None: ...
-    @property
-    def p50(self) -> float | None: ...
-    @property
-    def p75(self) -> float | None: ...
-    @property
-    def p90(self) -> float | None: ...
-    @property
-    def p95(self) -> float | None: ...
-    @property
-    def p99(self) -> float | None: ...
-    @property
-    def max(self) -> float | None: ...
-    @property
-    def cpu(self) -> float: ...
-    @property
-    def memory_bytes(self) -> int: ...
-    @property
-    def concurrency(self) -> float: ...
-
-
-class Minutes(Protocol):
-    """What happened at endpoints, minute by minute."""
-
-    def points(self, endpoint: str, since: float, until: float) -> Sequence[MinutePoint]:
-        """The minutes of an endpoint that began in [since, until), unix seconds, oldest first."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +43,7 @@ class Sight:
     """What the verbs look at: the world as it is seen, the minutes, and the time."""
 
     reconciler: Reconciler
-    minutes: Minutes | None
+    minutes: Minutes
     clock: Clock
 
 
@@ -235,13 +195,13 @@ class Enablements:
     async def points(self, face: Face, version: str, since: float | None, until: float | None) -> Sequence[MinutePoint]:
         """What happened at the endpoint that answers for a version, minute by minute; by default in the last hour."""
         found = await self.version(face, version)
-        return self._points(found.endpoint.name, self._window(since, until))
+        return self._minutes.points(found.endpoint.name, *self._window(since, until))
 
     async def totals(self, face: Face, since: float | None, until: float | None) -> tuple[MinuteTotal, ...]:
         """How many requests of a model succeeded and failed in each minute; by default in the last hour."""
         await self._known(face)
         window = self._window(since, until)
-        points = [point for one in await self._seen(face) for point in self._points(one.endpoint.name, window)]
+        points = [point for one in await self._seen(face) for point in self._minutes.points(one.endpoint.name, *window)]
         totals: dict[float, MinuteTotal] = {}
         for point in sorted(points, key=lambda point: point.at):
             failures = point.errors_4xx + point.errors_5xx
@@ -261,9 +221,6 @@ class Enablements:
         return tuple(sorted(found, key=lambda event: event.at))
 
     # ---
-
-    def _points(self, endpoint: str, window: tuple[float, float]) -> Sequence[MinutePoint]:
-        return self._minutes.points(endpoint, *window) if self._minutes is not None else ()
 
     def _window(self, since: float | None, until: float | None) -> tuple[float, float]:
         end = self._clock.now() if until is None else until

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, entity_of, key_of, version_of
+from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, entity_of, stands_for, version_of
 from tidegate.core.endpoint import ROLLBACK, Endpoint, ServedEntity
 from tidegate.core.pointers import ModelPointers, Pointer
 
@@ -94,7 +94,7 @@ class _Sight:
 
 def align(enablement: Enablement, model: ModelPointers, endpoints: Sequence[Endpoint], now: float) -> Alignment:
     """What is due for a model that is as `model` says; `endpoints` are those with its face."""
-    mine = {key_of(endpoint): endpoint for endpoint in endpoints}
+    mine = {stands_for(endpoint): endpoint for endpoint in endpoints}
     stages = {stage: model.stages[stage] for stage in SERVED_STAGES if stage in model.stages}
     sight = _Sight(
         stages,

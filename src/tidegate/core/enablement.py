@@ -111,7 +111,7 @@ def entity_of(model: str, key: str, version: str, compute: Compute | None = None
     return used.applied_to(ServedEntity(name, ref, ModelVersion(model, version)))
 
 
-def key_of(endpoint: Endpoint) -> str:
+def stands_for(endpoint: Endpoint) -> str:
     """What an endpoint with a face stands for: a stage, or an exact version."""
     config = endpoint.active or endpoint.latest_config
     assert config is not None

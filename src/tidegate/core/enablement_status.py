@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, key_of, version_of
+from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, stands_for, version_of
 from tidegate.core.endpoint import Endpoint, EndpointConfig, ServedEntity
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.revision import Revision, RevisionId, revision_id
@@ -112,7 +112,7 @@ def model_state(versions: Sequence[VersionStatus]) -> tuple[ServingState, str]:
 
 def aliases(seen: Sequence[Seen]) -> tuple[tuple[str, str], ...]:
     """Stage → the version that answers for it, or is the first to."""
-    pairs = [(key_of(one.endpoint), one.endpoint.active or one.endpoint.latest_config) for one in seen]
+    pairs = [(stands_for(one.endpoint), one.endpoint.active or one.endpoint.latest_config) for one in seen]
     return tuple(sorted((key, version_of(config)) for key, config in pairs if key in SERVED_STAGES and config))
 
 
@@ -122,7 +122,7 @@ def _candidates(enablement: Enablement, seen: Seen) -> Iterator[tuple[_Rank, Ver
     serving = version_of(active) if active else None
     if active is not None:
         state, message = _serving(seen.entity(active))
-        rank = _Rank.STAGE if key_of(endpoint) in SERVED_STAGES else _Rank.OWN
+        rank = _Rank.STAGE if stands_for(endpoint) in SERVED_STAGES else _Rank.OWN
         compute, update = enablement.compute_of(active.served_entities[0]), _update(enablement, seen, active)
         status = VersionStatus(version_of(active), endpoint, active, state, message, compute, update)
         yield (rank if state is ServingState.READY else _Rank.NOT_READY), status
@@ -165,7 +165,7 @@ def _update(enablement: Enablement, seen: Seen, active: EndpointConfig) -> Updat
     if pending is not None and version_of(pending.config) == version:
         compute = enablement.compute_of(pending.config.served_entities[0])
         return UpdateStatus(_coming(seen, pending.config), seen.entity(pending.config).message, compute)
-    wanted = enablement.compute(key_of(seen.endpoint))
+    wanted = enablement.compute(stands_for(seen.endpoint))
     if not wanted.given:
         return UpdateStatus(ServingState.PENDING, "It waits for another update to end.", wanted)
     if failed is not None and version_of(failed.config) == version:

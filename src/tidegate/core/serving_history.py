@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Enablement, key_of
+from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Enablement, stands_for
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.switch import Side, Switch
 
@@ -50,7 +50,7 @@ def told_of_model(enablement: Enablement) -> Iterator[Told]:
 
 def told(endpoint: Endpoint, events: Sequence[tuple[float, str, str]], switches: Sequence[Switch]) -> Iterator[Told]:
     """An endpoint's events, each with its time, kind and sentence."""
-    key = key_of(endpoint)
+    key = stands_for(endpoint)
     for at, kind, message in events:
         subject = Subject.CONTAINER
         if kind in _OF_VERSIONS:
