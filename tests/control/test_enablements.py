@@ -1,7 +1,7 @@
 """Enabled models, look by look: endpoints that come, change and go with versions and stages; faults in between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 import pytest
 
@@ -12,6 +12,7 @@ from tidegate.core.enablement_status import ServingState, VersionStatus
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from tidegate.core.face import Face, Product
+from tidegate.core.following import Pointers
 
 SERVERLESS, CLASSIC = Face(Product.SERVERLESS, "wine"), Face(Product.CLASSIC, "wine")
 
@@ -117,6 +118,33 @@ async def test_disabling_ends_all_of_it_also_while_the_registry_is_away(enabled:
     assert (await endpoints(enabled), enabled.running, enabled.serving) == ({}, [], [])
     with pytest.raises(NotFound, match="not enabled for model 'wine'"):
         await enabled.enablements.get(SERVERLESS)
+
+
+async def test_what_is_disabled_while_the_registry_answers_comes_back_no_more(
+    enabled: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = enabled.registry.pointers
+
+    async def slowly(names: Collection[str], listed: Collection[str]) -> Pointers:
+        answer = await ask(names, listed)
+        await enabled.enablements.disable(SERVERLESS)
+        return answer
+
+    monkeypatch.setattr(enabled.registry, "pointers", slowly)
+    move(enabled, "3", "Production")
+    await enabled.follower.run_once()
+    monkeypatch.undo()
+    await rest(enabled)
+    assert (await endpoints(enabled), enabled.running) == ({}, [])
+
+
+async def test_endpoints_that_were_left_over_are_ended_also_while_the_registry_is_away(enabled: House) -> None:
+    """Control was killed between the two steps of disabling."""
+    await enabled.store.drop_enablement(Product.SERVERLESS, "wine")
+    enabled.registry.failure = Unavailable("The registry is away.")
+    await enabled.follower.run_once()
+    await enabled.settle()
+    assert (await endpoints(enabled), enabled.running) == ({}, [])
 
 
 async def test_who_is_not_enabled_is_told_as_the_product_did(house: House) -> None:

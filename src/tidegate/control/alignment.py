@@ -42,12 +42,12 @@ class Alignment:
     def __init__(self, store: Store, endpoints: Endpoints, clock: Clock) -> None:
         self._store, self._endpoints, self._clock = store, endpoints, clock
 
-    async def models(self) -> frozenset[str]:
-        """The models whose versions must be known. The endpoints of those that are enabled no more are ended."""
+    async def models(self, endpoints: Sequence[Endpoint]) -> frozenset[str]:
+        """The models whose versions must be known. Of all `endpoints`, those of models enabled no more are ended."""
         enabled = await self._store.enablements()
         faces = {enablement.face for enablement in enabled}
-        for endpoint in await self._faced():
-            if endpoint.face not in faces:
+        for endpoint in endpoints:
+            if endpoint.face is not None and endpoint.face not in faces and endpoint.deleted_at is None:
                 await self._end(endpoint)
         return frozenset(enablement.model for enablement in enabled)
 

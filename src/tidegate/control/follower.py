@@ -80,8 +80,9 @@ class Follower:
 
     async def _look(self) -> float | None:
         # Read before the registry is asked: what a user asks for meanwhile is newer than its answer.
-        watched = [e for e in await self._store.endpoints() if followed_by(e) or e.lost]
-        enabled = await self._alignment.models()
+        endpoints = await self._store.endpoints()
+        enabled = await self._alignment.models(endpoints)
+        watched = [e for e in endpoints if followed_by(e) or e.lost]
         if not watched and not enabled:
             return None
         names = enabled | {ref.name for endpoint in watched for ref in followed_by(endpoint)}

@@ -14,9 +14,12 @@ from tidegate.core.face import Face, Product
 # The stages that have an endpoint of their own, which follows them.
 SERVED_STAGES = ("Production", "Staging")
 
+# How long a version that no stage's endpoint answers for is kept without a request.
+VERSION_IDLE_SECONDS = 300.0
+
 PRODUCT_TITLES = {
     Product.SERVERLESS: "Serverless Real-Time Inference",
-    Product.CLASSIC: "classic model serving",
+    Product.CLASSIC: "Classic model serving",
 }
 
 _COMPUTES_KEPT = 10  # of each stage
@@ -107,8 +110,10 @@ def entity_of(model: str, key: str, version: str, compute: Compute | None = None
     name = default_served_name(ref)
     if name.startswith("databricks-"):
         name = f"model-{name}"[:_NAME_CHARACTERS]
-    used = compute or Compute("", scale_to_zero_enabled=True)
-    return used.applied_to(ServedEntity(name, ref, ModelVersion(model, version)))
+    entity = ServedEntity(name, ref, ModelVersion(model, version))
+    if compute is not None:
+        return compute.applied_to(entity)
+    return replace(entity, scale_to_zero_enabled=True, idle_timeout_seconds=VERSION_IDLE_SECONDS)
 
 
 def stands_for(endpoint: Endpoint) -> str:

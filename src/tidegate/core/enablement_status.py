@@ -99,15 +99,19 @@ def version_statuses(enablement: Enablement, seen: Sequence[Seen]) -> tuple[Vers
 
 
 def model_state(versions: Sequence[VersionStatus]) -> tuple[ServingState, str]:
-    """The state of a model as a whole, and a sentence: of the first version that is not ready, where there is one."""
+    """The state of a model as a whole, and a sentence: of a version that has failed, else of one that is not ready."""
     if not versions:
         return ServingState.PENDING, "No version of the model is served yet."
-    late = next((one for one in versions if one.state is not ServingState.READY), None)
+    late = next(iter(sorted((one for one in versions if one.state is not ServingState.READY), key=_hope)), None)
     sentence = f"Version {late.version}: {late.message}" if late and late.message else ""
     states = {one.state for one in versions}
     if ServingState.READY in states:
         return ServingState.READY, sentence
     return (ServingState.FAILED if states == {ServingState.FAILED} else ServingState.PENDING), sentence
+
+
+def _hope(version: VersionStatus) -> bool:
+    return version.state is not ServingState.FAILED
 
 
 def aliases(seen: Sequence[Seen]) -> tuple[tuple[str, str], ...]:
