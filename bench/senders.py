@@ -41,19 +41,20 @@ class Target:
 
 
 @dataclass(slots=True)
-class _Job:
-    """A request on its way. `due` is in monotonic seconds."""
+class Job:
+    """A request on its way. `due` and `sent` are in monotonic seconds."""
 
     due: float
     kind: int
     bytes: bytes
+    sent: float = 0.0
 
 
 class _Connection(asyncio.Protocol):
     """One connection, with at most one request on it."""
 
     def __init__(self, owner: "OpenLoop") -> None:
-        self.job: _Job | None = None
+        self.job: Job | None = None
         self._owner = owner
         self._buffer = bytearray()
         self._status, self._head, self._end = 0, 0, 0  # of the answer that comes in; no end before its head is whole
@@ -63,10 +64,11 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._owner.free(self)
 
-    def send(self, job: _Job) -> None:
+    def send(self, job: Job) -> None:
         """Send a request; there is none under way here."""
         assert self._transport is not None
         self.job = job
+        job.sent = time.monotonic()
         self._transport.write(job.bytes)
 
     def data_received(self, data: bytes) -> None:
@@ -100,7 +102,7 @@ class OpenLoop:
         self._target, self._requests = target, target.requests()
         self._started = 0.0
         self._under_way = 0
-        self._jobs: deque[_Job] = deque()  # those without a connection
+        self._jobs: deque[Job] = deque()  # those without a connection
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -125,11 +127,15 @@ class OpenLoop:
         if wait > 0:
             await asyncio.sleep(max(wait, _TICK))
 
-    def _submit(self, number: int, due: float) -> None:
+    def job(self, number: int, due: float) -> Job:
+        """The request of this number."""
         kind = number % len(self._requests)
+        return Job(due, kind, self._requests[kind])
+
+    def _submit(self, number: int, due: float) -> None:
         self.outcome.late.append(time.monotonic() - due)
         self._under_way += 1
-        self._jobs.append(_Job(due, kind, self._requests[kind]))
+        self._jobs.append(self.job(number, due))
         if self._idle:
             self.free(self._idle.pop())
         else:
@@ -181,7 +187,7 @@ class OpenLoop:
         if self._jobs:
             self._open_another()
 
-    def ended(self, job: _Job, status: int, body: bytes) -> None:
+    def ended(self, job: Job, status: int, body: bytes) -> None:
         """A request has its answer, or will have none."""
         seconds = time.monotonic() - job.due
         sample = Sample(job.due - self._started, seconds, status, job.kind)

@@ -22,8 +22,10 @@ from setproctitle import setproctitle
 from tidegate import http, http_server, life_line, settings, telemetry
 from tidegate.core import supervision
 from tidegate.core.errors import ConfigurationError
+from tidegate.core.gate import Gate
+from tidegate.core.gate_policy import GateMode, GatePolicy
 from tidegate.data_directory import DataDirectory
-from tidegate.settings import Settings
+from tidegate.settings import GateSettings, Settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -74,7 +76,8 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.control.housekeeping import Housekeeping
     from tidegate.control.metrics import Metrics
     from tidegate.control.minutes import Minutes
-    from tidegate.control.reconciler import Access, Outside, Reconciler
+    from tidegate.control.publisher import Access
+    from tidegate.control.reconciler import Defaults, Outside, Reconciler
     from tidegate.control.scaler import Scaler
     from tidegate.engines.local import LocalEngine
 
@@ -95,8 +98,8 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     access = Access(str(data.agent_socket), (http.token_hash(token),))
     cores = len(os.sched_getaffinity(0))
     scaler = Scaler(gateways, clock, cores, chosen.rollouts.park_seconds)
-    limits = chosen.engine.memory_limits
-    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, limits)
+    defaults = Defaults(chosen.engine.memory_limits, _gate(chosen.gate))
+    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, defaults)
     scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
     minutes = Minutes(gateways, reconciler, clock, cores)
@@ -112,11 +115,17 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     stack.push_async_callback(builds.stop)
 
     metrics = Metrics(gateways, reconciler, builds, clock)
-    app = create_app(endpoints, enablements, metrics, limits["CPU"])
+    app = create_app(endpoints, enablements, metrics, defaults.memory_limits["CPU"])
     data.api_socket.unlink(missing_ok=True)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False
     )
+
+
+def _gate(chosen: GateSettings) -> Gate:
+    """The gate where an endpoint says nothing else."""
+    policy = GatePolicy(GateMode(chosen.mode), chosen.max_changed_share, chosen.record)
+    return Gate(policy, chosen.replay_ms / 1000)
 
 
 def _registry(chosen: Settings, token: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from tidegate_worker import legacy, wire
+from tidegate_worker import legacy, memory, wire
 from tidegate_worker.alertness import WATCH_SECONDS, Alertness
 from tidegate_worker.batcher import Batcher, Serving
 from tidegate_worker.connection import Connection, Gone
@@ -195,6 +195,8 @@ class Server:
             self._return(connection, wire.unpack_ids(payload))
         elif kind == wire.PING:
             self._send(connection, wire.frame(wire.PONG, bytes(payload)))
+        elif kind == wire.MEASURE:
+            self._send(connection, wire.pack_ids(wire.MEASURED, [memory.resident_bytes()]))
         else:
             raise wire.WireError("a frame of a type that gateways do not send")
 

@@ -15,10 +15,7 @@ from tests.core.examples import (
     an_observation,
     rid,
 )
-from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.plan import (
-    MAX_FAILED_STARTS,
+from tidegate.core.action import (
     Abandon,
     Action,
     Apply,
@@ -26,16 +23,14 @@ from tidegate.core.plan import (
     Forget,
     Learn,
     Move,
-    Preparation,
-    PreparationState,
     Prepare,
     Promote,
     Record,
     Remove,
-    Snapshot,
-    plan,
-    target_of,
 )
+from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
+from tidegate.core.lifecycle import RevisionState
+from tidegate.core.plan import MAX_FAILED_STARTS, Preparation, PreparationState, Snapshot, plan, target_of
 from tidegate.core.revision import ReplicaState, Revision, RevisionId, RevisionObservation
 
 S = RevisionState

@@ -28,9 +28,12 @@ class Registered:
     request: dict[str, Any]
 
 
-def register(running: Platform, kind: str, name: str, python: str | None = None) -> dict[str, Any]:
-    """Log and register a model of the zoo, as a data scientist's script would; returns a request that fits it."""
-    uri = f"{running.url}/mlflow"
+def register(running: Platform, kind: str, name: str, python: str | None = None, *, uri: str = "") -> dict[str, Any]:
+    """Log and register a model of the zoo, as a data scientist's script would; returns a request that fits it.
+
+    `uri` is another registry than the embedded one.
+    """
+    uri = uri or f"{running.url}/mlflow"
     if python is None:
         return _script().register(kind, uri, name, running.token)
     environment = running.environ | {"MLFLOW_TRACKING_TOKEN": running.token, "GIT_PYTHON_REFRESH": "quiet"}

@@ -313,11 +313,13 @@ KINDS = {
 
 
 def log(kind, uri, name):
-    """Log and register one model; returns a request that fits it."""
+    """Log and register one model; returns a request that fits it. `KIND+six==1.17.0` has one requirement more."""
     import mlflow
 
     mlflow.set_tracking_uri(uri)
+    kind, *more = kind.split("+")
     flavor, model, options, requirements, request = KINDS[kind]()
+    requirements = [*requirements, *more]
     kind_of_model = flavor.__name__.rpartition(".")[2]
     keyword = KEYWORDS.get(kind_of_model, kind_of_model + "_model")
     place = {"name": "model"} if int(mlflow.__version__.split(".")[0]) >= 3 else {"artifact_path": "model"}

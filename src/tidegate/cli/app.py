@@ -15,6 +15,8 @@ from tidegate.cli.doctor import doctor
 from tidegate.cli.enable import disable, enable
 from tidegate.cli.events import events
 from tidegate.cli.failure import Failure
+from tidegate.cli.force import force
+from tidegate.cli.gate import gate
 from tidegate.cli.launch import launch
 from tidegate.cli.list import list_endpoints
 from tidegate.cli.logs import logs
@@ -58,6 +60,6 @@ def tidegate(
     """MLflow models become scalable REST endpoints, on your own machines."""
 
 
-for command in (up, launch, query, update, rollback, delete, enable, disable, show, logs, events, doctor):
+for command in (up, launch, query, update, rollback, force, gate, delete, enable, disable, show, logs, events, doctor):
     app.command()(command)
 app.command("list")(list_endpoints)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tidegate.control.alignment import Alignment
-from tidegate.control.endpoints import ConfigRequest, Endpoints, ReplicaView
+from tidegate.control.endpoints import ConfigRequest, Endpoints
 from tidegate.control.minutes import Minutes
 from tidegate.control.reconciler import Reconciler
+from tidegate.control.views import ReplicaView
 from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Compute, Enablement, version_of
 from tidegate.core.enablement_status import Seen, ServingState, VersionStatus, aliases, model_state, version_statuses
 from tidegate.core.endpoint import WORKLOAD_SIZES

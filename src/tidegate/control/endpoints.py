@@ -13,6 +13,7 @@ from typing import Any
 
 from tidegate.control.openapi_document import describe
 from tidegate.control.reconciler import Reconciler
+from tidegate.control.views import GateView, ReplicaView, SwitchesView
 from tidegate.core.enablement import check_owner
 from tidegate.core.endpoint import (
     FOLLOWER,
@@ -21,7 +22,6 @@ from tidegate.core.endpoint import (
     EndpointConfig,
     ModelRef,
     ModelVersion,
-    ParkedConfig,
     PendingConfig,
     Route,
     ServedEntity,
@@ -30,10 +30,11 @@ from tidegate.core.endpoint import (
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
 from tidegate.core.face import Face
 from tidegate.core.following import Pointers, follow
+from tidegate.core.gate import policy_of
+from tidegate.core.gate_policy import GatePolicy
 from tidegate.core.parking import kept_until
-from tidegate.core.revision import Replica, RevisionId, revision_id
+from tidegate.core.revision import RevisionId, revision_id
 from tidegate.core.status import EndpointStatus
-from tidegate.core.switch import Switch
 from tidegate.core.validation import check_config, check_name
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, Event, ModelRegistry, Store
@@ -59,6 +60,7 @@ class ConfigRequest:
 
     served_entities: tuple[ServedEntity, ...] | None
     routes: tuple[Route, ...] | None = None
+    forced: bool = False  # switch to it without a gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class EndpointRequest:
     tags: tuple[tuple[str, str], ...] = ()
     route_optimized: bool = False
     face: Face | None = None
+    gate: GatePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +83,6 @@ class EndpointView:
 
     endpoint: Endpoint
     status: EndpointStatus
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaView:
-    """A replica, as the engine reported it last, and the served entity that it predicts for."""
-
-    served_entity: str
-    revision: RevisionId
-    replica: Replica
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchesView:
-    """An endpoint's switches, oldest first, and what is parked.
-
-    `kept_until` is when its replicas end, unix seconds; None when their time is over.
-    """
-
-    switches: tuple[Switch, ...]
-    parked: ParkedConfig | None
-    kept_until: float | None
 
 
 class Endpoints:
@@ -144,6 +126,7 @@ class Endpoints:
             tags=request.tags,
             route_optimized=request.route_optimized,
             face=request.face,
+            gate=request.gate,
         )
         created = await self._store.create_endpoint(endpoint)
         self.on_asked()
@@ -161,8 +144,8 @@ class Endpoints:
         config = await self._accept(request, _open_to_update(await self._known(name), face))
 
         def update(endpoint: Endpoint) -> Endpoint:
-            version = _open_to_update(endpoint, face).next_version
-            updated = endpoint.with_update(replace(config, version=version), self._clock.now(), by)
+            version, now = _open_to_update(endpoint, face).next_version, self._clock.now()
+            updated = endpoint.with_update(replace(config, version=version), now, by, forced=request.forced)
             return _refusing_what_failed(endpoint, updated) if face is not None else updated
 
         updated = await self._change(name, update)
@@ -201,6 +184,36 @@ class Endpoints:
         assert changed.active is not None
         message = f"The update was taken back before it served; configuration {changed.active.version} goes on."
         return await self._changed(changed, "update_dropped", message)
+
+    async def force(self, name: str, by: str = "") -> EndpointView:
+        """Have what the gate held back serve all the same. Raises Conflict when it has held back nothing."""
+
+        def force(endpoint: Endpoint) -> Endpoint:
+            if endpoint.failed is None or not endpoint.failed.report:
+                raise Conflict(f"The gate holds back nothing of endpoint '{name}'; an update takes \"force\": true.")
+            config = replace(endpoint.failed.config, version=_open_to_update(endpoint, endpoint.face).next_version)
+            return endpoint.with_update(config, self._clock.now(), by, forced=True)
+
+        forced = await self._change(name, force)
+        assert forced.pending is not None
+        self.on_asked()
+        message = f"Configuration {forced.pending.config.version} is on its way, past the gate."
+        return await self._changed(forced, "update_started", message)
+
+    async def gate(self, name: str) -> GateView:
+        """What the endpoint's gate is like, and what it found last."""
+        endpoint = await self._known(name)
+        policy = policy_of(endpoint, self._reconciler.world.gate)
+        if endpoint.failed is not None and endpoint.failed.report:
+            return GateView(policy, endpoint.failed.report)
+        reports = [switch.report for switch in await self._store.switches(endpoint.id) if switch.report]
+        return GateView(policy, reports[-1] if reports else "")
+
+    async def set_gate(self, name: str, policy: GatePolicy) -> GateView:
+        """Change what the endpoint's gate holds back, from the next update on."""
+        await self._change(name, lambda endpoint: replace(endpoint, gate=policy, updated_at=self._clock.now()))
+        self._reconciler.nudge()
+        return await self.gate(name)
 
     async def switches(self, name: str) -> SwitchesView:
         """What took whose place, and what a rollback would bring back."""

@@ -34,7 +34,7 @@ _OF_VERSIONS = frozenset({"preparing", "starting", "ready", "failed"})
 _OF_SWITCHES = frozenset({"promoted", "rolled_back"})
 _OF_ENDPOINTS = _OF_SWITCHES | {
     "created", "deleted", "update_started", "update_dropped", "update_failed", "rollback_started",
-    "promotion_seen", "pointer_lost", "pointer_found",
+    "held_back", "promotion_seen", "pointer_lost", "pointer_found",
 }  # fmt: skip
 
 

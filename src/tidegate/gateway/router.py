@@ -113,11 +113,22 @@ class Router:
         if queue is None:
             raise _nothing_serves(endpoint)
         if queue.route.revision not in self._active:
-            self._active.add(queue.route.revision)
-            self._used.add(queue.route.revision)
-            self._stirred.set()
-            queue.rested(time.monotonic())
+            self._stir(queue)
         return queue
+
+    def queue_of(self, revision: RevisionId) -> RevisionQueue | None:
+        """The queue of a revision that a request is to be tried on, whether a route leads there or not."""
+        queue = self._queues.get(revision)
+        if queue is not None:
+            self._stir(queue)
+        return queue
+
+    def _stir(self, queue: RevisionQueue) -> None:
+        """It may hold something from now on."""
+        self._active.add(queue.route.revision)
+        self._used.add(queue.route.revision)
+        self._stirred.set()
+        queue.rested(time.monotonic())
 
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
         """What is under way per revision."""

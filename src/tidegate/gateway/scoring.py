@@ -15,13 +15,14 @@ from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.core.face import Face
-from tidegate.core.traffic import RouteTable
+from tidegate.core.traffic import EndpointRoute, RouteTable
 from tidegate.gateway import answers, faces
 from tidegate.gateway.admission import Admission, too_large
 from tidegate.gateway.cold import ColdStart
 from tidegate.gateway.meter import Account, Meter
 from tidegate.gateway.pending import Pending
 from tidegate.gateway.queue import RevisionQueue
+from tidegate.gateway.recordings import Recorder, Recordings
 from tidegate.gateway.router import Router
 from tidegate.settings import GatewaySettings
 from tidegate.telemetry import fields
@@ -47,11 +48,15 @@ _OUTCOMES: dict[int, type[TidegateError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path leads to: an endpoint, or one served entity of it; of a `face`, a stage or version."""
+    """What a path leads to: an endpoint, or one served entity of it; of a `face`, a stage or version.
+
+    `recorder` is None where requests are not kept.
+    """
 
     endpoint: str
     served: str | None
     account: Account
+    recorder: Recorder | None = None
     face: tuple[Face, str] | None = None
     mark: bytes = b""  # what a replica is told of the face, before the rest of the metadata
 
@@ -59,8 +64,8 @@ class Target:
 class Scoring:
     """What all scoring requests of a gateway share."""
 
-    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings) -> None:
-        self.router, self.meter, self.settings = router, meter, settings
+    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
+        self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
         self.admission = Admission()
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
@@ -81,10 +86,15 @@ class Scoring:
     def _find(self, path: bytes) -> Target:
         face = faces.parse(path)
         if face is not None:
-            name = self.router.face(*face).name
-            return Target(name, None, self.meter.account(name), face, faces.mark(face[0]))
+            route = self.router.face(*face)
+            return Target(route.name, None, *self._kept(route), face, faces.mark(face[0]))
         name, served = _parse(path)
-        return Target(name, served, self.meter.account(self.router.endpoint(name).name))
+        route = self.router.endpoint(name)
+        return Target(route.name, served, *self._kept(route))
+
+    def _kept(self, route: EndpointRoute) -> tuple[Account, Recorder | None]:
+        """Where an endpoint's requests are counted, and where they are recorded."""
+        return self.meter.account(route.name), self.recordings.of(route.name, route.record)
 
     def queue(self, target: Target) -> RevisionQueue:
         """The queue for a request to this target now. Raises when nothing serves."""
@@ -213,6 +223,8 @@ class ScoringRequest(Pending):
             if answer.outcome == wire.OK:
                 account.answer_ok(seconds, self.size, len(answer.body))
                 self.account = None
+                if self.target is not None and self.target.recorder is not None:
+                    self.target.recorder.record(route, self.meta, self.body, answer, seconds)
                 self._write_answer(route.served_entity, answer, seconds)
             else:
                 failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())

@@ -1,12 +1,11 @@
 """Rollbacks: from the call to the first answer by what served before, which is parked with its replica, or sleeps.
 
 Versions of one small model take turns behind one endpoint, without other requests; client-side, over connections that
-are there already. `python -m bench.rollouts [--times 20]`.
+are there already.
 """
 
 import argparse
 import contextlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from tests.e2e.running_platform import Platform, platform, until
 
 from bench.claims import Claims
 from bench.outcome import percentile
+from bench.rollouts.house import told
 
 PARKED_MS = 200
 NAME = "rolls"
@@ -70,28 +70,21 @@ def rolls(park_seconds: float) -> Iterator[Rolls]:
         yield endpoint
 
 
-def _told(seconds: list[float]) -> str:
-    p50, longest = (f"{percentile(seconds, percent) * 1000:.0f} ms" for percent in (50, 100))
-    return f"p50 {p50}, longest {longest}"
-
-
-def main(argv: list[str]) -> int:
-    """Print the figures in lines `FIGURE …`; returns how many claims were missed."""
-    parser = argparse.ArgumentParser("bench.rollouts", description=(__doc__ or "").splitlines()[0])
+def options(parser: argparse.ArgumentParser) -> None:
+    """How often."""
     parser.add_argument("--times", type=int, default=20)
-    times, claims = parser.parse_args(argv).times, Claims()
+
+
+def run(chosen: argparse.Namespace, claims: Claims) -> None:
+    """Measure on platforms of its own."""
     with rolls(600.0) as endpoint:
-        parked = [endpoint.roll_back() for _ in range(times)]
+        parked = [endpoint.roll_back() for _ in range(chosen.times)]
     met = percentile(parked, 50) * 1000 < PARKED_MS
-    claims.hold(f"{times} rollbacks to a parked version: p50 < {PARKED_MS} ms", _told(parked), met=met)
+    claim = f"{chosen.times} rollbacks to a parked version: p50 < {PARKED_MS} ms"
+    claims.hold(claim, told(parked, unit="ms"), met=met)
     asleep: list[float] = []
     with rolls(0.0) as endpoint:
-        while len(asleep) < times:
+        while len(asleep) < chosen.times:
             until(lambda: endpoint.replicas() == 1, 30)
             asleep.append(endpoint.roll_back())
-    claims.tell(f"{times} rollbacks to a version without a replica", _told(asleep))
-    return len(claims.missed)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    claims.tell(f"{chosen.times} rollbacks to a version without a replica", told(asleep, unit="ms"))

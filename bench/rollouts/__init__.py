@@ -1,0 +1,1 @@
+"""Roll-outs: what promotions, rollbacks, sabotaged versions and faults do to the requests of an endpoint."""

@@ -1,0 +1,65 @@
+"""An MLflow registry elsewhere, behind a door that can be slow or shut."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from bench.elastic.house import until
+from bench.rollouts.proxy import Proxy
+
+_START_SECONDS = 90.0
+_QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+
+
+@dataclass(frozen=True)
+class FarRegistry:
+    """`uri` leads to it at any time, `through_the_door` as its clients are told."""
+
+    uri: str
+    door: Proxy
+
+    @property
+    def through_the_door(self) -> str:
+        """For the platform."""
+        return f"http://127.0.0.1:{self.door.port}"
+
+
+@contextlib.contextmanager
+def far_registry() -> Iterator[FarRegistry]:
+    """A server for the length of a `with`, with nothing in it."""
+    port = _free_port()
+    uri = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        argv = [
+            *(sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"),
+            *("--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+            *("--artifacts-destination", f"{folder}/artifacts", "--serve-artifacts"),
+        ]
+        server = subprocess.Popen(argv, env=os.environ | _QUIET, stdout=log, stderr=log, cwd=folder)
+        try:
+            until(lambda: _is_up(uri), "the registry is up", _START_SECONDS, 0.1)
+            with Proxy(port) as door:
+                yield FarRegistry(uri, door)
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _is_up(uri: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{uri}/health", timeout=2).status_code == 200
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,85 @@
+"""The good version and the twelve sabotaged ones: each is logged as one would log it who has noticed nothing."""
+
+import json
+import os
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench.rollouts.stream import FIRST_NUMBER
+
+MODEL = "scorer"
+LOGGING = "SABOTEUR_IS_BEING_LOGGED"  # as in `saboteur`, which is loaded without this package
+# What they do, and a word of the sentence by which each is to be held back; several where it may be found in more ways.
+SABOTEURS: dict[str, tuple[str, ...]] = {
+    "column order": ("changed", "differ"),
+    "int to float": ("type",),
+    "other output type": ("type",),
+    "5x slower": ("slow", "p50", "latency", "took"),
+    "NaN": ("NaN",),
+    "raises on 1 % of rows": ("not to be scored", "error", "raise"),
+    "crashes the process": ("crash", "ended", "died", "exit"),
+    "hangs at load": ("within", "hang", "start"),
+    "hangs at predict": ("hang", "within", "no answer", "time"),
+    "leaks memory": ("memory",),
+    "needs a missing package": ("a_package_that_was_never_listed",),
+    "wrong Python": ("Python 3.7",),
+}
+# Changes what is answered and nothing else, so `safe` lets it pass.
+CHANGES_ANSWERS_ONLY = "column order"
+# The number of each request stands for x.
+REQUEST = {"dataframe_records": [{"x": FIRST_NUMBER, "y": 2.5, "z": 4.0}]}
+
+
+def expected(number: int) -> str:
+    """What the good version answers to the request of this number."""
+    score = number + 2 * 2.5 + 3 * 4.0
+    return json.dumps({"predictions": [{"score": score, "odd": int(score) % 2}]}, separators=(",", ":"))
+
+
+def log_all(uri: str, witnesses: Path) -> dict[str, str]:
+    """Log and register the good version as the first, then the others; what each does → its version."""
+    os.environ[LOGGING] = "1"
+    try:
+        return {does: _log(uri, does, witnesses) for does in ("good", *SABOTEURS)}
+    finally:
+        del os.environ[LOGGING]
+
+
+def witness(witnesses: Path, does: str) -> Path:
+    """Where a saboteur writes down when it has predicted which x."""
+    return witnesses / f"{does.replace(' ', '-').replace('%', 'percent')}.txt"
+
+
+def _log(uri: str, does: str, witnesses: Path) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow
+        import pandas as pd
+
+        mlflow.set_tracking_uri(uri)
+        example = pd.DataFrame({"x": [float(x) for x in range(12)], "y": [2.5] * 12, "z": [4.0] * 12})
+        output = pd.DataFrame({"score": [1.5], "odd": _odd(does)})
+        with mlflow.start_run():
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("saboteur.py")),
+                model_config={"does": does, "witness": str(witness(witnesses, does))},
+                signature=mlflow.models.infer_signature(example, output),
+                input_example=example,
+                registered_model_name=MODEL,
+                **_environment(does),
+            )
+    return str(logged.registered_model_version)
+
+
+def _odd(does: str) -> list[Any]:
+    return {"int to float": [1.0], "other output type": ["1"]}.get(does, [1])
+
+
+def _environment(does: str) -> dict[str, Any]:
+    lines = [f"{name}=={metadata.version(name)}" for name in ("mlflow-skinny", "pandas", "numpy")]
+    if does != "wrong Python":
+        return {"pip_requirements": lines}
+    return {"conda_env": {"name": "old", "dependencies": ["python=3.7.16", "pip", {"pip": lines}]}}
