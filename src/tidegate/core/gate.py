@@ -21,10 +21,10 @@ from tidegate.core.revision import revision_id
 SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.0002
 # Of each, so many predictions must have been timed.
 _FEWEST_TIMED = 5
-# A replica may use so many times the memory. It grows when each third of the replay adds so much of it, and so many
-# bytes, and the last not much less than the one before: what is only warming up comes to its end.
+# A replica may use so many times the memory. It grows when each half of a replay adds so much of it, and so many bytes,
+# and the second not much less than the first: what is only warming up comes to its end.
 MEMORY_TIMES = 2.0
-_GROWTH_SHARE, _GROWTH_BYTES, _STEADY = 0.01, 4 * 1024 * 1024, 0.5
+_GROWTH_SHARE, _GROWTH_BYTES, _STEADY = 0.005, 1024 * 1024, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,9 @@ def judge(
     """Judge a pending configuration by what was found in all of its replays."""
     names = _names(endpoint)
     reasons = [
-        f"{names[replay.candidate]}: {reason}" for replay in replays for reason in _reasons(found[replay.id], policy)
+        reason if len(replays) == 1 else f"'{names[replay.candidate]}': {reason}"
+        for replay in replays
+        for reason in _reasons(found[replay.id], policy)
     ]
     entities = {names[replay.candidate]: _told(found[replay.id]) for replay in replays}
     verdict = "held_back" if reasons else "passed"

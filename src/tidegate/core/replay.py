@@ -38,7 +38,7 @@ class Times:
 class Memory:
     """Resident bytes of a revision's replicas together; 0 where it is not known.
 
-    `candidate` has three marks: after the first, the second and the last third of what was replayed.
+    `candidate` has up to three marks: after all were asked at once, and after each half of the turns that followed.
     """
 
     baseline: int = 0

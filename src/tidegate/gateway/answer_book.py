@@ -27,7 +27,7 @@ class AnswerBook:
         self.requests = 0
         self._to_compare: list[tuple[Recording, wire.Answer]] = []
         self._late: list[Recording] = []
-        self._repeats = False
+        self._ended: set[int] = set()  # recordings, by their identity
         self._counts: dict[str, Any] = dict.fromkeys(("compared", "exact", "close", "changed", "new_nulls"), 0)
         self._troubles: dict[str, Any] = dict.fromkeys(("errors", "crashes", "hangs"), 0)
         self._sentences: dict[str, Any] = dict.fromkeys(("error", "crash", "hang", "unavailable"), "")
@@ -35,11 +35,6 @@ class AnswerBook:
         self._after: Schema = {}
         self._rows: tuple[int, int] | None = None
         self._largest = 0.0
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether it will be held back anyway."""
-        return any(self._troubles.values()) or bool(self._sentences["unavailable"])
 
     @property
     def is_grave(self) -> bool:
@@ -58,8 +53,9 @@ class AnswerBook:
         if answer.outcome == wire.TIMED_OUT:
             self.late(recording)
             return
-        if self._repeats:
+        if id(recording) in self._ended:  # what was asked before counts no more
             return
+        self._ended.add(id(recording))
         self.requests += 1
         if answer.outcome != wire.OK:
             self._trouble("errors", "error", answer.body.decode("utf-8", "replace"))
@@ -107,14 +103,13 @@ class AnswerBook:
     # --- comparing
 
     async def settle(self, until: float) -> None:
-        """Compare what can be compared until then. What is answered afterwards was asked before, and counts no more."""
+        """Compare what can be compared until then."""
         for recording, answer in self._to_compare:
             if time.monotonic() >= until and self._counts["compared"] >= _FEWEST_COMPARED:
                 break
             self._compare(recording.answer, answer.body)
             await asyncio.sleep(0)
         self._to_compare.clear()
-        self._repeats = True
 
     def _compare(self, before: bytes, after: bytes) -> None:
         counts = self._counts

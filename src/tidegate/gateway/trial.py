@@ -1,10 +1,12 @@
-"""One replay: recorded requests asked of the candidate, first together as they would come, then in doubt one by one.
+"""One replay: recorded requests asked of the candidate, as many as the time allows.
 
-Three things are found: what the answers are, what they cost, and what becomes of the process's memory. When the
-candidate dies or hangs with several requests at once, the rest is asked singly, until it is known which one it was.
+First they are asked all at once, as fast as it takes them: that finds what it cannot answer. Then they are asked in
+turns, as many at a time as predictions had when they were real: that finds what they cost, and what becomes of the
+memory. When the candidate dies or hangs with several at once, they are asked singly, until the guilty one is known.
 """
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,11 +30,10 @@ HANG_TIMES, HANG_SECONDS, TOGETHER_TIMES = 20.0, 1.0, 3.0
 START_SECONDS = 15.0
 # All in all; it is only come near to when replicas die again and again.
 LONGEST_SECONDS = 30.0
-# The share of the time for asking all of them once; the rest is for timing.
-_ASKING = 0.7
-# Predictions are timed until there are so many of them, all with as many requests as they had when they were real. The
-# first few warm the model up.
-_TIMED, _WARM_UP = 30, 3
+# The share of the time for asking all at once; the rest is for turns.
+_AT_ONCE = 0.4
+# There are so many turns, even if that takes so many times as long; the first warms the model up.
+_FEWEST_TURNS, _LONGER, _WARM_UP = 12, 3.0, 1
 _MEASURE_SECONDS = 1.0
 # Requests under way, where replicas take one at a time: one works, one is on its way.
 _AHEAD = 2
@@ -72,26 +73,27 @@ class Trial:
         self._moved = asyncio.Event()  # set when one of them has ended
         self._book = AnswerBook(replay)
         self._took: list[tuple[int, float]] = []  # batch and seconds of each prediction
+        self._next = 0  # of the recordings; when all were asked, they are asked again
         self._reruns = 0  # of the candidate's requests, when it was looked at last
         self._died = False  # whether a replica of it has
 
     async def run(self) -> Findings:
         """What is found. Returns without a request where none was recorded."""
-        began, found = time.monotonic(), Findings(self._replay.id)
+        began, seconds = time.monotonic(), self._replay.seconds
+        marks: tuple[int, ...] = ()
         if not self._recordings:
-            return found
-        queue = self._queue(self._replay.candidate)
+            return Findings(self._replay.id)
+        queue = self._router.queue_of(self._replay.candidate)
         if queue is None:
-            return Findings(found.id, unavailable="the gateway does not know it yet")
+            return Findings(self._replay.id, unavailable="the gateway does not know it")
+        self._reruns = _reruns(queue)
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
-                marks = await self._ask_all(queue, began + _ASKING * self._replay.seconds)
-                await self._book.settle(began + 2 * self._replay.seconds)
-                if not self._book.is_bad:
-                    await self._time(queue, began + self._replay.seconds)
+                await self._ask_at_once(queue, began + _AT_ONCE * seconds)
+                marks = await self._ask_in_turns(queue, began + seconds)
         except TimeoutError:
-            marks = ()
             self._book.gave_up(self._died)
+        await self._book.settle(time.monotonic() + seconds)
         before, after = self._times()
         memory = Memory(await self._memory(self._replay.baseline), marks)
         return self._book.findings(before, after, memory, time.monotonic() - began)
@@ -105,23 +107,39 @@ class Trial:
 
     # --- asking
 
-    async def _ask_all(self, queue: RevisionQueue, until: float) -> tuple[int, ...]:
-        """Ask in three parts, and measure the memory after each."""
-        size, marks = len(self._recordings), []
-        for part in range(3):
-            for recording in self._recordings[part * size // 3 : (part + 1) * size // 3]:
-                if time.monotonic() >= until and self._book.requests:
-                    break
-                await self._ask_together(queue, recording)
-                if self._book.is_grave:
-                    return ()
-            await self._until_ended()
-            if self._in_doubt(queue):
-                await self._ask_singly(queue)
-            if self._book.is_grave:
-                return ()
-            marks.append(await self._memory(self._replay.candidate))
-        return tuple(marks)
+    async def _ask_at_once(self, queue: RevisionQueue, until: float) -> None:
+        """Ask all of them, as long as there is time."""
+        for recording in self._recordings:
+            self._next += 1
+            await self._ask_together(queue, recording)
+            if time.monotonic() >= until or self._book.is_grave:
+                break
+        await self._until_ended()
+        if self._in_doubt(queue):
+            await self._ask_singly(queue)
+
+    async def _ask_in_turns(self, queue: RevisionQueue, until: float) -> tuple[int, ...]:
+        """Ask as many at a time as real predictions had; the memory before, half-way and after."""
+        began, batch = time.monotonic(), self._usual_batch()
+        last = until + _LONGER * self._replay.seconds
+        self._took.clear()
+        marks = [await self._memory(self._replay.candidate)]
+        for turn in itertools.count(1):
+            await self._take_turn(queue, batch * max(1, len(queue.lanes)))
+            now = time.monotonic()
+            if self._book.is_grave or now >= last or (turn >= _FEWEST_TURNS and now >= until):
+                break
+            if len(marks) == 1 and turn >= _FEWEST_TURNS // 2 and now >= (began + until) / 2:
+                marks.append(await self._memory(self._replay.candidate))
+        return (*marks, await self._memory(self._replay.candidate))
+
+    async def _take_turn(self, queue: RevisionQueue, count: int) -> None:
+        for _ in range(count):
+            self._ask(queue, self._recordings[self._next % len(self._recordings)], TOGETHER_TIMES)
+            self._next += 1
+        await self._until_ended()
+        if self._in_doubt(queue):
+            await self._ask_singly(queue)
 
     async def _ask_together(self, queue: RevisionQueue, recording: Recording) -> None:
         """Ask, as soon as no more than a few are under way."""
@@ -193,19 +211,6 @@ class Trial:
 
     # --- timing
 
-    async def _time(self, queue: RevisionQueue, until: float) -> None:
-        """Ask in groups as large as the real ones were, until enough were timed."""
-        batch = self._usual_batch()
-        for turn in range(_TIMED):
-            enough = sum(size == batch for size, _ in self._took[_WARM_UP:]) >= _TIMED * batch
-            if enough or time.monotonic() >= until or self._book.is_late:
-                break
-            for at in range(batch * max(1, len(queue.lanes))):
-                self._ask(queue, self._recordings[(turn * batch + at) % len(self._recordings)], TOGETHER_TIMES)
-            await self._until_ended()
-        if self._in_doubt(queue):
-            await self._ask_singly(queue)
-
     def _usual_batch(self) -> int:
         """How many requests most predictions had when they were real."""
         batches = Counter(size for size, _ in self._real())
@@ -230,12 +235,6 @@ class Trial:
         if queue is None or not queue.lanes:
             return 0
         return max(await asyncio.gather(*(lane.measure(_MEASURE_SECONDS) for lane in queue.lanes)))
-
-    def _queue(self, revision: RevisionId) -> RevisionQueue | None:
-        queue = self._router.queue_of(revision)
-        if queue is not None:
-            self._reruns = _reruns(queue)
-        return queue
 
 
 def _reruns(queue: RevisionQueue) -> int:
