@@ -18,7 +18,6 @@ from typing import Any, Self
 import uvloop
 
 from bench.arrivals import Step, arrivals
-from bench.outcome import NO_ANSWER
 from bench.rollouts.order import Answer
 from bench.senders import PATIENCE_SECONDS, Job, OpenLoop, Target
 
