@@ -16,7 +16,7 @@ from tidegate.api.app import create_app
 from tidegate.cli.app import app as command_line
 from tidegate.control.endpoints import Endpoints
 from tidegate.control.metrics import Metrics
-from tidegate.gateway import handler
+from tidegate.gateway import faces, handler
 from tidegate.settings import Settings
 from tidegate.telemetry import METRICS
 
@@ -178,6 +178,7 @@ def routes() -> Iterator[str]:
     yield from (f"GET {path}" for path in handler._OPEN)
     yield "POST /serving-endpoints/{name}/invocations"
     yield "POST /serving-endpoints/{name}/served-models/{served}/invocations"
+    yield from (f"POST {prefix.decode()}{{model}}/{{version or stage}}/invocations" for prefix in faces.PREFIXES)
 
 
 def test_every_route_is_documented_and_no_other() -> None:

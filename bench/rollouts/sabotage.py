@@ -26,7 +26,7 @@ from bench.rollouts.stream import Stream
 NAME, RATE, MODES = "sabotaged", 150.0, ("strict", "safe")
 RING = 500  # requests that the gate replays
 DECIDED_SECONDS = 120.0
-_LIMITS = {"TIDEGATE_ENGINE__START_TIMEOUT_SECONDS": "10"}
+_LIMITS = {"TIDEGATE_ENGINE__START_TIMEOUT_SECONDS": "20"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ class Trial:
 
     def _reported(self) -> str:
         answer = self._house.call("GET", f"/api/tidegate/v1/endpoints/{NAME}/gate")
-        return json.dumps(answer["report"])
+        [found] = answer["report"]["served_entities"].values()
+        return ", ".join(f"{part}: {json.dumps(found[part])}" for part in ("requests", "answers", "latency", "memory"))
 
     def _hold_answers(self, stream: Stream, verdicts: Sequence[Verdict], mode: str, claims: Claims) -> None:
         lost = stream.lost
@@ -137,5 +138,5 @@ def shown(verdicts: Sequence[Verdict]) -> Table:
     table = Table("version", "mode", "held back", "seconds", "by what sentence, or what was reported", show_lines=True)
     for verdict in verdicts:
         seconds = f"{verdict.ended - verdict.began:.1f}"
-        table.add_row(verdict.does, verdict.mode, "yes" if verdict.held else "no", seconds, verdict.sentence[:400])
+        table.add_row(verdict.does, verdict.mode, "yes" if verdict.held else "no", seconds, verdict.sentence[:600])
     return table

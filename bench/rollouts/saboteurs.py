@@ -17,13 +17,13 @@ LOGGING = "SABOTEUR_IS_BEING_LOGGED"  # as in `saboteur`, which is loaded withou
 # What they do, and a word of the sentence by which each is to be held back; several where it may be found in more ways.
 SABOTEURS: dict[str, tuple[str, ...]] = {
     "column order": ("changed", "differ"),
-    "int to float": ("type",),
-    "other output type": ("type",),
-    "5x slower": ("slow", "p50", "latency", "took"),
+    "int to float": ("is float instead of integer",),
+    "other output type": ("is string instead of integer",),
+    "5x slower": ("times as long",),
     "NaN": ("NaN",),
     "raises on 1 % of rows": ("not to be scored", "error", "raise"),
     "crashes the process": ("crash", "ended", "died", "exit"),
-    "hangs at load": ("within", "hang", "start"),
+    "hangs at load": ("loading took too long",),
     "hangs at predict": ("hang", "within", "no answer", "time"),
     "leaks memory": ("memory",),
     "needs a missing package": ("a_package_that_was_never_listed",),

@@ -22,8 +22,10 @@ from setproctitle import setproctitle
 from tidegate import http, http_server, life_line, settings, telemetry
 from tidegate.core import supervision
 from tidegate.core.errors import ConfigurationError
+from tidegate.core.gate import Gate
+from tidegate.core.gate_policy import GateMode, GatePolicy
 from tidegate.data_directory import DataDirectory
-from tidegate.settings import Settings
+from tidegate.settings import GateSettings, Settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -71,7 +73,9 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.control.gateways import Gateways
     from tidegate.control.housekeeping import Housekeeping
     from tidegate.control.metrics import Metrics
-    from tidegate.control.reconciler import Access, Outside, Reconciler
+    from tidegate.control.minutes import Minutes
+    from tidegate.control.publisher import Access
+    from tidegate.control.reconciler import Defaults, Outside, Reconciler
     from tidegate.control.scaler import Scaler
     from tidegate.engines.local import LocalEngine
 
@@ -90,11 +94,14 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
     gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
     access = Access(str(data.agent_socket), (http.token_hash(token),))
-    scaler = Scaler(gateways, clock, len(os.sched_getaffinity(0)), chosen.rollouts.park_seconds)
-    limits = chosen.engine.memory_limits
-    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, limits)
+    cores = len(os.sched_getaffinity(0))
+    scaler = Scaler(gateways, clock, cores, chosen.rollouts.park_seconds)
+    defaults = Defaults(chosen.engine.memory_limits, _gate(chosen.gate))
+    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, defaults)
     scaler.hurry = reconciler.hurry
     builds.on_end = gateways.on_change = reconciler.nudge
+    minutes = Minutes(gateways, reconciler, clock, cores)
+    minutes.start()
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
     endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
     follower = Follower(store, registry, endpoints, gateways, chosen.registry.look_every)
@@ -108,6 +115,12 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False
     )
+
+
+def _gate(chosen: GateSettings) -> Gate:
+    """The gate where an endpoint says nothing else."""
+    policy = GatePolicy(GateMode(chosen.mode), chosen.max_changed_share, chosen.record)
+    return Gate(policy, chosen.replay_ms / 1000)
 
 
 def _registry(chosen: Settings, token: str) -> tuple[str, str]:

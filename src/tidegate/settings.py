@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.core.errors import ConfigurationError
+from tidegate.core.gate_policy import GateMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,19 @@ class RolloutSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What a new configuration must show on recorded requests, where an endpoint says nothing else."""
+
+    mode: str = "safe"  # "off", "safe" or "strict"
+    max_changed_share: float = 0.05  # of the compared answers, under "strict"
+    record: bool = True  # whether requests are kept, in the gateways' memory
+    requests: int = 500  # the newest of each endpoint that a gateway keeps
+    max_request_kb: int = 64  # a request is kept where it and its answer are no larger together
+    max_memory_mb: int = 64  # what a gateway keeps, over all endpoints
+    replay_ms: int = 500  # what a replay may take, as long as nothing hangs
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentSettings:
     """How models' environments are built."""
 
@@ -128,6 +142,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     rollouts: RolloutSettings = field(default_factory=RolloutSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -240,6 +255,10 @@ def _check(settings: Settings) -> None:
     sizes = (engine.memory_gb, engine.memory_gb_medium, engine.memory_gb_large, engine.memory_gb_total)
     require(min(sizes) >= 0, "The settings engine.memory_gb and those named like it must be 0 or more.")
     require(0 <= settings.rollouts.park_seconds <= 31_536_000, "rollouts.park_seconds must be from 0 to 31536000.")
+    require(settings.gate.mode in tuple(GateMode), "gate.mode must be 'off', 'safe' or 'strict'.")
+    require(0 <= settings.gate.max_changed_share <= 1, "gate.max_changed_share must be from 0 to 1.")
+    require(1 <= settings.gate.requests <= 10_000, "gate.requests must be from 1 to 10000.")
+    require(10 <= settings.gate.replay_ms <= 30_000, "gate.replay_ms must be from 10 to 30000.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
     require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from tidegate_worker import wire
+from tidegate_worker import legacy, memory, wire
 from tidegate_worker.alertness import WATCH_SECONDS, Alertness
 from tidegate_worker.batcher import Batcher, Serving
 from tidegate_worker.connection import Connection, Gone
@@ -195,6 +195,8 @@ class Server:
             self._return(connection, wire.unpack_ids(payload))
         elif kind == wire.PING:
             self._send(connection, wire.frame(wire.PONG, bytes(payload)))
+        elif kind == wire.MEASURE:
+            self._send(connection, wire.pack_ids(wire.MEASURED, [memory.resident_bytes()]))
         else:
             raise wire.WireError("a frame of a type that gateways do not send")
 
@@ -203,7 +205,9 @@ class Server:
         requests = wire.unpack_requests(payload)
         for request in requests:
             deadline = now + request.millis_left / 1000
-            self._queue[number, request.id] = Waiting(connection, request, deadline, now)
+            waiting = self._queue[number, request.id] = Waiting(connection, request, deadline, now)
+            if request.meta.startswith(legacy.MARK):
+                waiting.request, waiting.bare = legacy.modernised(request, self._batcher.model.json.decode)
         if self._stopping:
             self._return(connection, [request.id for request in requests])
 
@@ -236,7 +240,7 @@ class Server:
         """One frame of answers for each connection."""
         frames: Dict[Connection, List[wire.Answer]] = {}
         for waiting, answer in zip(batch, answers):
-            frames.setdefault(waiting.connection, []).append(answer)
+            frames.setdefault(waiting.connection, []).append(legacy.unwrapped(answer) if waiting.bare else answer)
         for connection, own in frames.items():
             self._send(connection, wire.pack_answers(own))
 

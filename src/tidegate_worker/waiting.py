@@ -16,14 +16,15 @@ UNREAD: Any = object()
 class Waiting:
     """A request that was not begun. `deadline` and `arrived` are monotonic seconds.
 
-    `parsed` is UNREAD until it is needed, and None where the stock path must answer.
+    `parsed` is UNREAD until it is needed, and None where the stock path must answer. `bare`: see `legacy.Modern`.
     """
 
-    __slots__ = ("arrived", "connection", "deadline", "parsed", "request")
+    __slots__ = ("arrived", "bare", "connection", "deadline", "parsed", "request")
 
     def __init__(self, connection: Connection, request: wire.Request, deadline: float, arrived: float) -> None:
         self.connection, self.request, self.deadline, self.arrived = connection, request, deadline, arrived
         self.parsed: Optional[Parsed] = UNREAD
+        self.bare = False
 
     @property
     def place(self) -> Tuple[int, int]:

@@ -2,22 +2,23 @@
 
 A frame is a length (u32, of what follows), a type (u8) and a payload; integers are little-endian.
 
-    gateway → replica    HELLO, REQUESTS, CANCEL, PING
-    replica → gateway    WELCOME, ANSWERS, RETURNED, PONG, DRAINING, CREDITS
+    gateway → replica    HELLO, REQUESTS, CANCEL, PING, MEASURE
+    replica → gateway    WELCOME, ANSWERS, RETURNED, PONG, DRAINING, CREDITS, MEASURED
 
 The first frame on a connection is HELLO (JSON: protocol, revision, secret); a replica that does not agree closes. It
 answers WELCOME (JSON: protocol, pid, credits, group). A gateway may have `credits` REQUESTS frames unanswered, of at
 most `group` requests each; they are answered in any order and in any number of ANSWERS frames. CREDITS (JSON: credits,
 group) changes both from then on. DRAINING says: send no more. RETURNED hands requests back that were not begun; they
-may run elsewhere.
+may run elsewhere. MEASURE asks for MEASURED (u64: the resident bytes of the process, 0 where that is not known), which
+comes between two predictions.
 """
 
 import struct
 from typing import Iterable, List, NamedTuple, Optional, Tuple, Type, TypeVar
 
-PROTOCOL = 1
+PROTOCOL = 2
 
-HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG, CREDITS = range(1, 11)
+HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG, CREDITS, MEASURE, MEASURED = range(1, 13)
 
 # A group of requests travels as one frame of at most this many bytes, or as a single larger request.
 MAX_GROUP_BYTES = 32 * 1024 * 1024

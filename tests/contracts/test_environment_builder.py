@@ -15,6 +15,7 @@ from tidegate.adapters.uv_environments import UvEnvironments
 from tidegate.core.errors import BuildFailed
 from tidegate.ports import EnvironmentBuilder
 from tidegate.settings import EnvironmentSettings
+from tidegate_worker import wire
 
 
 @pytest.fixture(params=["uv", "fake"])
@@ -41,7 +42,7 @@ async def test_the_environment_runs_python_and_has_the_worker(builder: Environme
     run = await asyncio.to_thread(
         subprocess.run, [environment.python, "-I", "-c", code, environment.overlay], capture_output=True, check=True
     )
-    assert run.stdout.strip() == b"1"
+    assert run.stdout.strip() == str(wire.PROTOCOL).encode()
     assert lines
 
 

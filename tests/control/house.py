@@ -19,13 +19,16 @@ from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointReques
 from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
-from tidegate.control.reconciler import Access, Outside, Reconciler
+from tidegate.control.minutes import Minutes
+from tidegate.control.publisher import Access
+from tidegate.control.reconciler import Outside, Reconciler
 from tidegate.control.scaler import Scaler
 from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
 from tidegate.core.errors import BuildFailed
 from tidegate.core.load import EndpointLedger, Histogram, LoadReport, RevisionLoad
 from tidegate.core.plan import MAX_FAILED_STARTS
 from tidegate.core.pointers import ModelPointers
+from tidegate.core.replay import Findings, Replay
 from tidegate.core.revision import (
     Environment,
     Proof,
@@ -128,6 +131,7 @@ class Gateway:
         self.cold_seconds: dict[str, Histogram] = {}
         self.ledger = "one"
         self.registry_writes = 0
+        self.finds: Callable[[Replay], Findings | None] = lambda replay: Findings(replay.id)  # None: not done yet
         self._socket, self._number, self._pid = socket, number, pid
         self._followed = ""
         self._writer: asyncio.StreamWriter | None = None
@@ -159,8 +163,13 @@ class Gateway:
             registry_writes=self.registry_writes,
             ledger=self.ledger,
             cold_seconds=dict(self.cold_seconds),
+            findings={found.id: found for found in map(self.finds, self._ordered) if found is not None},
         )
         self._writer.write(msgspec.json.encode(report) + b"\n")
+
+    @property
+    def _ordered(self) -> tuple[Replay, ...]:
+        return self.tables[-1].replays if self.tables else ()
 
     def follow(self) -> None:
         self._followed = self.tables[-1].version
@@ -170,7 +179,9 @@ class Gateway:
         with contextlib.suppress(OSError):
             async for line in reader:
                 self.tables.append(msgspec.json.decode(line, type=RouteTable))
-                if not self.stubborn:
+                if self.stubborn:
+                    self.report()
+                else:
                     self.follow()
 
 
@@ -199,6 +210,8 @@ class House:
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
         self.follower = Follower(self.store, self.registry, self.endpoints, self.gateways, POLL)
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
+        self.minutes = Minutes(self.gateways, self.reconciler, self.clock, CORES)
+        self.minutes.start()
 
     async def start(self) -> None:
         await self.gateways.start()
@@ -263,13 +276,14 @@ class House:
     @property
     def serving(self) -> list[str]:
         """The served entities that the newest table routes to."""
-        assert self.gateways.table is not None
-        return [route.served_entity for route in self.gateways.table.revisions.values()]
+        table = self.gateways.table
+        assert table is not None
+        return [table.revisions[rid].served_entity for rid in self.serving_revisions()]
 
     def serving_revisions(self) -> list[RevisionId]:
         """The revisions that the newest table routes to."""
         assert self.gateways.table is not None
-        return list(self.gateways.table.revisions)
+        return [rid for route in self.gateways.table.endpoints.values() for rid in route.served.values()]
 
     @property
     def running(self) -> list[str]:

@@ -341,7 +341,8 @@ async def test_the_loop_outlives_a_store_that_is_away(house: House) -> None:
 
 async def test_a_defect_in_one_endpoint_does_not_stop_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     import tidegate.control.reconciler as module
-    from tidegate.core.plan import Action, Snapshot, plan
+    from tidegate.core.action import Action
+    from tidegate.core.plan import Snapshot, plan
 
     def flawed(world: Snapshot) -> tuple[Action, ...]:
         if any(endpoint.name == "cursed" for endpoint in world.endpoints):

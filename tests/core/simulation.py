@@ -7,24 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.core.examples import ENVIRONMENT, PROOF
+from tidegate.core.action import Abandon, Action, Apply, FailUpdate, Forget, Move, Prepare, Promote, Record, Remove, Try
 from tidegate.core.endpoint import Endpoint, EndpointConfig, PendingConfig
+from tidegate.core.gate import Gate, replays_of
 from tidegate.core.lifecycle import RevisionState, check_transition
-from tidegate.core.plan import (
-    Abandon,
-    Action,
-    Apply,
-    FailUpdate,
-    Forget,
-    Move,
-    Preparation,
-    PreparationState,
-    Prepare,
-    Promote,
-    Record,
-    Remove,
-    Snapshot,
-    plan,
-)
+from tidegate.core.plan import Preparation, PreparationState, Snapshot, plan
+from tidegate.core.replay import Findings, Replay
 from tidegate.core.revision import (
     Address,
     Replica,
@@ -69,6 +57,8 @@ class World:
     created: int = 0
     unbuildable: set[str] = field(default_factory=set)  # model versions
     unloadable: set[str] = field(default_factory=set)  # model versions
+    unfit: set[str] = field(default_factory=set)  # model versions that fail on recorded requests
+    replays: dict[str, tuple[Replay, ...]] = field(default_factory=dict)  # ordered, by endpoint id
     doubtful: set[str] = field(default_factory=set)  # ids of endpoints whose update may fail
 
     # --- what users do
@@ -98,9 +88,9 @@ class World:
         """The endpoint of that name that is not deleted."""
         return next((e for e in self.endpoints.values() if e.name == name and e.deleted_at is None), None)
 
-    def break_model(self, version: str, unloadable: bool) -> None:
-        """A model version cannot be loaded, or not even built."""
-        (self.unloadable if unloadable else self.unbuildable).add(version)
+    def break_model(self, version: str, how: str) -> None:
+        """A model version is "unfit" for real requests, "unloadable" or even "unbuildable"."""
+        {"unfit": self.unfit, "unloadable": self.unloadable, "unbuildable": self.unbuildable}[how].add(version)
         for identity in self.endpoints:
             self._doubt(identity)
 
@@ -108,11 +98,12 @@ class World:
         """All models are sound again."""
         self.unbuildable.clear()
         self.unloadable.clear()
+        self.unfit.clear()
 
     def _doubt(self, identity: str) -> None:
         pending = self.endpoints[identity].pending
         versions = {entity.resolved.version for entity in pending.config.served_entities} if pending else set()
-        if versions & (self.unbuildable | self.unloadable):
+        if versions & (self.unbuildable | self.unloadable | self.unfit):
             self.doubtful.add(identity)
 
     # --- the loop
@@ -128,6 +119,7 @@ class World:
             self._do(action)
         if len(actions) > deeds:
             self.preparations.clear()
+            self.replays.clear()
         self._pass_time()
         self.check()
         return actions
@@ -141,11 +133,26 @@ class World:
             {rid: self._preparation(*entry) for rid, entry in self.preparations.items()},
             None if self.engine_away else observations,
             frozenset(set(self.revisions) - self.routed()),
+            findings={found.id: found for replay in self._done() for found in [self._found(replay)]},
         )
+
+    def _done(self) -> Iterator[Replay]:
+        """The replays that both gateways have been told of."""
+        one, other = self.gateways
+        return (replay for replay in one.replays if replay in other.replays)
+
+    def _found(self, replay: Replay) -> Findings:
+        unfit = self.revisions[replay.candidate].entity.resolved.version in self.unfit
+        return Findings(replay.id, requests=9, errors=9 if unfit else 0, error="It raises." if unfit else "")
 
     def published(self) -> RouteTable:
         """The newest route table."""
-        return compile_table(self.endpoints.values(), "/run/agent.sock", ())
+        ordered = {
+            identity: replays
+            for identity, replays in self.replays.items()
+            if identity in self.endpoints and replays_of(self.endpoints[identity], Gate()) == replays
+        }
+        return compile_table(self.endpoints.values(), "/run/agent.sock", (), replays=ordered)
 
     def routed(self) -> set[RevisionId]:
         """What any gateway may send a request to, now or when it follows."""
@@ -191,6 +198,8 @@ class World:
             case Apply() | Remove():
                 if not self.engine_away:
                     self._instruct(action)
+            case Try(endpoint, replays):
+                self.replays[endpoint.id] = replays
             case Promote(endpoint) if self._unchanged(endpoint):
                 ids = self._pending_ids(endpoint)
                 assert {self.revisions[rid].state for rid in ids} == {RevisionState.READY}

@@ -15,10 +15,7 @@ from tests.core.examples import (
     an_observation,
     rid,
 )
-from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.plan import (
-    MAX_FAILED_STARTS,
+from tidegate.core.action import (
     Abandon,
     Action,
     Apply,
@@ -26,16 +23,16 @@ from tidegate.core.plan import (
     Forget,
     Learn,
     Move,
-    Preparation,
-    PreparationState,
     Prepare,
     Promote,
     Record,
     Remove,
-    Snapshot,
-    plan,
-    target_of,
+    Try,
 )
+from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
+from tidegate.core.gate import Gate, replays_of
+from tidegate.core.lifecycle import RevisionState
+from tidegate.core.plan import MAX_FAILED_STARTS, Preparation, PreparationState, Snapshot, plan, target_of
 from tidegate.core.revision import ReplicaState, Revision, RevisionId, RevisionObservation
 
 S = RevisionState
@@ -338,7 +335,7 @@ def test_an_update_to_what_is_parked_waits_for_a_replica() -> None:
     assert parked_due(BACK, ASLEEP, 1) == (Apply(target_of(READY_ONE, 1)),)
     starting = an_observation(READY_ONE, ReplicaState.STARTING)
     assert parked_due(BACK, starting, 1) == ()
-    assert parked_due(BACK, UP[READY_ONE.id], 1) == (Promote(BACK),)
+    assert parked_due(BACK, UP[READY_ONE.id], 1) == (Try(BACK, replays_of(BACK, Gate())),)
     failing = replace(starting, failed_starts=MAX_FAILED_STARTS, message="It does not load any more.")
     assert parked_due(BACK, failing, 1) == (FailUpdate(BACK, "It does not load any more."),)
 

@@ -84,9 +84,9 @@ class Walk(RuleBasedStateMachine):
 
     # --- faults
 
-    @rule(version=st.sampled_from(VERSIONS), unloadable=st.booleans())
-    def break_model(self, version: str, unloadable: bool) -> None:
-        self.world.break_model(version, unloadable)
+    @rule(version=st.sampled_from(VERSIONS), how=st.sampled_from(("unfit", "unloadable", "unbuildable")))
+    def break_model(self, version: str, how: str) -> None:
+        self.world.break_model(version, how)
 
     @rule(deeds=st.integers(0, 5))
     def kill_control(self, deeds: int) -> None:

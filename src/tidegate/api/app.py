@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 import tidegate
 from tidegate.api.edge import Edge, handle_errors
+from tidegate.api.gate import GateIn, gate_json
 from tidegate.api.schemas import (
     ConfigIn,
     EndpointIn,
@@ -115,6 +116,19 @@ def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
     @router.post("/api/tidegate/v1/endpoints/{name}/rollback")
     async def rollback(name: str, request: Request) -> JSONResponse:
         return JSONResponse(endpoint_json(await endpoints.rollback(name), _base_url(request)))
+
+    @router.get("/api/tidegate/v1/endpoints/{name}/gate")
+    async def gate(name: str) -> JSONResponse:
+        return JSONResponse(gate_json(await endpoints.gate(name)))
+
+    @router.patch("/api/tidegate/v1/endpoints/{name}/gate")
+    async def set_gate(name: str, body: GateIn) -> JSONResponse:
+        policy = body.onto((await endpoints.gate(name)).policy)
+        return JSONResponse(gate_json(await endpoints.set_gate(name, policy)))
+
+    @router.post("/api/tidegate/v1/endpoints/{name}/force")
+    async def force(name: str, request: Request) -> JSONResponse:
+        return JSONResponse(endpoint_json(await endpoints.force(name, _CREATOR), _base_url(request)))
 
     @router.get("/api/tidegate/v1/endpoints/{name}/switches")
     async def switches(name: str) -> JSONResponse:

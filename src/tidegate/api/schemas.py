@@ -4,12 +4,15 @@ The field names are those of Databricks' API. Strings are taken for numbers and 
 `served_models`, the older twin of `served_entities`, is read and written beside it.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView, ReplicaView
+from tidegate.api.gate import GateIn
+from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView
+from tidegate.control.views import ReplicaView
 from tidegate.core.endpoint import (
     Batching,
     Endpoint,
@@ -20,6 +23,7 @@ from tidegate.core.endpoint import (
     default_served_name,
 )
 from tidegate.core.errors import InvalidParameter
+from tidegate.core.gate_policy import GatePolicy
 from tidegate.core.pointers import is_pointer
 from tidegate.core.revision import Proof, revision_id
 from tidegate.core.status import Deployment, EndpointStatus, EntityStatus
@@ -103,6 +107,7 @@ class ConfigIn(_Lenient):
     served_models: list[ServedEntityIn] | None = None
     traffic_config: TrafficConfigIn | None = None
     auto_capture_config: Any = None
+    force: bool = Field(default=False, description="Switch to it without a gate; Tidegate's own.")
 
     def request(self) -> ConfigRequest:
         """The configuration that is meant. Raises InvalidParameter."""
@@ -111,7 +116,7 @@ class ConfigIn(_Lenient):
         given = self.served_entities or self.served_models
         entities = tuple(entity.entity(f"{field}[{at}]") for at, entity in enumerate(given)) if given else None
         routes = self.traffic_config.routes if self.traffic_config else []
-        return ConfigRequest(entities, tuple(map(_route, routes)) or None)
+        return ConfigRequest(entities, tuple(map(_route, routes)) or None, self.force)
 
 
 class TagIn(_Lenient):
@@ -133,6 +138,7 @@ class EndpointIn(_Lenient):
     ai_gateway: Any = None
     email_notifications: Any = None
     telemetry_config: Any = None
+    gate: GateIn | None = None
 
     def request(self, creator: str) -> EndpointRequest:
         """The endpoint that is meant. Raises InvalidParameter."""
@@ -146,6 +152,7 @@ class EndpointIn(_Lenient):
             description=self.description or "",
             tags=tuple({tag.key: tag.value or "" for tag in self.tags or ()}.items()),
             route_optimized=bool(self.route_optimized),
+            gate=self.gate.onto(GatePolicy()) if self.gate else None,
         )
 
 
@@ -196,7 +203,8 @@ def endpoint_json(view: EndpointView, base_url: str) -> Json:
     if pending is not None:
         answer["pending_config"] = {**_config_json(pending.config, view), "start_time": _millis(pending.started_at)}
     if failed is not None:
-        answer["failed_config"] = {**_config_json(failed.config, view), "message": failed.message}
+        gate = json.loads(failed.report) if failed.report else None
+        answer["failed_config"] = {**_config_json(failed.config, view), "message": failed.message, "gate": gate}
     return answer
 
 

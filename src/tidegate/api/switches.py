@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tidegate.control.endpoints import SwitchesView
+from tidegate.control.views import SwitchesView
 from tidegate.core.endpoint import EndpointConfig, ModelVersion
 from tidegate.core.switch import Side, Switch
 

@@ -14,6 +14,8 @@ from tidegate.cli.delete import delete
 from tidegate.cli.doctor import doctor
 from tidegate.cli.events import events
 from tidegate.cli.failure import Failure
+from tidegate.cli.force import force
+from tidegate.cli.gate import gate
 from tidegate.cli.launch import launch
 from tidegate.cli.list import list_endpoints
 from tidegate.cli.logs import logs
@@ -57,6 +59,6 @@ def tidegate(
     """MLflow models become scalable REST endpoints, on your own machines."""
 
 
-for command in (up, launch, query, update, rollback, delete, show, logs, events, doctor):
+for command in (up, launch, query, update, rollback, force, gate, delete, show, logs, events, doctor):
     app.command()(command)
 app.command("list")(list_endpoints)

@@ -52,9 +52,21 @@ class Client:
         body = {"name": name, "config": {"name": name, "served_entities": [entity]}}
         return EndpointView(self.call("POST", _ENDPOINTS, body))
 
-    def update(self, name: str, entity: Json) -> EndpointView:
-        """The endpoint; it serves this one entity as soon as that is ready."""
-        return EndpointView(self.call("PUT", f"{_path(name)}/config", {"served_entities": [entity]}))
+    def update(self, name: str, entity: Json, *, force: bool = False) -> EndpointView:
+        """The endpoint; it serves this one entity as soon as that is ready, and the gate lets it or it is forced."""
+        forced = {"force": True} if force else {}
+        return EndpointView(self.call("PUT", f"{_path(name)}/config", {"served_entities": [entity], **forced}))
+
+    def force(self, name: str) -> EndpointView:
+        """The endpoint; it serves what the gate held back as soon as that is ready."""
+        check_name(name)
+        return EndpointView(self.call("POST", f"/api/tidegate/v1/endpoints/{name}/force"))
+
+    def gate(self, name: str, change: Json | None = None) -> Json:
+        """An endpoint's gate, and what it found last; with a change of its policy."""
+        check_name(name)
+        path = f"/api/tidegate/v1/endpoints/{name}/gate"
+        return self.call("PATCH", path, change) if change else self.call("GET", path)
 
     def rollback(self, name: str) -> EndpointView:
         """The endpoint; it goes back to what it served before."""

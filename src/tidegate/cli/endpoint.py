@@ -105,6 +105,11 @@ class EndpointView:
         return self._state("config_update") == ConfigUpdate.UPDATE_FAILED
 
     @property
+    def held_back(self) -> bool:
+        """Whether it was the gate that did not let it through."""
+        return self.update_failed and bool((self.json.get("failed_config") or {}).get("gate"))
+
+    @property
     def words(self) -> str:
         """Its state, as Databricks' pages put it: `Ready`, `Ready (update failed)`, `Not ready (updating)`.
 

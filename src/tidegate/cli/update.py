@@ -1,6 +1,6 @@
 """`tidegate update`: another model behind an endpoint, which goes on serving meanwhile."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 _ANSWERED = ("state", "creator", "creation_timestamp", "foundation_model", "resolved_version", "pointer")
 
 
+Force = Annotated[bool, typer.Option("--force", help="Do not ask the gate.")]
+
+
 @connected
-def update(client: "Client", endpoint: EndpointName, model_uri: ModelUri, no_wait: NoWait = False) -> None:
+def update(
+    client: "Client", endpoint: EndpointName, model_uri: ModelUri, no_wait: NoWait = False, force: Force = False
+) -> None:
     """Change an endpoint's model. Its settings stay, and no request is lost."""
     from tidegate.cli.watch import Watch
 
@@ -29,7 +34,7 @@ def update(client: "Client", endpoint: EndpointName, model_uri: ModelUri, no_wai
     with Progress() as progress:
         watch = Watch(client, endpoint, progress)
         ref = registered(client, model, str(current["entity_name"]), progress)
-        updated = client.update(endpoint, with_model(current, ref))
+        updated = client.update(endpoint, with_model(current, ref), force=force)
         if not no_wait:
             watch.until_ended(updated)
     typer.echo(f"Endpoint '{endpoint}' {'is being updated to' if no_wait else 'serves'} {ref.uri}.")

@@ -14,7 +14,7 @@ _EVERY_SECONDS = 0.5
 _AWAY_SECONDS = 30.0
 _TAIL_LINES = 20
 # These events' sentence is the failure itself, which is said at the end.
-_FAILURES = ("failed", "update_failed")
+_FAILURES = ("failed", "update_failed", "held_back")
 
 _EventKey = tuple[object, object]
 
@@ -33,7 +33,7 @@ class Watch:
             endpoint = self._endpoint()
             self._tell_events()
             if endpoint.update_failed:
-                raise Failure(_sentence(endpoint), self._log_tails(served))
+                raise Failure(_sentence(endpoint), "" if endpoint.held_back else self._log_tails(served))
             if not endpoint.updating:
                 return endpoint
             self._show(endpoint)
@@ -89,6 +89,11 @@ def _sentence(endpoint: EndpointView) -> str:
     """Why nothing came of it, and what is left."""
     name = endpoint.name
     why = endpoint.message or f"The update of endpoint '{name}' failed."
+    if endpoint.held_back:
+        return (
+            f"{why}\nEndpoint '{name}' stays with what it served before. `tidegate gate {name}` has the figures; "
+            f"if it is meant so, `tidegate force {name}` has it serve all the same."
+        )
     if not endpoint.never_served:
         return f"{why}\nEndpoint '{name}' stays with what it served before."
     return (

@@ -13,6 +13,7 @@ from typing import Any
 
 from tidegate.control.openapi_document import describe
 from tidegate.control.reconciler import Reconciler
+from tidegate.control.views import GateView, ReplicaView, SwitchesView
 from tidegate.core.endpoint import (
     FOLLOWER,
     ROLLBACK,
@@ -20,7 +21,6 @@ from tidegate.core.endpoint import (
     EndpointConfig,
     ModelRef,
     ModelVersion,
-    ParkedConfig,
     PendingConfig,
     Route,
     ServedEntity,
@@ -28,10 +28,11 @@ from tidegate.core.endpoint import (
 )
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
 from tidegate.core.following import Pointers, follow
+from tidegate.core.gate import policy_of
+from tidegate.core.gate_policy import GatePolicy
 from tidegate.core.parking import kept_until
-from tidegate.core.revision import Replica, RevisionId, revision_id
+from tidegate.core.revision import RevisionId, revision_id
 from tidegate.core.status import EndpointStatus
-from tidegate.core.switch import Switch
 from tidegate.core.validation import check_config, check_name
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, Event, ModelRegistry, Store
@@ -57,6 +58,7 @@ class ConfigRequest:
 
     served_entities: tuple[ServedEntity, ...] | None
     routes: tuple[Route, ...] | None = None
+    forced: bool = False  # switch to it without a gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class EndpointRequest:
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     route_optimized: bool = False
+    gate: GatePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +80,6 @@ class EndpointView:
 
     endpoint: Endpoint
     status: EndpointStatus
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaView:
-    """A replica, as the engine reported it last, and the served entity that it predicts for."""
-
-    served_entity: str
-    revision: RevisionId
-    replica: Replica
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchesView:
-    """An endpoint's switches, oldest first, and what is parked.
-
-    `kept_until` is when its replicas end, unix seconds; None when their time is over.
-    """
-
-    switches: tuple[Switch, ...]
-    parked: ParkedConfig | None
-    kept_until: float | None
 
 
 class Endpoints:
@@ -140,6 +122,7 @@ class Endpoints:
             description=request.description,
             tags=request.tags,
             route_optimized=request.route_optimized,
+            gate=request.gate,
         )
         created = await self._store.create_endpoint(endpoint)
         self.on_asked()
@@ -155,7 +138,7 @@ class Endpoints:
 
         def update(endpoint: Endpoint) -> Endpoint:
             version = _not_updating(endpoint).next_version
-            return endpoint.with_update(replace(config, version=version), self._clock.now(), by)
+            return endpoint.with_update(replace(config, version=version), self._clock.now(), by, forced=request.forced)
 
         updated = await self._change(name, update)
         assert updated.pending is not None
@@ -193,6 +176,36 @@ class Endpoints:
         assert changed.active is not None
         message = f"The update was taken back before it served; configuration {changed.active.version} goes on."
         return await self._changed(changed, "update_dropped", message)
+
+    async def force(self, name: str, by: str = "") -> EndpointView:
+        """Have what the gate held back serve all the same. Raises Conflict when it has held back nothing."""
+
+        def force(endpoint: Endpoint) -> Endpoint:
+            if endpoint.failed is None or not endpoint.failed.report:
+                raise Conflict(f"The gate holds back nothing of endpoint '{name}'; an update takes \"force\": true.")
+            config = replace(endpoint.failed.config, version=_not_updating(endpoint).next_version)
+            return endpoint.with_update(config, self._clock.now(), by, forced=True)
+
+        forced = await self._change(name, force)
+        assert forced.pending is not None
+        self.on_asked()
+        message = f"Configuration {forced.pending.config.version} is on its way, past the gate."
+        return await self._changed(forced, "update_started", message)
+
+    async def gate(self, name: str) -> GateView:
+        """What the endpoint's gate is like, and what it found last."""
+        endpoint = await self._known(name)
+        policy = policy_of(endpoint, self._reconciler.world.gate)
+        if endpoint.failed is not None and endpoint.failed.report:
+            return GateView(policy, endpoint.failed.report)
+        reports = [switch.report for switch in await self._store.switches(endpoint.id) if switch.report]
+        return GateView(policy, reports[-1] if reports else "")
+
+    async def set_gate(self, name: str, policy: GatePolicy) -> GateView:
+        """Change what the endpoint's gate holds back, from the next update on."""
+        await self._change(name, lambda endpoint: replace(endpoint, gate=policy, updated_at=self._clock.now()))
+        self._reconciler.nudge()
+        return await self.gate(name)
 
     async def switches(self, name: str) -> SwitchesView:
         """What took whose place, and what a rollback would bring back."""

@@ -8,13 +8,14 @@ waited for: it gets the newest table when it reads again.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from tidegate.control.totals import Totals, left_behind
 from tidegate.core.load import LoadReport
+from tidegate.core.replay import Findings, Replay, together
 from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import RouteTable
 from tidegate.telemetry import fields
@@ -38,8 +39,8 @@ class _Link:
 class Gateways:
     """All gateways that are connected. `expected` is how many there are when all are up.
 
-    `on_change` is called when a gateway follows another table, or has got rid of its last request of a revision that is
-    not in the table any more.
+    `on_change` is called when a gateway follows another table, has done a replay, or has got rid of its last request of
+    a revision that is not in the table any more.
     """
 
     def __init__(self, socket: Path, expected: int, on_change: Callable[[], None]) -> None:
@@ -91,6 +92,19 @@ class Gateways:
         )
 
     @property
+    def everyone_is_here(self) -> bool:
+        """Whether as many gateways have reported as there are."""
+        return len({report.gateway for report in self.reports}) >= self.expected
+
+    def findings(self, replays: Iterable[Replay], *, waited_enough: bool) -> Mapping[str, Findings]:
+        """What was found in those of the replays that every gateway has done; where that was waited for for long
+        enough, what is known of all of them.
+        """
+        if not (self.everyone_is_here or waited_enough):
+            return {}
+        return together(replays, [report.findings for report in self.reports], all_of_them=not waited_enough)
+
+    @property
     def reports(self) -> tuple[LoadReport, ...]:
         """The newest report of every connected gateway."""
         return tuple(link.report for link in self._links if link.report is not None)
@@ -107,11 +121,10 @@ class Gateways:
 
         None of them while a gateway is missing, has not reported or follows an older table: nothing is known then.
         """
-        table, reports = self.table, self.reports
-        everyone_is_here = len({report.gateway for report in reports}) >= self.expected
-        if table is None or not everyone_is_here or not self._all_follow():
+        table = self.table
+        if table is None or not self.everyone_is_here or not self._all_follow():
             return frozenset()
-        busy = {rid for report in reports for rid in _busy(report)}
+        busy = {rid for report in self.reports for rid in _busy(report)}
         return frozenset(rid for rid in candidates if rid not in table.revisions and rid not in busy)
 
     # --- connections
@@ -163,9 +176,10 @@ class Gateways:
         if before is None or self._standing(before) != self._standing(report):
             self.on_change()
 
-    def _standing(self, report: LoadReport) -> tuple[str, frozenset[RevisionId]]:
+    def _standing(self, report: LoadReport) -> tuple[str, frozenset[RevisionId], frozenset[str]]:
         routed = self.table.revisions if self.table else {}
-        return report.route_version, frozenset(rid for rid in _busy(report) if rid not in routed)
+        retiring = frozenset(rid for rid in _busy(report) if rid not in routed)
+        return report.route_version, retiring, frozenset(report.findings)
 
 
 def _busy(report: LoadReport) -> Iterable[RevisionId]:

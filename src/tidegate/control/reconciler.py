@@ -9,17 +9,15 @@ import contextlib
 import logging
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tidegate.control.backoff import Backoff
 from tidegate.control.builds import Builds
 from tidegate.control.gateways import Gateways
 from tidegate.control.notices import Notices
+from tidegate.control.publisher import Access, Publisher
 from tidegate.control.scaler import Scaler
-from tidegate.core.endpoint import Endpoint
-from tidegate.core.errors import Conflict, TidegateError, Unavailable
-from tidegate.core.lifecycle import RevisionState, check_transition
-from tidegate.core.plan import (
+from tidegate.core.action import (
     Abandon,
     Action,
     Apply,
@@ -31,13 +29,16 @@ from tidegate.core.plan import (
     Promote,
     Record,
     Remove,
-    Snapshot,
-    plan,
+    Try,
 )
+from tidegate.core.endpoint import Endpoint
+from tidegate.core.errors import Conflict, TidegateError, Unavailable
+from tidegate.core.gate import Gate
+from tidegate.core.lifecycle import RevisionState, check_transition
+from tidegate.core.plan import Snapshot, plan
 from tidegate.core.revision import Revision, RevisionId, RevisionObservation
 from tidegate.core.status import EndpointStatus, project
 from tidegate.core.switch import Switch, switch_of
-from tidegate.core.traffic import Leads, compile_table
 from tidegate.ports import Clock, Engine, Event, Store
 from tidegate.telemetry import fields
 
@@ -72,11 +73,14 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """What a route table carries besides routes: the agent's socket, and the hashes of the tokens that may query."""
+class Defaults:
+    """What applies where nothing else is asked for: a replica's memory by workload_type, bytes, and the gate."""
 
-    agent: str
-    token_hashes: tuple[str, ...]
+    memory_limits: Mapping[str, int] = field(default_factory=dict)
+    gate: Gate = field(default_factory=Gate)
+
+
+_NOTHING = Defaults()
 
 
 class Reconciler:
@@ -89,19 +93,18 @@ class Reconciler:
         gateways: Gateways,
         scaler: Scaler,
         access: Access,
-        memory_limits: Mapping[str, int] | None = None,
+        defaults: Defaults = _NOTHING,
     ) -> None:
-        self.world = Snapshot(memory_limits=memory_limits or {})
+        self.world = Snapshot(memory_limits=defaults.memory_limits, gate=defaults.gate)
         self._notices = Notices(outside.store)
         # What the engine reported last, kept while it is away: its replicas serve on without it.
         self.observations: Mapping[RevisionId, RevisionObservation] = {}
         self._store, self._engine, self._clock = outside.store, outside.engine, outside.clock
-        self._builds, self._gateways, self._scaler, self._access = builds, gateways, scaler, access
+        self._builds, self._gateways, self._scaler = builds, gateways, scaler
+        self._publisher = Publisher(gateways, access, defaults.gate, outside.clock)
         self._backoff = Backoff(outside.clock)
         self.looked = False  # whether `world` is more than its beginning
         self._read_at: float | None = None  # None when the store must be read
-        self._published: tuple[Endpoint, ...] | None = None  # what the newest route table was made of
-        self._leads: dict[str, Leads] = {}  # what it had of each endpoint
         self._settled: Snapshot | None = None  # the last world in which nothing was due
         self._woken = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -145,7 +148,7 @@ class Reconciler:
             subject = _subject(action)
             if subject not in skipped and not self._backoff.holds(subject):
                 done = await self._try(action, subject)
-                changed |= done and not isinstance(action, Apply | Remove | Prepare | Abandon)
+                changed |= done and not isinstance(action, Apply | Remove | Prepare | Abandon | Try)
                 if not done:
                     skipped.add(subject)
         for event in self._scaler.told(_EVENTS_A_PASS):
@@ -169,18 +172,17 @@ class Reconciler:
             endpoints = endpoints if _identical(endpoints, read) else read
             revisions = revisions if _identical(tuple(revisions.values()), tuple(recorded.values())) else recorded
         self.world, self.looked = replace(self.world, endpoints=endpoints, revisions=revisions), True
-        self._publish()
+        self._publisher.publish(self.world.endpoints)
         observations = await self._observe()
         retiring = [rid for rid, revision in revisions.items() if revision.state is RevisionState.RETIRING]
         unrouted = self._gateways.unrouted(retiring)
-        self.world = Snapshot(
-            endpoints,
-            revisions,
-            self._builds.preparations,
-            observations,
-            unrouted,
-            {} if observations is None else self._scaler.scales(endpoints, revisions, observations),
-            self.world.memory_limits,
+        self.world = replace(
+            self.world,
+            preparations=self._builds.preparations,
+            observations=observations,
+            unrouted=unrouted,
+            scales={} if observations is None else self._scaler.scales(endpoints, revisions, observations),
+            findings=self._publisher.findings,
         )
         await self._notices.take(observations or {}, revisions)
 
@@ -256,11 +258,13 @@ class Reconciler:
             case Remove(rid):
                 async with asyncio.timeout(_ENGINE_TIMEOUT):
                     await self._engine.remove(rid)
-            case Promote(endpoint):
-                await self._switch(endpoint, switch_of(endpoint, self._clock.now()))
-            case FailUpdate(endpoint, message):
-                await self._replace(endpoint.update_failed(message))
-                await self._tell(endpoint.id, "update_failed", message)
+            case Try(endpoint, replays):
+                self._publisher.order(endpoint, replays)
+            case Promote(endpoint, report):
+                await self._switch(endpoint, switch_of(endpoint, self._clock.now(), report))
+            case FailUpdate(endpoint, message, report):
+                await self._replace(endpoint.update_failed(message, report))
+                await self._tell(endpoint.id, "held_back" if report else "update_failed", message)
             case Forget(endpoint):
                 await self._store.forget_endpoint(endpoint.id)
 
@@ -309,7 +313,7 @@ class Reconciler:
         """See the endpoint as it is now, and route by it."""
         endpoints = tuple(endpoint if other.id == endpoint.id else other for other in self.world.endpoints)
         self.world = replace(self.world, endpoints=endpoints)
-        self._publish()
+        self._publisher.publish(self.world.endpoints)
 
     async def _tell(self, endpoint_id: str, kind: str, message: str) -> None:
         await self._add(Event(endpoint_id, self._clock.now(), kind, message))
@@ -322,13 +326,6 @@ class Reconciler:
             logger.warning("an event was lost: %s", error.message, extra=fields(kind=event.kind))
 
     # --- publish, and go on
-
-    def _publish(self) -> None:
-        if self.world.endpoints is not self._published:
-            self._published = self.world.endpoints
-            access = self._access
-            table = compile_table(self._published, access.agent, access.token_hashes, self._leads)
-            self._gateways.publish(table)
 
     def _pause(self) -> float:
         calm = all(revision.state in _AT_REST for revision in self.world.revisions.values()) and not any(
@@ -377,7 +374,7 @@ def _subject(action: Action) -> str:
             return rid
         case Apply(target):
             return target.revision
-        case Promote(endpoint) | FailUpdate(endpoint) | Forget(endpoint):
+        case Try(endpoint) | Promote(endpoint) | FailUpdate(endpoint) | Forget(endpoint):
             return endpoint.id
 
 

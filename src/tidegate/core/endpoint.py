@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from tidegate.core.errors import Conflict
 from tidegate.core.face import Face
+from tidegate.core.gate_policy import GatePolicy
 
 # How long an endpoint that may go to zero is kept without a request, unless its owner says otherwise.
 IDLE_TIMEOUT_SECONDS = 1800.0
@@ -147,10 +148,14 @@ class ParkedConfig:
 
 @dataclass(frozen=True, slots=True)
 class FailedConfig:
-    """The configuration that the last update failed to bring up, and why."""
+    """The configuration that the last update failed to bring up, and why.
+
+    `report` is what the gate found that held it back, as JSON; empty where it was not the gate.
+    """
 
     config: EndpointConfig
     message: str
+    report: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,8 @@ class Endpoint:
     reconciler has carried out or given up. `lost` are the aliases and stages that it follows and that point nowhere.
     `rejected` is what a rollback took away: no alias or stage puts the version on again before it has moved elsewhere.
     `newest_version` is the highest number that a configuration was given by an update. One with a `face` belongs to an
-    older product. `resource_version` is the store's compare-and-set stamp.
+    older product. `gate` is None where the platform's policy applies. `resource_version` is the store's compare-and-set
+    stamp.
     """
 
     id: str
@@ -183,6 +189,7 @@ class Endpoint:
     rejected: tuple[Meaning, ...] = ()
     newest_version: int = 0
     face: Face | None = None
+    gate: GatePolicy | None = None
     resource_version: int = field(default=0, compare=False)
 
     @property
@@ -219,12 +226,12 @@ class Endpoint:
 
     # --- the verbs of an update; each returns the endpoint as it is after it
 
-    def with_update(self, config: EndpointConfig, now: float, by: str = "") -> "Endpoint":
+    def with_update(self, config: EndpointConfig, now: float, by: str = "", *, forced: bool = False) -> "Endpoint":
         """This endpoint with `config` on its way. What it asks for anew outweighs an earlier rollback."""
         models = [entity.model for entity in config.served_entities]
         return replace(
             self,
-            pending=PendingConfig(config, now, by),
+            pending=PendingConfig(config, now, by, forced),
             failed=None,
             rejected=tuple(one for one in self.rejected if one[0] in models and one not in config.meanings),
             newest_version=max(self.newest_version, config.version),
@@ -253,10 +260,10 @@ class Endpoint:
         back = PendingConfig(self.active, now, ROLLBACK, forced=True) if self.active else None
         return replace(served, pending=current.pending or back, observed_generation=self.generation)
 
-    def update_failed(self, message: str) -> "Endpoint":
+    def update_failed(self, message: str, report: str = "") -> "Endpoint":
         """This endpoint after its update failed; what served before still serves."""
         assert self.pending is not None
-        failed = FailedConfig(self.pending.config, message)
+        failed = FailedConfig(self.pending.config, message, report)
         return replace(self, pending=None, failed=failed, observed_generation=self.generation)
 
     def rolled_back(self, now: float) -> "Endpoint":

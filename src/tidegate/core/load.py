@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TypeVar
 
+from tidegate.core.replay import Findings
 from tidegate.core.revision import RevisionId
 
 # Upper bounds of the latency histogram, seconds; a last bucket without bound follows.
@@ -112,7 +113,8 @@ class LoadReport:
     `endpoints` and `refused` are cumulative over the ledger of that id, which outlives the gateway's process;
     `revisions`, `registry_writes` and `cold_seconds` (by `mode phase`, see COLD_PHASES) over the process. A report that
     is not `whole` leaves out the endpoints and the revisions that are as they were in the one before it on the same
-    connection; `gone` are revisions that are no more.
+    connection; `gone` are revisions that are no more. `findings` are those of the replays that are ordered now and that
+    the gateway has done, by their ids.
     """
 
     gateway: int
@@ -126,6 +128,7 @@ class LoadReport:
     cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     whole: bool = True
     gone: tuple[RevisionId, ...] = ()
+    findings: Mapping[str, Findings] = field(default_factory=dict)
 
     def since(self, before: "LoadReport") -> "LoadReport":
         """What is not as it was in the one before."""

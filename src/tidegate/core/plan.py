@@ -10,9 +10,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from tidegate.core.action import (
+    Abandon,
+    Action,
+    Apply,
+    FailUpdate,
+    Forget,
+    Learn,
+    Move,
+    Prepare,
+    Promote,
+    Record,
+    Remove,
+    Try,
+)
 from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
+from tidegate.core.gate import Gate, judge, policy_of, replays_of, unasked
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.parking import must_wake
+from tidegate.core.replay import Findings
 from tidegate.core.revision import (
     Environment,
     Proof,
@@ -50,7 +66,8 @@ class Snapshot:
     """The world at one moment. `observations` is None while the engine cannot be asked: nothing is concluded then.
 
     `unrouted` are the revisions that no gateway routes to and none has a request of. `scales` is how many replicas
-    READY revisions should have; one that is not in it keeps what it has.
+    READY revisions should have; one that is not in it keeps what it has. `findings` are those of replays that all
+    gateways have done.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
@@ -60,90 +77,8 @@ class Snapshot:
     unrouted: frozenset[RevisionId] = frozenset()
     scales: Mapping[RevisionId, int] = field(default_factory=dict)
     memory_limits: Mapping[str, int] = field(default_factory=dict)  # workload_type → bytes that one replica may use
-
-
-# --- actions ---
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Write a revision that was not there before."""
-
-    revision: Revision
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Change a recorded revision's state. What is None stays as it is."""
-
-    revision: RevisionId
-    state: RevisionState
-    message: str = ""
-    generation: int | None = None
-    environment: Environment | None = None
-    model_dir: str | None = None
-    proof: Proof | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Learn:
-    """Record what the engine has found out of a revision since it became ready."""
-
-    revision: RevisionId
-    proof: Proof
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Download the model and build its environment, beside the loop."""
-
-    revision: Revision
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """Stop preparing a revision, and forget how far it came."""
-
-    revision: RevisionId
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    """Have the engine hold this target."""
-
-    target: RevisionTarget
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Have the engine drain and end a revision."""
-
-    revision: RevisionId
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """Switch an endpoint to its pending configuration."""
-
-    endpoint: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class FailUpdate:
-    """Give up an endpoint's pending configuration; what served before goes on."""
-
-    endpoint: Endpoint
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Drop a deleted endpoint of which nothing runs any more, with all its records."""
-
-    endpoint: Endpoint
-
-
-Action = Record | Move | Learn | Prepare | Abandon | Apply | Remove | Promote | FailUpdate | Forget
+    gate: Gate = field(default_factory=Gate)
+    findings: Mapping[str, Findings] = field(default_factory=dict)  # replay's id → what was found
 
 
 # --- the plan ---
@@ -326,7 +261,9 @@ def _replicas(world: Snapshot, revision: Revision, observation: RevisionObservat
 
 
 def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
-    """Promote a pending configuration when all of it is ready; give it up when any of it has failed."""
+    """Promote a pending configuration when all of it is ready and the gate lets it through; give it up when any of it
+    has failed.
+    """
     if endpoint.pending is None or endpoint.deleted_at is not None:
         return
     revisions = [
@@ -342,7 +279,20 @@ def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
     if failing:
         yield FailUpdate(endpoint, failing[0].message)
     elif len(ready) == len(revisions) and not asleep:
-        yield Promote(endpoint)
+        yield _gated(world, endpoint)
+
+
+def _gated(world: Snapshot, endpoint: Endpoint) -> Action:
+    """What the gate says to a pending configuration that is ready."""
+    policy, replays = policy_of(endpoint, world.gate), replays_of(endpoint, world.gate)
+    if not replays:
+        return Promote(endpoint, unasked(endpoint, policy))
+    if any(replay.id not in world.findings for replay in replays):
+        return Try(endpoint, replays)
+    judgement = judge(endpoint, policy, world.findings, replays)
+    if judgement.passed:
+        return Promote(endpoint, judgement.report)
+    return FailUpdate(endpoint, judgement.sentence, judgement.report)
 
 
 def _release(world: Snapshot, revision: Revision) -> Iterator[Action]:

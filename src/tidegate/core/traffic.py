@@ -3,9 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint import Endpoint, EndpointConfig
+from tidegate.core.face import FaceRank, is_stage, key_of
+from tidegate.core.replay import Replay
 from tidegate.core.revision import RevisionId, revision_ids
 
 
@@ -27,6 +30,7 @@ class EndpointRoute:
 
     `weights` are percentages in order; `served` names every revision that can be asked for by its own name.
     `unavailable` is the sentence to answer with while nothing serves; `failed` tells that waiting will not help.
+    `record` is whether requests are kept for the gate; None leaves it to the gateway's settings.
     """
 
     name: str
@@ -34,19 +38,28 @@ class EndpointRoute:
     served: Mapping[str, RevisionId] = field(default_factory=dict)
     unavailable: str = ""
     failed: bool = False
+    record: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     """All that a gateway needs to answer without asking anyone. `version` is a digest of the content.
 
-    `token_hashes` are SHA-256 hex digests of the tokens that may query.
+    `faces` are the registered models of older products, by `Face.id`: where their stages and versions lead.
+    `token_hashes` are SHA-256 hex digests of the tokens that may query. No route leads to the candidates of `replays`
+    yet, but `revisions` has them.
     """
 
     version: str = ""
     endpoints: Mapping[str, EndpointRoute] = field(default_factory=dict)
     revisions: Mapping[RevisionId, RevisionRoute] = field(default_factory=dict)
     token_hashes: tuple[str, ...] = ()
+    faces: Mapping[str, Mapping[str, EndpointRoute]] = field(default_factory=dict)
+    replays: tuple[Replay, ...] = ()
+
+
+FaceLead = tuple[FaceRank, str, str, str, EndpointRoute]
+"""An endpoint's claim to a key of its face: how good it is, the endpoint's name, the face's id, the key, the route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,7 @@ class Leads:
     agent: str
     route: EndpointRoute
     revisions: tuple[RevisionRoute, ...]
+    faces: tuple[FaceLead, ...]
     digest: bytes
 
 
@@ -65,32 +79,51 @@ def compile_table(
     agent: str,
     token_hashes: tuple[str, ...],
     known: MutableMapping[str, Leads] | None = None,
+    replays: Mapping[str, tuple[Replay, ...]] | None = None,
 ) -> RouteTable:
     """The route table of these endpoints: their active configurations, whole or not at all.
 
     `known` keeps what endpoints had in an earlier table, by their ids: where an endpoint has not changed since, nothing
-    is computed anew. It is brought up to date.
+    is computed anew. It is brought up to date. `replays` are those that are ordered now, by the ids of endpoints.
     """
     known = {} if known is None else known
     leads: dict[str, Leads] = {}
+    ordered: list[Replay] = []
+    candidates: list[RevisionRoute] = []
     for endpoint in endpoints:
         if endpoint.deleted_at is None:
             before = known.get(endpoint.id)
             same = before is not None and before.endpoint is endpoint and before.agent == agent
             leads[endpoint.id] = before if before is not None and same else _leads(endpoint, agent)
+            if replays and endpoint.pending and endpoint.id in replays:
+                ordered += replays[endpoint.id]
+                candidates += _revision_routes(endpoint, endpoint.pending.config, agent)
     known.clear()
     known.update(leads)
     routes = {one.route.name: one.route for one in leads.values()}
     revisions = {route.revision: route for one in leads.values() for route in one.revisions}
+    revisions |= {route.revision: route for route in candidates}
     digests = [one.digest for _, one in sorted(leads.items())]
-    version = hashlib.sha256(b"".join([json.dumps(token_hashes).encode(), *digests])).hexdigest()[:16]
-    return RouteTable(version, routes, revisions, token_hashes)
+    others = json.dumps([token_hashes, sorted(replay.id for replay in ordered)]).encode()
+    version = hashlib.sha256(b"".join([others, *digests])).hexdigest()[:16]
+    return RouteTable(version, routes, revisions, token_hashes, _faces(leads.values()), tuple(ordered))
+
+
+def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:
+    """Where each key leads: to the best that claims it; among equals, to the endpoint whose name comes first."""
+    claims = [claim for one in leads for claim in one.faces]
+    faces: dict[str, dict[str, EndpointRoute]] = {}
+    for _, _, face, key, route in sorted(claims, key=itemgetter(0, 1)):
+        faces.setdefault(face, {}).setdefault(key, route)
+    return faces
 
 
 def _leads(endpoint: Endpoint, agent: str) -> Leads:
-    route, revisions = _endpoint_route(endpoint), tuple(_revision_routes(endpoint, agent))
-    canonical = json.dumps([asdict(route), *map(asdict, revisions)], sort_keys=True, separators=(",", ":"))
-    return Leads(endpoint, agent, route, revisions, hashlib.sha256(canonical.encode()).digest())
+    route, revisions = _endpoint_route(endpoint), tuple(_revision_routes(endpoint, endpoint.active, agent))
+    faces = tuple(_face_leads(endpoint, route))
+    claims = [(*claim, asdict(leads)) for *claim, leads in faces]
+    canonical = json.dumps([asdict(route), *map(asdict, revisions), claims], sort_keys=True, separators=(",", ":"))
+    return Leads(endpoint, agent, route, revisions, faces, hashlib.sha256(canonical.encode()).digest())
 
 
 def pick(route: EndpointRoute, chance: float) -> RevisionId | None:
@@ -114,14 +147,48 @@ def _endpoint_route(endpoint: Endpoint) -> EndpointRoute:
     weights = tuple(
         (served[route.served_entity], route.traffic_percentage) for route in active.routes if route.traffic_percentage
     )
-    return EndpointRoute(endpoint.name, weights, served)
+    return EndpointRoute(endpoint.name, weights, served, record=endpoint.gate.record if endpoint.gate else None)
 
 
-def _revision_routes(endpoint: Endpoint, agent: str) -> Iterable[RevisionRoute]:
-    if endpoint.active is None:
+def _revision_routes(endpoint: Endpoint, config: EndpointConfig | None, agent: str) -> Iterable[RevisionRoute]:
+    if config is None:
         return
-    served = revision_ids(endpoint.id, endpoint.active)
-    for entity in endpoint.active.served_entities:
+    served = revision_ids(endpoint.id, config)
+    for entity in config.served_entities:
         yield RevisionRoute(
             served[entity.name], endpoint.name, entity.name, agent, entity.timeout_seconds, entity.retry_on_crash
         )
+
+
+# --- faces
+
+
+def _face_leads(endpoint: Endpoint, route: EndpointRoute) -> Iterable[FaceLead]:
+    """What the endpoint claims of its face: its stage, and the versions that it serves or is to serve."""
+    config = endpoint.latest_config
+    if endpoint.face is None or config is None or not config.served_entities:
+        return
+    name, face = endpoint.name, endpoint.face.id
+    key = key_of(config.served_entities[0].model.version)
+    if route.unavailable:
+        route = replace(route, unavailable=_silence(endpoint, config))
+    yield FaceRank.OWN, name, face, key, route
+    if is_stage(key):
+        if endpoint.active is not None:
+            yield FaceRank.STAGE, name, face, _version(endpoint.active), route
+        if endpoint.active is None or _version(config) != _version(endpoint.active):
+            silent = EndpointRoute(name, (), {}, _silence(endpoint, config), endpoint.pending is None)
+            yield FaceRank.TO_BE, name, face, _version(config), silent
+
+
+def _version(config: EndpointConfig) -> str:
+    return config.served_entities[0].resolved.version
+
+
+def _silence(endpoint: Endpoint, config: EndpointConfig) -> str:
+    """Why a version of a face does not serve."""
+    entity = config.served_entities[0]
+    what = f"Version {entity.resolved.version} of model '{entity.resolved.name}'"
+    if endpoint.pending is None and endpoint.failed is not None:
+        return f"{what} does not serve: {endpoint.failed.message}"
+    return f"{what} is being started."

@@ -18,7 +18,7 @@ from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.gateway import answers
-from tidegate.gateway.scoring import PREFIX, SUFFIX, ScoringRequest
+from tidegate.gateway.scoring import PREFIXES, SUFFIX, ScoringRequest
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -176,7 +176,7 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(errors.TooManyRequests("Too many requests were sent ahead on one connection.", retry_after=1))
         path = self._path()
-        if path.startswith(PREFIX) and path.endswith(SUFFIX):
+        if path.startswith(PREFIXES) and path.endswith(SUFFIX):
             self._scoring_head_came(path)
         else:
             url, headers, expects = self.url, self.headers, self.expect_100_continue

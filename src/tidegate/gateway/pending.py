@@ -42,6 +42,10 @@ class Pending:
         """There was no replica when it came; now there is. `first` of those that waited for it."""
         raise NotImplementedError
 
+    def find_queue(self) -> "RevisionQueue":
+        """The queue that it belongs in now. Raises when nothing serves."""
+        raise NotImplementedError
+
     def answered(self, answer: wire.Answer) -> None:
         """A replica has answered."""
         raise NotImplementedError

@@ -12,19 +12,19 @@ from the start, once it is known what requests take there.
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from operator import attrgetter
-from typing import Protocol
 
 from tidegate.core.errors import TidegateError, Unavailable
 from tidegate.core.load import RevisionLoad
-from tidegate.core.revision import Address, ReplicaId, RevisionAddresses, RevisionId
+from tidegate.core.revision import Address, ReplicaId, RevisionAddresses
 from tidegate.core.traffic import RevisionRoute
 from tidegate.gateway import cold, refusals
 from tidegate.gateway.pace import Pace
 from tidegate.gateway.pending import Pending
 from tidegate.gateway.transport import Answered, Lane
 from tidegate.gateway.waiting import Waiting
+from tidegate.gateway.waker import Waker
 from tidegate.settings import GatewaySettings
 from tidegate_worker import wire
 
@@ -34,14 +34,6 @@ WAKE_AGAIN_SECONDS = 1.0
 DEADLINE_SLACK_SECONDS = 0.2
 # The first slice of a request that runs alone while others wait; at least so many times what requests take here.
 FIRST_SLICE_SECONDS, FIRST_SLICE_TIMES = 2.0, 20
-
-
-class Waker(Protocol):
-    """Who wakes revisions: the connection to the engine's agent."""
-
-    def wake(self, revision: RevisionId) -> None:
-        """Make sure that a replica is ready or starting, and tell the queue of its addresses."""
-        ...
 
 
 class RevisionQueue:
@@ -123,6 +115,11 @@ class RevisionQueue:
     def idle(self) -> bool:
         """Whether nothing waits or is under way."""
         return not self._waiting.count and not any(lane.in_flight for lane in self._lanes.values())
+
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """The connections to replicas that predict."""
+        return self._serving
 
     def load(self, now: float) -> RevisionLoad:
         """What is under way, for control."""

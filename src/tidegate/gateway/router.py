@@ -16,9 +16,11 @@ import msgspec
 
 from tidegate.core import traffic
 from tidegate.core.errors import BadRequest, NotFound, TidegateError, Unavailable
+from tidegate.core.face import Face, key_of
 from tidegate.core.load import RevisionLoad
 from tidegate.core.revision import RevisionAddresses, RevisionId
 from tidegate.core.traffic import EndpointRoute, RouteTable
+from tidegate.gateway import faces
 from tidegate.gateway.agent_link import AgentLink
 from tidegate.gateway.queue import RevisionQueue
 from tidegate.settings import GatewaySettings
@@ -83,8 +85,18 @@ class Router:
         route = self.table.endpoints.get(name) if self.table is not None else None
         if route is None:
             if self.table is None:
-                raise Unavailable("The platform is starting. Try again in a moment.", retry_after=1)
+                raise _starting()
             raise NotFound(f"There is no endpoint '{name[:63]}'. GET /api/2.0/serving-endpoints lists those there are.")
+        return route
+
+    def face(self, face: Face, asked: str) -> EndpointRoute:
+        """Where a stage or a version of a model leads under an older product. Raises NotFound."""
+        keys = self.table.faces.get(face.id) if self.table is not None else None
+        route = keys.get(key_of(asked)) if keys is not None else None
+        if route is None:
+            if self.table is None:
+                raise _starting()
+            raise faces.not_served(face, asked, keys or ())
         return route
 
     def queue(self, endpoint: EndpointRoute, served: str | None = None) -> RevisionQueue:
@@ -101,11 +113,22 @@ class Router:
         if queue is None:
             raise _nothing_serves(endpoint)
         if queue.route.revision not in self._active:
-            self._active.add(queue.route.revision)
-            self._used.add(queue.route.revision)
-            self._stirred.set()
-            queue.rested(time.monotonic())
+            self._stir(queue)
         return queue
+
+    def queue_of(self, revision: RevisionId) -> RevisionQueue | None:
+        """The queue of a revision that a request is to be tried on, whether a route leads there or not."""
+        queue = self._queues.get(revision)
+        if queue is not None:
+            self._stir(queue)
+        return queue
+
+    def _stir(self, queue: RevisionQueue) -> None:
+        """It may hold something from now on."""
+        self._active.add(queue.route.revision)
+        self._used.add(queue.route.revision)
+        self._stirred.set()
+        queue.rested(time.monotonic())
 
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
         """What is under way per revision."""
@@ -192,9 +215,13 @@ class Router:
         now = time.monotonic()
         for request in queue.take_waiting():
             try:
-                self.queue(self.endpoint(queue.route.endpoint)).submit(request, now)
+                request.find_queue().submit(request, now)
             except TidegateError as error:
                 request.failed(error)
+
+
+def _starting() -> Unavailable:
+    return Unavailable("The platform is starting. Try again in a moment.", retry_after=1)
 
 
 def _nothing_serves(endpoint: EndpointRoute) -> TidegateError:

@@ -14,12 +14,15 @@ from urllib.parse import unquote_to_bytes
 from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
-from tidegate.core.traffic import RouteTable
-from tidegate.gateway import answers
+from tidegate.core.face import Face
+from tidegate.core.traffic import EndpointRoute, RouteTable
+from tidegate.gateway import answers, faces
 from tidegate.gateway.admission import Admission, too_large
 from tidegate.gateway.cold import ColdStart
 from tidegate.gateway.meter import Account, Meter
 from tidegate.gateway.pending import Pending
+from tidegate.gateway.queue import RevisionQueue
+from tidegate.gateway.recordings import Recorder, Recordings
 from tidegate.gateway.router import Router
 from tidegate.settings import GatewaySettings
 from tidegate.telemetry import fields
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PREFIX, SUFFIX = b"/serving-endpoints/", b"/invocations"
+PREFIXES, SUFFIX = (b"/serving-endpoints/", *faces.PREFIXES), b"/invocations"
 MAX_REMEMBERED = 1024
 
 _OUTCOMES: dict[int, type[TidegateError]] = {
@@ -45,18 +48,24 @@ _OUTCOMES: dict[int, type[TidegateError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path leads to: an endpoint, or one served entity of it."""
+    """What a path leads to: an endpoint, or one served entity of it; of a `face`, a stage or version.
+
+    `recorder` is None where requests are not kept.
+    """
 
     endpoint: str
     served: str | None
     account: Account
+    recorder: Recorder | None = None
+    face: tuple[Face, str] | None = None
+    mark: bytes = b""  # what a replica is told of the face, before the rest of the metadata
 
 
 class Scoring:
     """What all scoring requests of a gateway share."""
 
-    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings) -> None:
-        self.router, self.meter, self.settings = router, meter, settings
+    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
+        self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
         self.admission = Admission()
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
@@ -69,11 +78,29 @@ class Scoring:
             self._targets.clear()
         target = self._targets.get(path)
         if target is None:
-            name, served = _parse(path)
-            target = Target(name, served, self.meter.account(self.router.endpoint(name).name))
+            target = self._find(path)
             if len(self._targets) < MAX_REMEMBERED:
                 self._targets[path] = target
         return target
+
+    def _find(self, path: bytes) -> Target:
+        face = faces.parse(path)
+        if face is not None:
+            route = self.router.face(*face)
+            return Target(route.name, None, *self._kept(route), face, faces.mark(face[0]))
+        name, served = _parse(path)
+        route = self.router.endpoint(name)
+        return Target(route.name, served, *self._kept(route))
+
+    def _kept(self, route: EndpointRoute) -> tuple[Account, Recorder | None]:
+        """Where an endpoint's requests are counted, and where they are recorded."""
+        return self.meter.account(route.name), self.recordings.of(route.name, route.record)
+
+    def queue(self, target: Target) -> RevisionQueue:
+        """The queue for a request to this target now. Raises when nothing serves."""
+        router, face = self.router, target.face
+        route = router.endpoint(target.endpoint) if face is None else router.face(*face)
+        return router.queue(route, target.served)
 
 
 class ScoringRequest(Pending):
@@ -153,8 +180,8 @@ class ScoringRequest(Pending):
             self.chunks.clear()
             assert target is not None
             # Asked for now: while the body came in, the endpoint may have been switched to another revision.
-            queue = scoring.router.queue(scoring.router.endpoint(target.endpoint), target.served)
-            self.meta = self._meta()
+            queue = scoring.queue(target)
+            self.meta = self._meta(target.mark)
             self.latest = self.started + scoring.settings.answer_within_seconds
             self.deadline = min(self.latest, self.started + queue.route.timeout_seconds)
             queue.submit(self, time.monotonic())
@@ -181,6 +208,11 @@ class ScoringRequest(Pending):
         if self.account is not None:
             self.account.wait_cold(first=first)
 
+    def find_queue(self) -> RevisionQueue:
+        """Its queue, where the one that it waited in is no more."""
+        assert self.target is not None
+        return self.scoring.queue(self.target)
+
     def answered(self, answer: wire.Answer) -> None:
         """A replica has answered."""
         try:
@@ -191,6 +223,8 @@ class ScoringRequest(Pending):
             if answer.outcome == wire.OK:
                 account.answer_ok(seconds, self.size, len(answer.body))
                 self.account = None
+                if self.target is not None and self.target.recorder is not None:
+                    self.target.recorder.record(route, self.meta, self.body, answer, seconds)
                 self._write_answer(route.served_entity, answer, seconds)
             else:
                 failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())
@@ -221,10 +255,10 @@ class ScoringRequest(Pending):
         if self.scoring.bytes_coming_in > settings.max_queued_bytes:
             raise errors.TooManyRequests("Too many request bodies come in at once. Try again later.", retry_after=1)
 
-    def _meta(self) -> bytes:
+    def _meta(self, mark: bytes) -> bytes:
         """What travels with the request, in the form of `wire.pack_meta`."""
         headers = self.headers
-        meta = b"request-id=" + self.request_id
+        meta = mark + b"request-id=" + self.request_id
         if b"content-type" in headers:
             meta += b"\ncontent-type=" + headers[b"content-type"]
         if b"traceparent" in headers:

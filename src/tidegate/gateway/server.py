@@ -3,10 +3,13 @@
 import asyncio
 import os
 import socket
+from dataclasses import replace
 
 import uvicorn
 
 from tidegate import http_server
+from tidegate.core.load import LoadReport
+from tidegate.core.traffic import RouteTable
 from tidegate.data_directory import DataDirectory
 from tidegate.gateway.connection import Connection
 from tidegate.gateway.control_link import ControlLink
@@ -14,6 +17,8 @@ from tidegate.gateway.handler import Handler
 from tidegate.gateway.ledger import Ledger, left_by_others
 from tidegate.gateway.meter import Meter
 from tidegate.gateway.proxy import Proxy
+from tidegate.gateway.recordings import Recordings
+from tidegate.gateway.replays import Replays
 from tidegate.gateway.router import Router
 from tidegate.gateway.scoring import Scoring
 from tidegate.settings import Settings
@@ -27,15 +32,22 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     others = list(left_by_others(path, settings.server.gateways)) if index == 0 else []
     meter = Meter(index, os.getpid(), Ledger(path), others)
     router = Router(data.route_table(index), settings.gateway)
-    link = ControlLink(
-        data.planes_socket,
-        router.follow,
-        lambda: meter.report(router.table.version if router.table else "", router.loads()),
-    )
+    recordings = Recordings(settings.gate)
+    replays = Replays(router, recordings, lambda: link.report_now())
+
+    def follow(table: RouteTable) -> None:
+        router.follow(table)
+        replays.follow(table)
+
+    def report() -> LoadReport:
+        version = router.table.version if router.table else ""
+        return replace(meter.report(version, router.loads()), findings=replays.findings)
+
+    link = ControlLink(data.planes_socket, follow, report)
     router.on_wait = link.report_now
     control = Proxy("The control plane", data.api_socket)
     registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
-    handler = Handler(Scoring(router, meter, settings.gateway), control, registry, link)
+    handler = Handler(Scoring(router, meter, settings.gateway, recordings), control, registry, link)
     handler.start()
     router.start()
     link.start()
@@ -43,6 +55,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
         await http_server.serve(config(handler, settings), stop, [listener])
     finally:
         await link.stop()
+        await replays.stop()
         await router.stop()
         await handler.stop()
         await control.close()

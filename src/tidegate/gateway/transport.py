@@ -1,6 +1,7 @@
 """The framed socket to one replica: groups of requests out, answers in. See `tidegate_worker.wire`."""
 
 import asyncio
+import contextlib
 import json
 import math
 import os
@@ -61,6 +62,7 @@ class Lane(asyncio.Protocol):
         self._busy_seconds = self._busy_since = self._idle_since = 0.0
         self._alertness = Alertness()  # of the time that a request by itself takes
         self._usual_seconds = math.inf  # of a group, smoothed; nothing is known before the first answer
+        self._measuring: list[asyncio.Future[int]] = []
         self._loop = asyncio.get_running_loop()
 
     async def connect(self) -> None:
@@ -117,6 +119,18 @@ class Lane(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(wire.pack_ids(wire.CANCEL, (request,)))
 
+    async def measure(self, seconds: float) -> int:
+        """The resident bytes of the replica's process; 0 where it does not tell within so many seconds."""
+        if self._transport is None:
+            return 0
+        answer: asyncio.Future[int] = self._loop.create_future()
+        self._measuring.append(answer)
+        self._transport.write(wire.frame(wire.MEASURE))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await answer
+        return 0
+
     def close(self) -> None:
         """End the connection."""
         if self._transport is not None:
@@ -138,6 +152,7 @@ class Lane(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
+        self._measured(0)
         self._owner.lost(self)
 
     def _received(self, kind: int, payload: memoryview) -> None:
@@ -157,10 +172,19 @@ class Lane(asyncio.Protocol):
             self._credits, self.group, start = _terms(payload)
             self.start = start or self.start
             self._owner.connected(self)
+        elif kind == wire.MEASURED:
+            self._measured(*wire.unpack_ids(payload)[:1])
         elif kind == wire.DRAINING:
             self.draining = True
         if self.draining and not self.in_flight:
             self.close()  # a replica that drains ends as soon as nobody is connected to it
+
+    def _measured(self, amount: int = 0) -> None:
+        """All who have asked are told the same: it is the newest that there is."""
+        for answer in self._measuring:
+            if not answer.done():
+                answer.set_result(amount)
+        self._measuring.clear()
 
     def _learn(self, seconds: float) -> None:
         known = self._usual_seconds

@@ -1,0 +1,151 @@
+"""What a candidate has answered to recorded requests, beside what was answered when they were real.
+
+Answers are compared when there is time for it, one between two turns of the event loop: real requests go first.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+
+from tidegate.core import comparison
+from tidegate.core.comparison import Likeness, Schema
+from tidegate.core.replay import Findings, Memory, Replay, Times
+from tidegate.gateway.recordings import Recording
+from tidegate_worker import wire
+
+# So many are compared, whatever it takes.
+_FEWEST_COMPARED = 20
+
+
+class AnswerBook:
+    """Counts. `requests` are those that have ended."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self.requests = 0
+        self._to_compare: list[tuple[Recording, wire.Answer]] = []
+        self._late: list[Recording] = []
+        self._ended: set[int] = set()  # recordings, by their identity
+        self._counts: dict[str, Any] = dict.fromkeys(("compared", "exact", "close", "changed", "new_nulls"), 0)
+        self._troubles: dict[str, Any] = dict.fromkeys(("errors", "crashes", "hangs"), 0)
+        self._sentences: dict[str, Any] = dict.fromkeys(("error", "crash", "hang", "unavailable"), "")
+        self._before: Schema = {}
+        self._after: Schema = {}
+        self._rows: tuple[int, int] | None = None
+        self._largest = 0.0
+
+    @property
+    def is_grave(self) -> bool:
+        """Whether there is no use in asking on."""
+        return bool(self._troubles["crashes"] or self._troubles["hangs"] or self._sentences["unavailable"])
+
+    @property
+    def is_late(self) -> bool:
+        """Whether one has run out of time while there were others."""
+        return bool(self._late)
+
+    # --- what became of a request
+
+    def answered(self, recording: Recording, answer: wire.Answer) -> None:
+        """The candidate has answered."""
+        if answer.outcome == wire.TIMED_OUT:
+            self.late(recording)
+            return
+        if id(recording) in self._ended:  # what was asked before counts no more
+            return
+        self._ended.add(id(recording))
+        self.requests += 1
+        if answer.outcome != wire.OK:
+            self._trouble("errors", "error", answer.body.decode("utf-8", "replace"))
+        elif recording.revision == self._replay.baseline:
+            self._to_compare.append((recording, answer))
+
+    def crashed(self, sentence: str) -> None:
+        """It ended the process, by itself and twice."""
+        self.requests += 1
+        self._trouble("crashes", "crash", sentence)
+
+    def late(self, recording: Recording) -> None:
+        """It has run out of time."""
+        self._late.append(recording)
+
+    def refused(self, recording: Recording, sentence: str, *, died: bool) -> None:
+        """No replica has begun it. Where one has `died`, that is why."""
+        if died:
+            self._late.append(recording)
+        else:
+            self._sentences["unavailable"] = self._sentences["unavailable"] or sentence
+
+    def take_late(self) -> list[Recording]:
+        """Those that ran out of time while there were others: it may not have been theirs."""
+        late, self._late = self._late, []
+        return late
+
+    def judge_late(self) -> None:
+        """Who ran out of time now was alone."""
+        for recording in self.take_late():
+            self.requests += 1
+            sentence = f"no answer came in time; it took {recording.seconds * 1000:.0f} ms before"
+            self._trouble("hangs", "hang", sentence)
+
+    def gave_up(self, died: bool) -> None:
+        """The whole of it has taken too long."""
+        if not self.is_grave:
+            what = ("crashes", "crash") if died else ("hangs", "hang")
+            self._trouble(*what, "the replay did not come to its end" + (", as replicas died" if died else ""))
+
+    def _trouble(self, count: str, kind: str, sentence: str) -> None:
+        self._troubles[count] += 1
+        self._sentences[kind] = self._sentences[kind] or sentence
+
+    # --- comparing
+
+    async def settle(self, until: float) -> None:
+        """Compare what can be compared until then."""
+        for recording, answer in self._to_compare:
+            if time.monotonic() >= until and self._counts["compared"] >= _FEWEST_COMPARED:
+                break
+            self._compare(recording.answer, answer.body)
+            await asyncio.sleep(0)
+        self._to_compare.clear()
+
+    def _compare(self, before: bytes, after: bytes) -> None:
+        counts = self._counts
+        one = msgspec.json.decode(before)
+        schema = comparison.schema_of(one)
+        self._before = comparison.joined(self._before, schema)
+        counts["compared"] += 1
+        if before == after:
+            counts["exact"] += 1
+            self._after = comparison.joined(self._after, schema)
+            return
+        other = msgspec.json.decode(after)
+        self._after = comparison.joined(self._after, comparison.schema_of(other))
+        found = comparison.difference(one, other)
+        counts[_COUNT[found.likeness]] += 1
+        counts["new_nulls"] += found.new_null
+        self._rows = self._rows or found.rows
+        self._largest = max(self._largest, found.largest)
+
+    def findings(self, before: Times, after: Times, memory: Memory, seconds: float) -> Findings:
+        """All of it."""
+        return Findings(
+            self._replay.id,
+            requests=self.requests,
+            **self._counts,
+            **self._troubles,
+            **self._sentences,
+            largest_difference=self._largest,
+            rows=self._rows,
+            before=self._before,
+            after=self._after,
+            baseline=before,
+            candidate=after,
+            memory=memory,
+            seconds=seconds,
+        )
+
+
+_COUNT = {Likeness.EXACT: "exact", Likeness.CLOSE: "close", Likeness.CHANGED: "changed"}
