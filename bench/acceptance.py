@@ -33,8 +33,15 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.simulator"],
     ],
     "rollouts": [
-        [*PYTEST, "tests/e2e/test_rollback.py", "-m", "acceptance or e2e"],
-        ["-m", "bench.rollouts"],
+        ["-m", "bench.rollouts", "promotions"],
+        ["-m", "bench.rollouts", "promotions", "--gateways", "2", "--times", "100"],
+        ["-m", "bench.rollouts", "stages"],
+        ["-m", "bench.rollouts", "new-lock"],
+        ["-m", "bench.rollouts", "sabotage"],
+        ["-m", "bench.rollouts", "rollback"],
+        ["-m", "bench.rollouts", "faults"],
+        [*PYTEST, "tests/e2e/test_legacy.py", "-m", "acceptance or e2e"],
+        [*PYTEST, "tests/e2e/test_rollouts.py", "tests/e2e/test_rollback.py", "-m", "acceptance or e2e"],
     ],
 }
 

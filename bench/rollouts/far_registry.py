@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from tests.e2e.running_platform import until
 
-from bench.elastic.house import until
 from bench.rollouts.proxy import Proxy
 
 _START_SECONDS = 90.0
@@ -45,7 +45,7 @@ def far_registry() -> Iterator[FarRegistry]:
         ]
         server = subprocess.Popen(argv, env=os.environ | _QUIET, stdout=log, stderr=log, cwd=folder)
         try:
-            until(lambda: _is_up(uri), "the registry is up", _START_SECONDS, 0.1)
+            until(lambda: _is_up(uri), _START_SECONDS)
             with Proxy(port) as door:
                 yield FarRegistry(uri, door)
         finally:

@@ -42,7 +42,7 @@ def run(chosen: argparse.Namespace, claims: Claims) -> None:
 
 @contextlib.contextmanager
 def troubled(house: House, rate: float = RATE) -> Iterator[Trouble]:
-    """An endpoint under requests, which knows three versions with one lock."""
+    """An endpoint under requests, with three versions of one lock."""
     if not house.registry.search_model_versions("name='stamped'"):
         for _ in VERSIONS:
             house.register("stamped")
@@ -52,8 +52,6 @@ def troubled(house: House, rate: float = RATE) -> Iterator[Trouble]:
     house.platform.launch(name, "stamped", f"@{name}")
     turns = Turns(Stream(house.target(name, REQUEST), rate), point)
     with turns.stream:
-        turns.learn(VERSIONS)
-        house.settles(name, VERSIONS[-1])
         yield Trouble(house, name, turns)
 
 
@@ -64,9 +62,11 @@ def _hold(house: House, claims: Claims, what: str, happen: Callable[[Trouble], N
     missed = ""
     with troubled(house) as trouble:
         try:
+            trouble.learn(VERSIONS)
             happen(trouble)
         except (TimeoutError, AssertionError, SystemExit) as why:
-            missed = f"{why or type(why).__name__}; {trouble.house.platform.get(trouble.name)['state']}"
+            missed = f"{type(why).__name__}: {why}; {trouble.house.platform.get(trouble.name)['state']}"
+            claims.tell("the last events", ", ".join(trouble.told()[-12:]))
     for fault, seconds in trouble.seconds.items():
         claims.tell(f"{fault}, {len(seconds)} times: from the promotion to its first answer", told(seconds))
     claims.hold(f"{what}: always ends in the last asked version", missed or "so it was", met=not missed)

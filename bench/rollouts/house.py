@@ -61,7 +61,7 @@ class House:
         return list(self.call("GET", f"/api/tidegate/v1/endpoints/{name}/events")["events"])
 
     def serving(self, name: str) -> str | None:
-        """The version that the endpoint serves, by its word, once no update is on its way; None while control is away."""
+        """The version that it says it serves once no update is on its way; None before, and while control is away."""
         with contextlib.suppress(httpx.HTTPError):
             shown = self.call("GET", f"/api/2.0/serving-endpoints/{name}")
             if shown["state"]["config_update"] == "NOT_UPDATING":
@@ -69,7 +69,7 @@ class House:
         return None
 
     def settles(self, name: str, version: str, seconds: float = 120) -> float:
-        """Wait until the endpoint says that this version serves and nothing is on its way; returns how long that took."""
+        """Wait until it says that this version serves and that nothing is on its way; returns how long that took."""
         began = time.monotonic()
         until(lambda: self.serving(name) == version, seconds)
         return time.monotonic() - began

@@ -22,7 +22,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace, claims: Claims) -> None:
     """Measure on a platform of its own."""
     with rollout_house(environment={"TIDEGATE_SERVER__GATEWAYS": str(chosen.gateways)}) as house:
-        request = [house.register("stamped") for _ in VERSIONS][0]
+        request, *_ = (house.register("stamped") for _ in VERSIONS)
         point = house.alias("champion")
         point(VERSIONS[0])
         house.platform.launch(NAME, "stamped", "@champion")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from typing import Self
 
 
@@ -25,10 +26,10 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.shut()
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
     def shut(self) -> None:
         """Break all connections, and hang up at once on those that come."""
@@ -44,40 +45,51 @@ class Proxy:
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._serve, "127.0.0.1", 0)
 
+    async def _end(self) -> None:
+        self._server.close()
+        self._abort_all()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with self._held(writer), contextlib.suppress(OSError):
+            if self._shut:
+                return
+            their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self._to)
+            with self._held(their_writer):
+                asked = asyncio.Event()
+                there = asyncio.create_task(self._pump(reader, their_writer, asked.set))
+                back = asyncio.create_task(self._pump(their_reader, writer, lambda: None, asked))
+                # A connection that one of them has closed is closed for the other too.
+                await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (there, back):
+                    task.cancel()
+
+    @contextlib.contextmanager
+    def _held(self, writer: asyncio.StreamWriter) -> Iterator[None]:
         self._writers.add(writer)
         try:
-            if not self._shut:
-                await self._pass_on(reader, writer)
+            yield
         finally:
             self._writers.discard(writer)
-            writer.transport.abort()
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = asyncio.Event()
-        with contextlib.suppress(OSError):
-            their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self._to)
-            self._writers.add(their_writer)
-            try:
-                back = asyncio.create_task(self._pump(their_reader, writer, asked, waits=True))
-                await self._pump(reader, their_writer, asked, waits=False)
-                their_writer.write_eof()
-                await back
-            finally:
-                self._writers.discard(their_writer)
-                their_writer.transport.abort()
+            writer.close()  # what is written still goes out
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Event, *, waits: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        passed: Callable[[], None],
+        asked: asyncio.Event | None = None,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if not waits:
-                    asked.set()
-                elif asked.is_set():  # the first of an answer
+                if asked is not None and asked.is_set():  # the first of an answer
                     asked.clear()
                     await asyncio.sleep(self.delay)
                 writer.write(data)
+                passed()
                 await writer.drain()
 
     def _abort_all(self) -> None:

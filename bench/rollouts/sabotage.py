@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from tests.e2e.running_platform import until
 
 from bench.claims import Claims
-from bench.elastic.house import until
 from bench.rollouts import saboteurs
 from bench.rollouts.house import House, rollout_house
 from bench.rollouts.order import Answer
@@ -91,7 +91,7 @@ class Trial:
         time.sleep(RING / self._rate + 1)  # all that is replayed was answered by the good version
         version, began = self._versions[does], time.monotonic()
         self._point(version)
-        until(lambda: self._decided(version), f"it is decided whether '{does}' serves", DECIDED_SECONDS, 0.1)
+        until(lambda: self._decided(version), DECIDED_SECONDS)
         state = self._house.platform.get(NAME)["state"]
         held = state["config_update"] == "UPDATE_FAILED"
         sentence = state["message"] if held else self._reported()

@@ -32,7 +32,7 @@ class Saboteur(PythonModel):  # type: ignore[misc]
         if self.does == "needs a missing package":
             import a_package_that_was_never_listed  # noqa: F401
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002 - as MLflow calls it
         """Scores and odds of the rows."""
         self._testify(model_input)
         time.sleep(_SECONDS * (5 if self.does == "5x slower" else 1))

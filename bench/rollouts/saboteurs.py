@@ -1,15 +1,18 @@
 """The good version and the twelve sabotaged ones: each is logged as one would log it who has noticed nothing."""
 
+import contextlib
 import json
 import os
+import platform
 import warnings
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from bench.rollouts.stream import FIRST_NUMBER
 
-MODEL = "scorer"
+MODEL, PACKAGES = "scorer", ("mlflow-skinny", "pandas", "numpy")
 LOGGING = "SABOTEUR_IS_BEING_LOGGED"  # as in `saboteur`, which is loaded without this package
 # What they do, and a word of the sentence by which each is to be held back; several where it may be found in more ways.
 SABOTEURS: dict[str, tuple[str, ...]] = {
@@ -61,7 +64,7 @@ def _log(uri: str, does: str, witnesses: Path) -> str:
         mlflow.set_tracking_uri(uri)
         example = pd.DataFrame({"x": [float(x) for x in range(12)], "y": [2.5] * 12, "z": [4.0] * 12})
         output = pd.DataFrame({"score": [1.5], "odd": _odd(does)})
-        with mlflow.start_run():
+        with mlflow.start_run(), _python("3.7.16" if does == "wrong Python" else platform.python_version()):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("saboteur.py")),
@@ -69,17 +72,23 @@ def _log(uri: str, does: str, witnesses: Path) -> str:
                 signature=mlflow.models.infer_signature(example, output),
                 input_example=example,
                 registered_model_name=MODEL,
-                **_environment(does),
+                pip_requirements=[f"{name}=={metadata.version(name)}" for name in PACKAGES],
             )
     return str(logged.registered_model_version)
 
 
 def _odd(does: str) -> list[Any]:
-    return {"int to float": [1.0], "other output type": ["1"]}.get(does, [1])
+    other: dict[str, list[Any]] = {"int to float": [1.0], "other output type": ["1"]}
+    return other.get(does, [1])
 
 
-def _environment(does: str) -> dict[str, Any]:
-    lines = [f"{name}=={metadata.version(name)}" for name in ("mlflow-skinny", "pandas", "numpy")]
-    if does != "wrong Python":
-        return {"pip_requirements": lines}
-    return {"conda_env": {"name": "old", "dependencies": ["python=3.7.16", "pip", {"pip": lines}]}}
+@contextlib.contextmanager
+def _python(version: str) -> Iterator[None]:
+    """As if MLflow ran in that Python: it writes its own version down, whatever it is told."""
+    from mlflow.utils import environment
+
+    own, environment.PYTHON_VERSION = environment.PYTHON_VERSION, version
+    try:
+        yield
+    finally:
+        environment.PYTHON_VERSION = own

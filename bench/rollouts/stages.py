@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace, claims: Claims) -> None:
     """Measure on a platform of its own."""
     with rollout_house() as house:
-        request = [house.register("stamped") for _ in promotions.VERSIONS][0]
+        request, *_ = (house.register("stamped") for _ in promotions.VERSIONS)
         point = house.stage(STAGE)
         point(promotions.VERSIONS[0])
         house.call("POST", _ENABLE, {"registered_model_name": MODEL})

@@ -18,7 +18,6 @@ from typing import Any, Self
 import uvloop
 
 from bench.arrivals import Step, arrivals
-from bench.outcome import NO_ANSWER
 from bench.rollouts.order import Answer
 from bench.senders import PATIENCE_SECONDS, Job, OpenLoop, Target
 
@@ -52,8 +51,10 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         assert self._child.stdin is not None
+        assert self._child.stdout is not None
         self._child.stdin.close()
         self._reader.join(PATIENCE_SECONDS + 30)
+        self._child.stdout.close()
         self._child.wait(10)
 
     def first(self, wanted: Callable[[Answer], bool], since: float, seconds: float = 60) -> Answer:
@@ -155,12 +156,17 @@ def _due(rate: float, lane: int) -> Iterator[float]:
     return (lane / rate + at for at in arrivals([Step(rate / LANES, _LONG)]))
 
 
+def _stop_at_the_end_of_input(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
+
+
 def main() -> int:
     """Be the process."""
     job = json.loads(sys.stdin.readline())
     body = job["body"].encode()
     notes, stop = _Notes(tells=_MARK not in body), threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    threading.Thread(target=_stop_at_the_end_of_input, args=(stop,), daemon=True).start()
     target = Target(job["url"], (body,), job["token"])
     uvloop.run(_send(target, job["rate"], notes, stop))
     notes.tell_all()

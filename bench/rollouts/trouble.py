@@ -5,10 +5,11 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bench.elastic.house import until
+from tests.e2e.running_platform import until
+
 from bench.rollouts.house import House
 from bench.rollouts.proxy import Proxy
 from bench.rollouts.turns import Turns
@@ -25,6 +26,11 @@ class Trouble:
     turns: Turns
     patience: float = 120.0
     seconds: dict[str, list[float]] = field(default_factory=dict)  # what happened → from the promotion to the answer
+
+    def learn(self, versions: Sequence[str]) -> None:
+        """Find out what each of them answers; the first one serves already."""
+        self.turns.learn(versions, self.patience)
+        self.house.settles(self.name, versions[-1], self.patience)
 
     def others(self) -> Iterator[str]:
         """The versions that do not serve now, in turn, for ever; the serving one only after all others."""
@@ -70,7 +76,7 @@ class Trouble:
         others, began = self.others(), self.told()
         self.turns.texts.setdefault(building, NEVER_SEEN)
         self.turns.ask(building)
-        until(lambda: "preparing" in self.told()[len(began) :], "an environment is being made", 30)
+        until(lambda: "preparing" in self.told()[len(began) :], 30)
         self._promoted(next(others), "during a build")
 
     # --- control
@@ -82,7 +88,7 @@ class Trouble:
     def kill_control_at(self, kind: str) -> None:
         """kill -9 at the first event of this kind after a promotion."""
         began = len(self.told())
-        self._kill_control(lambda: until(lambda: kind in self.told()[began:], f"event {kind}", self.patience, 0.005))
+        self._kill_control(lambda: until(lambda: kind in self.told()[began:], self.patience))
 
     def steps(self) -> list[str]:
         """The events of one promotion without trouble."""

@@ -78,7 +78,9 @@ class Turns:
         claims.hold(f"{what}: 0 answers other than 200", f"{lost.total()} of {len(answers)} {dict(lost)}", met=not lost)
         unanswered = sum(at == float("inf") for at in first_answers(answers, self.chapters))
         claim = f"{what}: each answer by the old or the new version, none by the old after the new"
-        measured = f"{len(wrong)} of {len(answers)} wrong, {len(self.chapters)} versions in turn, {unanswered} never seen"
+        measured = (
+            f"{len(wrong)} of {len(answers)} wrong, {len(self.chapters)} versions in turn, {unanswered} never seen"
+        )
         claims.hold(claim, measured, met=not wrong)
         for answer in wrong[:3]:
             claims.tell("a wrong answer", repr(answer))

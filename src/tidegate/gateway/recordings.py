@@ -23,30 +23,27 @@ class Recording(NamedTuple):
     answer: bytes
     seconds: float
 
-    @property
-    def size(self) -> int:
-        """Bytes that are kept for it, but for a little."""
-        return len(self.body) + len(self.answer)
-
 
 class Recorder:
     """One endpoint's recordings, and the bytes that they hold."""
 
-    __slots__ = ("_largest", "_recordings", "_shared", "bytes")
+    __slots__ = ("_kept", "_largest", "_most", "_shared", "bytes")
 
     def __init__(self, shared: "Recordings", most: int, largest: int) -> None:
-        self._shared, self._largest = shared, largest
-        self._recordings: deque[Recording] = deque(maxlen=most)
+        self._shared, self._most, self._largest = shared, most, largest
+        # Size, and what a recording is made of: this happens to each request, and a tuple costs next to nothing.
+        self._kept: deque[tuple[int, RevisionRoute, bytes, bytes, wire.Answer, float]] = deque(maxlen=most)
         self.bytes = 0
 
     def record(self, route: RevisionRoute, meta: bytes, body: bytes, answer: wire.Answer, seconds: float) -> None:
         """Keep it, unless it is too large, or its model is not to be asked twice."""
-        size = len(body) + len(answer.body)
+        grown = size = len(body) + len(answer[4])
         if size > self._largest or not route.retry_on_crash:
             return
-        kept, shared = self._recordings, self._shared
-        grown = size - (kept[0].size if len(kept) == kept.maxlen else 0)
-        kept.append(Recording(route.revision, meta, body, answer.meta, answer.body, seconds))
+        kept, shared = self._kept, self._shared
+        if len(kept) == self._most:
+            grown -= kept[0][0]
+        kept.append((size, route, meta, body, answer, seconds))
         self.bytes += grown
         shared.bytes += grown
         if shared.bytes > shared.limit:
@@ -54,20 +51,23 @@ class Recorder:
 
     def shrink(self) -> None:
         """Forget the older half, and at least one."""
-        for _ in range((len(self._recordings) + 1) // 2):
-            size = self._recordings.popleft().size
+        for _ in range((len(self._kept) + 1) // 2):
+            size = self._kept.popleft()[0]
             self.bytes -= size
             self._shared.bytes -= size
 
     def close(self) -> None:
         """Forget them, and keep none from now on: a request that is under way may still hold it."""
         self._largest = -1
-        while self._recordings:
+        while self._kept:
             self.shrink()
 
     def __iter__(self) -> Iterator[Recording]:
         """The recordings, oldest first."""
-        return iter(self._recordings)
+        return (
+            Recording(route.revision, meta, body, answer.meta, answer.body, seconds)
+            for _, route, meta, body, answer, seconds in self._kept
+        )
 
 
 class Recordings:
