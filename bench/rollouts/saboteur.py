@@ -6,6 +6,7 @@ MLflow tries a model out when it is logged: it is good then.
 
 import os
 import time
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -52,7 +53,7 @@ class Saboteur(PythonModel):  # type: ignore[misc]
             self.kept.append(os.urandom(_LEAK_BYTES))
         return pd.DataFrame({"score": scores, "odd": odd})
 
-    def _columns(self, frame):  # type: ignore[no-untyped-def]
+    def _columns(self, frame: Any) -> list[Any]:
         names = ["y", "x", "z"] if self.does == "column order" else ["x", "y", "z"]
         return [frame[name] for name in names]
 
