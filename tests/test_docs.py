@@ -14,6 +14,7 @@ from fastapi.routing import iter_route_contexts
 from tidegate import http
 from tidegate.api.app import create_app
 from tidegate.cli.app import app as command_line
+from tidegate.control.enablements import Enablements
 from tidegate.control.endpoints import Endpoints
 from tidegate.control.metrics import Metrics
 from tidegate.gateway import faces, handler
@@ -172,7 +173,7 @@ def test_commands_in_examples_exist() -> None:
 
 def routes() -> Iterator[str]:
     """Every route of control and of the gateway."""
-    app = create_app(cast("Endpoints", None), cast("Metrics", None))
+    app = create_app(cast("Endpoints", None), cast("Enablements", None), cast("Metrics", None))
     for route in iter_route_contexts(app.routes):
         yield from (f"{method} {route.path}" for method in (route.methods or set()) - {"HEAD"})
     yield from (f"GET {path}" for path in handler._OPEN)
@@ -182,7 +183,8 @@ def routes() -> Iterator[str]:
 
 
 def test_every_route_is_documented_and_no_other() -> None:
-    documented = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", read("docs/api.md"))
+    pages = read("docs/api.md") + read("docs/legacy.md")
+    documented = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", pages)
     assert sorted(documented) == sorted(routes())
 
 

@@ -67,7 +67,9 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.adapters.store import SqlStore
     from tidegate.adapters.uv_environments import UvEnvironments
     from tidegate.api.app import create_app
+    from tidegate.control.alignment import Alignment
     from tidegate.control.builds import Builds, ModelCache
+    from tidegate.control.enablements import Enablements, Sight
     from tidegate.control.endpoints import Endpoints
     from tidegate.control.follower import Follower
     from tidegate.control.gateways import Gateways
@@ -104,13 +106,16 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     minutes.start()
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
     endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
-    follower = Follower(store, registry, endpoints, gateways, chosen.registry.look_every)
+    alignment = Alignment(store, endpoints, clock)
+    enablements = Enablements(store, registry, endpoints, alignment, Sight(reconciler, minutes, clock))
+    follower = Follower(store, registry, endpoints, alignment, gateways, chosen.registry.look_every)
     for part in (reconciler, gateways, housekeeping, follower):
         await part.start()
         stack.push_async_callback(part.stop)
     stack.push_async_callback(builds.stop)
 
-    app = create_app(endpoints, Metrics(gateways, reconciler, builds, clock))
+    metrics = Metrics(gateways, reconciler, builds, clock)
+    app = create_app(endpoints, enablements, metrics, defaults.memory_limits["CPU"])
     data.api_socket.unlink(missing_ok=True)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tidegate.core.enablement import Enablement
 from tidegate.core.endpoint import Endpoint, ModelRef, ModelVersion
+from tidegate.core.face import Product
 from tidegate.core.pointers import ModelPointers
 from tidegate.core.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.switch import Switch
@@ -51,7 +53,7 @@ class LockMemory(Protocol):
 
 
 class Store(LockMemory, Protocol):
-    """What survives: endpoints, their revisions, events, locks. What a method has returned from is durable.
+    """What survives: endpoints, their revisions, events, enablements, locks. What a method has returned is durable.
 
     Every method may wait for the disk. Raises Unavailable when the database cannot be reached.
     """
@@ -99,6 +101,21 @@ class Store(LockMemory, Protocol):
         """The newest MAX_SWITCHES switches of an endpoint, oldest first."""
         ...
 
+    async def enablements(self) -> tuple[Enablement, ...]:
+        """The registered models whose serving is switched on, by product and name."""
+        ...
+
+    async def save_enablement(self, enablement: Enablement) -> Enablement:
+        """Add it, or replace it, and return it with its new resource_version; one that was never saved has 0.
+
+        Raises Conflict when the stored resource_version is not the given one: somebody else wrote in between.
+        """
+        ...
+
+    async def drop_enablement(self, product: Product, model: str) -> None:
+        """Forget it. Idempotent."""
+        ...
+
     async def close(self) -> None:
         """Let go of the database."""
         ...
@@ -115,8 +132,11 @@ class ModelRegistry(Protocol):
         """The exact version that `ref` means now."""
         ...
 
-    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
-        """Where the aliases and stages of these models point now. Names that the registry does not have are absent."""
+    async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
+        """Where the aliases and stages of these models point now. Names that the registry does not have are absent.
+
+        Those of `names` that are `listed` come with all their versions.
+        """
         ...
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:

@@ -20,7 +20,7 @@ from tidegate.adapters.mlflow_pointers import _filters
 from tidegate.adapters.mlflow_registry import MlflowRegistry
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
-from tidegate.core.pointers import ModelPointers, Pointer
+from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
 
 WINE = ModelRef("wine", "1")
 
@@ -159,6 +159,8 @@ class OldServer(Answering):
         if "name IN" in query.get("filter", [""])[0]:
             return 400, '{"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid clause"}'
         version = {"name": "wine", "version": "4", "status": "READY", "current_stage": "None"}
+        if "model-versions" in path:
+            return 200, json.dumps({"model_versions": [version] if "name='wine'" in query["filter"][0] else []})
         aliases = [{"alias": "champion", "version": "4"}]
         wine = {"name": "wine", "aliases": aliases, "latest_versions": [version]}
         if "page_token" in query:
@@ -171,11 +173,14 @@ async def test_an_older_server_is_asked_for_all_models() -> None:
     adapter = MlflowRegistry(server.uri)
     try:
         pointers = await adapter.pointers(["wine", "tea"])
+        asked = len(server.asked)
+        listed = await adapter.pointers(["wine", "tea"], ["wine"])
     finally:
         await adapter.close()
         server.stop()
     assert pointers == {"wine": ModelPointers({"champion": Pointer("4")}, {"None": Pointer("4")})}
-    assert len(server.asked) == 3
+    assert asked == 3
+    assert listed["wine"].versions == (StagedVersion("4", "None"),)
 
 
 async def test_many_names_are_asked_for_in_parts_that_fit_a_url(registry: MlflowRegistry) -> None:

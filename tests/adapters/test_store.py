@@ -16,8 +16,10 @@ from sqlalchemy import create_engine, insert
 from tidegate.adapters.migrations import alembic_config
 from tidegate.adapters.schema import ENDPOINTS, METADATA
 from tidegate.adapters.store import SqlStore
+from tidegate.core.enablement import Enablement
 from tidegate.core.endpoint import Endpoint, EndpointConfig, PendingConfig
 from tidegate.core.errors import ConfigurationError, Unavailable
+from tidegate.core.face import Product
 from tidegate.core.switch import switch_of
 from tidegate.ports import Event
 
@@ -80,6 +82,9 @@ async def test_a_database_of_the_first_schema_is_brought_up_to_date_and_its_rows
     assert (endpoint.previous, endpoint.rejected, endpoint.next_version) == (None, (), 3)
     await store.save_endpoint(endpoint.promoted(4.0), switch_of(endpoint, 4.0))
     assert [switch.at for switch in await store.switches("e1")] == [4.0]
+    assert endpoint.face is None
+    await store.save_enablement(Enablement(Product.SERVERLESS, "wine", "admin", 5.0))
+    assert [enablement.model for enablement in await store.enablements()] == ["wine"]
     await store.close()
 
 

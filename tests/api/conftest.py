@@ -11,8 +11,10 @@ import pytest
 import uvicorn
 from starlette.responses import JSONResponse
 
-from tests.control.house import House, a_house
+from tests.control.house import POLL, House, a_house
 from tidegate.api.app import create_app
+
+MEMORY_LIMIT = 4_000_000_000  # bytes, of a replica
 
 
 @dataclass
@@ -34,12 +36,18 @@ class Api:
             while (await self.house.endpoints.get(name)).endpoint.pending is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
+    async def rest(self) -> None:
+        """Look at versions and stages until nothing is on its way."""
+        async with asyncio.timeout(10):
+            while await self.house.follower.run_once() not in (POLL, None):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with a_house(tmp_path / "data") as house:
         await house.reconciler.start()
-        app = create_app(house.endpoints, house.metrics)
+        app = create_app(house.endpoints, house.enablements, house.metrics, MEMORY_LIMIT)
 
         async def discovery() -> JSONResponse:
             return JSONResponse({})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.fakes.model_registry import FakeModel, FakeModelRegistry
 from tidegate.adapters.mlflow_registry import MlflowRegistry
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound
-from tidegate.core.pointers import ModelPointers, Pointer
+from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import ModelRegistry
 
 # One adapter, and so one MLflow, for all tests: it takes 2 s to start.
@@ -91,6 +92,22 @@ async def test_aliases_and_stages_of_many_models_point_somewhere(registry: Model
         "empty": ModelPointers(),
     }
     assert await registry.pointers([]) == {}
+
+
+async def test_models_that_are_listed_come_with_all_their_versions(registry: ModelRegistry) -> None:
+    pointers = await registry.pointers(["wine", "tea", "empty", "beer"], ["wine", "empty", "beer"])
+    assert {name: one.versions for name, one in pointers.items()} == {
+        "wine": (StagedVersion("1", "Archived"), StagedVersion("2", "Production"), StagedVersion("3", "None")),
+        "tea": (),
+        "empty": (),
+    }
+    listed = (await registry.pointers(["tea"], ["tea"]))["tea"]
+    assert [(version.version, version.ready) for version in listed.versions] == [
+        ("1", True),
+        ("2", False),
+        ("3", False),
+    ]
+    assert replace(listed, versions=()) == (await registry.pointers(["tea"]))["tea"]
 
 
 @pytest.mark.parametrize("asked", ["@champion", "Production", "archived", "None"])

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.store import FakeStore
 from tidegate.adapters.store import SqlStore
+from tidegate.core.enablement import Compute, Enablement
 from tidegate.core.endpoint import (
     FOLLOWER,
     ROLLBACK,
@@ -24,6 +25,7 @@ from tidegate.core.endpoint import (
     ServedEntity,
 )
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound
+from tidegate.core.face import Face, Product
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.revision import Environment, EnvironmentDigest, Proof, Revision, revision_id
 from tidegate.core.switch import Side, Switch
@@ -56,6 +58,7 @@ FULL = Endpoint(
     lost=(ModelRef("wine", "Production"),),
     rejected=((ModelRef("wine", "@champion"), ModelVersion("wine", "2")),),
     newest_version=4,
+    face=Face(Product.CLASSIC, "wine"),
 )
 REVISION = Revision(
     revision_id("e1", ENTITY),
@@ -243,6 +246,62 @@ async def test_nothing_is_recorded_for_a_forgotten_endpoint(store: Store) -> Non
     with pytest.raises(NotFound, match="'e1'"):
         await store.add_event(Event("e1", 1.0, "Note", "text"))
     assert await store.revisions() == {}
+
+
+# --- enablements
+
+ENABLED = Enablement(
+    Product.CLASSIC,
+    "ü'\"/ wine",
+    "admin",
+    1_700_000_000.5,
+    (Compute("Production", "Large", scale_to_zero_enabled=True, version=3, asked_at=1_700_000_001.0, given=False),),
+    node_type_id="m5.large",
+    cluster_tags=(("team", "cellar"),),
+)
+
+
+async def test_an_enablement_comes_back_as_it_was_given(store: Store) -> None:
+    assert await store.enablements() == ()
+    saved = await store.save_enablement(ENABLED)
+    assert saved == ENABLED
+    assert saved.resource_version > 0
+    assert await store.enablements() == (saved,)
+    (found,) = await store.enablements()
+    assert (found.product, found.resource_version) == (Product.CLASSIC, saved.resource_version)
+
+
+async def test_enablements_come_by_product_and_name(store: Store) -> None:
+    for product, model in ((Product.SERVERLESS, "a"), (Product.CLASSIC, "c"), (Product.CLASSIC, "b")):
+        await store.save_enablement(replace(ENABLED, product=product, model=model))
+    assert [(one.product.value, one.model) for one in await store.enablements()] == [
+        ("classic", "b"),
+        ("classic", "c"),
+        ("serverless", "a"),
+    ]
+
+
+async def test_of_two_writers_of_an_enablement_the_second_is_told(store: Store) -> None:
+    saved = await store.save_enablement(ENABLED)
+    changed = await store.save_enablement(replace(saved, creator="one"))
+    for stale in (ENABLED, saved):
+        with pytest.raises(Conflict, match="wine"):
+            await store.save_enablement(replace(stale, creator="other"))
+    assert await store.enablements() == (changed,)
+    await store.save_enablement(replace(changed, creator="two"))
+    assert [one.creator for one in await store.enablements()] == ["two"]
+
+
+async def test_what_is_disabled_is_forgotten(store: Store) -> None:
+    saved = await store.save_enablement(ENABLED)
+    other = await store.save_enablement(replace(ENABLED, product=Product.SERVERLESS))
+    for _ in range(2):
+        await store.drop_enablement(Product.CLASSIC, saved.model)
+    assert await store.enablements() == (other,)
+    with pytest.raises(Conflict):
+        await store.save_enablement(saved)
+    await store.save_enablement(ENABLED)
+    assert len(await store.enablements()) == 2
 
 
 async def test_the_newest_lock_is_remembered(store: Store) -> None:

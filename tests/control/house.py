@@ -14,7 +14,9 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
+from tidegate.control.alignment import Alignment
 from tidegate.control.builds import Builds, ModelCache
+from tidegate.control.enablements import Enablements, Sight
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, Endpoints, EndpointView
 from tidegate.control.follower import Follower
 from tidegate.control.gateways import Gateways
@@ -53,8 +55,8 @@ class SlowRegistry(FakeModelRegistry):
         await asyncio.sleep(0)
         return await super().resolve(ref)
 
-    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
-        found = await super().pointers(names)
+    async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
+        found = await super().pointers(names, listed)
         await asyncio.sleep(0)
         return found
 
@@ -208,10 +210,18 @@ class House:
         self.scaler = Scaler(self.gateways, self.clock, CORES, self.rollouts.park_seconds)
         self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
         self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
-        self.follower = Follower(self.store, self.registry, self.endpoints, self.gateways, POLL)
-        self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
+        self.alignment = Alignment(self.store, self.endpoints, self.clock)
+        self.follower = Follower(self.store, self.registry, self.endpoints, self.alignment, self.gateways, POLL)
         self.minutes = Minutes(self.gateways, self.reconciler, self.clock, CORES)
         self.minutes.start()
+        self.enablements = Enablements(
+            self.store,
+            self.registry,
+            self.endpoints,
+            self.alignment,
+            Sight(self.reconciler, self.minutes, self.clock),
+        )
+        self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 
     async def start(self) -> None:
         await self.gateways.start()

@@ -288,8 +288,8 @@ async def test_what_a_user_asks_for_while_the_registry_answers_is_not_undone(
     """The answer is older than what the user was given: it must not take that back."""
     ask = following.registry.pointers
 
-    async def slowly(names: frozenset[str]) -> Pointers:
-        answer = await ask(names)
+    async def slowly(names: frozenset[str], listed: frozenset[str]) -> Pointers:
+        answer = await ask(names, listed)
         point(following, "2")
         await following.endpoints.update_config("wine", ConfigRequest((an_entity("@champion"),)))
         return answer

@@ -41,12 +41,12 @@ class Outcome:
 
 
 class Load:
-    """Sends `rate` requests a second to an endpoint for the length of a `with`, in a thread of its own."""
+    """Sends `rate` requests a second to an endpoint, or a path, for the length of a `with`, in a thread of its own."""
 
-    def __init__(self, platform: Platform, endpoint: str, body: Any, rate: float = 100) -> None:
+    def __init__(self, platform: Platform, endpoint: str, body: Any, rate: float = 100, path: str = "") -> None:
         self.outcome = Outcome()
         self._platform, self._body, self._rate = platform, body, rate
-        self._path = f"/serving-endpoints/{endpoint}/invocations"
+        self._path = path or f"/serving-endpoints/{endpoint}/invocations"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound, TidegateError
-from tidegate.core.pointers import ModelPointers, Pointer
+from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import Log, ModelRegistry
 
 
@@ -51,10 +51,11 @@ class FakeModelRegistry:
             raise Conflict(f"Version {version} of model '{ref.name}' is not ready: {status}.")
         return ModelVersion(ref.name, version)
 
-    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
+    async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
         self._work()
         self.asked.append(frozenset(names))
-        return {name: _pointers(self.models[name]) for name in names if name in self.models}
+        there = {name: self.models[name] for name in names if name in self.models}
+        return {name: _pointers(model, name in listed) for name, model in there.items()}
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         self._work()
@@ -89,7 +90,7 @@ class FakeModelRegistry:
         return max(found, key=int)
 
 
-def _pointers(model: FakeModel) -> ModelPointers:
+def _pointers(model: FakeModel, listed: bool) -> ModelPointers:
     def pointer(version: str) -> Pointer:
         return Pointer(version, model.versions[version].status == "READY")
 
@@ -97,7 +98,11 @@ def _pointers(model: FakeModel) -> ModelPointers:
         return pointer(version).ready, int(version)
 
     stages = {model.versions[v].stage: pointer(v) for v in sorted(model.versions, key=preference)}
-    return ModelPointers({alias: pointer(version) for alias, version in model.aliases.items()}, stages)
+    versions = tuple(
+        StagedVersion(n, model.versions[n].stage, pointer(n).ready) for n in sorted(model.versions, key=int)
+    )
+    aliases = {alias: pointer(version) for alias, version in model.aliases.items()}
+    return ModelPointers(aliases, stages, versions if listed else ())
 
 
 _: type[ModelRegistry] = FakeModelRegistry

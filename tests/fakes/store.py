@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tidegate.core.enablement import Enablement
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
+from tidegate.core.face import Product
 from tidegate.core.revision import Revision, RevisionId
 from tidegate.core.switch import Switch
 from tidegate.ports import MAX_SWITCHES, Event, Store
@@ -19,6 +21,7 @@ class FakeStore:
         self._revisions: dict[RevisionId, Revision] = {}
         self._events: list[Event] = []
         self._switches: list[Switch] = []
+        self._enablements: dict[tuple[str, str], Enablement] = {}
         self._locks: dict[str, str] = {}
 
     async def endpoints(self) -> tuple[Endpoint, ...]:
@@ -76,6 +79,23 @@ class FakeStore:
         self._work()
         mine = [switch for switch in self._switches if switch.endpoint_id == endpoint_id]
         return tuple(mine[-MAX_SWITCHES:])
+
+    async def enablements(self) -> tuple[Enablement, ...]:
+        self._work()
+        return tuple(enablement for _, enablement in sorted(self._enablements.items()))
+
+    async def save_enablement(self, enablement: Enablement) -> Enablement:
+        self._work()
+        key = enablement.product.value, enablement.model
+        stored = self._enablements.get(key)
+        if (stored.resource_version if stored else 0) != enablement.resource_version:
+            raise Conflict(f"The serving of model '{enablement.model}' was changed by somebody else. Try again.")
+        self._enablements[key] = replace(enablement, resource_version=enablement.resource_version + 1)
+        return self._enablements[key]
+
+    async def drop_enablement(self, product: Product, model: str) -> None:
+        self._work()
+        self._enablements.pop((product.value, model), None)
 
     async def lock_of(self, input_digest: str) -> str | None:
         self._work()

@@ -4,7 +4,7 @@ Why apart: MLflow reads credentials and time limits from the environment, which 
 inherit; its import takes seconds and 100 MB; and a download under way can only be stopped by ending its process.
 
     stdin    {"verb": "resolve", "name", "version"},   {"verb": "download", "name", "version", "into"}
-             or   {"verb": "pointers", "names"}
+             or   {"verb": "pointers", "names", "listed"}
     stdout   {"ready": true} once; then for each request {"line"}… and {"result"} or {"error", "message", "retry_after"}
 
 One request at a time. At the end of stdin the process ends, and a half-made download with it.
@@ -90,7 +90,7 @@ class _Server:
 
     def _result(self, request: dict[str, Any]) -> object:
         if request["verb"] == "pointers":
-            return self._pointers.of(request["names"])
+            return self._pointers.of(request["names"], request["listed"])
         ref = ModelRef(request["name"], request["version"])
         if request["verb"] == "resolve":
             return _resolve(self._client, ref)

@@ -1,6 +1,9 @@
-"""What MLflow's client says of the aliases and stages of many models: one query for all of them, as a rule."""
+"""What MLflow's client says of the aliases and stages of many models: one query for all of them, as a rule.
 
-from collections.abc import Collection, Iterable, Iterator
+Where all versions of some are asked for, it is one more for all of these.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +14,9 @@ _PAGE = 1000  # the most that MLflow gives at once
 Pointed = tuple[str, bool]
 """A version, and whether it is READY."""
 
+Listed = tuple[str, str, bool]
+"""A version, its stage, and whether it is READY."""
+
 
 class MlflowPointers:
     """Asks one client. A version that was READY once stays so, and is not looked up again."""
@@ -19,12 +25,41 @@ class MlflowPointers:
         self._client = client
         self._ready: set[tuple[str, str]] = set()
 
-    def of(self, names: Collection[str]) -> dict[str, dict[str, dict[str, Pointed]]]:
-        """Name → `aliases` and `stages` → what each points to. Names that the registry does not have are left out."""
+    def of(self, names: Collection[str], listed: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Name → `aliases` and `stages`, and what each points to; `versions` of those that are `listed`.
+
+        Names that the registry does not have are left out.
+        """
+        found = {model.name: model for model in self._models(names)}
+        versions = self._versions([name for name in listed if name in found])
         return {
-            model.name: {"aliases": self._aliases(model), "stages": self._stages(model)}
-            for model in self._models(names)
+            name: {
+                "aliases": self._aliases(model),
+                "stages": self._stages(model, versions.get(name, [])),
+                "versions": [_listed(version) for version in versions.get(name, [])],
+            }
+            for name, model in found.items()
         }
+
+    def _versions(self, names: Collection[str]) -> dict[str, list[Any]]:
+        """All versions of these models, oldest first."""
+        versions: dict[str, list[Any]] = {}
+        for version in sorted(self._all_versions(names), key=lambda version: int(version.version)):
+            versions.setdefault(version.name, []).append(version)
+        return versions
+
+    def _all_versions(self, names: Collection[str]) -> Iterator[Any]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            for part in _filters(names):
+                yield from _search_versions(self._client, part)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            # An older server that knows no lists of names: one by one.
+            for name in names:
+                yield from all_versions(self._client, name)
 
     def _models(self, names: Collection[str]) -> Iterator[Any]:
         from mlflow.exceptions import MlflowException
@@ -52,10 +87,12 @@ class MlflowPointers:
             alias: (str(version), self._is_ready(model.name, str(version))) for alias, version in model.aliases.items()
         }
 
-    def _stages(self, model: Any) -> dict[str, Pointed]:
-        stages = {latest.current_stage: latest for latest in model.latest_versions}
+    def _stages(self, model: Any, versions: Sequence[Any]) -> dict[str, Pointed]:
+        """By its `versions` where all of them are known, as they were asked for later than the model."""
+        stages = {latest.current_stage: latest for latest in versions or model.latest_versions}
         if any(latest.status != "READY" for latest in stages.values()):
-            stages |= _newest(version for version in all_versions(self._client, model.name) if self._remember(version))
+            every = versions or all_versions(self._client, model.name)
+            stages |= _newest(version for version in every if self._remember(version))
         return {stage: (str(version.version), version.status == "READY") for stage, version in stages.items()}
 
     def _is_ready(self, name: str, version: str) -> bool:
@@ -78,12 +115,20 @@ class MlflowPointers:
 def all_versions(client: Any, name: str) -> list[Any]:
     """All versions of a model."""
     quotes = '"' if "'" in name else "'"
-    pages, token = [], None
+    return _search_versions(client, f"name={quotes}{name}{quotes}")
+
+
+def _search_versions(client: Any, filter_string: str) -> list[Any]:
+    found, token = [], None
     while token != "":
-        page = client.search_model_versions(f"name={quotes}{name}{quotes}", max_results=_PAGE, page_token=token)
-        pages.extend(page)
+        page = client.search_model_versions(filter_string, max_results=_PAGE, page_token=token)
+        found.extend(page)
         token = page.token or ""
-    return pages
+    return found
+
+
+def _listed(version: Any) -> Listed:
+    return str(version.version), str(version.current_stage), version.status == "READY"
 
 
 def _newest(versions: Iterable[Any]) -> dict[str, Any]:

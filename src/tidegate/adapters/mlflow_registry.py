@@ -18,7 +18,7 @@ from typing import Any
 from tidegate.adapters.mlflow_client import shown
 from tidegate.core import errors
 from tidegate.core.endpoint import ModelRef, ModelVersion
-from tidegate.core.pointers import ModelPointers, Pointer
+from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import Log, ModelRegistry
 
 _START_SECONDS = 60.0  # for MLflow's import, on a busy machine without bytecode
@@ -41,10 +41,15 @@ class MlflowRegistry:
         version = await self._look_up({"verb": "resolve", "name": ref.name, "version": ref.version})
         return ModelVersion(ref.name, str(version))
 
-    async def pointers(self, names: Collection[str]) -> Mapping[str, ModelPointers]:
-        found: dict[str, Any] = await self._look_up({"verb": "pointers", "names": sorted(names)}) if names else {}
+    async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
+        request = {"verb": "pointers", "names": sorted(names), "listed": sorted(listed)}
+        found: dict[str, Any] = await self._look_up(request) if names else {}
         return {
-            name: ModelPointers(_pointers(model["aliases"]), _pointers(model["stages"]))
+            name: ModelPointers(
+                _pointers(model["aliases"]),
+                _pointers(model["stages"]),
+                tuple(StagedVersion(*version) for version in model["versions"]),
+            )
             for name, model in found.items()
         }
 

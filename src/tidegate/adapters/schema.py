@@ -49,6 +49,15 @@ SWITCHES = Table(
     Column("spec", Text, nullable=False),
 )
 
+ENABLEMENTS = Table(
+    "enablements",
+    METADATA,
+    Column("product", String, primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("resource_version", Integer, nullable=False),
+    Column("spec", Text, nullable=False),
+)
+
 LOCKS = Table(
     "locks",
     METADATA,

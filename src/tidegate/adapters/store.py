@@ -1,4 +1,4 @@
-"""The store: endpoints, revisions, events, switches and locks in a database, by SQLAlchemy.
+"""The store: endpoints, revisions, events, switches, enablements and locks in a database, by SQLAlchemy.
 
 All work happens on one thread, each method in one transaction: the event loop never waits for the disk, and writes are
 serial. On SQLite a transaction that has been answered is on the disk (WAL with `synchronous=FULL`); whatever is killed
@@ -24,9 +24,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tidegate.adapters.migrations import alembic_config
-from tidegate.adapters.schema import ENDPOINTS, EVENTS, LOCKS, REVISIONS, SWITCHES
+from tidegate.adapters.schema import ENABLEMENTS, ENDPOINTS, EVENTS, LOCKS, REVISIONS, SWITCHES
+from tidegate.core.enablement import Enablement
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import AlreadyExists, ConfigurationError, Conflict, NotFound, Unavailable
+from tidegate.core.face import Product
 from tidegate.core.revision import Revision, RevisionId
 from tidegate.core.switch import Switch
 from tidegate.ports import MAX_SWITCHES, Event, Store
@@ -157,6 +159,44 @@ class SqlStore:
 
         return await self._run(work)
 
+    # --- enablements
+
+    async def enablements(self) -> tuple[Enablement, ...]:
+        query = select(ENABLEMENTS.c.spec).order_by(ENABLEMENTS.c.product, ENABLEMENTS.c.model)
+
+        def work(connection: Connection) -> tuple[Enablement, ...]:
+            return tuple(msgspec.json.decode(spec, type=Enablement) for spec in connection.scalars(query))
+
+        return await self._run(work)
+
+    async def save_enablement(self, enablement: Enablement) -> Enablement:
+        saved = replace(enablement, resource_version=enablement.resource_version + 1)
+        key = {"product": saved.product.value, "model": saved.model}
+        columns = {"resource_version": saved.resource_version, "spec": _encode(saved)}
+        as_read = (
+            *(ENABLEMENTS.c[name] == value for name, value in key.items()),
+            ENABLEMENTS.c.resource_version == enablement.resource_version,
+        )
+
+        def work(connection: Connection) -> int:
+            if enablement.resource_version:
+                return connection.execute(update(ENABLEMENTS).where(*as_read).values(columns)).rowcount
+            return connection.execute(insert(ENABLEMENTS).values(**key, **columns)).rowcount
+
+        with _enabled_already(enablement):
+            rows = await self._run(work)
+        if rows == 0:
+            raise Conflict(f"The serving of model '{saved.model}' was changed by somebody else in between. Try again.")
+        return saved
+
+    async def drop_enablement(self, product: Product, model: str) -> None:
+        mine = (ENABLEMENTS.c.product == product.value, ENABLEMENTS.c.model == model)
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(ENABLEMENTS).where(*mine))
+
+        await self._run(work)
+
     # --- locks
 
     async def lock_of(self, input_digest: str) -> str | None:
@@ -205,7 +245,7 @@ class _Read(Generic[T]):
         return {key: record for key, (_, record) in fresh.items()}
 
 
-def _encode(value: Endpoint | Revision | Switch) -> str:
+def _encode(value: Endpoint | Revision | Switch | Enablement) -> str:
     return msgspec.json.encode(value).decode()
 
 
@@ -315,6 +355,14 @@ def _name_taken(endpoint: Endpoint) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise AlreadyExists(f"There is an endpoint '{endpoint.name}' already. Choose another name.") from error
+
+
+@contextmanager
+def _enabled_already(enablement: Enablement) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(f"The serving of model '{enablement.model}' was enabled by somebody else already.") from error
 
 
 @contextmanager

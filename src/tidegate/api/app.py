@@ -1,4 +1,4 @@
-"""The REST API: Databricks' serving-endpoints routes, what only Tidegate has, and /metrics.
+"""The REST API: Databricks' serving-endpoints routes, its older products', what only Tidegate has, and /metrics.
 
 The gateway has already seen to who is calling. Every JSON answer is an object; a deletion answers `{}`.
 """
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import JSONResponse, Response
 
 import tidegate
+from tidegate.api.classic import classic
 from tidegate.api.edge import Edge, handle_errors
 from tidegate.api.gate import GateIn, gate_json
 from tidegate.api.schemas import (
@@ -23,7 +24,9 @@ from tidegate.api.schemas import (
     replica_json,
     tags_json,
 )
+from tidegate.api.serverless import serverless
 from tidegate.api.switches import switches_json
+from tidegate.control.enablements import Enablements
 from tidegate.control.endpoints import Endpoints
 from tidegate.control.metrics import Metrics
 from tidegate.core.errors import InvalidParameter
@@ -34,8 +37,8 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _CREATOR = "admin"
 
 
-def create_app(endpoints: Endpoints, metrics: Metrics) -> FastAPI:
-    """The application over these verbs and metrics."""
+def create_app(endpoints: Endpoints, enablements: Enablements, metrics: Metrics, memory_limit: int = 0) -> FastAPI:
+    """The application over these verbs and metrics; `memory_limit` is what one replica may use, bytes, 0: no limit."""
     app = FastAPI(
         title="Tidegate",
         version=tidegate.__version__,
@@ -48,6 +51,8 @@ def create_app(endpoints: Endpoints, metrics: Metrics) -> FastAPI:
     app.add_middleware(Edge)
     app.include_router(_serving_endpoints(endpoints, metrics))
     app.include_router(_tidegate(endpoints, metrics))
+    app.include_router(serverless(enablements, _CREATOR, memory_limit))
+    app.include_router(classic(enablements, _CREATOR))
     app.include_router(_not_supported())
     return app
 

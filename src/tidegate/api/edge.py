@@ -16,10 +16,13 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
+# The older products' calls were first under the one, and later under both.
+_PREVIEW, _RELEASED = "/api/2.0/preview/mlflow/endpoints", "/api/2.0/mlflow/endpoints"
+
 
 class Edge:
-    """ASGI middleware. A path may end with a slash, a body is JSON whatever its content type, a defect is answered in
-    the house error shape.
+    """ASGI middleware. A path may end with a slash, and be that of a preview; a body is JSON whatever its content type;
+    a defect is answered in the house error shape.
 
     Redirects would not do: clients lose the body of a POST on them.
     """
@@ -35,7 +38,7 @@ class Edge:
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
         scope = {
             **scope,
-            "path": path.rstrip("/") or "/",
+            "path": _plain(path),
             "headers": [*headers, (b"content-type", b"application/json")],
         }
         started = False
@@ -53,6 +56,12 @@ class Edge:
                 raise
             failure = Internal("Tidegate failed to answer because of a defect; the server's log has its traceback.")
             await error_response(failure)(scope, receive, send)
+
+
+def _plain(path: str) -> str:
+    if path.startswith(_PREVIEW):
+        path = _RELEASED + path.removeprefix(_PREVIEW)
+    return path.rstrip("/") or "/"
 
 
 def error_response(error: TidegateError) -> Response:

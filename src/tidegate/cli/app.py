@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from tidegate import __version__
 from tidegate.cli.delete import delete
 from tidegate.cli.doctor import doctor
+from tidegate.cli.enable import disable, enable
 from tidegate.cli.events import events
 from tidegate.cli.failure import Failure
 from tidegate.cli.force import force
@@ -59,6 +60,6 @@ def tidegate(
     """MLflow models become scalable REST endpoints, on your own machines."""
 
 
-for command in (up, launch, query, update, rollback, force, gate, delete, show, logs, events, doctor):
+for command in (up, launch, query, update, rollback, force, gate, delete, enable, disable, show, logs, events, doctor):
     app.command()(command)
 app.command("list")(list_endpoints)

@@ -9,9 +9,14 @@ import httpx
 from tidegate.cli.endpoint import EndpointView, Json
 from tidegate.cli.failure import Failure, Refused, Unreachable
 from tidegate.cli.server import Server
+from tidegate.core.face import Product
 from tidegate.core.validation import check_name
 
 _ENDPOINTS = "/api/2.0/serving-endpoints"
+_PRODUCTS = {
+    Product.SERVERLESS: "/api/2.0/mlflow/endpoints-v2",
+    Product.CLASSIC: "/api/2.0/mlflow/endpoints",
+}
 _TIMEOUT_SECONDS = 65.0  # the server answers a scoring request within 59 s
 
 
@@ -107,6 +112,16 @@ class Client:
             if example := _example(content) or _example(content.get("schema", {})):
                 return example
         return None
+
+    # --- enabled models
+
+    def enable(self, product: Product, model: str) -> None:
+        """Switch the serving of a registered model on."""
+        self.call("POST", f"{_PRODUCTS[product]}/enable", {"registered_model_name": model})
+
+    def disable(self, product: Product, model: str) -> None:
+        """Switch it off."""
+        self.call("POST", f"{_PRODUCTS[product]}/disable", {"registered_model_name": model})
 
     # --- scoring
 

@@ -14,6 +14,7 @@ from typing import Any
 from tidegate.control.openapi_document import describe
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import GateView, ReplicaView, SwitchesView
+from tidegate.core.enablement import check_owner
 from tidegate.core.endpoint import (
     FOLLOWER,
     ROLLBACK,
@@ -27,6 +28,7 @@ from tidegate.core.endpoint import (
     default_routes,
 )
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
+from tidegate.core.face import Face
 from tidegate.core.following import Pointers, follow
 from tidegate.core.gate import policy_of
 from tidegate.core.gate_policy import GatePolicy
@@ -71,6 +73,7 @@ class EndpointRequest:
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     route_optimized: bool = False
+    face: Face | None = None
     gate: GatePolicy | None = None
 
 
@@ -122,23 +125,28 @@ class Endpoints:
             description=request.description,
             tags=request.tags,
             route_optimized=request.route_optimized,
+            face=request.face,
             gate=request.gate,
         )
         created = await self._store.create_endpoint(endpoint)
         self.on_asked()
         return await self._changed(created, "created", f"Endpoint '{request.name}' was created.")
 
-    async def update_config(self, name: str, request: ConfigRequest, by: str = "") -> EndpointView:
+    async def update_config(
+        self, name: str, request: ConfigRequest, by: str = "", face: Face | None = None
+    ) -> EndpointView:
         """Put another configuration on its way; the one that serves goes on until the new one is ready, or for good.
 
-        `by` is who asks. It takes the place of what only a moved alias or stage has put on its way. Raises as `create`
-        does, and Conflict while another update runs.
+        `by` is who asks, and `face` as part of which product. It takes the place of what only a moved alias or stage
+        has put on its way; a product's own takes that of any update. Raises as `create` does, and Conflict while
+        another update runs, or where the endpoint is another product's.
         """
-        config = await self._accept(request, _not_updating(await self._known(name)))
+        config = await self._accept(request, _open_to_update(await self._known(name), face))
 
         def update(endpoint: Endpoint) -> Endpoint:
-            version = _not_updating(endpoint).next_version
-            return endpoint.with_update(replace(config, version=version), self._clock.now(), by, forced=request.forced)
+            version, now = _open_to_update(endpoint, face).next_version, self._clock.now()
+            updated = endpoint.with_update(replace(config, version=version), now, by, forced=request.forced)
+            return _refusing_what_failed(endpoint, updated) if face is not None else updated
 
         updated = await self._change(name, update)
         assert updated.pending is not None
@@ -183,7 +191,7 @@ class Endpoints:
         def force(endpoint: Endpoint) -> Endpoint:
             if endpoint.failed is None or not endpoint.failed.report:
                 raise Conflict(f"The gate holds back nothing of endpoint '{name}'; an update takes \"force\": true.")
-            config = replace(endpoint.failed.config, version=_not_updating(endpoint).next_version)
+            config = replace(endpoint.failed.config, version=_open_to_update(endpoint, endpoint.face).next_version)
             return endpoint.with_update(config, self._clock.now(), by, forced=True)
 
         forced = await self._change(name, force)
@@ -222,10 +230,14 @@ class Endpoints:
         """All endpoints, by name."""
         return tuple(self._view(endpoint) for endpoint in await self._store.endpoints() if endpoint.deleted_at is None)
 
-    async def delete(self, name: str) -> None:
-        """Take the endpoint away, an update under way included. Its replicas drain; its name is free at once."""
+    async def delete(self, name: str, face: Face | None = None) -> None:
+        """Take the endpoint away, an update under way included. Its replicas drain; its name is free at once.
+
+        Raises Conflict where it is a product's and `face` is not that one's.
+        """
 
         def delete(endpoint: Endpoint) -> Endpoint:
+            check_owner(endpoint, face)
             return replace(endpoint, deleted_at=self._clock.now(), generation=endpoint.generation + 1)
 
         await self._changed(await self._change(name, delete), "deleted", f"Endpoint '{name}' was deleted.")
@@ -351,10 +363,19 @@ class Endpoints:
         )
 
 
-def _not_updating(endpoint: Endpoint) -> Endpoint:
-    if endpoint.pending is not None and endpoint.pending.by != FOLLOWER:
+def _open_to_update(endpoint: Endpoint, face: Face | None) -> Endpoint:
+    check_owner(endpoint, face)
+    pending = endpoint.pending
+    if pending is not None and pending.by != FOLLOWER and (face is None or pending.by == ROLLBACK):
         raise Conflict(f"Endpoint '{endpoint.name}' is being updated; wait until it has ended.")
     return endpoint
+
+
+def _refusing_what_failed(endpoint: Endpoint, updated: Endpoint) -> Endpoint:
+    """The endpoint as updated. An update of what it may use does not try the version again that has failed before."""
+    asked = updated.pending.config.meanings if updated.pending else frozenset()
+    failed = endpoint.failed.config.meanings if endpoint.failed else frozenset()
+    return replace(updated, rejected=tuple(sorted({*updated.rejected, *(failed - asked)}, key=str)))
 
 
 def _check_tags(tags: Sequence[tuple[str, str]]) -> None:

@@ -1,13 +1,15 @@
 """The loop that has endpoints follow the registry's aliases and stages: it asks where they point, and calls the verb.
 
 It looks when a write to the embedded registry has passed a gateway, when a user has asked for a configuration, and
-besides every so many seconds. While no endpoint follows anything it asks nobody.
+besides every so many seconds. While no endpoint follows anything and no model is enabled, it asks nobody. Before
+endpoints follow, those of enabled models are aligned with the same answer.
 """
 
 import asyncio
 import contextlib
 import logging
 
+from tidegate.control.alignment import Aligned, Alignment
 from tidegate.control.endpoints import Endpoints
 from tidegate.control.gateways import Gateways
 from tidegate.core.endpoint import Endpoint
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 # Pauses, seconds: after a write by somebody else in between; and while an update is under way, whose end may change
 # which pointers count.
 _AGAIN, _BUSY = 0.25, 2.0
+_ALIGNED = Aligned(None, frozenset())  # where no model is enabled
 # Back-off while the registry or the store is away, seconds.
 _FIRST_BACKOFF, _MAX_BACKOFF = 1.0, 30.0
 # At the start of the platform the registry comes up last; that is nothing to tell.
@@ -31,10 +34,16 @@ class Follower:
     """Follows. `poll_seconds` is the longest pause between two looks while the registry is there."""
 
     def __init__(
-        self, store: Store, registry: ModelRegistry, endpoints: Endpoints, gateways: Gateways, poll_seconds: float
+        self,
+        store: Store,
+        registry: ModelRegistry,
+        endpoints: Endpoints,
+        alignment: Alignment,
+        gateways: Gateways,
+        poll_seconds: float,
     ) -> None:
         self._store, self._registry, self._endpoints, self._gateways = store, registry, endpoints, gateways
-        self._poll_seconds = poll_seconds
+        self._alignment, self._poll_seconds = alignment, poll_seconds
         self._failures = 0  # in a row
         self._writes: dict[int, tuple[int, int]] = {}  # of each gateway: its pid, and the writes that it has reported
         self._woken = asyncio.Event()
@@ -57,7 +66,7 @@ class Follower:
         self._woken.set()
 
     async def run_once(self) -> float | None:
-        """One look. Returns after how many seconds the next is due; None when nothing follows anything."""
+        """One look. Returns after how many seconds the next is due; None while there is nothing to look at."""
         try:
             pause = await self._look()
         except TidegateError as error:
@@ -71,12 +80,16 @@ class Follower:
 
     async def _look(self) -> float | None:
         # Read before the registry is asked: what a user asks for meanwhile is newer than its answer.
-        watched = [e for e in await self._store.endpoints() if followed_by(e) or e.lost]
-        if not watched:
+        endpoints = await self._store.endpoints()
+        enabled = await self._alignment.models(endpoints)
+        watched = [e for e in endpoints if followed_by(e) or e.lost]
+        if not watched and not enabled:
             return None
-        names = {ref.name for endpoint in watched for ref in followed_by(endpoint)}
-        pointers = await self._registry.pointers(names) if names else {}
-        return min([await self._follow(endpoint, pointers) for endpoint in watched])
+        names = enabled | {ref.name for endpoint in watched for ref in followed_by(endpoint)}
+        pointers = await self._registry.pointers(names, enabled) if names else {}
+        aligned = await self._alignment.align(enabled, pointers) if enabled else _ALIGNED
+        pauses = [await self._follow(endpoint, pointers) for endpoint in watched if endpoint.id not in aligned.stay]
+        return min([self._poll_seconds if aligned.pause is None else aligned.pause, *pauses])
 
     async def _follow(self, endpoint: Endpoint, pointers: Pointers) -> float:
         try:

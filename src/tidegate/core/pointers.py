@@ -1,4 +1,4 @@
-"""Where the aliases and stages of a registered model point."""
+"""Where the aliases and stages of a registered model point, and which versions it has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,11 +18,24 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True)
+class StagedVersion:
+    """A version of a model, and the stage that it is in. One that is not ready is still being registered, or failed."""
+
+    version: str
+    stage: str
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPointers:
-    """Where a model's aliases and stages point: a stage to its newest version that is ready, else to its newest one."""
+    """Where a model's aliases and stages point: a stage to its newest version that is ready, else to its newest one.
+
+    `versions` are all of the model's where they were asked for, oldest first; else none.
+    """
 
     aliases: Mapping[str, Pointer] = field(default_factory=dict)
     stages: Mapping[str, Pointer] = field(default_factory=dict)
+    versions: tuple[StagedVersion, ...] = ()
 
     def of(self, ref: ModelRef) -> Pointer | None:
         """Where an alias or a stage of this model points; None where it points nowhere."""

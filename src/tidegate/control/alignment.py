@@ -1,0 +1,141 @@
+"""What has the endpoints of enabled models be those that their versions and stages ask for.
+
+It has no loop of its own: the follower calls it in each of its looks, before endpoints follow their stages, with what
+the registry said of all models at once.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from tidegate.control.endpoints import ConfigRequest, EndpointRequest, Endpoints
+from tidegate.core.alignment import Begin, End, Give, Step, align, give
+from tidegate.core.enablement import Compute, Enablement, endpoint_name, stands_for
+from tidegate.core.endpoint import Endpoint
+from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
+from tidegate.core.face import Face
+from tidegate.core.following import Pointers
+from tidegate.core.pointers import ModelPointers
+from tidegate.ports import Clock, Store
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+# Pauses, seconds: while one endpoint is about to answer in another's place; and while any is on its way.
+_AGAIN, _BUSY = 0.1, 2.0
+_ATTEMPTS = 10  # at a write, while others write the same
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """After how many seconds the next look is due, None where there is no hurry; and the endpoints that are not to
+    follow their stage in this one.
+    """
+
+    pause: float | None
+    stay: frozenset[str]  # ids
+
+
+class Alignment:
+    """Makes, changes and ends the endpoints of enabled models."""
+
+    def __init__(self, store: Store, endpoints: Endpoints, clock: Clock) -> None:
+        self._store, self._endpoints, self._clock = store, endpoints, clock
+
+    async def models(self, endpoints: Sequence[Endpoint]) -> frozenset[str]:
+        """The models whose versions must be known. Of all `endpoints`, those of models enabled no more are ended."""
+        enabled = await self._store.enablements()
+        faces = {enablement.face for enablement in enabled}
+        for endpoint in endpoints:
+            if endpoint.face is not None and endpoint.face not in faces and endpoint.deleted_at is None:
+                await self._end(endpoint)
+        return frozenset(enablement.model for enablement in enabled)
+
+    async def align(self, models: Collection[str], pointers: Pointers) -> Aligned:
+        """Have these models' endpoints be what `pointers` ask for, so far as they are enabled still."""
+        pauses: list[float] = []
+        stay: set[str] = set()
+        enabled = [one for one in await self._store.enablements() if one.model in models]
+        endpoints = await self._faced() if enabled else []
+        for enablement in enabled:
+            mine = [endpoint for endpoint in endpoints if endpoint.face == enablement.face]
+            model = pointers.get(enablement.model, ModelPointers())
+            try:
+                aligned = await self._align(enablement, model, mine, {endpoint.name for endpoint in endpoints})
+            except TidegateError as error:
+                logger.warning(
+                    "a model's endpoints cannot be aligned: %s", error.message, extra=fields(model=enablement.model)
+                )
+                aligned = Aligned(_BUSY, frozenset(endpoint.id for endpoint in mine))
+            stay |= aligned.stay
+            pauses += [] if aligned.pause is None else [aligned.pause]
+        return Aligned(min(pauses, default=None), frozenset(stay))
+
+    async def end(self, face: Face) -> None:
+        """End all endpoints with that face."""
+        for endpoint in await self._faced():
+            if endpoint.face == face:
+                await self._end(endpoint)
+
+    async def give(self, enablement: Enablement, stage: str) -> None:
+        """Have the stage's endpoint use what it is to use, where there is one and nothing goes first."""
+        mine = [one for one in await self._faced() if one.face == enablement.face and stands_for(one) == stage]
+        for endpoint in mine:
+            step = give(enablement.compute(stage), endpoint)
+            if step is not None:
+                await self._do(enablement, step, frozenset())
+
+    # ---
+
+    async def _faced(self) -> list[Endpoint]:
+        return [one for one in await self._store.endpoints() if one.face is not None and one.deleted_at is None]
+
+    async def _align(
+        self, enablement: Enablement, model: ModelPointers, mine: Sequence[Endpoint], taken: Collection[str]
+    ) -> Aligned:
+        due = align(enablement, model, mine, self._clock.now())
+        for step in due.steps:
+            await self._do(enablement, step, taken)
+        busy = any(endpoint.pending is not None for endpoint in mine)
+        return Aligned(_AGAIN if due.steps or due.stay else _BUSY if busy else None, due.stay)
+
+    async def _do(self, enablement: Enablement, step: Step, taken: Collection[str]) -> None:
+        match step:
+            case Begin():
+                await self._begin(enablement, step, taken)
+            case Give(endpoint, compute, entity):
+                if entity is not None:
+                    request = ConfigRequest((entity,))
+                    await self._endpoints.update_config(endpoint.name, request, enablement.creator, enablement.face)
+                await self._note_given(enablement, compute)
+            case End(endpoint):
+                await self._end(endpoint)
+
+    async def _begin(self, enablement: Enablement, step: Begin, taken: Collection[str]) -> None:
+        names = set(taken)
+        while True:
+            name = endpoint_name(enablement.face, step.entity.model.version, names)
+            request = EndpointRequest(name, ConfigRequest((step.entity,)), enablement.creator, face=enablement.face)
+            try:
+                await self._endpoints.create(request)
+            except AlreadyExists:
+                names.add(name)
+            else:
+                return
+
+    async def _end(self, endpoint: Endpoint) -> None:
+        try:
+            await self._endpoints.delete(endpoint.name, endpoint.face)
+        except NotFound:  # ended by somebody else meanwhile
+            return
+
+    async def _note_given(self, enablement: Enablement, compute: Compute) -> None:
+        for _ in range(_ATTEMPTS):
+            current = [one for one in await self._store.enablements() if one.face == enablement.face]
+            if not current or compute not in current[0].computes:
+                return
+            try:
+                await self._store.save_enablement(current[0].with_given(compute))
+            except Conflict:
+                continue
+            return
