@@ -14,6 +14,7 @@ from tidegate.control.gateways import Gateways
 from tidegate.control.publisher import Access, Publisher
 from tidegate.core.gate import Gate
 from tidegate.core.load import EndpointLedger, RevisionLoad
+from tidegate.core.replay import Findings, Replay
 from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import RevisionRoute, RouteTable
 
@@ -206,3 +207,24 @@ async def test_one_gateway_holds_nothing(tmp_path: Path) -> None:
     await publisher.hold(an_endpoint(), 5.0)
     assert gateways.table is not None
     assert gateways.table.held == ()
+
+
+async def test_a_replay_that_is_done_wakes_control_once(link: Link) -> None:
+    first, second = await two_gateways(link)
+    replay = Replay("r1", "wine", NEW, OLD, 0.5)
+    link.gateways.publish(replace(a_table("1"), replays=(replay,)))
+    await until(lambda: link.gateways.findings([replay], waited_enough=False))
+    assert link.gateways.findings([replay], waited_enough=False) == {"r1": Findings("r1")}
+    before = link.changes
+    first.report()
+    await asyncio.sleep(0.02)
+    assert link.changes == before
+    first.finds = lambda replay: None
+    first.report()
+    await until(lambda: link.changes == before + 1)
+    assert link.gateways.findings([replay], waited_enough=False) == {}
+    await first.close()
+    await until(lambda: len(link.gateways.reports) == 1)
+    assert link.gateways.findings([replay], waited_enough=False) == {}  # one is missing
+    assert link.gateways.findings([replay], waited_enough=True) == {"r1": Findings("r1")}
+    await second.close()

@@ -12,6 +12,7 @@ from tidegate.core.endpoint import (
     ROLLBACK,
     Endpoint,
     EndpointConfig,
+    FailedConfig,
     Meaning,
     ModelRef,
     ModelVersion,
@@ -195,6 +196,22 @@ def test_an_update_keeps_what_serves_and_forgets_an_earlier_failure() -> None:
     assert again.pending == PendingConfig(new, 3.0)
     assert again.configs == (old, new)
     assert again.generation == failed.generation + 1
+
+
+def test_an_update_may_be_forced_past_the_gate_and_the_next_one_is_not() -> None:
+    forced = a_created_endpoint().promoted(1.0).with_update(a_config(version=2), 2.0, forced=True)
+    assert forced.pending is not None
+    assert forced.pending.forced
+    again = forced.with_update(a_config(version=3), 3.0)
+    assert again.pending is not None
+    assert not again.pending.forced
+
+
+def test_what_the_gate_held_back_has_its_report_and_what_failed_by_itself_has_none() -> None:
+    updating = a_created_endpoint().promoted(1.0).with_update(a_config(version=2), 2.0)
+    held_back, failed = updating.update_failed("No.", "{}").failed, updating.update_failed("No.").failed
+    assert held_back == FailedConfig(a_config(version=2), "No.", "{}")
+    assert failed == FailedConfig(a_config(version=2), "No.", "")
 
 
 def test_a_deleted_endpoint_holds_nothing() -> None:

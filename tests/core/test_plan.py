@@ -1,5 +1,6 @@
 """What is due in each situation; the whole walk is in `test_plan_walks`."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -31,8 +32,10 @@ from tidegate.core.action import (
 )
 from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
 from tidegate.core.gate import Gate, replays_of
+from tidegate.core.gate_policy import GateMode, GatePolicy
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.plan import MAX_FAILED_STARTS, Preparation, PreparationState, Snapshot, plan, target_of
+from tidegate.core.replay import Findings
 from tidegate.core.revision import ReplicaState, Revision, RevisionId, RevisionObservation
 
 S = RevisionState
@@ -353,6 +356,44 @@ def test_what_is_parked_goes_with_its_endpoint() -> None:
         Move(ID, S.RETIRING),
         Move(READY_TWO.id, S.RETIRING),
     )
+
+
+# --- the gate
+
+REPLAYS = replays_of(UPDATING, Gate())
+
+
+def gated(endpoint: Endpoint, *found: Findings) -> tuple[Action, ...]:
+    """What is due when both revisions are ready, and this was found."""
+    revisions = {revision.id: revision for revision in (READY_ONE, READY_TWO)}
+    findings = {one.id: one for one in found}
+    return plan(Snapshot((endpoint,), revisions, observations=BOTH_UP, findings=findings))
+
+
+def test_a_new_version_is_tried_before_it_serves_and_once_that_is_done_the_gate_decides() -> None:
+    [replay] = REPLAYS
+    assert gated(UPDATING) == gated(UPDATING, Findings("of another attempt")) == (Try(UPDATING, REPLAYS),)
+    [promoted] = gated(UPDATING, Findings(replay.id, requests=9))
+    assert isinstance(promoted, Promote)
+    assert (promoted.endpoint, json.loads(promoted.report)["verdict"]) == (UPDATING, "passed")
+    [failed] = gated(UPDATING, Findings(replay.id, requests=9, errors=1, error="No."))
+    assert isinstance(failed, FailUpdate)
+    assert failed.message == "The gate holds it back: 1 of 9 replayed requests failed that were answered before: No."
+    assert json.loads(failed.report)["verdict"] == "held_back"
+
+
+def test_what_is_forced_or_has_no_gate_is_not_tried() -> None:
+    forced = SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True)
+    [promoted] = gated(forced)
+    assert isinstance(promoted, Promote)
+    assert json.loads(promoted.report)["verdict"] == "forced"
+    off = replace(UPDATING, gate=GatePolicy(GateMode.OFF))
+    assert gated(off) == (Promote(off),)
+
+
+def test_a_rollback_is_not_tried() -> None:
+    back = UPDATED.rolled_back(4.0)
+    assert Promote(back) in gated(back)
 
 
 # --- release

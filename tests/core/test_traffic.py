@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from tests.core.examples import a_config, a_created_endpoint, an_endpoint, an_entity, rid
 from tidegate.core.endpoint import Endpoint, Route
+from tidegate.core.gate import Gate, replays_of
+from tidegate.core.gate_policy import GatePolicy
 from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import EndpointRoute, Leads, compile_table, pick
 
@@ -105,6 +107,46 @@ def test_an_endpoint_that_never_came_up_says_why() -> None:
 def test_a_deleted_endpoint_is_gone() -> None:
     table = compile_table([replace(SPLIT, deleted_at=5.0)], AGENT, ())
     assert (table.endpoints, table.revisions) == ({}, {})
+
+
+# --- replays
+
+UPDATING = IRIS.with_update(a_config(an_entity("new", version="2"), version=2), 2.0)
+REPLAYS = {UPDATING.id: replays_of(UPDATING, Gate())}
+
+
+def test_what_is_to_be_tried_is_known_and_no_route_leads_there() -> None:
+    table = compile_table([UPDATING, SPLIT], AGENT, (), replays=REPLAYS)
+    [replay] = table.replays
+    route = table.revisions[replay.candidate]
+    assert (route.endpoint, route.served_entity, route.agent) == ("iris", "new", AGENT)
+    plain = compile_table([UPDATING, SPLIT], AGENT, ())
+    assert table.endpoints == plain.endpoints
+    assert table.revisions.keys() - plain.revisions.keys() == {replay.candidate}
+    assert plain.replays == ()
+
+
+def test_what_nobody_waits_for_any_more_is_not_tried() -> None:
+    for endpoint in (UPDATING.promoted(3.0), UPDATING.update_failed("No."), replace(UPDATING, deleted_at=3.0)):
+        assert compile_table([endpoint], AGENT, (), replays=REPLAYS) == compile_table([endpoint], AGENT, ())
+
+
+def test_a_replay_changes_the_version_and_so_does_another_attempt() -> None:
+    again = UPDATING.update_failed("No.").with_update(a_config(an_entity("new", version="2"), version=3), 3.0)
+    tables = [
+        compile_table([UPDATING], AGENT, ()),
+        compile_table([UPDATING], AGENT, (), replays=REPLAYS),
+        compile_table([again], AGENT, (), replays={again.id: replays_of(again, Gate())}),
+    ]
+    assert len({table.version for table in tables}) == 3
+    known: dict[str, Leads] = {}
+    assert [compile_table([UPDATING], AGENT, (), known, replays) for replays in (None, REPLAYS)] == tables[:2]
+
+
+def test_an_endpoints_route_says_whether_its_requests_are_kept() -> None:
+    assert route_of(IRIS).record is None
+    for record in (True, False):
+        assert route_of(replace(IRIS, gate=GatePolicy(record=record))).record is record
 
 
 # --- version

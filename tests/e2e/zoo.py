@@ -243,6 +243,23 @@ def moody():
     return mlflow.pyfunc, Moody(), {"signature": signature}, BASE, {"dataframe_records": [{"mood": "fine"}]}
 
 
+def picky():
+    """Does what `moody` does, but raises at one mood that the other answers."""
+    import mlflow
+
+    class Picky(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            moods = model_input["mood"].tolist()
+            if "sad" in moods:
+                raise ValueError("no such mood: sad")
+            return moods
+
+    import pandas as pd
+
+    signature = mlflow.models.infer_signature(pd.DataFrame({"mood": ["fine"]}))
+    return mlflow.pyfunc, Picky(), {"signature": signature}, BASE, {"dataframe_records": [{"mood": "fine"}]}
+
+
 def crowded():
     """Row-wise, but for two moods: one that holds the interpreter for years, and one that ends the process."""
     return _moods(0)
@@ -307,6 +324,7 @@ KINDS = {
     "no_such_package": no_such_package,
     "fails_to_load": fails_to_load,
     "moody": moody,
+    "picky": picky,
     "crowded": crowded,
     "crowded_apart": crowded_apart,
 }

@@ -33,6 +33,7 @@ class FakeReplica:
         self.id = ReplicaId(name)
         self.address = Address(str(folder / f"{name}.sock"), "secret-" + name)
         self.predict = predict
+        self.resident: Callable[[], int] = lambda: 0  # what it answers when it is measured
         self.seen: list[wire.Request] = []
         self.groups: list[int] = []
         self.cancelled: list[int] = []
@@ -86,6 +87,8 @@ class FakeReplica:
                 task = asyncio.get_running_loop().create_task(self._answer(request, writer))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+        elif kind == wire.MEASURE:
+            writer.write(wire.pack_ids(wire.MEASURED, [self.resident()]))
         elif kind == wire.CANCEL:
             self.cancelled += wire.unpack_ids(payload)
 

@@ -373,3 +373,20 @@ def test_it_drains_after_a_model_took_its_signals_away(own: Replica) -> None:
     assert gateway.expect(wire.DRAINING) == b""
     gateway.close()
     assert own.wait() == 0
+
+
+def test_it_tells_how_much_memory_it_has_between_two_predictions(gateway: Gateway, shared: Replica) -> None:
+    pages = int(Path(f"/proc/{shared.process.pid}/statm").read_text().split()[1])
+    gateway.send("sleep:0.2")
+    gateway.socket.sendall(wire.frame(wire.MEASURE))
+    assert gateway.answer().id == 1  # first, as it was under way or came before
+    [resident] = wire.unpack_ids(memoryview(gateway.expect(wire.MEASURED)))
+    assert resident > 10_000_000
+    assert abs(resident - pages * os.sysconf("SC_PAGE_SIZE")) < 50_000_000
+
+
+def test_a_stranger_is_told_nothing_of_its_memory(shared: Replica) -> None:
+    stranger = Gateway(shared.socket)
+    stranger.socket.sendall(wire.frame(wire.MEASURE))
+    assert stranger.frame() is None
+    stranger.close()

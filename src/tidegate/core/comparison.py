@@ -11,6 +11,7 @@ from typing import Any
 # Floats may lie so far apart, relative to the larger, and still count as the same: twice what single precision gives.
 # Below this share of the tolerance, times one, a difference counts as none: sums that cancel end near zero.
 TOLERANCE, _NEAR_ZERO = 1e-5, 1e-3
+_LARGEST = 1.7976931348623157e308  # float
 # An object with more keys than this is a map: its keys are data, not schema.
 _MOST_FIELDS = 64
 
@@ -52,7 +53,7 @@ def difference(before: Any, after: Any) -> Difference:
             changed = True
             continue
         scale = max(abs(one), abs(other))
-        largest = max(largest, abs(one - other) / scale if scale else 0.0)
+        largest = max(largest, min(2.0, abs(one - other) / scale) if scale else 0.0)
         changed |= abs(one - other) > TOLERANCE * max(scale, _NEAR_ZERO) or (
             type(one) is not type(other) or not isinstance(one, float)
         )
@@ -103,14 +104,13 @@ def _leaves(before: Any, after: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it can be reckoned with: an integer that is larger than all floats cannot."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _rows(before: Any, after: Any) -> tuple[int, int] | None:
-    """Of answers of the usual form: a list with an item for each row."""
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return None
-    one, other = before.get(PREDICTIONS), after.get(PREDICTIONS)
+    """Of answers with an item for each row: in a list under `predictions`, or, of older products, in a bare one."""
+    one, other = (answer.get(PREDICTIONS) if isinstance(answer, dict) else answer for answer in (before, after))
     if isinstance(one, list) and isinstance(other, list) and len(one) != len(other):
         return len(one), len(other)
     return None

@@ -71,9 +71,9 @@ class AnswerBook:
         """It has run out of time."""
         self._late.append(recording)
 
-    def refused(self, recording: Recording, sentence: str, *, died: bool) -> None:
-        """No replica has begun it. Where one has `died`, that is why."""
-        if died:
+    def refused(self, recording: Recording, sentence: str, *, doubtful: bool) -> None:
+        """No replica has begun it. It is `doubtful` why where one has died, or is busy with another request."""
+        if doubtful:
             self._late.append(recording)
         else:
             self._sentences["unavailable"] = self._sentences["unavailable"] or sentence

@@ -45,7 +45,7 @@ def begin(waiting: Iterable[Pending], start: ColdStart | None, timeout: float, n
     """
     first = True
     for request in _not_begun(waiting):
-        request.deadline = min(request.latest or request.deadline, now + timeout)
+        request.deadline = min(request.latest or request.deadline, now + request.may_take(timeout))
         if start is not None and request.queued_at < start.ready:
             request.waited_for(start, first=first)
             first = False
@@ -58,7 +58,7 @@ def hold(waiting: Iterable[Pending]) -> None:
 
 
 def _not_begun(waiting: Iterable[Pending]) -> Iterable[Pending]:
-    return (request for request in waiting if not request.alone and not request.slices)
+    return (request for request in waiting if not (request.alone and request.sent_at) and not request.slices)
 
 
 class ColdTimes:

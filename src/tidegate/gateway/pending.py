@@ -42,6 +42,10 @@ class Pending:
         """There was no replica when it came; now there is. `first` of those that waited for it."""
         raise NotImplementedError
 
+    def may_take(self, timeout: float) -> float:
+        """How long its model may take from when there is a replica; `timeout` is what any request may."""
+        return timeout
+
     def find_queue(self) -> "RevisionQueue":
         """The queue that it belongs in now. Raises when nothing serves."""
         raise NotImplementedError

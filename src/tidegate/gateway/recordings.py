@@ -4,7 +4,7 @@ A recording holds what is there anyway, the bytes that came and went: nothing is
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tidegate.core.revision import RevisionId
@@ -80,11 +80,10 @@ class Recordings:
 
     def of(self, endpoint: str, wanted: bool | None) -> Recorder | None:
         """Where to record an endpoint's requests; None where they are not to be kept."""
-        settings = self._settings
-        if not (settings.record if wanted is None else wanted):
-            self.forget([endpoint])
+        if not self._records(wanted):
+            self._forget(endpoint)
             return None
-        recorder = self._recorders.get(endpoint)
+        settings, recorder = self._settings, self._recorders.get(endpoint)
         if recorder is None:
             recorder = self._recorders[endpoint] = Recorder(self, settings.requests, settings.max_request_kb * 1024)
         return recorder
@@ -94,16 +93,19 @@ class Recordings:
         recorder = self._recorders.get(endpoint)
         return list(recorder or ())[::-1]
 
-    def keep(self, endpoints: Iterable[str]) -> None:
-        """Forget those of all other endpoints."""
-        self.forget(self._recorders.keys() - set(endpoints))
+    def keep(self, endpoints: Mapping[str, bool | None]) -> None:
+        """Forget all but those of these endpoints that are wanted."""
+        for endpoint in list(self._recorders):
+            if endpoint not in endpoints or not self._records(endpoints[endpoint]):
+                self._forget(endpoint)
 
-    def forget(self, endpoints: Iterable[str]) -> None:
-        """Forget those of these endpoints."""
-        for endpoint in list(endpoints):
-            recorder = self._recorders.pop(endpoint, None)
-            if recorder is not None:
-                recorder.close()
+    def _records(self, wanted: bool | None) -> bool:
+        return self._settings.record if wanted is None else wanted
+
+    def _forget(self, endpoint: str) -> None:
+        recorder = self._recorders.pop(endpoint, None)
+        if recorder is not None:
+            recorder.close()
 
     def make_room(self) -> None:
         """Have the largest forget, so that every endpoint has its share."""

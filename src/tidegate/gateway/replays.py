@@ -33,7 +33,7 @@ class Replays:
 
     def follow(self, table: RouteTable) -> None:
         """Carry out what this table orders. To be called when the router follows it already."""
-        self._recordings.keep(table.endpoints)
+        self._recordings.keep({name: route.record for name, route in table.endpoints.items()})
         ordered = {replay.id: replay for replay in table.replays}
         for identity in self._running.keys() - ordered.keys():
             self._running.pop(identity).cancel()

@@ -42,10 +42,11 @@ _AHEAD = 2
 class Asked(Pending):
     """A recorded request on its way through the candidate's queue."""
 
-    __slots__ = ("answer", "error", "recording", "settled")
+    __slots__ = ("answer", "error", "recording", "seconds", "settled")
 
-    def __init__(self, recording: Recording, settled: Callable[["Asked"], None]) -> None:
+    def __init__(self, recording: Recording, seconds: float, settled: Callable[["Asked"], None]) -> None:
         super().__init__()
+        self.seconds = seconds  # that it may take
         self.recording, self.settled = recording, settled
         self.meta, self.body = recording.meta, recording.body
         self.answer: wire.Answer | None = None
@@ -53,6 +54,9 @@ class Asked(Pending):
 
     def waited_for(self, start: ColdStart, *, first: bool) -> None:
         """No account counts it."""
+
+    def may_take(self, timeout: float) -> float:
+        return min(timeout, self.seconds)
 
     def answered(self, answer: wire.Answer) -> None:
         self.answer = answer
@@ -78,7 +82,7 @@ class Trial:
         self._died = False  # whether a replica of it has
 
     async def run(self) -> Findings:
-        """What is found. Returns without a request where none was recorded."""
+        """What is found. Returns without a request where none was recorded, or none may be asked twice."""
         began, seconds = time.monotonic(), self._replay.seconds
         marks: tuple[int, ...] = ()
         if not self._recordings:
@@ -86,11 +90,14 @@ class Trial:
         queue = self._router.queue_of(self._replay.candidate)
         if queue is None:
             return Findings(self._replay.id, unavailable="the gateway does not know it")
+        if not queue.route.retry_on_crash:
+            return Findings(self._replay.id)
         self._reruns = _reruns(queue)
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
                 await self._ask_at_once(queue, began + _AT_ONCE * seconds)
-                marks = await self._ask_in_turns(queue, began + seconds)
+                if not self._book.is_grave:
+                    marks = await self._ask_in_turns(queue, began + seconds)
         except TimeoutError:
             self._book.gave_up(self._died)
         await self._book.settle(time.monotonic() + seconds)
@@ -155,7 +162,7 @@ class Trial:
     def _most(self, queue: RevisionQueue) -> int:
         """How many may be under way: one while no replica is there, and what replicas take at once afterwards."""
         groups = [lane.group if lane.group > 1 else _AHEAD for lane in queue.lanes]
-        return sum(groups) if self._book.requests else 1
+        return max(1, sum(groups)) if self._book.requests else 1
 
     def _in_doubt(self, queue: RevisionQueue) -> bool:
         """Whether a replica has died since, or one of them has run out of time."""
@@ -176,9 +183,10 @@ class Trial:
         self._reruns = _reruns(queue)
 
     def _ask(self, queue: RevisionQueue, recording: Recording, times: float, *, alone: bool = False) -> None:
-        now, asked = time.monotonic(), Asked(recording, self._ended)
+        now, seconds = time.monotonic(), times * max(HANG_SECONDS, HANG_TIMES * recording.seconds)
+        asked = Asked(recording, seconds, self._ended)
         asked.alone = alone
-        asked.deadline = now + times * max(HANG_SECONDS, HANG_TIMES * recording.seconds)
+        asked.deadline = now + seconds
         asked.latest = max(asked.deadline, now + START_SECONDS)
         self._out[asked] = None
         try:
@@ -201,7 +209,8 @@ class Trial:
         elif isinstance(asked.error, DeadlineExceeded):
             self._book.late(asked.recording)
         elif asked.error is not None:
-            self._book.refused(asked.recording, asked.error.message, died=asked.crashes > 0 or self._died)
+            doubtful = asked.crashes > 0 or self._died or bool(self._out)
+            self._book.refused(asked.recording, asked.error.message, doubtful=doubtful)
 
     async def _one_ended(self) -> None:
         self._moved.clear()
