@@ -38,12 +38,18 @@ def far_registry() -> Iterator[FarRegistry]:
     port = _free_port()
     uri = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
-        argv = [
-            *(sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"),
-            *("--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-            *("--artifacts-destination", f"{folder}/artifacts", "--serve-artifacts"),
-        ]
-        server = subprocess.Popen(argv, env=os.environ | _QUIET, stdout=log, stderr=log, cwd=folder)
+        # What `mlflow server` starts, without the second process that waits for it.
+        argv = [sys.executable, "-P", "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--port", str(port)]
+        database = f"sqlite:///{folder}/mlflow.db"
+        told = {
+            "_MLFLOW_SERVER_FILE_STORE": database,
+            "_MLFLOW_SERVER_REGISTRY_STORE": database,
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{folder}/artifacts",
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            "_MLFLOW_SGI_NAME": "uvicorn",
+        }
+        server = subprocess.Popen(argv, env=os.environ | _QUIET | told, stdout=log, stderr=log, cwd=folder)
         try:
             until(lambda: _is_up(uri), _START_SECONDS)
             with Proxy(port) as door:

@@ -6,6 +6,7 @@ Each ends in the last asked version, and no request is lost.
 import argparse
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from bench.claims import Claims
 from bench.rollouts.far_registry import FarRegistry, far_registry
@@ -13,7 +14,7 @@ from bench.rollouts.house import House, rollout_house, told
 from bench.rollouts.new_lock import locks
 from bench.rollouts.stream import Stream
 from bench.rollouts.trouble import Trouble
-from bench.rollouts.turns import Turns
+from bench.rollouts.turns import Point, Turns
 
 NAME, RATE, VERSIONS = "troubled", 100.0, ("1", "2", "3")
 AWAY_SECONDS, SHORT_AWAY_SECONDS, SLOW_SECONDS = 600.0, 10.0, 2.5
@@ -40,9 +41,18 @@ def run(chosen: argparse.Namespace, claims: Claims) -> None:
                 _hold(house, claims, "control killed", lambda trouble: _control(trouble, chosen.kills, claims))
 
 
-@contextlib.contextmanager
-def troubled(house: House, rate: float = RATE) -> Iterator[Trouble]:
-    """An endpoint under requests, with three versions of one lock."""
+@dataclass(frozen=True)
+class Place:
+    """An endpoint that follows an alias of its own; `texts` is what each version is known to answer."""
+
+    house: House
+    name: str
+    point: Point
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+def place(house: House) -> Place:
+    """A new endpoint, for one of three versions with one lock."""
     if not house.registry.search_model_versions("name='stamped'"):
         for _ in VERSIONS:
             house.register("stamped")
@@ -50,9 +60,16 @@ def troubled(house: House, rate: float = RATE) -> Iterator[Trouble]:
     point = house.alias(name)
     point(VERSIONS[0])
     house.platform.launch(name, "stamped", f"@{name}")
-    turns = Turns(Stream(house.target(name, REQUEST), rate), point)
+    return Place(house, name, point)
+
+
+@contextlib.contextmanager
+def troubled(where: Place, rate: float = RATE) -> Iterator[Trouble]:
+    """The endpoint under requests."""
+    turns = Turns(Stream(where.house.target(where.name, REQUEST), rate), where.point, where.texts)
     with turns.stream:
-        yield Trouble(house, name, turns)
+        turns.begin()
+        yield Trouble(where.house, where.name, turns)
 
 
 REQUEST = {"dataframe_records": [{"a": 1.5}]}
@@ -60,7 +77,7 @@ REQUEST = {"dataframe_records": [{"a": 1.5}]}
 
 def _hold(house: House, claims: Claims, what: str, happen: Callable[[Trouble], None]) -> None:
     missed = ""
-    with troubled(house) as trouble:
+    with troubled(place(house)) as trouble:
         try:
             trouble.learn(VERSIONS)
             happen(trouble)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -60,6 +61,13 @@ class House:
         """What happened to an endpoint, oldest first."""
         return list(self.call("GET", f"/api/tidegate/v1/endpoints/{name}/events")["events"])
 
+    def explain(self) -> None:
+        """Print what is known of all endpoints, when what was waited for did not happen."""
+        for endpoint in self.call("GET", "/api/2.0/serving-endpoints")["endpoints"]:
+            print(endpoint["name"], endpoint["state"], file=sys.stderr)
+            for event in self.events(endpoint["name"])[-12:]:
+                print(f"  {event['timestamp']} {event['type']}: {event['message']}", file=sys.stderr)
+
     def serving(self, name: str) -> str | None:
         """The version that it says it serves once no update is on its way; None before, and while control is away."""
         with contextlib.suppress(httpx.HTTPError):
@@ -83,8 +91,12 @@ def rollout_house(*arguments: str, registry: str = "", environment: dict[str, st
     """
     with tempfile.TemporaryDirectory() as folder:
         running = Platform(Path(folder) / "data", *arguments, environment=environment).start()
+        house = house_of(running, registry)
         try:
-            yield house_of(running, registry)
+            yield house
+        except (TimeoutError, AssertionError):
+            house.explain()
+            raise
         finally:
             running.stop()
 

@@ -38,6 +38,7 @@ def run(chosen: argparse.Namespace, claims: Claims) -> None:
         house.platform.launch(NAME, "stamped", "@champion")
         turns = Turns(Stream(house.target(NAME, request), chosen.rate), point)
         with turns.stream:
+            turns.begin()
             turns.learn(["1"])
             seconds = [turns.to_unknown(str(number + 2)) for number, _ in enumerate(kinds)]
     cached = seconds[1:]

@@ -32,6 +32,7 @@ def run(chosen: argparse.Namespace, claims: Claims) -> None:
 def measure(claims: Claims, turns: Turns, chosen: argparse.Namespace) -> None:
     """Promote under the stream, and tell."""
     with turns.stream:
+        turns.begin()
         turns.learn(VERSIONS)
         seconds = turns.take(chosen.times)
     what = f"{chosen.times} promotions under {chosen.rate:g} requests/s"

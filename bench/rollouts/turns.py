@@ -24,11 +24,13 @@ class Turns:
     texts: dict[str, str] = field(default_factory=dict)
     chapters: list[Chapter] = field(default_factory=list)
 
+    def begin(self) -> None:
+        """What answers now is the first chapter."""
+        self.chapters.append(Chapter(0.0, self.stream.latest().text))
+
     def learn(self, versions: Sequence[str], seconds: float = 120) -> None:
-        """Promote each of them once, to know what it answers; the first one serves already."""
-        answer = self.stream.latest()
-        self.texts[versions[0]] = answer.text
-        self.chapters.append(Chapter(0.0, answer.text))
+        """Promote each of them once, to know what it answers; the first one serves already, and has begun."""
+        self.texts[versions[0]] = self.chapters[-1].text
         for version in versions[1:]:
             self.to_unknown(version, seconds)
 

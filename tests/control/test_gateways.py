@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.control.house import Gateway, until
+from tests.core.examples import an_endpoint
+from tests.fakes.clock import FakeClock
 from tidegate.control.gateways import Gateways
+from tidegate.control.publisher import Access, Publisher
+from tidegate.core.gate import Gate
 from tidegate.core.load import EndpointLedger, RevisionLoad
 from tidegate.core.replay import Findings, Replay
 from tidegate.core.revision import RevisionId
@@ -180,6 +184,29 @@ async def test_what_an_earlier_process_left_is_in_nobodys_way(tmp_path: Path) ->
     await until(lambda: gateways.reports)
     await gateway.close()
     await gateways.stop()
+
+
+async def test_several_gateways_hold_an_endpoint_before_any_of_them_switches(link: Link) -> None:
+    gateways = await two_gateways(link)
+    publisher = Publisher(link.gateways, Access("/agent", ()), Gate(), FakeClock())
+    updated = replace(an_endpoint(), pending=None)
+    publisher.publish((updated,))
+    await publisher.hold(updated, 5.0)
+    assert [gateway.tables[-1].held for gateway in gateways] == [("wine",), ("wine",)]
+    publisher.publish((replace(updated, generation=9),))
+    await link.gateways.followed(5.0)
+    assert [gateway.tables[-1].held for gateway in gateways] == [(), ()]
+    for gateway in gateways:
+        await gateway.close()
+
+
+async def test_one_gateway_holds_nothing(tmp_path: Path) -> None:
+    gateways = Gateways(tmp_path / "planes.sock", 1, lambda: None)
+    publisher = Publisher(gateways, Access("/agent", ()), Gate(), FakeClock())
+    publisher.publish((an_endpoint(),))
+    await publisher.hold(an_endpoint(), 5.0)
+    assert gateways.table is not None
+    assert gateways.table.held == ()
 
 
 async def test_a_replay_that_is_done_wakes_control_once(link: Link) -> None:

@@ -57,13 +57,21 @@ class Publisher:
             self._ordered_at[endpoint.id] = self._clock.monotonic()
             self._compile(self._published)
 
+    async def hold(self, endpoint: Endpoint, seconds: float) -> None:
+        """Have several gateways hold an endpoint's requests, until the next table is published: none of them is to
+        answer by what served before while another one answers by what serves now. Waits so long at most.
+        """
+        if self._gateways.expected > 1 and self._published is not None:
+            self._compile(self._published, (endpoint.name,))
+            await self._gateways.followed(seconds)
+
     def _drop_replays(self, endpoints: tuple[Endpoint, ...]) -> None:
         if self._replays:
             wanted = {endpoint.id: replays_of(endpoint, self._gate) for endpoint in endpoints}
             self._replays = {key: ordered for key, ordered in self._replays.items() if wanted.get(key) == ordered}
             self._ordered_at = {key: at for key, at in self._ordered_at.items() if key in self._replays}
 
-    def _compile(self, endpoints: tuple[Endpoint, ...]) -> None:
+    def _compile(self, endpoints: tuple[Endpoint, ...], held: tuple[str, ...] = ()) -> None:
         self._published, access = endpoints, self._access
-        table = compile_table(endpoints, access.agent, access.token_hashes, self._leads, self._replays)
+        table = compile_table(endpoints, access.agent, access.token_hashes, self._leads, self._replays, held)
         self._gateways.publish(table)

@@ -289,6 +289,7 @@ class Reconciler:
     async def _switch(self, endpoint: Endpoint, switch: Switch) -> None:
         """Route to the pending configuration, and only then save it: who is told that it serves may ask it at once."""
         promoted = endpoint.promoted(switch.at)
+        await self._publisher.hold(endpoint, _FOLLOW_TIMEOUT)
         self._show(promoted)
         await self._gateways.followed(_FOLLOW_TIMEOUT)
         self._show(await self._saved(endpoint, promoted, switch))

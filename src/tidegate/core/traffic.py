@@ -47,7 +47,7 @@ class RouteTable:
 
     `faces` are the registered models of older products, by `Face.id`: where their stages and versions lead.
     `token_hashes` are SHA-256 hex digests of the tokens that may query. No route leads to the candidates of `replays`
-    yet, but `revisions` has them.
+    yet, but `revisions` has them. Requests for the endpoints of these `held` names wait for the next table.
     """
 
     version: str = ""
@@ -56,6 +56,7 @@ class RouteTable:
     token_hashes: tuple[str, ...] = ()
     faces: Mapping[str, Mapping[str, EndpointRoute]] = field(default_factory=dict)
     replays: tuple[Replay, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 FaceLead = tuple[FaceRank, str, str, str, EndpointRoute]
@@ -80,11 +81,13 @@ def compile_table(
     token_hashes: tuple[str, ...],
     known: MutableMapping[str, Leads] | None = None,
     replays: Mapping[str, tuple[Replay, ...]] | None = None,
+    held: tuple[str, ...] = (),
 ) -> RouteTable:
     """The route table of these endpoints: their active configurations, whole or not at all.
 
     `known` keeps what endpoints had in an earlier table, by their ids: where an endpoint has not changed since, nothing
-    is computed anew. It is brought up to date. `replays` are those that are ordered now, by the ids of endpoints.
+    is computed anew. It is brought up to date. `replays` are those that are ordered now, by the ids of endpoints;
+    `held` are names.
     """
     known = {} if known is None else known
     leads: dict[str, Leads] = {}
@@ -104,9 +107,9 @@ def compile_table(
     revisions = {route.revision: route for one in leads.values() for route in one.revisions}
     revisions |= {route.revision: route for route in candidates}
     digests = [one.digest for _, one in sorted(leads.items())]
-    others = json.dumps([token_hashes, sorted(replay.id for replay in ordered)]).encode()
+    others = json.dumps([token_hashes, sorted(replay.id for replay in ordered), held]).encode()
     version = hashlib.sha256(b"".join([others, *digests])).hexdigest()[:16]
-    return RouteTable(version, routes, revisions, token_hashes, _faces(leads.values()), tuple(ordered))
+    return RouteTable(version, routes, revisions, token_hashes, _faces(leads.values()), tuple(ordered), held)
 
 
 def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:

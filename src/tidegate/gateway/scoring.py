@@ -19,6 +19,7 @@ from tidegate.core.traffic import EndpointRoute, RouteTable
 from tidegate.gateway import answers, faces
 from tidegate.gateway.admission import Admission, too_large
 from tidegate.gateway.cold import ColdStart
+from tidegate.gateway.held import Held
 from tidegate.gateway.meter import Account, Meter
 from tidegate.gateway.pending import Pending
 from tidegate.gateway.queue import RevisionQueue
@@ -66,7 +67,7 @@ class Scoring:
 
     def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
         self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
-        self.admission = Admission()
+        self.admission, self.held = Admission(), Held()
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
         self._targets: dict[bytes, Target] = {}
@@ -173,12 +174,20 @@ class ScoringRequest(Pending):
 
     def received(self) -> None:
         """The body is whole."""
+        scoring, target = self.scoring, self.target
+        scoring.bytes_coming_in -= self.size
+        self.body = b"".join(self.chunks)
+        self.chunks.clear()
+        assert target is not None
+        if not scoring.held.takes(target.endpoint, scoring.router.table, self._submit):
+            self._submit()
+
+    def _submit(self) -> None:
+        """Go to a queue, at once or after it was held."""
+        scoring, target = self.scoring, self.target
+        if self.done or self.disconnected or target is None:
+            return
         try:
-            scoring, target = self.scoring, self.target
-            scoring.bytes_coming_in -= self.size
-            self.body = b"".join(self.chunks)
-            self.chunks.clear()
-            assert target is not None
             # Asked for now: while the body came in, the endpoint may have been switched to another revision.
             queue = scoring.queue(target)
             self.meta = self._meta(target.mark)

@@ -36,8 +36,11 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     replays = Replays(router, recordings, lambda: link.report_now())
 
     def follow(table: RouteTable) -> None:
+        news = router.table is None or table.version != router.table.version
         router.follow(table)
         replays.follow(table)
+        if news:
+            scoring.held.release()
 
     def report() -> LoadReport:
         version = router.table.version if router.table else ""
@@ -47,7 +50,8 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     router.on_wait = link.report_now
     control = Proxy("The control plane", data.api_socket)
     registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
-    handler = Handler(Scoring(router, meter, settings.gateway, recordings), control, registry, link)
+    scoring = Scoring(router, meter, settings.gateway, recordings)
+    handler = Handler(scoring, control, registry, link)
     handler.start()
     router.start()
     link.start()

@@ -32,8 +32,8 @@ START_SECONDS = 15.0
 LONGEST_SECONDS = 30.0
 # The share of the time for asking all at once; the rest is for turns.
 _AT_ONCE = 0.4
-# There are so many turns, even if that takes so many times as long; the first warms the model up.
-_FEWEST_TURNS, _LONGER, _WARM_UP = 12, 3.0, 1
+# There are so many turns in each half of the rest, even if that takes so many times as long; the first warms up.
+_FEWEST_TURNS, _LONGER, _WARM_UP = 8, 3.0, 1
 _MEASURE_SECONDS = 1.0
 # Requests under way, where replicas take one at a time: one works, one is on its way.
 _AHEAD = 2
@@ -127,18 +127,20 @@ class Trial:
 
     async def _ask_in_turns(self, queue: RevisionQueue, until: float) -> tuple[int, ...]:
         """Ask as many at a time as real predictions had; the memory before, half-way and after."""
-        began, batch = time.monotonic(), self._usual_batch()
-        last = until + _LONGER * self._replay.seconds
+        began, last = time.monotonic(), until + _LONGER * self._replay.seconds
+        count = self._usual_batch() * max(1, len(queue.lanes))
         self._took.clear()
         marks = [await self._memory(self._replay.candidate)]
-        for turn in itertools.count(1):
-            await self._take_turn(queue, batch * max(1, len(queue.lanes)))
-            now = time.monotonic()
-            if self._book.is_grave or now >= last or (turn >= _FEWEST_TURNS and now >= until):
-                break
-            if len(marks) == 1 and turn >= _FEWEST_TURNS // 2 and now >= (began + until) / 2:
-                marks.append(await self._memory(self._replay.candidate))
-        return (*marks, await self._memory(self._replay.candidate))
+        for half in ((began + until) / 2, until):
+            for turn in itertools.count(1):
+                await self._take_turn(queue, count)
+                now = time.monotonic()
+                if self._book.is_grave or now >= last:
+                    return tuple(marks)
+                if turn >= _FEWEST_TURNS and now >= half:
+                    break
+            marks.append(await self._memory(self._replay.candidate))
+        return tuple(marks)
 
     async def _take_turn(self, queue: RevisionQueue, count: int) -> None:
         for _ in range(count):
