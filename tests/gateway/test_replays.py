@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.replica import FakeReplica, echo
+from tests.fakes.replica import FakeReplica, Predict, echo
 from tests.gateway.house import V1, V2, House, house, until
+from tidegate.core.gate import is_slow
 from tidegate.core.replay import Findings, Memory, Replay, Times
 from tidegate.core.traffic import RevisionRoute, RouteTable
 from tidegate.gateway import trial
@@ -236,11 +237,61 @@ async def test_the_one_that_hangs_is_found_and_no_other_is_blamed(
     await is_at_rest(home)
 
 
+async def test_a_version_that_fails_only_after_a_while_is_found_out(home: House) -> None:
+    asked = itertools.count()
+
+    async def predict(request: wire.Request) -> wire.Answer:
+        if next(asked) < 12:  # each is answered once
+            return await echo(request)
+        return wire.Answer(request.id, wire.MODEL_ERROR, 0, b"", b"MemoryError")
+
+    findings = await tried(home, await home.replica("new", predict=predict))
+    assert (findings.requests, findings.exact, findings.error) == (8, 8, "MemoryError")
+    assert 1 <= findings.errors <= 8
+
+
+# --- time
+
+
+def taking(seconds: dict[str, float], who: str) -> Predict:
+    """A replica that says that it takes so long."""
+
+    async def predict(request: wire.Request) -> wire.Answer:
+        answer = await echo(request)
+        return answer._replace(meta=b"batch=1\npredict=%d" % round(seconds[who] * 1e6))
+
+    return predict
+
+
+async def test_a_version_that_takes_far_longer_is_timed_beside_the_one_that_serves(home: House) -> None:
+    serving = home.replicas[0]
+    before = len(serving.seen)
+    findings = await tried(home, await home.replica("new", predict=taking({"new": 0.02}, "new")))
+    assert len(serving.seen) > before  # asked once more
+    assert is_slow(findings.baseline, findings.candidate)
+    assert (findings.baseline.median, findings.candidate.median) == (0.0015, 0.02)
+    await is_at_rest(home)
+    assert (await home.report()).endpoints["wine"].accepted == 8  # no account counts it
+
+
+async def test_a_machine_that_has_become_slow_is_not_the_versions_fault(home: House) -> None:
+    home.replicas[0].predict = taking({"old": 0.02}, "old")  # when it was recorded, it took 1.5 ms
+    findings = await tried(home, await home.replica("new", predict=taking({"new": 0.02}, "new")))
+    assert not is_slow(findings.baseline, findings.candidate)
+    assert findings.baseline.median == findings.candidate.median == 0.02
+
+
+async def test_a_version_that_is_as_quick_has_the_other_left_alone(home: House) -> None:
+    before = len(home.replicas[0].seen)
+    await tried(home, await home.replica("new"))
+    assert len(home.replicas[0].seen) == before
+
+
 async def test_while_no_replica_is_left_one_is_asked_so_that_it_goes_on(home: House) -> None:
     queue = RevisionQueue(home.table().revisions[V1], None, GatewaySettings())  # type: ignore[arg-type]
     one = trial.Trial(ordering(home).replays[0], None, ())  # type: ignore[arg-type]
     one._book.requests = 5
-    assert one._most(queue) == 1
+    assert one._most(queue, time.monotonic() + 9) == 1
 
 
 async def test_a_replay_that_comes_to_no_end_is_given_up(home: House, monkeypatch: pytest.MonkeyPatch) -> None:

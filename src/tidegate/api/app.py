@@ -62,7 +62,7 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.post("")
     async def create(body: EndpointIn, request: Request) -> JSONResponse:
-        view = await endpoints.create(body.request(_CREATOR))
+        view = await endpoints.create(body.request(_CREATOR, endpoints.default_gate))
         return JSONResponse(endpoint_json(view, _base_url(request)))
 
     @router.get("")

@@ -140,8 +140,8 @@ class EndpointIn(_Lenient):
     telemetry_config: Any = None
     gate: GateIn | None = None
 
-    def request(self, creator: str) -> EndpointRequest:
-        """The endpoint that is meant. Raises InvalidParameter."""
+    def request(self, creator: str, gate: GatePolicy) -> EndpointRequest:
+        """The endpoint that is meant; `gate` is the platform's. Raises InvalidParameter."""
         _refuse_unsupported(self, ("rate_limits", "ai_gateway", "email_notifications", "telemetry_config"))
         if self.config is None:
             raise InvalidParameter("config is missing: name at least one model to serve in config.served_entities.")
@@ -152,7 +152,7 @@ class EndpointIn(_Lenient):
             description=self.description or "",
             tags=tuple({tag.key: tag.value or "" for tag in self.tags or ()}.items()),
             route_optimized=bool(self.route_optimized),
-            gate=self.gate.onto(GatePolicy()) if self.gate else None,
+            gate=self.gate.onto(gate) if self.gate else None,
         )
 
 

@@ -200,6 +200,11 @@ class Endpoints:
         message = f"Configuration {forced.pending.config.version} is on its way, past the gate."
         return await self._changed(forced, "update_started", message)
 
+    @property
+    def default_gate(self) -> GatePolicy:
+        """What holds back where an endpoint says nothing else."""
+        return self._reconciler.world.gate.policy
+
     async def gate(self, name: str) -> GateView:
         """What the endpoint's gate is like, and what it found last."""
         endpoint = await self._known(name)

@@ -14,13 +14,13 @@ from typing import Any
 from tidegate.core import comparison
 from tidegate.core.endpoint import ROLLBACK, Endpoint, ServedEntity
 from tidegate.core.gate_policy import GateMode, GatePolicy
-from tidegate.core.replay import Findings, Memory, Replay
+from tidegate.core.replay import Findings, Memory, Replay, Times
 from tidegate.core.revision import revision_id
 
 # A prediction may take so many times as long as before. What differs by less, seconds, is not told apart from noise.
 SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.0002
 # Of each, so many predictions must have been timed.
-_FEWEST_TIMED = 5
+FEWEST_TIMED = 5
 # A replica may use so many times the memory. It grows when each half of a replay adds so much of it, and so many bytes,
 # and the second not much less than the first: what is only warming up comes to its end.
 MEMORY_TIMES = 2.0
@@ -135,7 +135,7 @@ def _reasons(found: Findings, policy: GatePolicy) -> Iterator[str]:
         yield f"its answers have another schema: {', '.join(shape[:5])}"
     if found.new_nulls:
         yield f"{found.new_nulls} of {found.compared} answers have no value (NaN) where there was one"
-    if _is_slow(found):
+    if is_slow(found.baseline, found.candidate):
         before, after = found.baseline.median, found.candidate.median
         yield f"a prediction takes {_times(before, after)} as long: {_ms(after)} instead of {_ms(before)}"
     yield from _of_memory(found.memory)
@@ -157,9 +157,9 @@ def changed_share(found: Findings) -> float:
     return found.changed / found.compared if found.compared else 0.0
 
 
-def _is_slow(found: Findings) -> bool:
-    before, after = found.baseline, found.candidate
-    if min(before.count, after.count) < _FEWEST_TIMED:
+def is_slow(before: Times, after: Times) -> bool:
+    """Whether predictions take far longer than they did."""
+    if min(before.count, after.count) < FEWEST_TIMED:
         return False
     return after.median > SLOWER_TIMES * before.median and after.median - before.median > SLOWER_SECONDS
 

@@ -180,7 +180,8 @@ def _face_leads(endpoint: Endpoint, route: EndpointRoute) -> Iterable[FaceLead]:
         if endpoint.active is not None:
             yield FaceRank.STAGE, name, face, _version(endpoint.active), route
         if endpoint.active is None or _version(config) != _version(endpoint.active):
-            silent = EndpointRoute(name, (), {}, _silence(endpoint, config), endpoint.pending is None)
+            failed = endpoint.pending is None
+            silent = EndpointRoute(name, (), {}, _silence(endpoint, config), failed, route.record)
             yield FaceRank.TO_BE, name, face, _version(config), silent
 
 

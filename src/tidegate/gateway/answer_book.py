@@ -28,6 +28,7 @@ class AnswerBook:
         self._to_compare: list[tuple[Recording, wire.Answer]] = []
         self._late: list[Recording] = []
         self._ended: set[int] = set()  # recordings, by their identity
+        self._failed: set[int] = set()
         self._counts: dict[str, Any] = dict.fromkeys(("compared", "exact", "close", "changed", "new_nulls"), 0)
         self._troubles: dict[str, Any] = dict.fromkeys(("errors", "crashes", "hangs"), 0)
         self._sentences: dict[str, Any] = dict.fromkeys(("error", "crash", "hang", "unavailable"), "")
@@ -53,13 +54,14 @@ class AnswerBook:
         if answer.outcome == wire.TIMED_OUT:
             self.late(recording)
             return
-        if id(recording) in self._ended:  # what was asked before counts no more
-            return
+        again = id(recording) in self._ended
         self._ended.add(id(recording))
-        self.requests += 1
+        self.requests += not again
         if answer.outcome != wire.OK:
-            self._trouble("errors", "error", answer.body.decode("utf-8", "replace"))
-        elif recording.revision == self._replay.baseline:
+            if id(recording) not in self._failed:  # it may have been answered the first time
+                self._failed.add(id(recording))
+                self._trouble("errors", "error", answer.body.decode("utf-8", "replace"))
+        elif not again and recording.revision == self._replay.baseline:
             self._to_compare.append((recording, answer))
 
     def crashed(self, sentence: str) -> None:

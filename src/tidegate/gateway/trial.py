@@ -2,7 +2,8 @@
 
 First they are asked all at once, as fast as it takes them: that finds what it cannot answer. Then they are asked in
 turns, as many at a time as predictions had when they were real: that finds what they cost, and what becomes of the
-memory. When the candidate dies or hangs with several at once, they are asked singly, until the guilty one is known.
+memory. Where that seems far more than it was, both versions are asked in turns, at the same time on the same machine.
+When the candidate dies or hangs with several at once, they are asked singly, until the guilty one is known.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import NamedTuple
 
 from tidegate.core.errors import DeadlineExceeded, ModelCrashed, TidegateError
+from tidegate.core.gate import is_slow
 from tidegate.core.replay import Findings, Memory, Replay, Times
 from tidegate.core.revision import RevisionId
 from tidegate.gateway.answer_book import AnswerBook
@@ -35,8 +38,17 @@ _AT_ONCE = 0.4
 # There are so many turns in each half of the rest, even if that takes so many times as long; the first warms up.
 _FEWEST_TURNS, _LONGER, _WARM_UP = 8, 3.0, 1
 _MEASURE_SECONDS = 1.0
+# Both versions are timed so often, where one seems slow; with so many times the usual requests in a prediction at most.
+_PAIRS, _JOINED = 9, 4
 # Requests under way, where replicas take one at a time: one works, one is on its way.
 _AHEAD = 2
+
+
+class Cost(NamedTuple):
+    """How many requests a prediction had, and how long it took, seconds: decoded, predicted and encoded."""
+
+    batch: int
+    seconds: float
 
 
 class Asked(Pending):
@@ -76,7 +88,9 @@ class Trial:
         self._out: dict[Asked, None] = {}  # under way, in order
         self._moved = asyncio.Event()  # set when one of them has ended
         self._book = AnswerBook(replay)
-        self._took: list[tuple[int, float]] = []  # batch and seconds of each prediction
+        self._took: list[Cost] = []
+        self._real = [_cost(one.answer_meta) for one in recordings if one.revision == replay.baseline]
+        self._first_at = 0.0  # when the first has ended
         self._next = 0  # of the recordings; when all were asked, they are asked again
         self._reruns = 0  # of the candidate's requests, when it was looked at last
         self._died = False  # whether a replica of it has
@@ -98,6 +112,8 @@ class Trial:
                 await self._ask_at_once(queue, began + _AT_ONCE * seconds)
                 if not self._book.is_grave:
                     marks = await self._ask_in_turns(queue, began + seconds)
+                if is_slow(*self._times()):
+                    await self._time_both(queue)
         except TimeoutError:
             self._book.gave_up(self._died)
         await self._book.settle(time.monotonic() + seconds)
@@ -118,7 +134,7 @@ class Trial:
         """Ask all of them, as long as there is time."""
         for recording in self._recordings:
             self._next += 1
-            await self._ask_together(queue, recording)
+            await self._ask_together(queue, recording, until)
             if time.monotonic() >= until or self._book.is_grave:
                 break
         await self._until_ended()
@@ -135,8 +151,10 @@ class Trial:
             for turn in itertools.count(1):
                 await self._take_turn(queue, count)
                 now = time.monotonic()
-                if self._book.is_grave or now >= last:
+                if self._book.is_grave:
                     return tuple(marks)
+                if now >= last:
+                    return (*marks, await self._memory(self._replay.candidate))
                 if turn >= _FEWEST_TURNS and now >= half:
                     break
             marks.append(await self._memory(self._replay.candidate))
@@ -150,19 +168,23 @@ class Trial:
         if self._in_doubt(queue):
             await self._ask_singly(queue)
 
-    async def _ask_together(self, queue: RevisionQueue, recording: Recording) -> None:
-        """Ask, as soon as no more than a few are under way."""
-        while len(self._out) >= self._most(queue):
+    async def _ask_together(self, queue: RevisionQueue, recording: Recording, until: float) -> None:
+        """Ask, as soon as no more are under way than can be answered until then."""
+        while len(self._out) >= self._most(queue, until):
             await self._one_ended()
             if self._in_doubt(queue):
                 await self._ask_singly(queue)
         if not self._book.is_grave:
             self._ask(queue, recording, TOGETHER_TIMES)
 
-    def _most(self, queue: RevisionQueue) -> int:
-        """How many may be under way: one while no replica is there, and what replicas take at once afterwards."""
-        groups = [lane.group if lane.group > 1 else _AHEAD for lane in queue.lanes]
-        return max(1, sum(groups)) if self._book.requests else 1
+    def _most(self, queue: RevisionQueue, until: float) -> int:
+        """How many may be under way: what replicas take at once, as far as there is time; one before the first."""
+        ended, now = self._book.requests, time.monotonic()
+        if not ended:
+            return 1
+        at_once = sum(lane.group if lane.group > 1 else _AHEAD for lane in queue.lanes)
+        pace = (now - self._first_at) / ended
+        return max(1, min(at_once, int((until - now) / pace) if pace else at_once))
 
     def _in_doubt(self, queue: RevisionQueue) -> bool:
         """Whether a replica has died since, or one of them has run out of time."""
@@ -200,6 +222,7 @@ class Trial:
         if asked not in self._out:
             return  # it was dropped
         del self._out[asked]
+        self._first_at = self._first_at or time.monotonic()
         if asked.answer is not None:
             self._book.answered(asked.recording, asked.answer)
             if asked.answer.outcome == wire.OK:
@@ -224,19 +247,44 @@ class Trial:
 
     def _usual_batch(self) -> int:
         """How many requests most predictions had when they were real."""
-        batches = Counter(size for size, _ in self._real())
+        batches = Counter(cost.batch for cost in self._real)
         return batches.most_common(1)[0][0] if batches else 1
 
     def _times(self) -> tuple[Times, Times]:
         """What predictions of as many requests took before, and take now."""
         batch = self._usual_batch()
-        pairs = (self._real(), self._took[_WARM_UP:])
-        before, after = ([seconds for size, seconds in costs if size == batch] for costs in pairs)
-        return _median(before, batch), _median(after, batch)
+        return _times_of(self._real, batch), _times_of(self._took[_WARM_UP:], batch)
 
-    def _real(self) -> list[tuple[int, float]]:
-        baseline = self._replay.baseline
-        return [_cost(one.answer_meta) for one in self._recordings if one.revision == baseline]
+    async def _time_both(self, queue: RevisionQueue) -> None:
+        """Time both versions anew, in turns: the machine may be busier than it was. Not where the old one sleeps."""
+        before, baseline = list[Cost](), self._replay.baseline
+        serving = self._router.queue_of(baseline) if baseline is not None else None
+        if serving is None or not serving.lanes:
+            return
+        self._took.clear()
+        count = self._usual_batch() * max(1, len(queue.lanes))
+        for turn in range(_PAIRS):
+            await self._take_turn(queue, count)
+            before += await self._time_old(serving, self._recordings[turn % len(self._recordings)])
+            if self._book.is_grave:
+                return
+        usual = self._usual_batch()
+        # Real requests may join it; a few more in a prediction are next to nothing.
+        self._real = [cost._replace(batch=usual) for cost in before if cost.batch <= _JOINED * usual]
+
+    async def _time_old(self, serving: RevisionQueue, recording: Recording) -> list[Cost]:
+        """What a prediction of the version that serves takes now; nothing where it does not answer."""
+        ended: asyncio.Future[Asked] = asyncio.get_running_loop().create_future()
+        now, asked = time.monotonic(), Asked(recording, START_SECONDS, ended.set_result)
+        asked.deadline = asked.latest = now + START_SECONDS
+        try:
+            serving.submit(asked, now)
+            answer = (await ended).answer
+        except TidegateError:
+            return []
+        finally:
+            serving.cancel(asked)
+        return [_cost(answer.meta)] if answer is not None and answer.outcome == wire.OK else []
 
     # --- memory
 
@@ -252,12 +300,13 @@ def _reruns(queue: RevisionQueue) -> int:
     return queue.load(time.monotonic()).reruns
 
 
-def _cost(meta: bytes) -> tuple[int, float]:
-    """How many requests a prediction had, and how long it took, seconds, from an answer's metadata."""
+def _cost(meta: bytes) -> Cost:
+    """From an answer's metadata."""
     told = wire.unpack_meta(meta)
     steps = (int(told.get(step, 0)) for step in ("decode", "predict", "encode"))
-    return int(told.get("batch", 1)), sum(steps) / 1e6
+    return Cost(int(told.get("batch", 1)), sum(steps) / 1e6)
 
 
-def _median(seconds: list[float], batch: int) -> Times:
+def _times_of(costs: Sequence[Cost], batch: int) -> Times:
+    seconds = [cost.seconds for cost in costs if cost.batch == batch]
     return Times(median(seconds), len(seconds), batch) if seconds else Times()
