@@ -215,6 +215,7 @@ def _told(found: Findings) -> dict[str, Any]:
             "before_ms": _millis(found.baseline.median, found.baseline.count),
             "after_ms": _millis(found.candidate.median, found.candidate.count),
             "batch": found.candidate.batch,
+            "timed": found.candidate.count,
         },
         "memory": {
             "before_bytes": found.memory.baseline or None,

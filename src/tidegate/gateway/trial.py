@@ -40,6 +40,8 @@ _FEWEST_TURNS, _LONGER, _WARM_UP = 8, 3.0, 1
 _MEASURE_SECONDS = 1.0
 # Both versions are timed so often, where one seems slow; with so many times the usual requests in a prediction at most.
 _PAIRS, _JOINED = 9, 4
+# So many times as many may be under way as have ended.
+_BOLDNESS = 8
 # Requests under way, where replicas take one at a time: one works, one is on its way.
 _AHEAD = 2
 
@@ -178,13 +180,15 @@ class Trial:
             self._ask(queue, recording, TOGETHER_TIMES)
 
     def _most(self, queue: RevisionQueue, until: float) -> int:
-        """How many may be under way: what replicas take at once, as far as there is time; one before the first."""
+        """How many may be under way: what replicas take at once, as far as there is time for as many.
+
+        One before the first has ended, and then not many more than have: how long they take is yet to be found out.
+        """
         ended, now = self._book.requests, time.monotonic()
-        if not ended:
-            return 1
         at_once = sum(lane.group if lane.group > 1 else _AHEAD for lane in queue.lanes)
-        pace = (now - self._first_at) / ended
-        return max(1, min(at_once, int((until - now) / pace) if pace else at_once))
+        pace = (now - self._first_at) / max(1, ended - 1)  # the first may have waited for a replica
+        in_time = int((until - now) / pace) if ended > 1 and pace else at_once
+        return max(1, min(at_once, in_time, _BOLDNESS * ended))
 
     def _in_doubt(self, queue: RevisionQueue) -> bool:
         """Whether a replica has died since, or one of them has run out of time."""
