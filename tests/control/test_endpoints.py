@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.control.house import House, a_request, an_entity
-from tidegate.control.endpoints import MAX_LOG_BYTES, ConfigRequest
+from tidegate.control.endpoints import ConfigRequest
+from tidegate.control.log_tail import MAX_LOG_BYTES
 from tidegate.core.endpoint import ModelVersion, Route
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, Unavailable
 from tidegate.core.revision import RevisionId

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tidegate.control.log_tail import tail
 from tidegate.control.openapi_document import describe
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import GateView, ReplicaView, SwitchesView
@@ -46,7 +47,6 @@ logger = logging.getLogger(__name__)
 # What `ServedEntity.resolved` is in a request: the verbs fill in the version that the registry names.
 UNRESOLVED = ModelVersion("", "")
 
-MAX_LOG_BYTES = 1024 * 1024
 MAX_TAGS = 50
 # How often a change that is safe to repeat is tried when somebody else writes the same endpoint at the same time.
 _ATTEMPTS = 10
@@ -263,12 +263,12 @@ class Endpoints:
     async def logs(self, name: str, served_entity: str, config_version: int | None = None) -> str:
         """What the replicas of a served entity printed last, at most MAX_LOG_BYTES. Raises NotFound."""
         revision = self._revision(await self._known(name), served_entity, config_version)
-        return await asyncio.to_thread(_tail, self._data.replica_log(revision))
+        return await asyncio.to_thread(tail, self._data.replica_log(revision))
 
     async def build_logs(self, name: str, served_entity: str, config_version: int | None = None) -> str:
         """The log of a served entity's preparation, from its first second on. Raises NotFound."""
         revision = self._revision(await self._known(name), served_entity, config_version)
-        return await asyncio.to_thread(_tail, self._data.build_log(revision))
+        return await asyncio.to_thread(tail, self._data.build_log(revision))
 
     async def openapi(self, name: str) -> dict[str, Any]:
         """OpenAPI 3.1 of the endpoint's invocations. Raises Conflict before its models have been downloaded."""
@@ -388,16 +388,3 @@ def _check_tags(tags: Sequence[tuple[str, str]]) -> None:
         raise InvalidParameter(f"An endpoint may have {MAX_TAGS} tags.")
     if any(not key or len(key) > 256 or len(value) > 1024 for key, value in tags):
         raise InvalidParameter("A tag's key must have 1 to 256 characters, and its value at most 1024.")
-
-
-def _tail(path: Path) -> str:
-    """The last MAX_LOG_BYTES of a log, from a line's beginning; empty when there is none."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - MAX_LOG_BYTES))
-            if size > MAX_LOG_BYTES:
-                file.readline()
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
