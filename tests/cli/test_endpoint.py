@@ -49,7 +49,7 @@ def test_models_as_mlflow_writes_them() -> None:
 
 def test_what_follows_says_so() -> None:
     champion = {"name": "it", "entity_name": "wine", "entity_version": "@champion", "resolved_version": "3"}
-    sentence = "'it' follows '@champion' of model 'wine': version 3."
+    sentence = "'it' follows '@champion' of model 'wine'; here it is version 3."
     assert ServedView({**champion, "pointer": "followed"}).following == sentence
     lost = f"{sentence} That points nowhere now, so nothing changes."
     assert ServedView({**champion, "pointer": "lost"}).following == lost

@@ -11,7 +11,7 @@ def test_what_happened_oldest_first(platform: Platform, cli: Cli) -> None:
     header, *rows = (line.split("\t") for line in cli("events", "wine").stdout.splitlines())
     assert header == ["TIME", "TYPE", "MESSAGE"]
     assert rows[0][1:] == ["created", "Endpoint 'wine' was created."]
-    assert rows[-1][1:] == ["promoted", "Configuration 1 serves."]
+    assert rows[-1][1:] == ["promoted", "Configuration 1 (wine/1) serves."]
 
 
 def test_as_json(platform: Platform, cli: Cli) -> None:

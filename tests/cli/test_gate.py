@@ -45,10 +45,10 @@ def test_what_passed_is_shown_with_its_figures(platform: Platform, cli: Cli) -> 
     assert cli("update", "wine", "models:/wine/2").exit_code == 0
     lines = cli("gate", "wine").stdout.splitlines()
     assert lines[:4] == ["The gate is `safe`.", "", "The newest passed, under `safe`.", ""]
-    names, told = (line.split("\t") for line in lines[4:])
-    assert names[:3] == ["NAME", "REPLAYED", "FAILED"]
+    told = dict(line.split("\t") for line in lines[4:])
     latency, memory = "0.41 ms → 0.43 ms", "181 MB → 182 MB"
-    assert told == ["wine-2", "500 in 0.31 s", "0", "496", "6", "0", "same", latency, memory]
+    assert list(told) == ["", "replayed", "failed", "compared", "changed", "new nulls", "schema", "latency", "memory"]
+    assert list(told.values()) == ["wine-2", "500 in 0.31 s", "0", "496", "6", "0", "same", latency, memory]
 
 
 def test_a_version_that_is_held_back_says_why_and_what_can_be_done(platform: Platform, cli: Cli) -> None:
@@ -59,13 +59,13 @@ def test_a_version_that_is_held_back_says_why_and_what_can_be_done(platform: Pla
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.endswith(
         f"The gate holds it back: {sentence}.\n"
-        "Endpoint 'wine' stays with what it served before. `tidegate gate wine` has the figures; "
+        "Endpoint 'wine' stays with what it serves; nothing need be rolled back. `tidegate gate wine` has the figures; "
         "if it is meant so, `tidegate force wine` has it serve all the same.\n"
     )
     assert done.stderr.count(sentence) == 1
     assert "Log of" not in done.stderr  # the logs have nothing to say about it
     shown = cli("gate", "wine").stdout
-    assert f"\nThe newest was held back, under `safe`.\n- {sentence}.\n\nNAME" in shown
+    assert f"\nThe newest was held back, under `safe`.\n- {sentence}.\n\n\twine-2\nreplayed" in shown
     assert platform.served("wine")[0].name == "wine-1"
 
 
@@ -82,10 +82,10 @@ def test_json(platform: Platform, cli: Cli) -> None:
     ("options", "told"),
     [
         (["--mode", "off"], "The gate is `off`."),
-        (["--mode", "strict"], "The gate is `strict`, of at most 5.0% changed answers."),
+        (["--mode", "strict"], "The gate is `strict`: at most 5 % of the answers may change."),
         (
             ["--mode", "strict", "--max-changed-share", "0.01"],
-            "The gate is `strict`, of at most 1.0% changed answers.",
+            "The gate is `strict`: at most 1 % of the answers may change.",
         ),
         (["--no-record"], "The gate is `safe`; no requests are kept, so nothing is replayed."),
     ],

@@ -36,7 +36,7 @@ def test_on_a_pipe_progress_is_plain_lines_on_standard_error(platform: Platform,
         "Served entity 'wine-1': its model and environment are being prepared.",
         "Served entity 'wine-1': a replica is being started.",
         "Served entity 'wine-1' is ready.",
-        "Configuration 1 serves.",
+        "Configuration 1 (wine/1) serves.",
     ]
 
 

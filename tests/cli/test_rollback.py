@@ -15,7 +15,7 @@ def test_what_served_before_serves(platform: Platform, cli: Cli) -> None:
     updated(platform)
     done = cli("rollback", "wine")
     assert (done.exit_code, done.stdout) == (0, "Endpoint 'wine' serves models:/wine/1.\n")
-    assert "Configuration 1 serves again, in place of configuration 2." in done.stderr
+    assert "Configuration 1 (wine/1) serves again, in place of Configuration 2 (wine/2)." in done.stderr
     assert platform.served("wine")[0].name == "wine-1"
 
 

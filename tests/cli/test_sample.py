@@ -40,7 +40,7 @@ def test_an_empty_platform_gets_the_sample_and_a_later_start_prints_the_line_aga
 
     told = [line.split(" s  ")[-1] for line in first.stderr.splitlines()]
     assert told[0] == "The sample model is trained and registered as models:/wine/1."
-    assert told[-1] == "Configuration 1 serves."
+    assert told[-1] == "Configuration 1 (wine/1) serves."
     assert all(" s  " in line for line in first.stderr.splitlines()), "MLflow's own talk is on the screen"
     assert [line for line in first.stdout.splitlines() if line][:1] == ["Try the sample endpoint:"]
 

@@ -40,7 +40,7 @@ def test_an_endpoint_that_follows(platform: Platform, cli: Cli) -> None:
     house.registry.models["wine"].aliases["champion"] = "1"
     platform.run(house.create("wine", an_entity("@champion")))
     platform.wait_for_update("wine")
-    sentence = "'wine-champion' follows '@champion' of model 'wine': version 1."
+    sentence = "'wine-champion' follows '@champion' of model 'wine'; here it is version 1."
     assert sentence in cli("show", "wine").stdout.splitlines()
     platform.hold_builds()
     house.registry.models["wine"].aliases["champion"] = "2"
@@ -63,7 +63,7 @@ def test_an_alias_whose_version_was_rolled_back(platform: Platform, cli: Cli) ->
     platform.wait_for_update("wine")
     platform.run(house.endpoints.rollback("wine"))
     platform.wait_for_update("wine")
-    follows = "'wine-champion' follows '@champion' of model 'wine': version 1."
+    follows = "'wine-champion' follows '@champion' of model 'wine'; here it is version 1."
     but = "A rollback took away what that means now, so nothing changes until it moves."
     assert f"{follows} {but}" in cli("show", "wine").stdout.splitlines()
 

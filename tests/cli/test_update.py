@@ -44,9 +44,9 @@ def test_settings_stay_and_a_name_of_its_own_too(platform: Platform, cli: Cli) -
 def test_what_happened_before_is_not_told_again(platform: Platform, cli: Cli) -> None:
     platform.have()
     told = cli("update", "wine", "models:/wine/2").stderr
-    assert "Configuration 2 serves." in told
+    assert "Configuration 2 (wine/2) serves." in told
     assert "was created" not in told
-    assert "Configuration 1 serves." not in told
+    assert "Configuration 1 (wine/1) serves." not in told
 
 
 def test_no_wait(platform: Platform, cli: Cli) -> None:

@@ -150,7 +150,7 @@ async def test_endpoints_that_were_left_over_are_ended_also_while_the_registry_i
 async def test_who_is_not_enabled_is_told_as_the_product_did(house: House) -> None:
     for face, error in ((SERVERLESS, NotFound), (CLASSIC, InvalidParameter)):
         for call in (house.enablements.get(face), house.enablements.disable(face), house.enablements.history(face)):
-            with pytest.raises(error, match="Enable it first"):
+            with pytest.raises(error, match="is not enabled for model"):
                 await call
 
 
@@ -580,7 +580,7 @@ async def test_the_history_tells_of_the_model_its_stages_and_its_versions(enable
     assert {
         ("model", "", "", "Serverless Real-Time Inference was enabled by admin."),
         ("service", "Production", "", "Production is to use size Medium, without scale to zero."),
-        ("service", "Production", "1", "Configuration 2 serves."),
+        ("service", "Production", "1", "Configuration 2 (wine/1) serves."),
         ("version", "Staging", "", "Served entity 'wine-Staging' is ready."),
     } <= told
 

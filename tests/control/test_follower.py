@@ -71,7 +71,7 @@ async def test_a_promotion_is_served_under_the_same_name(following: House) -> No
     assert following.serving == following.running == [CHAMPION]
     events = [e for e in await following.endpoints.events("wine") if e.kind in ("promotion_seen", "update_started")]
     assert [event.message for event in events] == [
-        "'@champion' of model 'wine' is now version 2; it was 1.",
+        "'@champion' of model 'wine' is now version 2; this endpoint had version 1.",
         "Configuration 2 is on its way.",
     ]
 

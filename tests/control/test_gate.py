@@ -306,7 +306,7 @@ async def test_only_what_the_gate_held_back_can_be_forced(serving: House) -> Non
     serving.engine.broken["wine-2"] = "It does not load."
     await serving.update("2")
     await serving.settle()
-    with pytest.raises(Conflict, match='an update takes "force": true'):
+    with pytest.raises(Conflict, match='An update with "force" asks no gate'):
         await serving.endpoints.force("wine")
     with pytest.raises(NotFound):
         await serving.endpoints.force("tea")

@@ -132,7 +132,7 @@ async def test_a_rollback_serves_at_the_next_pass_from_the_replica_that_was_kept
     assert {state.deployment for state in states} == {Deployment.READY}
     assert (await house.kinds())[-2:] == ["rollback_started", "rolled_back"]
     events = await house.endpoints.events("wine")
-    assert events[-1].message == "Configuration 1 serves again, in place of configuration 2."
+    assert events[-1].message == "Configuration 1 (wine/1) serves again, in place of Configuration 2 (wine/2)."
 
 
 async def test_after_its_time_a_rollback_has_a_replica_started_in_the_same_pass(house: House) -> None:

@@ -131,7 +131,7 @@ def test_a_promotion_is_told_with_what_it_was() -> None:
     assert followed is not None
     assert followed.endpoint.pending == PendingConfig(at(4, 8), 9.0, FOLLOWER)
     assert followed.news == (
-        ("promotion_seen", "'@champion' of model 'wine' is now version 4; it was 3."),
+        ("promotion_seen", "'@champion' of model 'wine' is now version 4; this endpoint had version 3."),
         ("update_started", "Configuration 8 is on its way."),
     )
 
@@ -141,7 +141,7 @@ def test_a_way_back_is_told_and_leaves_nothing_to_do() -> None:
         followed = follow(an_endpoint(active=at(3, 7), **attempt), champion(3), 9.0)
         assert followed is not None
         assert followed.news == (
-            ("promotion_seen", "'@champion' of model 'wine' is now version 3; it was 4."),
+            ("promotion_seen", "'@champion' of model 'wine' is now version 3; this endpoint had version 4."),
             ("update_dropped", "Configuration 8 is dropped: what serves is asked for again."),
         )
         assert followed.endpoint.observed_generation == followed.endpoint.generation
@@ -345,7 +345,7 @@ def test_one_pointer_moves_while_another_ones_version_stays_away() -> None:
     assert [one.resolved.version for one in followed.endpoint.pending.config.served_entities] == ["3", "4"]
     assert followed.endpoint.rejected == endpoint.rejected
     assert [sentence for _, sentence in followed.news] == [
-        "'Production' of model 'wine' is now version 4; it was 3.",
+        "'Production' of model 'wine' is now version 4; this endpoint had version 3.",
         "Configuration 2 is on its way.",
     ]
 

@@ -284,7 +284,7 @@ def test_the_report_has_the_fields_of_the_documentation() -> None:
         "before": {"predictions[]": ["float"]},
         "after": {"predictions[]": ["float"]},
     }
-    assert told["latency"] == {"before_ms": 0.41, "after_ms": 0.43, "batch": 3}
+    assert told["latency"] == {"before_ms": 0.41, "after_ms": 0.43, "batch": 3, "timed": 9}
     assert told["memory"] == {"before_bytes": 181, "after_bytes": 183, "marks_bytes": [180, 182, 183]}
 
 

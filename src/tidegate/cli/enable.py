@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from tidegate.cli.client import Client
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The registered model's name.")]
-ProductOption = Annotated[Product, typer.Option(help="Whose way: endpoints for stages, or for every version.")]
+ProductOption = Annotated[
+    Product, typer.Option(help="serverless: what is in Production and Staging; classic: all that is not archived.")
+]
 
 
 @connected
 def enable(client: "Client", model: ModelName, product: ProductOption = Product.SERVERLESS) -> None:
     """Serve a model by its stages and versions."""
     client.enable(product, model)
-    typer.echo(f"Serving of model '{model}' is enabled; `tidegate list` shows its endpoints as they come.")
+    typer.echo(f"Serving of model '{model}' is enabled; `tidegate list` shows its endpoints as versions come.")
 
 
 @connected

@@ -46,7 +46,7 @@ class ServedView:
         if not pointer:
             return ""
         version, but = self.json.get("resolved_version"), _BUT.get(pointer, "")
-        return f"'{self.name}' follows '{asked}' of model '{name}': version {version}.{but}"
+        return f"'{self.name}' follows '{asked}' of model '{name}'; here it is version {version}.{but}"
 
     @property
     def deployment(self) -> str:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from tidegate.cli.client import Client
     from tidegate.cli.endpoint import Json
 
-Mode = Annotated[GateMode | None, typer.Option("--mode", help="Hold back so much from now on.")]
+Mode = Annotated[
+    GateMode | None,
+    typer.Option("--mode", help="What is held back from now on: nothing, what breaks callers, or changed answers too."),
+]
 Share = Annotated[
     float | None, typer.Option("--max-changed-share", min=0, max=1, help="The share of answers that may change.")
 ]
@@ -29,7 +32,7 @@ def gate(
     record: Record = None,
     output: OutputOption = Format.TABLE,
 ) -> None:
-    """Show what an endpoint's gate found last; change what it holds back."""
+    """Show what an endpoint's gate found, or change it."""
     asked = {"mode": mode and mode.value, "max_changed_share": max_changed_share, "record": record}
     shown = client.gate(endpoint, {key: value for key, value in asked.items() if value is not None})
     if output is Format.JSON:
@@ -40,27 +43,36 @@ def gate(
     if report is None:
         typer.echo("It has not looked at anything yet.")
         return
-    typer.echo(f"\nThe newest {_VERDICTS[report['verdict']]}, under `{report['mode']}`.")
+    typer.echo(f"\nThe newest {_verdict(report)}, under `{report['mode']}`.")
     for reason in report["reasons"]:
         typer.echo(f"- {reason}.")
     if report["served_entities"]:
         typer.echo("")
-        print_table(_COLUMNS, [tuple(_row(name, told)) for name, told in report["served_entities"].items()])
+        columns = [tuple(_column(told)) for told in report["served_entities"].values()]
+        print_table(("", *report["served_entities"]), list(zip(_ROWS, *columns, strict=True)))
 
 
 _VERDICTS = {"passed": "passed", "held_back": "was held back", "forced": "was forced"}
-_COLUMNS = ("NAME", "REPLAYED", "FAILED", "COMPARED", "CHANGED", "NEW NULLS", "SCHEMA", "LATENCY", "MEMORY")
+_ROWS = ("replayed", "failed", "compared", "changed", "new nulls", "schema", "latency", "memory")
+
+
+def _verdict(report: "Json") -> str:
+    looked = any(told["requests"] for told in report["served_entities"].values())
+    if report["verdict"] == "passed" and not looked:
+        return "had nothing to show: no requests were recorded"
+    return _VERDICTS[report["verdict"]]
 
 
 def _policy(policy: "Json") -> str:
-    strict = f", of at most {policy['max_changed_share']:.1%} changed answers" if policy["mode"] == "strict" else ""
+    share = f"{policy['max_changed_share'] * 100:g} %"
+    strict = f": at most {share} of the answers may change" if policy["mode"] == "strict" else ""
     kept = "" if policy["record"] else "; no requests are kept, so nothing is replayed"
     return f"The gate is `{policy['mode']}`{strict}{kept}."
 
 
-def _row(name: str, told: "Json") -> Iterator[str]:
+def _column(told: "Json") -> Iterator[str]:
+    """What was found of one served entity, in the order of the rows."""
     answers, latency, memory = told["answers"], told["latency"], told["memory"]
-    yield name
     yield f"{told['requests']} in {told['seconds']:.2f} s"
     yield str(sum(told[kind]["count"] for kind in ("errors", "crashes", "hangs")))
     yield str(answers["compared"])

@@ -31,11 +31,13 @@ def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format
     if shown.message not in ("", *(served.message for _, config in sections for served in config)):
         typer.echo(shown.message)
     for title, config in sections:
-        if rows := [_row(config, served) for served in config]:
+        held_back = title == _FAILED and shown.held_back
+        if rows := [_row(config, served, held_back=held_back) for served in config]:
             typer.echo(f"\n{title}:")
             print_table(_COLUMNS, rows)
-        for sentence in filter(None, (served.following for served in config)):
-            typer.echo(sentence)
+        if title != _FAILED:
+            for sentence in filter(None, (served.following for served in config)):
+                typer.echo(sentence)
     if parked := client.parked(endpoint):
         typer.echo(f"\n{_parked(endpoint, parked)}")
     if replicas := client.replicas(endpoint):
@@ -43,6 +45,7 @@ def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format
         print_table(_REPLICA_COLUMNS, [_replica_row(replica) for replica in replicas])
 
 
+_FAILED = "Failed"
 _COLUMNS = ("NAME", "MODEL", "SIZE", "SCALE TO ZERO", "TRAFFIC", "STATE", "MESSAGE")
 
 _REPLICA_COLUMNS = ("ID", "NAME", "STATE", "STARTED", "BY", "MEMORY", "CPU")
@@ -71,18 +74,19 @@ def _replica_row(replica: "Json") -> tuple[str, ...]:
 
 
 def _sections(endpoint: "EndpointView") -> "tuple[tuple[str, ConfigView], ...]":
-    later = (("On its way", endpoint.coming), ("Failed", endpoint.failed))
+    later = (("On its way", endpoint.coming), (_FAILED, endpoint.failed))
     return later if endpoint.never_served else (("Serving", endpoint.serving), *later)
 
 
-def _row(config: "ConfigView", served: "ServedView") -> tuple[str, ...]:
+def _row(config: "ConfigView", served: "ServedView", *, held_back: bool) -> tuple[str, ...]:
     share = config.share(served)
+    state = "held back" if held_back else served.deployment.removeprefix("DEPLOYMENT_").lower()
     return (
         served.name,
         served.model,
         str(served.json.get("workload_size") or ""),
         "yes" if served.json.get("scale_to_zero_enabled") else "no",
         "" if share is None else f"{share} %",
-        served.deployment.removeprefix("DEPLOYMENT_").lower(),
+        state,
         served.message,
     )

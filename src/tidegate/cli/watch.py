@@ -91,8 +91,9 @@ def _sentence(endpoint: EndpointView) -> str:
     why = endpoint.message or f"The update of endpoint '{name}' failed."
     if endpoint.held_back:
         return (
-            f"{why}\nEndpoint '{name}' stays with what it served before. `tidegate gate {name}` has the figures; "
-            f"if it is meant so, `tidegate force {name}` has it serve all the same."
+            f"{why}\nEndpoint '{name}' stays with what it serves; nothing need be rolled back. "
+            f"`tidegate gate {name}` has the figures; if it is meant so, "
+            f"`tidegate force {name}` has it serve all the same."
         )
     if not endpoint.never_served:
         return f"{why}\nEndpoint '{name}' stays with what it served before."

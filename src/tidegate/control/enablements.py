@@ -13,9 +13,9 @@ from tidegate.control.endpoints import ConfigRequest, Endpoints
 from tidegate.control.minutes import Minutes
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import ReplicaView
-from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Compute, Enablement, version_of
+from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Compute, Enablement, stands_for, version_of
 from tidegate.core.enablement_status import Seen, ServingState, VersionStatus, aliases, model_state, version_statuses
-from tidegate.core.endpoint import WORKLOAD_SIZES
+from tidegate.core.endpoint import WORKLOAD_SIZES, Endpoint, FailedConfig
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, TidegateError
 from tidegate.core.face import Face, Product
 from tidegate.core.minute import MinutePoint
@@ -159,7 +159,7 @@ class Enablements:
         failed = [
             (endpoint.name, endpoint.failed.config)
             for endpoint in endpoints
-            if endpoint.failed is not None and version_of(endpoint.failed.config) == found.version
+            if endpoint.failed is not None and version.capitalize() in _names(endpoint, endpoint.failed)
         ]
         if not failed and found.endpoint.pending is None:
             raise Conflict(f"Nothing has failed of version {found.version} of model '{face.model}'.")
@@ -234,7 +234,7 @@ class Enablements:
         found = await self._find(face)
         if found is None:
             kind = NotFound if face.product is Product.SERVERLESS else InvalidParameter
-            raise kind(f"{PRODUCT_TITLES[face.product]} is not enabled for model '{face.model[:80]}'. Enable it first.")
+            raise kind(f"{PRODUCT_TITLES[face.product]} is not enabled for model '{face.model[:80]}'.")
         return found
 
     async def _seen(self, face: Face) -> tuple[Seen, ...]:
@@ -255,3 +255,8 @@ class Enablements:
             except Conflict:
                 continue
         raise Conflict(f"The serving of model '{face.model}' is being changed by others; try again.")
+
+
+def _names(endpoint: Endpoint, failed: FailedConfig) -> tuple[str, str]:
+    """What a failed update is asked for by: the stage or version of its endpoint, and the version that failed."""
+    return stands_for(endpoint), version_of(failed.config)

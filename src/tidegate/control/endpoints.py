@@ -190,7 +190,9 @@ class Endpoints:
 
         def force(endpoint: Endpoint) -> Endpoint:
             if endpoint.failed is None or not endpoint.failed.report:
-                raise Conflict(f"The gate holds back nothing of endpoint '{name}'; an update takes \"force\": true.")
+                raise Conflict(
+                    f"The gate holds back nothing of endpoint '{name}'. An update with \"force\" asks no gate."
+                )
             config = replace(endpoint.failed.config, version=_open_to_update(endpoint, endpoint.face).next_version)
             return endpoint.with_update(config, self._clock.now(), by, forced=True)
 

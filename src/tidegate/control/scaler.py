@@ -103,6 +103,9 @@ class Scaler:
             state = ScalingState(self._first(revision, held, updating), now)
         if seen is not None:
             self._loads.measured(revision.id, seen.replicas)
+        if updating is not None and _is_tried(revision, updating):
+            self._states[revision.id] = replace(state, replicas=max(state.replicas, held))
+            return
         sight = Sight(
             self._loads.point(revision.id, now),
             held,
@@ -127,6 +130,11 @@ class Scaler:
         same = [entity for entity in entities if entity.name == revision.entity.name or len(entities) == 1]
         states = (self._states.get(revision_id(endpoint.id, entity)) for entity in same)
         return max((state.replicas for state in states if state is not None), default=0)
+
+
+def _is_tried(revision: Revision, updating: Endpoint) -> bool:
+    """Whether it does not serve yet: all that is asked of it is what a gate replays, and that is no load."""
+    return updating.active is not None and revision.entity not in updating.active.served_entities
 
 
 def _proved_together(revision: Revision) -> bool:

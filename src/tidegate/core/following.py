@@ -156,7 +156,7 @@ def _of_moves(before: EndpointConfig, after: EndpointConfig) -> Iterator[News]:
         if old.resolved != new.resolved
     }
     for ref, (was, now) in moves.items():
-        yield "promotion_seen", f"{_name(ref)} is now version {now}; it was {was}."
+        yield "promotion_seen", f"{_name(ref)} is now version {now}; this endpoint had version {was}."
 
 
 def _outcome(endpoint: Endpoint, attempt: EndpointConfig) -> News:

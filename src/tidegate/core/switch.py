@@ -13,6 +13,11 @@ class Side:
     config: int
     versions: Mapping[str, ModelVersion]
 
+    def __str__(self) -> str:
+        """As a person reads it: `Configuration 3 (wine/4)`."""
+        models = dict.fromkeys(f"{model.name}/{model.version}" for model in self.versions.values())
+        return f"Configuration {self.config} ({', '.join(models)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -37,8 +42,8 @@ class Switch:
     def sentence(self) -> str:
         """What the event says."""
         if self.by == ROLLBACK and self.before is not None:
-            return f"Configuration {self.after.config} serves again, in place of configuration {self.before.config}."
-        return f"Configuration {self.after.config} serves."
+            return f"{self.after} serves again, in place of {self.before}."
+        return f"{self.after} serves."
 
 
 def switch_of(endpoint: Endpoint, now: float, report: str = "") -> Switch:

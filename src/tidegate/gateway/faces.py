@@ -48,4 +48,5 @@ def not_served(face: Face, asked: str, keys: Iterable[str]) -> NotFound:
     if known:
         return NotFound(f"Model '{name}' is served as {known}; not as '{asked[:_SHOWN]}'. Served are {what}.")
     enable = f"POST /api/2.0/preview/mlflow/{path}/enable"
-    return NotFound(f"Model '{name}' is not served under this URL. {enable} serves {what}.")
+    why = "it is not enabled, or has no such version"
+    return NotFound(f"Model '{name}' is not served under this URL: {why}. {enable} serves {what}.")
