@@ -14,9 +14,11 @@ from tests.fakes.replica import FakeReplica, Predict, echo
 from tests.gateway.house import V1, V2, House, house, until
 from tidegate.core.gate import is_slow
 from tidegate.core.replay import Findings, Memory, Replay, Times
+from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import RevisionRoute, RouteTable
 from tidegate.gateway import trial
 from tidegate.gateway.queue import RevisionQueue
+from tidegate.gateway.recordings import Recording
 from tidegate.settings import GatewaySettings
 from tidegate_worker import wire
 
@@ -285,6 +287,22 @@ async def test_a_version_that_is_as_quick_has_the_other_left_alone(home: House) 
     before = len(home.replicas[0].seen)
     await tried(home, await home.replica("new"))
     assert len(home.replicas[0].seen) == before
+
+
+async def test_where_the_version_that_serves_is_too_busy_its_queue_stays_as_it_is(home: House) -> None:
+    class Sleeper:
+        def wake(self, revision: RevisionId) -> None:
+            """Nobody comes."""
+
+    queue = RevisionQueue(home.table().revisions[V1], Sleeper(), GatewaySettings(max_queued_requests=1))
+    recording = Recording(V1, b"", b"[1]", b"", b"{}", 0.001)
+    waiting = trial.Asked(recording, 60.0, lambda asked: None)
+    waiting.deadline = waiting.latest = time.monotonic() + 60
+    queue.submit(waiting, time.monotonic())
+    one = trial.Trial(ordering(home).replays[0], None, ())  # type: ignore[arg-type]
+    assert await one._time_old(queue, recording) == []
+    assert queue.load(time.monotonic()).queued == 1
+    queue.close()
 
 
 async def test_while_no_replica_is_left_one_is_asked_so_that_it_goes_on(home: House) -> None:

@@ -283,9 +283,10 @@ class Trial:
         asked.deadline = asked.latest = now + START_SECONDS
         try:
             serving.submit(asked, now)
-            answer = (await ended).answer
-        except TidegateError:
+        except TidegateError:  # refused: the queue has nothing of it to forget
             return []
+        try:
+            answer = (await ended).answer
         finally:
             serving.cancel(asked)
         return [_cost(answer.meta)] if answer is not None and answer.outcome == wire.OK else []
