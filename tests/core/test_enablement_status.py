@@ -128,6 +128,16 @@ def test_an_update_that_failed_says_why_and_one_that_is_done_is_none() -> None:
             "Version 2: It does not load.",
         ),
         ([of(endpoint("2", None, failed=2), S.FAILED)], FAILED, "Version 2: It does not load."),
+        (
+            [of(endpoint("Production", 1, failed=2), S.READY, S.FAILED), of(endpoint("2", 2), S.READY)],
+            READY,
+            "Production is still version 1. Version 2: It does not load.",
+        ),
+        (
+            [of(replace(endpoint("Production", 1), failed=FailedConfig(LARGE, "No room.")), S.READY, S.FAILED)],
+            READY,
+            "",  # an update of what it uses
+        ),
     ],
 )
 def test_a_model_is_what_its_versions_are(there: list[Seen], state: ServingState, sentence: str) -> None:

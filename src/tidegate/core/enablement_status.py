@@ -99,15 +99,25 @@ def version_statuses(enablement: Enablement, seen: Sequence[Seen]) -> tuple[Vers
 
 
 def model_state(versions: Sequence[VersionStatus]) -> tuple[ServingState, str]:
-    """The state of a model as a whole, and a sentence: of a version that has failed, else of one that is not ready."""
+    """The state of a model as a whole, and a sentence: of a version that has failed, else of one that is not ready,
+    else of one that did not get into its stage.
+    """
     if not versions:
         return ServingState.PENDING, "No version of the model is served yet."
     late = next(iter(sorted((one for one in versions if one.state is not ServingState.READY), key=_hope)), None)
     sentence = f"Version {late.version}: {late.message}" if late and late.message else ""
     states = {one.state for one in versions}
     if ServingState.READY in states:
-        return ServingState.READY, sentence
+        return ServingState.READY, sentence or next((kept for one in versions if (kept := _kept_back(one))), "")
     return (ServingState.FAILED if states == {ServingState.FAILED} else ServingState.PENDING), sentence
+
+
+def _kept_back(status: VersionStatus) -> str:
+    """What keeps the stage that this version answers for from another one; empty where nothing does."""
+    failed = status.endpoint.failed
+    if not status.stage or failed is None or version_of(failed.config) == status.version:
+        return ""
+    return f"{status.stage} is still version {status.version}. Version {version_of(failed.config)}: {failed.message}"
 
 
 def _hope(version: VersionStatus) -> bool:
