@@ -1,4 +1,6 @@
-"""`tidegate enable` and `tidegate disable`."""
+"""`tidegate enable`, `tidegate disable` and `tidegate enabled`."""
+
+import json
 
 from tests.cli.conftest import Cli
 from tests.cli.platform import Platform
@@ -29,6 +31,26 @@ def test_the_product_may_be_named(platform: Platform, cli: Cli) -> None:
     assert "`tidegate disable wine --product classic`" in done.stderr
     assert cli("disable", "wine").exit_code == 1
     assert cli("disable", "wine", "--product", "classic").exit_code == 0
+
+
+def test_what_is_enabled_is_shown_with_its_product(platform: Platform, cli: Cli) -> None:
+    done = cli("enabled")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "`tidegate enable MODEL`" in done.stderr
+    platform.house.registry.models["wine"].versions["1"].stage = "Production"
+    cli("enable", "wine")
+    cli("enable", "wine", "--product", "classic")
+    columns, *rows = cli("enabled").stdout.splitlines()
+    assert columns.split("\t") == ["MODEL", "PRODUCT", "STATE", "MESSAGE"]
+    assert [row.split("\t")[:3] for row in rows] == [
+        ["wine", "serverless", "pending"],
+        ["wine", "classic", "pending"],
+    ]
+    shown = json.loads(cli("enabled", "-o", "json").stdout)
+    assert [(one["product"], one["state"]) for one in shown] == [
+        ("serverless", "ENDPOINT_STATE_PENDING"),
+        ("classic", "ENDPOINT_STATE_PENDING"),
+    ]
 
 
 def test_a_model_that_is_not_there_is_named(platform: Platform, cli: Cli) -> None:

@@ -13,6 +13,7 @@ from tidegate import __version__
 from tidegate.cli.delete import delete
 from tidegate.cli.doctor import doctor
 from tidegate.cli.enable import disable, enable
+from tidegate.cli.enabled import enabled
 from tidegate.cli.events import events
 from tidegate.cli.failure import Failure
 from tidegate.cli.force import force
@@ -60,6 +61,22 @@ def tidegate(
     """MLflow models become scalable REST endpoints, on your own machines."""
 
 
-for command in (up, launch, query, update, rollback, force, gate, delete, enable, disable, show, logs, events, doctor):
+for command in (
+    up,
+    launch,
+    query,
+    update,
+    rollback,
+    force,
+    gate,
+    delete,
+    enable,
+    disable,
+    enabled,
+    show,
+    logs,
+    events,
+    doctor,
+):
     app.command()(command)
 app.command("list")(list_endpoints)

@@ -123,6 +123,11 @@ class Client:
         """Switch it off."""
         self.call("POST", f"{_PRODUCTS[product]}/disable", {"registered_model_name": model})
 
+    def enabled(self, product: Product) -> list[Json]:
+        """The models whose serving is on under a product, by name, as its API shows them."""
+        answer = self.call("GET", f"{_PRODUCTS[product]}/list")
+        return list(answer["endpoint_statuses" if product is Product.SERVERLESS else "endpoints"])
+
     # --- scoring
 
     def score(self, name: str, body: bytes, content_type: str = "application/json") -> bytes:
