@@ -39,7 +39,8 @@ class Api:
     async def rest(self) -> None:
         """Look at versions and stages until nothing is on its way."""
         async with asyncio.timeout(10):
-            while await self.house.follower.run_once() not in (POLL, None):  # noqa: ASYNC110
+            while (pause := await self.house.follower.run_once()) not in (POLL, None):
+                self.house.clock.advance(pause)
                 await asyncio.sleep(0.01)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.control.house import POLL, House, an_entity
 from tidegate.control.endpoints import ConfigRequest
+from tidegate.core.alignment import GRACE_SECONDS
 from tidegate.core.enablement import stands_for, version_of
 from tidegate.core.enablement_status import ServingState, VersionStatus
 from tidegate.core.endpoint import Endpoint
@@ -35,12 +36,13 @@ async def serving(house: House, face: Face = SERVERLESS) -> dict[str, str | None
 
 
 async def rest(house: House) -> None:
-    """Look and settle until nothing changes."""
+    """Look and settle until nothing changes, and what nothing asks for has ended."""
     for _ in range(10):
         pause = await house.follower.run_once()
         await house.settle()
         if pause in (POLL, None):
             return
+        house.clock.advance(pause)
     raise AssertionError("it does not come to rest")
 
 
@@ -211,6 +213,45 @@ async def test_a_stage_that_empties_ends_and_comes_back(enabled: House) -> None:
     assert [one for one in await enabled.kinds("serverless-wine-staging") if one.startswith("pointer")] == []
 
 
+async def test_who_archives_the_old_version_first_and_promotes_the_new_one_then_loses_nothing(enabled: House) -> None:
+    """A look between the two calls: the stage goes on with its endpoint, and the new version through the gate."""
+    before = (await endpoints(enabled))["Production"]
+    await enabled.endpoints.patch_tags(before.name, {"team": "cellar"}, ())
+    move(enabled, "1", "Archived")
+    assert await enabled.follower.run_once() == GRACE_SECONDS
+    assert await serving(enabled) == {"Production": "1", "Staging": "2"}
+    enabled.clock.advance(GRACE_SECONDS - 1)
+    move(enabled, "3", "Production")
+    await enabled.follower.run_once()
+    production = (await endpoints(enabled))["Production"]
+    assert production.pending is not None
+    assert (production.id, version_of(production.pending.config)) == (before.id, "3")
+    assert not production.pending.forced
+    await rest(enabled)
+    production = (await endpoints(enabled))["Production"]
+    assert await serving(enabled) == {"Production": "3", "Staging": "2"}
+    assert (production.id, production.tags) == (before.id, (("team", "cellar"),))
+    assert production.previous is not None
+    assert version_of(production.previous.config) == "1"
+    switches = (await enabled.endpoints.switches(before.name)).switches
+    assert [switch.before is None for switch in switches] == [True, False]
+    assert [one for one in await enabled.kinds(before.name) if one.startswith("pointer")] == []
+
+
+async def test_a_stage_that_stays_empty_ends_when_its_time_is_over_also_after_a_restart(enabled: House) -> None:
+    move(enabled, "2", "Archived")
+    await enabled.follower.run_once()
+    enabled.clock.advance(GRACE_SECONDS - 1)
+    await enabled.restart_control()
+    await enabled.follower.run_once()  # which knows of no time before it
+    enabled.clock.advance(GRACE_SECONDS - 1)
+    assert await enabled.follower.run_once() == pytest.approx(1.0)
+    assert await serving(enabled) == {"Production": "1", "Staging": "2"}
+    enabled.clock.advance(1)
+    await rest(enabled)
+    assert await serving(enabled) == {"Production": "1"}
+
+
 async def test_a_version_goes_from_staging_to_production_and_answers_all_the_way(enabled: House) -> None:
     move(enabled, "1", "Archived")
     move(enabled, "2", "Production")
@@ -228,6 +269,8 @@ async def test_a_version_goes_from_staging_to_production_and_answers_all_the_way
 
 async def test_a_model_that_is_deleted_ends_and_stays_enabled(enabled: House) -> None:
     kept = enabled.registry.models.pop("wine")
+    await enabled.follower.run_once()
+    assert await serving(enabled) == {"Production": "1", "Staging": "2"}
     await rest(enabled)
     assert await serving(enabled) == {}
     assert (await enabled.enablements.get(SERVERLESS)).state[0] is ServingState.PENDING

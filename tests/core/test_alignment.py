@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tidegate.core.alignment import BRIDGE_SECONDS, Alignment, Begin, End, Give, align
+from tidegate.core.alignment import BRIDGE_SECONDS, GRACE_SECONDS, Alignment, Begin, End, Give, align
 from tidegate.core.enablement import (
     SERVED_STAGES,
     Compute,
@@ -89,8 +89,9 @@ def due(alignment: Alignment) -> list[str]:
 def aligned(
     stages: Stages, *endpoints: Endpoint, enablement: Enablement = SERVERLESS, now: float = NOW
 ) -> tuple[list[str], list[str]]:
-    """What is due, and the keys of the endpoints that are to stay."""
-    alignment = align(enablement, model(stages), endpoints, now)
+    """What is due, and the keys of the endpoints that are to stay. Those that are unwanted have had their time."""
+    unwanted = {one.id: now - GRACE_SECONDS for one in endpoints}
+    alignment = align(enablement, model(stages), endpoints, now, unwanted)
     return due(alignment), sorted(stands_for(one) for one in endpoints if one.id in alignment.stay)
 
 
@@ -116,7 +117,7 @@ def test_what_begins_from_nothing(stages: Stages, serverless: list[str], classic
 
 
 def test_a_version_of_its_own_sleeps_and_a_stage_is_kept_ready() -> None:
-    steps = align(SERVERLESS, model({1: "Staging", 2: "Staging"}), [], NOW).steps
+    steps = align(SERVERLESS, model({1: "Staging", 2: "Staging"}), [], NOW, {}).steps
     begun = [step.entity for step in steps if isinstance(step, Begin)]
     assert [(entity.model.version, entity.scale_to_zero_enabled) for entity in begun] == [
         ("Staging", False),
@@ -207,6 +208,40 @@ def test_a_stage_whose_newest_goes_comes_back_to_the_one_before() -> None:
     assert aligned(stages, endpoint("Production", 1), endpoint("1", 1)) == (["-1"], ["1"])
 
 
+# --- what nothing asks for any more
+
+
+def kept(stages: Stages, *endpoints: Endpoint, now: float, unwanted: Mapping[str, float]) -> Alignment:
+    return align(SERVERLESS, model(stages), endpoints, now, unwanted)
+
+
+@pytest.mark.parametrize("one", [endpoint("Production", 1), endpoint("1", 1)], ids=["of a stage", "of a version"])
+def test_what_nothing_asks_for_ends_when_that_has_lasted(one: Endpoint) -> None:
+    first = kept({1: "Archived"}, one, now=NOW, unwanted={})
+    assert (due(first), first.unwanted) == ([], {one.id: NOW})
+    later = NOW + GRACE_SECONDS - 0.1
+    then = kept({1: "Archived"}, one, now=later, unwanted=first.unwanted)
+    assert (due(then), then.unwanted) == ([], {one.id: NOW})
+    last = kept({1: "Archived"}, one, now=NOW + GRACE_SECONDS, unwanted=then.unwanted)
+    assert (due(last), last.unwanted) == ([f"-{stands_for(one)}"], {one.id: NOW})
+
+
+def test_a_stage_that_is_filled_in_time_goes_on_with_its_endpoint_and_its_time_begins_anew() -> None:
+    one = endpoint("Production", 1)
+    emptied = kept({1: "Archived"}, one, now=NOW, unwanted={})
+    assert emptied.stay == {one.id}  # what the registry says of it is no pointer that was lost
+    filled = kept({1: "Archived", 2: "Production"}, one, now=NOW + 1, unwanted=emptied.unwanted)
+    assert (due(filled), filled.stay, filled.unwanted) == ([], frozenset(), {})
+    again = kept({1: "Archived"}, one, now=NOW + GRACE_SECONDS, unwanted=filled.unwanted)
+    assert (due(again), again.unwanted) == ([], {one.id: NOW + GRACE_SECONDS})
+
+
+def test_a_clock_that_was_put_back_lengthens_no_time() -> None:
+    one = endpoint("Production", 1)
+    back = kept({}, one, now=NOW - 3600, unwanted={one.id: NOW})
+    assert back.unwanted == {one.id: NOW - 3600}
+
+
 # --- failures and rollbacks
 
 
@@ -245,7 +280,7 @@ def test_a_stage_is_given_what_it_is_to_use_once() -> None:
     one = endpoint("Production", 1)
     assert aligned({1: "Production"}, one, enablement=asked("Large")) == (["Production Large"], ["Production"])
     assert aligned({1: "Production"}, one, enablement=asked("Large", given=True)) == ([], [])
-    (step,) = align(asked("Large"), model({1: "Production"}), [one], NOW).steps
+    (step,) = align(asked("Large"), model({1: "Production"}), [one], NOW, {}).steps
     assert isinstance(step, Give)
     assert step.entity == using("Large", 1).served_entities[0]
 
@@ -257,7 +292,7 @@ def test_a_stage_that_has_it_is_noted() -> None:
 
 
 def test_a_stage_that_is_empty_begins_with_what_it_was_to_use() -> None:
-    (step,) = align(asked("Large"), model({1: "Production"}), [], NOW).steps
+    (step,) = align(asked("Large"), model({1: "Production"}), [], NOW, {}).steps
     assert isinstance(step, Begin)
     assert step.entity == using("Large", 1).served_entities[0]
 
@@ -293,6 +328,8 @@ class World:
 
     def __init__(self, seed: int, enablement: Enablement) -> None:
         self.chance, self.enablement = random.Random(seed), enablement
+        self.patient = seed % 2  # else what nothing asks for has had its time at the next look
+        self.unwanted: Mapping[str, float] = {}
         self.stages: dict[int, str] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.now = NOW
@@ -317,7 +354,10 @@ class World:
     def look(self) -> bool:
         """What the follower does in one look. Whether anything changed."""
         pointers = model(self.stages)
-        alignment = align(self.enablement, pointers, list(self.endpoints.values()), self.now)
+        alignment = align(self.enablement, pointers, list(self.endpoints.values()), self.now, self.unwanted)
+        self.unwanted = alignment.unwanted
+        if not self.patient:
+            self.unwanted = {one: since - GRACE_SECONDS for one, since in self.unwanted.items()}
         for step in alignment.steps:
             match step:
                 case Begin(entity):
@@ -393,8 +433,9 @@ def test_however_versions_move_all_that_is_wanted_and_answers_goes_on_answering(
 
 def settle(world: World, rounds: int = 12) -> None:
     for _ in range(rounds):
-        if not (world.look() | world.promote(every=True)):
+        if not (world.look() | world.promote(every=True)) and not world.unwanted:
             return
+        world.now += GRACE_SECONDS * bool(world.unwanted)
     raise AssertionError(f"it does not come to rest: {world.stages}, {world.keys()}")
 
 
@@ -404,7 +445,9 @@ def test_the_steps_of_one_look_may_be_done_in_part() -> None:
         world = World(seed, CLASSIC)
         for _ in range(25):
             world.move()
-            steps = align(CLASSIC, model(world.stages), list(world.endpoints.values()), world.now).steps
+            there = list(world.endpoints.values())
+            unwanted = dict.fromkeys(world.endpoints, world.now - GRACE_SECONDS)
+            steps = align(CLASSIC, model(world.stages), there, world.now, unwanted).steps
             partial(world, steps[: world.chance.randint(0, len(steps))])
             world.promote()
         settle(world)

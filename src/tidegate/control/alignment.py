@@ -5,11 +5,11 @@ the registry said of all models at once.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegate.control.endpoints import ConfigRequest, EndpointRequest, Endpoints
-from tidegate.core.alignment import Begin, End, Give, Step, align, give
+from tidegate.core.alignment import GRACE_SECONDS, Begin, End, Give, Step, align, give
 from tidegate.core.enablement import Compute, Enablement, endpoint_name, stands_for
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
@@ -21,7 +21,8 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
-# Pauses, seconds: while one endpoint is about to answer in another's place; and while any is on its way.
+# Pauses, seconds: while one endpoint is about to answer in another's place; and while any is on its way. One that
+# nothing asks for is looked at again when its time is over.
 _AGAIN, _BUSY = 0.1, 2.0
 _ATTEMPTS = 10  # at a write, while others write the same
 
@@ -37,15 +38,20 @@ class Aligned:
 
 
 class Alignment:
-    """Makes, changes and ends the endpoints of enabled models."""
+    """Makes, changes and ends the endpoints of enabled models.
+
+    Since when which of them are unwanted is in memory only: a control that was restarted gives them their time anew.
+    """
 
     def __init__(self, store: Store, endpoints: Endpoints, clock: Clock) -> None:
         self._store, self._endpoints, self._clock = store, endpoints, clock
+        self._unwanted: dict[Face, Mapping[str, float]] = {}
 
     async def models(self, endpoints: Sequence[Endpoint]) -> frozenset[str]:
         """The models whose versions must be known. Of all `endpoints`, those of models enabled no more are ended."""
         enabled = await self._store.enablements()
         faces = {enablement.face for enablement in enabled}
+        self._unwanted = {face: unwanted for face, unwanted in self._unwanted.items() if face in faces}
         for endpoint in endpoints:
             if endpoint.face is not None and endpoint.face not in faces and endpoint.deleted_at is None:
                 await self._end(endpoint)
@@ -93,11 +99,15 @@ class Alignment:
     async def _align(
         self, enablement: Enablement, model: ModelPointers, mine: Sequence[Endpoint], taken: Collection[str]
     ) -> Aligned:
-        due = align(enablement, model, mine, self._clock.now())
+        now, face = self._clock.now(), enablement.face
+        due = align(enablement, model, mine, now, self._unwanted.get(face, {}))
+        self._unwanted[face] = due.unwanted
         for step in due.steps:
             await self._do(enablement, step, taken)
-        busy = any(endpoint.pending is not None for endpoint in mine)
-        return Aligned(_AGAIN if due.steps or due.stay else _BUSY if busy else None, due.stay)
+        pauses = [max(_AGAIN, since + GRACE_SECONDS - now) for since in due.unwanted.values()]
+        pauses += [_AGAIN] if due.steps or due.stay - due.unwanted.keys() else []
+        pauses += [_BUSY] if any(endpoint.pending is not None for endpoint in mine) else []
+        return Aligned(min(pauses, default=None), due.stay)
 
     async def _do(self, enablement: Enablement, step: Step, taken: Collection[str]) -> None:
         match step:

@@ -89,7 +89,7 @@ class Follower:
         pointers = await self._registry.pointers(names, enabled) if names else {}
         aligned = await self._alignment.align(enabled, pointers) if enabled else _ALIGNED
         pauses = [await self._follow(endpoint, pointers) for endpoint in watched if endpoint.id not in aligned.stay]
-        return min([self._poll_seconds if aligned.pause is None else aligned.pause, *pauses])
+        return min([self._poll_seconds, *([] if aligned.pause is None else [aligned.pause]), *pauses])
 
     async def _follow(self, endpoint: Endpoint, pointers: Pointers) -> float:
         try:

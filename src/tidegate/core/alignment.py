@@ -17,6 +17,10 @@ from tidegate.core.pointers import ModelPointers, Pointer
 # promotions from being followed.
 BRIDGE_SECONDS = 10.0
 
+# How long an endpoint is kept that nothing asks for any more, seconds. Who archives a version and promotes the next one
+# makes two calls: what a stage has must outlast the moment between them.
+GRACE_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Begin:
@@ -46,10 +50,14 @@ Step = Begin | Give | End
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What is due, in the order in which to do it. The endpoints that `stay` are not to follow their stage yet."""
+    """What is due, in the order in which to do it. The endpoints that `stay` are not to follow their stage yet.
+
+    `unwanted` are those that nothing asks for, and since when: what the next call is to be told.
+    """
 
     steps: tuple[Step, ...]
     stay: frozenset[str]  # ids
+    unwanted: Mapping[str, float]  # ids, unix seconds
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,17 @@ class _Sight:
         return self.heading[stage] == version_of(endpoint.active) == version_of(pending)
 
 
-def align(enablement: Enablement, model: ModelPointers, endpoints: Sequence[Endpoint], now: float) -> Alignment:
-    """What is due for a model that is as `model` says; `endpoints` are those with its face."""
+def align(
+    enablement: Enablement,
+    model: ModelPointers,
+    endpoints: Sequence[Endpoint],
+    now: float,
+    unwanted: Mapping[str, float],
+) -> Alignment:
+    """What is due for a model that is as `model` says; `endpoints` are those with its face.
+
+    `unwanted` is what the call before this one found. A clock that was put back in between is no matter.
+    """
     mine = {stands_for(endpoint): endpoint for endpoint in endpoints}
     stages = {stage: model.stages[stage] for stage in SERVED_STAGES if stage in model.stages}
     sight = _Sight(
@@ -103,10 +120,13 @@ def align(enablement: Enablement, model: ModelPointers, endpoints: Sequence[Endp
         {stage: _heading(mine.get(stage), pointer) for stage, pointer in stages.items()},
         now,
     )
-    steps: tuple[Step, ...] = (*_begun(sight, enablement), *_given(sight, enablement), *_ended(sight))
+    over = [endpoint for key, endpoint in mine.items() if _over(sight, key)]
+    since = {endpoint.id: min(now, unwanted.get(endpoint.id, now)) for endpoint in over}
+    ended = (End(endpoint) for endpoint in over if now - since[endpoint.id] >= GRACE_SECONDS)
+    steps: tuple[Step, ...] = (*_begun(sight, enablement), *_given(sight, enablement), *ended)
     touched = [step.endpoint.id for step in steps if not isinstance(step, Begin)]
     held = [mine[stage].id for stage in SERVED_STAGES if stage in mine and _held(sight, stage)]
-    return Alignment(steps, frozenset([*touched, *held]))
+    return Alignment(steps, frozenset([*touched, *held]), since)
 
 
 def _begun(sight: _Sight, enablement: Enablement) -> Iterator[Begin]:
@@ -125,14 +145,11 @@ def _given(sight: _Sight, enablement: Enablement) -> Iterator[Give]:
             yield step
 
 
-def _ended(sight: _Sight) -> Iterator[End]:
-    for key, endpoint in sight.endpoints.items():
-        if key in SERVED_STAGES:
-            over = key not in sight.stages and not sight.bridged(endpoint)
-        else:
-            over = key not in sight.needed
-        if over:
-            yield End(endpoint)
+def _over(sight: _Sight, key: str) -> bool:
+    """Whether nothing asks for an endpoint any more, nor depends on it."""
+    if key in SERVED_STAGES:
+        return key not in sight.stages and not sight.bridged(sight.endpoints[key])
+    return key not in sight.needed
 
 
 def _held(sight: _Sight, stage: str) -> bool:
