@@ -154,6 +154,8 @@ async def test_a_change_that_failed_is_shown_and_tried_again(api: Api) -> None:
         "message": "There is no room.",
         "config": compute("Production", "Large", version=1),
     }
+    model = timeless(await get(api, f"{V2}/get-status", WINE))["endpoint_status"]
+    assert model["compute_config"] == [compute("Production"), compute("Staging")]
     api.house.engine.broken.clear()
     answer = await api.http.post(f"{V2}/restart-compute-config-update", json=OF_1)
     assert (answer.status_code, answer.json()) == (200, {})

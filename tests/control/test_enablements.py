@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 import pytest
 
 from tests.control.house import POLL, House, an_entity
+from tests.control.test_gate import errors, fine
 from tidegate.control.endpoints import ConfigRequest
 from tidegate.core.alignment import GRACE_SECONDS
 from tidegate.core.enablement import stands_for, version_of
@@ -385,6 +386,50 @@ async def test_one_that_fails_keeps_what_there_was_and_can_be_tried_again(enable
     assert await entity(enabled) == ("Large", False)
 
 
+@pytest.fixture
+async def failed(enabled: House) -> House:
+    """Production was to use Large, which failed; and then version 3 was promoted."""
+    enabled.engine.broken["wine-Production"] = "There is no room."
+    await enabled.enablements.update_compute(SERVERLESS, "Production", "Large", scale_to_zero=False)
+    await rest(enabled)
+    enabled.engine.broken.clear()
+    move(enabled, "1", "Archived")
+    move(enabled, "3", "Production")
+    return enabled
+
+
+async def sizes(house: House) -> list[str]:
+    """What the stages are said to use."""
+    return [compute.workload_size_id for compute in (await house.enablements.get(SERVERLESS)).computes]
+
+
+async def test_one_that_failed_is_tried_again_with_the_next_version(failed: House) -> None:
+    assert await sizes(failed) == ["Small", "Small"]
+    await rest(failed)
+    assert (await serving(failed), await entity(failed)) == (SERVED, ("Large", False))
+    assert (await sizes(failed), (await version(failed, "3")).update) == (["Large", "Small"], None)
+    await failed.endpoints.rollback("serverless-wine-production")
+    await rest(failed)
+    assert (await serving(failed), await entity(failed)) == (SERVED, ("Small", False))  # and stays so
+    assert await sizes(failed) == ["Small", "Small"]
+
+
+async def test_once_only_for_each(failed: House) -> None:
+    while (await serving(failed))["Production"] != "3":
+        await failed.follower.run_once()
+        await failed.settle()
+    failed.engine.broken["wine-Production"] = "There is no room."
+    await rest(failed)
+    assert (await serving(failed), await entity(failed)) == (SERVED, ("Small", False))
+    update = (await version(failed, "3")).update
+    assert update is not None
+    assert (update.state, update.compute.workload_size_id) == (ServingState.FAILED, "Large")
+    kinds = await failed.kinds("serverless-wine-production")
+    await rest(failed)
+    assert await failed.kinds("serverless-wine-production") == kinds
+    assert kinds.count("update_failed") == 2
+
+
 async def test_a_wish_for_what_there_was_takes_a_failed_one_back(enabled: House) -> None:
     enabled.engine.broken["wine-Production"] = "There is no room."
     await enabled.enablements.update_compute(SERVERLESS, "Production", "Large", scale_to_zero=False)
@@ -430,6 +475,101 @@ async def test_a_wish_after_a_promotion_that_failed_does_not_try_that_again(enab
     await rest(enabled)
     assert (await serving(enabled))["Production"] == "1"
     assert await entity(enabled) == ("Large", False)
+
+
+@pytest.fixture
+async def held_back(enabled: House) -> House:
+    """Version 3 promoted to Production, and held back; then Production was told what to use."""
+    move(enabled, "1", "Archived")
+    move(enabled, "3", "Production")
+    enabled.gateway.finds = errors
+    await rest(enabled)
+    assert "Version 3: The gate holds it back" in (await enabled.enablements.get(SERVERLESS)).state[1]
+    enabled.gateway.finds = fine
+    await enabled.enablements.update_compute(SERVERLESS, "Production", "Medium", scale_to_zero=False)
+    await rest(enabled)
+    assert (await serving(enabled), await entity(enabled)) == (KEPT, ("Medium", False))
+    return enabled
+
+
+KEPT = {"Production": "1", "Staging": "2", "3": "3"}
+KEPT_OUT = (
+    "Production is still version 1: version 3 failed before, or was rolled back. "
+    "restart-compute-config-update tries it again."
+)
+
+
+async def test_what_was_held_back_is_told_still_after_a_change_of_what_the_stage_uses(held_back: House) -> None:
+    assert (await held_back.enablements.get(SERVERLESS)).state == (ServingState.READY, KEPT_OUT)
+
+
+@pytest.mark.parametrize("asked", ["3", "Production"])
+async def test_it_can_be_tried_again_through_the_gate_with_what_the_stage_uses(held_back: House, asked: str) -> None:
+    held_back.gateway.finds = errors
+    await held_back.enablements.restart(SERVERLESS, asked, "admin")
+    await rest(held_back)
+    assert await serving(held_back) == KEPT
+    assert "Version 3: The gate holds it back" in (await held_back.enablements.get(SERVERLESS)).state[1]
+    held_back.gateway.finds = fine
+    await held_back.enablements.restart(SERVERLESS, asked, "admin")
+    await rest(held_back)
+    assert (await serving(held_back), await entity(held_back)) == (SERVED, ("Medium", False))
+    assert (await held_back.enablements.get(SERVERLESS)).state == (ServingState.READY, "")
+
+
+SERVED = {"Production": "3", "Staging": "2"}
+
+
+async def test_it_can_be_forced(held_back: House) -> None:
+    held_back.gateway.finds = errors
+    await held_back.endpoints.force("serverless-wine-production", "admin")
+    await rest(held_back)
+    assert (await serving(held_back), await entity(held_back)) == (SERVED, ("Medium", False))
+
+
+async def test_it_is_forgotten_when_the_stage_means_another_version(held_back: House) -> None:
+    move(held_back, "3", "Archived")
+    move(held_back, "2", "Production")
+    await rest(held_back)
+    assert (await serving(held_back), (await held_back.enablements.get(SERVERLESS)).state[1]) == (
+        {"Production": "2"},
+        "",
+    )
+    with pytest.raises(Conflict, match="Nothing has failed"):
+        await held_back.enablements.restart(SERVERLESS, "Production", "admin")
+    with pytest.raises(Conflict, match="The gate holds back nothing"):
+        await held_back.endpoints.force("serverless-wine-production", "admin")
+
+
+async def test_a_version_that_failed_with_a_new_size_can_be_tried_again_with_the_old_one(enabled: House) -> None:
+    move(enabled, "1", "Archived")
+    await enabled.enablements.update_compute(SERVERLESS, "Production", "Large", scale_to_zero=False)
+    move(enabled, "3", "Production")
+    enabled.engine.broken["wine-Production"] = "There is no room."
+    await enabled.follower.run_once()
+    await enabled.settle()
+    failed = (await endpoints(enabled))["Production"].failed
+    assert failed is not None
+    assert (version_of(failed.config), failed.config.served_entities[0].workload_size) == ("3", "Large")
+    enabled.engine.broken.clear()
+    await enabled.enablements.update_compute(SERVERLESS, "Production", "Small", scale_to_zero=False)
+    await rest(enabled)
+    assert (await serving(enabled), (await enabled.enablements.get(SERVERLESS)).state[1]) == (KEPT, KEPT_OUT)
+    await enabled.enablements.restart(SERVERLESS, "3", "admin")
+    await rest(enabled)
+    assert (await serving(enabled), await entity(enabled)) == (SERVED, ("Small", False))
+
+
+async def test_what_a_rollback_took_away_is_told_and_can_be_tried_again(enabled: House) -> None:
+    move(enabled, "1", "Archived")
+    move(enabled, "3", "Production")
+    await rest(enabled)
+    await enabled.endpoints.rollback("serverless-wine-production")
+    await rest(enabled)
+    assert (await serving(enabled), (await enabled.enablements.get(SERVERLESS)).state[1]) == (KEPT, KEPT_OUT)
+    await enabled.endpoints.force("serverless-wine-production", "admin")
+    await rest(enabled)
+    assert await serving(enabled) == SERVED
 
 
 async def test_a_rollback_of_it_stays(enabled: House) -> None:

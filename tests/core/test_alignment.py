@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tidegate.core.alignment import BRIDGE_SECONDS, GRACE_SECONDS, Alignment, Begin, End, Give, align
+from tidegate.core.alignment import BRIDGE_SECONDS, GRACE_SECONDS, Alignment, Begin, End, Give, Miss, align
 from tidegate.core.enablement import (
     SERVED_STAGES,
     Compute,
@@ -83,6 +83,8 @@ def due(alignment: Alignment) -> list[str]:
                 words.append(f"-{stands_for(ended)}")
             case Give(given, compute, entity):
                 words.append(f"{stands_for(given)} {compute.workload_size_id if entity else 'has it'}")
+            case Miss(missed, compute, version):
+                words.append(f"{stands_for(missed)} {compute.workload_size_id} failed for {version}")
     return words
 
 
@@ -320,6 +322,49 @@ def test_a_wish_after_one_that_failed_is_tried_whatever_it_is(size: str) -> None
     assert aligned({1: "Production"}, failed, enablement=asked(size))[0] == [f"Production {size}"]
 
 
+def missed(size: str, version: str) -> Enablement:
+    """The same, and that version has failed to use it."""
+    enablement = asked(size, given=True)
+    return enablement.with_given(enablement.compute("Production"), version)
+
+
+def failing(active: int, failed: EndpointConfig) -> Endpoint:
+    return replace(endpoint("Production", active), failed=FailedConfig(failed, "There is no room."))
+
+
+@pytest.mark.parametrize(
+    ("there", "enablement", "steps"),
+    [
+        (failing(1, using("Large", 1)), asked("Large", given=True), ["Production Large failed for 1"]),
+        (failing(1, using("Large", 1)), missed("Large", "1"), []),
+        (failing(2, using("Large", 2)), missed("Large", "1"), ["Production Large failed for 2"]),
+        (failing(1, using("Large", 2)), asked("Large", given=True), ["Production Large failed for 2"]),
+        (failing(1, using("Small", 2)), asked("Large", given=True), []),  # after a rollback of Large
+        (endpoint("Production", None, failed=1), asked("Small", given=True), []),  # it begins with it again
+    ],
+)
+def test_what_failed_is_remembered_with_its_version(there: Endpoint, enablement: Enablement, steps: list[str]) -> None:
+    newest = there.latest_config
+    assert newest is not None
+    stages = {int(version_of(newest)): "Production"}
+    assert [step for step in aligned(stages, there, enablement=enablement)[0] if step.startswith("P")] == steps
+
+
+@pytest.mark.parametrize(
+    ("there", "steps"),
+    [
+        (endpoint("Production", 2), ["Production Large"]),
+        (endpoint("Production", 2, 2), []),  # something else is on its way
+        (endpoint("Production", 1), []),  # the promotion is still to come, or was rolled back
+        (endpoint("Production", 3), []),  # a rollback has left it there
+        (replace(endpoint("Production", 2), active=using("Large", 2)), ["Production has it"]),
+    ],
+)
+def test_what_failed_for_one_version_is_given_once_more_to_the_next(there: Endpoint, steps: list[str]) -> None:
+    due = aligned({2: "Production"}, there, enablement=missed("Large", "1"))[0]
+    assert [step for step in due if step.startswith("P")] == steps
+
+
 # --- walks
 
 
@@ -364,7 +409,7 @@ class World:
                     self._begin(entity)
                 case End(ended):
                     del self.endpoints[ended.id]
-                case Give():
+                case Give() | Miss():
                     raise AssertionError("nobody asked for that")
         changed = bool(alignment.steps)
         for one in list(self.endpoints.values()):

@@ -63,7 +63,7 @@ def short(statuses: Sequence[VersionStatus]) -> list[tuple[str, str, ServingStat
             [("2", "Production", READY)],
         ),
         ([of(endpoint("10", 10), S.READY), of(endpoint("9", 9), S.READY)], [("9", "", READY), ("10", "", READY)]),
-        ([of(endpoint("Production", 1), S.RETIRED)], [("1", "Production", ServingState.UNKNOWN)]),
+        ([of(endpoint("Production", 1), S.RETIRED)], [("1", "Production", PENDING)]),
     ],
 )
 def test_each_version_has_one_state(there: list[Seen], expected: list[tuple[str, str, ServingState]]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegate.control.endpoints import ConfigRequest, EndpointRequest, Endpoints
-from tidegate.core.alignment import GRACE_SECONDS, Begin, End, Give, Step, align, give
+from tidegate.core.alignment import GRACE_SECONDS, Begin, End, Give, Miss, Step, align, give
 from tidegate.core.enablement import Compute, Enablement, endpoint_name, stands_for
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
@@ -118,6 +118,8 @@ class Alignment:
                     request = ConfigRequest((entity,))
                     await self._endpoints.update_config(endpoint.name, request, enablement.creator, enablement.face)
                 await self._note_given(enablement, compute)
+            case Miss(_, compute, version):
+                await self._note_given(enablement, compute, version)
             case End(endpoint):
                 await self._end(endpoint)
 
@@ -139,13 +141,13 @@ class Alignment:
         except NotFound:  # ended by somebody else meanwhile
             return
 
-    async def _note_given(self, enablement: Enablement, compute: Compute) -> None:
+    async def _note_given(self, enablement: Enablement, compute: Compute, failed_for: str = "") -> None:
         for _ in range(_ATTEMPTS):
             current = [one for one in await self._store.enablements() if one.face == enablement.face]
             if not current or compute not in current[0].computes:
                 return
             try:
-                await self._store.save_enablement(current[0].with_given(compute))
+                await self._store.save_enablement(current[0].with_given(compute, failed_for))
             except Conflict:
                 continue
             return

@@ -13,9 +13,25 @@ from tidegate.control.endpoints import ConfigRequest, Endpoints
 from tidegate.control.minutes import Minutes
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import ReplicaView
-from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Compute, Enablement, stands_for, version_of
-from tidegate.core.enablement_status import Seen, ServingState, VersionStatus, aliases, model_state, version_statuses
-from tidegate.core.endpoint import WORKLOAD_SIZES, Endpoint, FailedConfig
+from tidegate.core.enablement import (
+    PRODUCT_TITLES,
+    SERVED_STAGES,
+    Compute,
+    Enablement,
+    kept_out,
+    stands_for,
+    version_of,
+)
+from tidegate.core.enablement_status import (
+    Seen,
+    ServingState,
+    VersionStatus,
+    aliases,
+    computes,
+    model_state,
+    version_statuses,
+)
+from tidegate.core.endpoint import WORKLOAD_SIZES, Endpoint, EndpointConfig
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, TidegateError
 from tidegate.core.face import Face, Product
 from tidegate.core.minute import MinutePoint
@@ -50,22 +66,17 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class ServingView:
-    """An enabled model, its versions that are to answer, and the versions that its stages mean."""
+    """An enabled model, its versions that are to answer, and what its stages mean and use."""
 
     enablement: Enablement
     versions: tuple[VersionStatus, ...]
     aliases: tuple[tuple[str, str], ...]
+    computes: tuple[Compute, ...]
 
     @property
     def state(self) -> tuple[ServingState, str]:
         """Of the model as a whole, with a sentence."""
         return model_state(self.versions)
-
-    @property
-    def computes(self) -> tuple[Compute, ...]:
-        """What the stages are to use: those that have an endpoint, and those that somebody has said it of."""
-        named = {stage for stage, _ in self.aliases} | {compute.stage for compute in self.enablement.computes}
-        return tuple(self.enablement.compute(stage) for stage in SERVED_STAGES if stage in named)
 
 
 class Enablements:
@@ -150,17 +161,13 @@ class Enablements:
         self._endpoints.on_asked()
 
     async def restart(self, face: Face, version: str, by: str) -> None:
-        """Try a failed update of a version, or its failed start, once more. While one runs, nothing changes.
+        """Try a failed update of a version, or its failed start, once more; or a version that is kept out of its stage.
 
-        Raises Conflict where nothing has failed.
+        While one runs, nothing changes. Raises Conflict where nothing has failed.
         """
         found = await self.version(face, version)
         endpoints = [one.endpoint for one in await self._seen(face)]
-        failed = [
-            (endpoint.name, endpoint.failed.config)
-            for endpoint in endpoints
-            if endpoint.failed is not None and version.capitalize() in _names(endpoint, endpoint.failed)
-        ]
+        failed = [(one.name, config) for one in endpoints if (config := _to_try(one, version.capitalize()))]
         if not failed and found.endpoint.pending is None:
             raise Conflict(f"Nothing has failed of version {found.version} of model '{face.model}'.")
         for name, config in failed:
@@ -244,7 +251,7 @@ class Enablements:
 
     async def _view(self, enablement: Enablement) -> ServingView:
         seen = await self._seen(enablement.face)
-        return ServingView(enablement, version_statuses(enablement, seen), aliases(seen))
+        return ServingView(enablement, version_statuses(enablement, seen), aliases(seen), computes(enablement, seen))
 
     async def _change(self, face: Face, change: Callable[[Enablement], Enablement]) -> Enablement:
         """Write what `change` makes of it, tried again when somebody else wrote in between."""
@@ -257,6 +264,8 @@ class Enablements:
         raise Conflict(f"The serving of model '{face.model}' is being changed by others; try again.")
 
 
-def _names(endpoint: Endpoint, failed: FailedConfig) -> tuple[str, str]:
-    """What a failed update is asked for by: the stage or version of its endpoint, and the version that failed."""
-    return stands_for(endpoint), version_of(failed.config)
+def _to_try(endpoint: Endpoint, asked: str) -> EndpointConfig | None:
+    """What of an endpoint is to be tried again; asked for by its stage or version, or by the version that failed."""
+    attempts = (endpoint.failed.config if endpoint.failed else None, kept_out(endpoint))
+    known = (config for config in attempts if config is not None)
+    return next((config for config in known if asked in (stands_for(endpoint), version_of(config))), None)

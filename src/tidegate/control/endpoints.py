@@ -15,7 +15,7 @@ from tidegate.control.log_tail import tail
 from tidegate.control.openapi_document import describe
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import GateView, ReplicaView, SwitchesView
-from tidegate.core.enablement import check_owner
+from tidegate.core.enablement import check_owner, kept_out, refusing_what_failed
 from tidegate.core.endpoint import (
     FOLLOWER,
     ROLLBACK,
@@ -146,7 +146,7 @@ class Endpoints:
         def update(endpoint: Endpoint) -> Endpoint:
             version, now = _open_to_update(endpoint, face).next_version, self._clock.now()
             updated = endpoint.with_update(replace(config, version=version), now, by, forced=request.forced)
-            return _refusing_what_failed(endpoint, updated) if face is not None else updated
+            return refusing_what_failed(endpoint, updated) if face is not None else updated
 
         updated = await self._change(name, update)
         assert updated.pending is not None
@@ -186,14 +186,19 @@ class Endpoints:
         return await self._changed(changed, "update_dropped", message)
 
     async def force(self, name: str, by: str = "") -> EndpointView:
-        """Have what the gate held back serve all the same. Raises Conflict when it has held back nothing."""
+        """Have what the gate held back serve all the same; at an enabled model's stage, what is kept out of it too.
+
+        Raises Conflict when there is nothing of the kind.
+        """
 
         def force(endpoint: Endpoint) -> Endpoint:
-            if endpoint.failed is None or not endpoint.failed.report:
+            failed = endpoint.failed
+            config = failed.config if failed is not None and failed.report else kept_out(endpoint)
+            if config is None:
                 raise Conflict(
                     f"The gate holds back nothing of endpoint '{name}'. An update with \"force\" asks no gate."
                 )
-            config = replace(endpoint.failed.config, version=_open_to_update(endpoint, endpoint.face).next_version)
+            config = replace(config, version=_open_to_update(endpoint, endpoint.face).next_version)
             return endpoint.with_update(config, self._clock.now(), by, forced=True)
 
         forced = await self._change(name, force)
@@ -376,13 +381,6 @@ def _open_to_update(endpoint: Endpoint, face: Face | None) -> Endpoint:
     if pending is not None and pending.by != FOLLOWER and (face is None or pending.by == ROLLBACK):
         raise Conflict(f"Endpoint '{endpoint.name}' is being updated; wait until it has ended.")
     return endpoint
-
-
-def _refusing_what_failed(endpoint: Endpoint, updated: Endpoint) -> Endpoint:
-    """The endpoint as updated. An update of what it may use does not try the version again that has failed before."""
-    asked = updated.pending.config.meanings if updated.pending else frozenset()
-    failed = endpoint.failed.config.meanings if endpoint.failed else frozenset()
-    return replace(updated, rejected=tuple(sorted({*updated.rejected, *(failed - asked)}, key=str)))
 
 
 def _check_tags(tags: Sequence[tuple[str, str]]) -> None:

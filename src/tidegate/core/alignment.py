@@ -39,13 +39,22 @@ class Give:
 
 
 @dataclass(frozen=True, slots=True)
+class Miss:
+    """Remember for which version a stage's endpoint failed to use what it is to use."""
+
+    endpoint: Endpoint
+    compute: Compute
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Delete an endpoint."""
 
     endpoint: Endpoint
 
 
-Step = Begin | Give | End
+Step = Begin | Give | Miss | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +147,13 @@ def _begun(sight: _Sight, enablement: Enablement) -> Iterator[Begin]:
             yield Begin(entity_of(enablement.model, version, version))
 
 
-def _given(sight: _Sight, enablement: Enablement) -> Iterator[Give]:
-    for stage in sight.stages:
-        endpoint = sight.endpoints.get(stage)
-        if endpoint is not None and (step := give(enablement.compute(stage), endpoint)) is not None:
-            yield step
+def _given(sight: _Sight, enablement: Enablement) -> Iterator[Give | Miss]:
+    for stage, pointer in sight.stages.items():
+        endpoint, compute = sight.endpoints.get(stage), enablement.compute(stage)
+        if endpoint is not None:
+            step = _missed(compute, endpoint) or give(compute, endpoint) or _again(compute, endpoint, pointer)
+            if step is not None:
+                yield step
 
 
 def _over(sight: _Sight, key: str) -> bool:
@@ -174,6 +185,31 @@ def give(compute: Compute, endpoint: Endpoint) -> Give | None:
     if pending is not None and active is not None and _same_compute(entity, active.served_entities[0]):
         return None
     return Give(endpoint, compute, compute.applied_to(entity))
+
+
+def _missed(compute: Compute, endpoint: Endpoint) -> Miss | None:
+    """What is to be remembered of a failure: whatever comes next, the endpoint forgets it."""
+    if not compute.given or endpoint.failed is None or endpoint.active is None:
+        return None
+    failed = endpoint.failed.config.served_entities[0]
+    if not compute.fits(failed) or compute.fits(endpoint.active.served_entities[0]):
+        return None
+    version = failed.resolved.version
+    return None if version == compute.failed_for else Miss(endpoint, compute, version)
+
+
+def _again(compute: Compute, endpoint: Endpoint, pointer: Pointer) -> Give | None:
+    """What failed for one version is given once more when the stage has settled on another that it means.
+
+    Where a rollback has left it on one that it does not mean, nothing is.
+    """
+    if not compute.failed_for or endpoint.pending is not None or endpoint.active is None:
+        return None
+    entity = endpoint.active.served_entities[0]
+    if compute.fits(entity):
+        return Give(endpoint, compute, None)
+    settled = _serving(endpoint) == pointer.version != compute.failed_for
+    return Give(endpoint, compute, compute.applied_to(entity)) if settled else None
 
 
 def _same_compute(one: ServedEntity, other: ServedEntity) -> bool:

@@ -30,7 +30,8 @@ _NAME_CHARACTERS = 63
 class Compute:
     """What the endpoint of a stage may use. `given`: that endpoint has been asked to use it.
 
-    It is given once: what a rollback takes away later stays away.
+    It is given once: what a rollback takes away later stays away. `failed_for` is the version that failed to use it; a
+    later one is given it again. Empty where none failed.
     """
 
     stage: str
@@ -39,6 +40,7 @@ class Compute:
     version: int = 0
     asked_at: float = 0.0  # unix seconds
     given: bool = True
+    failed_for: str = ""
 
     def fits(self, entity: ServedEntity) -> bool:
         """Whether the entity has it already."""
@@ -95,10 +97,10 @@ class Enablement:
         asked = Compute(stage, size, scale_to_zero, version, now, given=False)
         return replace(self, computes=(*others, *mine, asked))
 
-    def with_given(self, asked: Compute) -> "Enablement":
-        """This enablement, knowing that the stage's endpoint was asked for it."""
-        computes = tuple(replace(compute, given=True) if compute == asked else compute for compute in self.computes)
-        return replace(self, computes=computes)
+    def with_given(self, asked: Compute, failed_for: str = "") -> "Enablement":
+        """This enablement, knowing that the stage's endpoint was asked for it, and which version failed to use it."""
+        known = replace(asked, given=True, failed_for=failed_for)
+        return replace(self, computes=tuple(known if compute == asked else compute for compute in self.computes))
 
 
 def entity_of(model: str, key: str, version: str, compute: Compute | None = None) -> ServedEntity:
@@ -126,6 +128,28 @@ def stands_for(endpoint: Endpoint) -> str:
 def version_of(config: EndpointConfig) -> str:
     """The exact version that a configuration of an endpoint with a face serves."""
     return config.served_entities[0].resolved.version
+
+
+def kept_out(endpoint: Endpoint) -> EndpointConfig | None:
+    """What the endpoint of a stage would serve if it tried the version again that the stage means and is kept from.
+
+    That version was held back, or it failed, and what the stage uses was changed since; or a rollback took it away.
+    None where there is no such version, or the endpoint has no face.
+    """
+    config = endpoint.pending.config if endpoint.pending else endpoint.active
+    if endpoint.face is None or config is None:
+        return None
+    (entity,) = config.served_entities
+    versions = [version for model, version in endpoint.rejected if model == entity.model]
+    newest = max(versions, key=lambda version: int(version.version), default=None)
+    return None if newest is None else replace(config, served_entities=(replace(entity, resolved=newest),))
+
+
+def refusing_what_failed(endpoint: Endpoint, updated: Endpoint) -> Endpoint:
+    """The endpoint as updated. An update of what it may use does not try the version again that has failed before."""
+    asked = updated.pending.config.meanings if updated.pending else frozenset()
+    failed = endpoint.failed.config.meanings if endpoint.failed else frozenset()
+    return replace(updated, rejected=tuple(sorted({*updated.rejected, *(failed - asked)}, key=str)))
 
 
 def check_owner(endpoint: Endpoint, face: Face | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, stands_for, version_of
+from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, kept_out, stands_for, version_of
 from tidegate.core.endpoint import Endpoint, EndpointConfig, ServedEntity
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.revision import Revision, RevisionId, revision_id
@@ -17,7 +17,6 @@ from tidegate.core.status import Deployment, EndpointStatus, EntityStatus
 class ServingState(StrEnum):
     """The state of a version, or of an update of what it uses; of a whole model PENDING, READY or FAILED."""
 
-    UNKNOWN = "UNKNOWN"
     PENDING = "PENDING"
     LAUNCHING = "LAUNCHING"  # a replica is being started
     READY = "READY"
@@ -114,10 +113,18 @@ def model_state(versions: Sequence[VersionStatus]) -> tuple[ServingState, str]:
 
 def _kept_back(status: VersionStatus) -> str:
     """What keeps the stage that this version answers for from another one; empty where nothing does."""
-    failed = status.endpoint.failed
-    if not status.stage or failed is None or version_of(failed.config) == status.version:
+    if not status.stage:
         return ""
-    return f"{status.stage} is still version {status.version}. Version {version_of(failed.config)}: {failed.message}"
+    still, failed = f"{status.stage} is still version {status.version}", status.endpoint.failed
+    if failed is not None and version_of(failed.config) != status.version:
+        return f"{still}. Version {version_of(failed.config)}: {failed.message}"
+    out = kept_out(status.endpoint)
+    if out is None or status.endpoint.pending is not None:
+        return ""
+    return (
+        f"{still}: version {version_of(out)} failed before, or was rolled back. "
+        "restart-compute-config-update tries it again."
+    )
 
 
 def _hope(version: VersionStatus) -> bool:
@@ -128,6 +135,14 @@ def aliases(seen: Sequence[Seen]) -> tuple[tuple[str, str], ...]:
     """Stage → the version that answers for it, or is the first to."""
     pairs = [(stands_for(one.endpoint), one.endpoint.active or one.endpoint.latest_config) for one in seen]
     return tuple(sorted((key, version_of(config)) for key, config in pairs if key in SERVED_STAGES and config))
+
+
+def computes(enablement: Enablement, seen: Sequence[Seen]) -> tuple[Compute, ...]:
+    """What the stages use; those that serve nothing yet, what somebody has said that they are to use."""
+    configs = {stands_for(one.endpoint): one.endpoint.active or one.endpoint.latest_config for one in seen}
+    used = {key: enablement.compute_of(config.served_entities[0]) for key, config in configs.items() if config}
+    asked = {compute.stage: enablement.compute(compute.stage) for compute in enablement.computes}
+    return tuple((asked | used)[stage] for stage in SERVED_STAGES if stage in asked | used)
 
 
 def _candidates(enablement: Enablement, seen: Seen) -> Iterator[tuple[_Rank, VersionStatus]]:
@@ -158,12 +173,10 @@ def _serving(status: EntityStatus) -> tuple[ServingState, str]:
     match status.deployment:
         case Deployment.READY:
             return ServingState.READY, status.message
-        case Deployment.CREATING | Deployment.RECOVERING:
+        case Deployment.CREATING | Deployment.RECOVERING | Deployment.ABORTED:  # a rollback brings back what had ended
             return ServingState.PENDING, status.message
         case Deployment.FAILED:
             return ServingState.FAILED, status.message
-        case Deployment.ABORTED:
-            return ServingState.UNKNOWN, status.message
 
 
 def _coming(seen: Seen, config: EndpointConfig) -> ServingState:
