@@ -28,11 +28,11 @@ async def test_a_notice_becomes_an_event_once(house: House) -> None:
     await house.settle()
     notice(house, GROWN)
     await house.passes(3)
-    written = [(7.25, "memory_limit", "Served entity 'wine-1': Replica 1a2b3c4d used 4.3 GB.")]
+    written = [(7.25, "memory_limit", "Served entity 'wine-1' (wine/1): Replica 1a2b3c4d used 4.3 GB.")]
     assert await told(house) == written
     notice(house, GROWN, EVICTED)
     await house.passes(3)
-    assert await told(house) == [*written, (8.5, "evicted", "Served entity 'wine-1': Idle for 9 s.")]
+    assert await told(house) == [*written, (8.5, "evicted", "Served entity 'wine-1' (wine/1): Idle for 9 s.")]
 
 
 async def test_control_that_was_restarted_writes_nothing_twice(house: House) -> None:

@@ -66,7 +66,7 @@ async def test_what_served_before_keeps_its_replicas_for_its_time_and_then_sleep
     assert house.running == ["wine-2"]
     assert {revision.state for revision in house.reconciler.world.revisions.values()} == {RevisionState.READY}
     event = next(event for event in await house.endpoints.events("wine") if event.kind == "scaled_to_zero")
-    assert event.message == "'wine-1': 1 → 0 replicas: parked for 600 s."
+    assert event.message == "'wine-1' (wine/1): 1 → 0 replicas: parked for 600 s."
     view = await house.endpoints.switches("wine")
     assert (view.parked, view.kept_until) == (endpoint.previous, None)
     assert await house.state() == ("READY", "NOT_UPDATING")

@@ -50,7 +50,7 @@ async def test_an_idle_endpoint_sleeps_and_is_ready(house: House) -> None:
     assert held(house) == 0
     assert await house.state() == ("READY", "NOT_UPDATING")
     (event,) = [event for event in await house.endpoints.events("wine") if event.kind == "scaled_to_zero"]
-    assert event.message == "'wine-1': 1 → 0 replicas: no request for 5 s."
+    assert event.message == "'wine-1' (wine/1): 1 → 0 replicas: no request for 5 s."
 
 
 async def test_one_that_may_not_sleep_does_not(house: House) -> None:
@@ -117,9 +117,8 @@ async def test_what_waits_gets_replicas_and_the_reason_is_told(house: House) -> 
     await seconds(house, 1, RevisionLoad(in_flight=1, queued=3, oldest_wait_seconds=0.4, requests=4))
     assert held(house) == 4
     (event,) = [event for event in await house.endpoints.events("wine") if event.kind == "scaled"]
-    assert (
-        event.message
-        == "'wine-1': 1 → 4 replicas: 3 requests wait, the oldest for 0.40 s; that is the most that it may have."
+    assert event.message == (
+        "'wine-1' (wine/1): 1 → 4 replicas: 3 requests wait, the oldest for 0.40 s; that is the most that it may have."
     )
 
 

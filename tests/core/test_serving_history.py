@@ -1,10 +1,14 @@
 """What happened to an enabled model: by subject, version and stage."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.core.test_alignment import CLASSIC, SERVERLESS, endpoint
+from tidegate.core.enablement import entity_of
 from tidegate.core.endpoint import ModelVersion
-from tidegate.core.serving_history import Subject, Told, told, told_of_model
+from tidegate.core.face import Face, Product
+from tidegate.core.serving_history import Subject, Told, of_replicas, told, told_of_model
 from tidegate.core.switch import Side, Switch
 
 
@@ -22,13 +26,22 @@ SWITCHES = [switch(10.0, 1), switch(20.0, 2)]
         ("preparing", 15.0, Told(15.0, Subject.VERSION, "so", "", "Production")),
         ("promoted", 10.0, Told(10.0, Subject.SERVICE, "so", "1", "Production")),
         ("rolled_back", 20.5, Told(20.5, Subject.SERVICE, "so", "2", "Production")),
-        ("replica_ended", 15.0, Told(15.0, Subject.CONTAINER, "so", "1", "Production")),
-        ("replica_ended", 5.0, Told(5.0, Subject.CONTAINER, "so", "", "Production")),
-        ("some kind to come", 25.0, Told(25.0, Subject.CONTAINER, "so", "2", "Production")),
+        ("some kind to come", 25.0, Told(25.0, Subject.CONTAINER, "so", "", "Production")),
     ],
 )
 def test_a_stage_tells_of_the_version_that_served_then(kind: str, at: float, expected: Told) -> None:
     assert list(told(endpoint("Production", 2), [(at, kind, "so")], SWITCHES)) == [expected]
+
+
+@pytest.mark.parametrize("before", ["", "Served entity "])
+@pytest.mark.parametrize("model", ["wine", "Rosé (2/3): it's"])
+def test_of_replicas_it_is_their_version_whichever_serves(before: str, model: str) -> None:
+    """That of a version on its way, or parked, is not told as that of the one that serves."""
+    entity = entity_of(model, "Production", "13")
+    sentence = before + of_replicas(entity, "it ended (2/7): no memory.")
+    stage = replace(endpoint("Production", 2), face=Face(Product.SERVERLESS, model))
+    (event,) = told(stage, [(25.0, "replica_ended", sentence)], SWITCHES)
+    assert event == Told(25.0, Subject.CONTAINER, sentence, "13", "Production")
 
 
 def test_a_version_of_its_own_tells_of_itself() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from tidegate.core.errors import TidegateError
 from tidegate.core.revision import Notice, Revision, RevisionId, RevisionObservation
+from tidegate.core.serving_history import of_replicas
 from tidegate.ports import Event, Store
 from tidegate.telemetry import fields
 
@@ -42,7 +43,7 @@ class Notices:
             self._written[revision.id] = await self._newest_on_record(revision, notices)
         for notice in notices:
             if notice.at > self._written[revision.id]:
-                message = f"Served entity '{revision.entity.name}': {notice.message}"
+                message = f"Served entity {of_replicas(revision.entity, notice.message)}"
                 await self._store.add_event(Event(revision.endpoint_id, notice.at, notice.kind, message))
                 self._written[revision.id] = notice.at
 

@@ -15,6 +15,7 @@ from tidegate.core.lifecycle import RevisionState
 from tidegate.core.parking import due, parked_replicas, parked_revisions
 from tidegate.core.revision import Revision, RevisionId, RevisionObservation, revision_id
 from tidegate.core.scaling import ScaleDecision, ScalingState, Sight, decide
+from tidegate.core.serving_history import of_replicas
 from tidegate.ports import Clock, Event
 
 # The worker's words for a replica that predicts the requests of several callers together.
@@ -145,5 +146,5 @@ def _proved_together(revision: Revision) -> bool:
 def _event(revision: Revision, before: int, decision: ScaleDecision, at: float) -> Event:
     kind = "scaled_to_zero" if not decision.replicas else "scaled" if before else "woken"
     noun = "replica" if decision.replicas == 1 else "replicas"
-    message = f"'{revision.entity.name}': {before} → {decision.replicas} {noun}: {decision.reason}."
+    message = of_replicas(revision.entity, f"{before} → {decision.replicas} {noun}: {decision.reason}.")
     return Event(revision.endpoint_id, at, kind, message)

@@ -1,11 +1,12 @@
 """What happened to an enabled model, as the older products tell it: by kind, version and stage."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tidegate.core.enablement import PRODUCT_TITLES, SERVED_STAGES, Enablement, stands_for
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint import Endpoint, ServedEntity
 from tidegate.core.switch import Side, Switch
 
 
@@ -20,7 +21,7 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One event. `version` is empty where the endpoint of a stage tells of one that does not serve."""
+    """One event. `version` is empty where the endpoint of a stage tells of one that does not serve; not of replicas."""
 
     at: float  # unix seconds
     subject: Subject
@@ -38,6 +39,12 @@ _OF_ENDPOINTS = _OF_SWITCHES | {
 }  # fmt: skip
 
 
+def of_replicas(entity: ServedEntity, sentence: str) -> str:
+    """What an event says of a served entity's replicas. It names the exact version: a stage may have two at once."""
+    model = entity.resolved
+    return f"'{entity.name}' ({model.name}/{model.version}): {sentence}"
+
+
 def told_of_model(enablement: Enablement) -> Iterator[Told]:
     """That it was enabled, and what its stages were to use."""
     title = PRODUCT_TITLES[enablement.product]
@@ -50,7 +57,7 @@ def told_of_model(enablement: Enablement) -> Iterator[Told]:
 
 def told(endpoint: Endpoint, events: Sequence[tuple[float, str, str]], switches: Sequence[Switch]) -> Iterator[Told]:
     """An endpoint's events, each with its time, kind and sentence."""
-    key = stands_for(endpoint)
+    key, model = stands_for(endpoint), endpoint.face.model if endpoint.face else ""
     for at, kind, message in events:
         subject = Subject.CONTAINER
         if kind in _OF_VERSIONS:
@@ -60,14 +67,20 @@ def told(endpoint: Endpoint, events: Sequence[tuple[float, str, str]], switches:
         if key not in SERVED_STAGES:
             yield Told(at, subject, message, version=key)
         else:
-            serves = subject is Subject.CONTAINER or kind in _OF_SWITCHES
-            yield Told(at, subject, message, _serving(switches, at) if serves else "", key)
+            version = _serving(switches, at) if kind in _OF_SWITCHES else ""
+            yield Told(at, subject, message, _whose(model, message) if subject is Subject.CONTAINER else version, key)
 
 
 def _serving(switches: Sequence[Switch], at: float) -> str:
     """The version that a stage's endpoint served then."""
     before = [switch for switch in switches if switch.at <= at]
     return _version(before[-1].after) if before else ""
+
+
+def _whose(model: str, message: str) -> str:
+    """The version whose replicas an event tells of, see `of_replicas`; empty where it is older than that."""
+    found = re.match(rf"(?:Served entity )?'[^']*' \({re.escape(model)}/(\d+)\): ", message)
+    return found[1] if found else ""
 
 
 def _version(side: Side) -> str:
