@@ -107,7 +107,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
     endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
     alignment = Alignment(store, endpoints, clock)
-    enablements = Enablements(store, registry, endpoints, alignment, Sight(reconciler, minutes, clock))
+    enablements = Enablements(store, registry, endpoints, alignment, Sight(reconciler, gateways, minutes, clock))
     follower = Follower(store, registry, endpoints, alignment, gateways, chosen.registry.look_every)
     for part in (reconciler, gateways, housekeeping, follower):
         await part.start()

@@ -46,7 +46,7 @@ class Api:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with a_house(tmp_path / "data") as house:
+    async with a_house(tmp_path / "data", patience=10.0) as house:
         await house.reconciler.start()
         app = create_app(house.endpoints, house.enablements, house.metrics, MEMORY_LIMIT)
 

@@ -1,5 +1,6 @@
 """The older products' APIs on the wire: exact names, shapes and states; leniency towards their clients."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -23,10 +24,11 @@ def a_minute(at: float) -> MinutePoint:
 def know(api: Api, monkeypatch: pytest.MonkeyPatch, minutes: dict[str, list[MinutePoint]]) -> None:
     """Have control know these minutes of endpoints."""
 
-    def points(endpoint: str, since: float, until: float) -> tuple[MinutePoint, ...]:
-        return tuple(minute for minute in minutes.get(endpoint, []) if since <= minute.at <= until)
+    def points_of(names: Sequence[str], since: float, until: float) -> tuple[tuple[MinutePoint, ...], ...]:
+        found = (minutes.get(name, []) for name in names)
+        return tuple(tuple(minute for minute in own if since <= minute.at <= until) for own in found)
 
-    monkeypatch.setattr(api.house.minutes, "points", points)
+    monkeypatch.setattr(api.house.minutes, "points_of", points_of)
 
 
 async def enabled(api: Api, prefix: str = V2) -> None:
@@ -61,7 +63,22 @@ def timeless(value: Any) -> Any:
 # --- Serverless Real-Time Inference
 
 
-async def test_just_after_enable_it_is_pending_and_has_no_compute(api: Api) -> None:
+@pytest.mark.parametrize(("prefix", "product"), [(V2, "serverless"), (V1, "classic")])
+async def test_when_it_is_enabled_its_versions_are_pending_and_gateways_know_them(
+    api: Api, prefix: str, product: str
+) -> None:
+    api.house.builder.gate.clear()
+    move(api.house, "1", "Production")
+    await api.http.post(f"{prefix}/enable", json=WINE)
+    known = api.house.gateway.tables[-1].faces[f"{product}/wine"]
+    assert {"production", "1"} <= known.keys()
+    assert known["1"].unavailable == "Version 1 of model 'wine' is being started."
+    versions = await get(api, f"{prefix}/list-versions", WINE)
+    assert "STATE_PENDING" in str(versions)
+    api.house.builder.gate.set()
+
+
+async def test_where_no_version_is_in_a_stage_it_is_pending_and_has_no_compute(api: Api) -> None:
     await api.http.post(f"{V2}/enable", json=WINE)
     assert await get(api, f"{V2}/get-status", WINE) == {
         "endpoint_status": {

@@ -190,7 +190,8 @@ class Gateway:
 class House:
     """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
 
-    def __init__(self, folder: Path, park_seconds: float) -> None:
+    def __init__(self, folder: Path, park_seconds: float, patience: float) -> None:
+        self.patience = patience
         self.rollouts = RolloutSettings(park_seconds)
         self.data = DataDirectory(folder)
         self.data.create()
@@ -219,7 +220,7 @@ class House:
             self.registry,
             self.endpoints,
             self.alignment,
-            Sight(self.reconciler, self.minutes, self.clock),
+            Sight(self.reconciler, self.gateways, self.minutes, self.clock, self.patience),
         )
         self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
 
@@ -319,9 +320,11 @@ async def until(holds: Callable[[], object]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def a_house(folder: Path, park_seconds: float = 0.0) -> AsyncIterator[House]:
-    """A house that is up; the reconciler passes only when the test says so."""
-    house = House(folder, park_seconds)
+async def a_house(folder: Path, park_seconds: float = 0.0, patience: float = 0.0) -> AsyncIterator[House]:
+    """A house that is up; the reconciler passes only when the test says so. `patience` is what a model that is enabled
+    has with gateways: seconds, none where nobody passes meanwhile.
+    """
+    house = House(folder, park_seconds, patience)
     await house.start()
     try:
         yield house

@@ -9,7 +9,7 @@ from tests.control.house import POLL, House, an_entity
 from tests.control.test_gate import errors, fine
 from tidegate.control.endpoints import ConfigRequest
 from tidegate.core.alignment import GRACE_SECONDS
-from tidegate.core.enablement import stands_for, version_of
+from tidegate.core.enablement import Enablement, stands_for, version_of
 from tidegate.core.enablement_status import ServingState, VersionStatus
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, Unavailable
@@ -74,6 +74,46 @@ async def test_one_call_brings_endpoints_for_the_staged_versions(enabled: House)
     assert (await enabled.enablements.get(SERVERLESS)).state == (ServingState.READY, "")
     names = [view.endpoint.name for view in await enabled.endpoints.list()]
     assert names == ["serverless-wine-production", "serverless-wine-staging"]
+
+
+async def test_it_has_its_endpoints_at_once(house: House) -> None:
+    move(house, "1", "Production")
+    move(house, "2", "Staging")
+    await house.enablements.enable(SERVERLESS, "admin")
+    assert await serving(house) == {"Production": None, "Staging": None}
+    assert await states(house) == {"1": ServingState.PENDING, "2": ServingState.PENDING}
+
+
+async def test_a_look_at_the_same_time_makes_no_second_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = house.store.endpoints
+
+    async def slowly() -> tuple[Endpoint, ...]:
+        found = await read()
+        await asyncio.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(house.store, "endpoints", slowly)
+    move(house, "1", "Production")
+    await house.store.save_enablement(Enablement(Product.SERVERLESS, "wine", "admin", 1.0))
+    pointers = await house.registry.pointers(["wine"], ["wine"])
+    both = house.alignment.begin(SERVERLESS, pointers), house.alignment.align(["wine"], pointers)
+    names, _ = await asyncio.gather(*both)
+    assert names == {"serverless-wine-production"}
+    assert [view.endpoint.name for view in await house.endpoints.list()] == ["serverless-wine-production"]
+
+
+async def test_where_an_endpoint_cannot_be_made_yet_it_is_enabled_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> tuple[Endpoint, ...]:
+        raise Unavailable("The disk is full.")
+
+    move(house, "1", "Production")
+    monkeypatch.setattr(house.store, "endpoints", away)
+    await house.enablements.enable(SERVERLESS, "admin")
+    monkeypatch.undo()
+    await rest(house)
+    assert await serving(house) == {"Production": "1"}
 
 
 async def test_classic_serves_every_version_that_is_not_archived_and_new_ones_by_themselves(house: House) -> None:
@@ -155,6 +195,25 @@ async def test_who_is_not_enabled_is_told_as_the_product_did(house: House) -> No
         for call in (house.enablements.get(face), house.enablements.disable(face), house.enablements.history(face)):
             with pytest.raises(error, match="is not enabled for model"):
                 await call
+
+
+async def test_all_are_listed_with_one_look_at_the_endpoints(enabled: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    enabled.registry.add("tea", "1").stage = "Production"
+    await enabled.enablements.enable(Face(Product.SERVERLESS, "tea"), "admin")
+    await enabled.enablements.enable(CLASSIC, "admin")
+    await enabled.create("other")
+    await rest(enabled)
+    read, reads = enabled.store.endpoints, 0
+
+    async def counted() -> tuple[Endpoint, ...]:
+        nonlocal reads
+        reads += 1
+        return await read()
+
+    monkeypatch.setattr(enabled.store, "endpoints", counted)
+    views = await enabled.enablements.list(Product.SERVERLESS)
+    found = [(view.enablement.model, [one.version for one in view.versions], view.state[0]) for view in views]
+    assert (found, reads) == ([("tea", ["1"], ServingState.READY), ("wine", ["1", "2"], ServingState.READY)], 1)
 
 
 async def test_while_nothing_is_enabled_nobody_is_asked(enabled: House) -> None:
@@ -310,10 +369,7 @@ async def test_where_everything_is_broken_the_model_has_failed(house: House) -> 
     move(house, "1", "Production")
     house.engine.broken["wine-Production"] = "It does not load."
     await house.enablements.enable(SERVERLESS, "admin")
-    assert (await house.enablements.get(SERVERLESS)).state == (
-        ServingState.PENDING,
-        "No version of the model is served yet.",
-    )
+    assert (await house.enablements.get(SERVERLESS)).state[0] is ServingState.PENDING
     await rest(house)
     assert (await house.enablements.get(SERVERLESS)).state == (ServingState.FAILED, "Version 1: It does not load.")
     assert await serving(house) == {"Production": None}

@@ -200,6 +200,21 @@ async def test_several_gateways_hold_an_endpoint_before_any_of_them_switches(lin
         await gateway.close()
 
 
+async def test_a_table_is_waited_for_that_has_an_endpoint(link: Link) -> None:
+    gateways = await two_gateways(link)
+    publisher = Publisher(link.gateways, Access("/agent", ()), Gate(), FakeClock())
+    publisher.publish(())
+    await link.gateways.followed(5.0)
+    waiting = asyncio.create_task(link.gateways.followed(5.0, {"wine"}))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    publisher.publish((an_endpoint(),))
+    await waiting
+    assert ["wine" in gateway.tables[-1].endpoints for gateway in gateways] == [True, True]
+    for gateway in gateways:
+        await gateway.close()
+
+
 async def test_one_gateway_holds_nothing(tmp_path: Path) -> None:
     gateways = Gateways(tmp_path / "planes.sock", 1, lambda: None)
     publisher = Publisher(gateways, Access("/agent", ()), Gate(), FakeClock())

@@ -37,6 +37,17 @@ async def known(house: House) -> None:
     await until(lambda: house.gateways.reports)
 
 
+async def test_several_endpoints_are_told_together(house: House) -> None:
+    await known(house)
+    await score(house, 3)
+    await score(house, 5, 2, "tea")
+    await a_minute(house)
+    await score(house, 7, 2, "tea")
+    found = house.minutes.points_of(["tea", "wine", "milk"], 0.0, house.clock.now())
+    assert [[point.requests for point in own] for own in found] == [[7, 2], [3, 0], [0, 0]]
+    assert found[1] == minutes(house)
+
+
 async def test_each_minute_has_what_came_in_it(house: House) -> None:
     await known(house)
     began = house.clock.now() // MINUTE * MINUTE

@@ -229,7 +229,7 @@ def every_version_comes_up(notebook: Notebook) -> None:
 
     for version in "12":
         until(lambda version=version: answers(version), 300)  # type: ignore[misc]
-    assert seen <= {200, 404, 503}  # 404 before the first look
+    assert seen <= {200, 404, 503}  # 404 where a gateway takes longer than a second to hear of it
     answer = notebook.score("1", OLD_SPLIT, "application/json; format=pandas-split").json()
     assert isinstance(answer, list)  # as MLflow 1.x answered
     records = notebook.score("1", '[{"a": 1.5}]', "application/json; format=pandas-records")

@@ -4,8 +4,9 @@ It has no loop of its own: the follower calls it in each of its looks, before en
 the registry said of all models at once.
 """
 
+import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegate.control.endpoints import ConfigRequest, EndpointRequest, Endpoints
@@ -46,6 +47,7 @@ class Alignment:
     def __init__(self, store: Store, endpoints: Endpoints, clock: Clock) -> None:
         self._store, self._endpoints, self._clock = store, endpoints, clock
         self._unwanted: dict[Face, Mapping[str, float]] = {}
+        self._writing = asyncio.Lock()  # two at once would make two endpoints for one stage
 
     async def models(self, endpoints: Sequence[Endpoint]) -> frozenset[str]:
         """The models whose versions must be known. Of all `endpoints`, those of models enabled no more are ended."""
@@ -59,9 +61,40 @@ class Alignment:
 
     async def align(self, models: Collection[str], pointers: Pointers) -> Aligned:
         """Have these models' endpoints be what `pointers` ask for, so far as they are enabled still."""
+        async with self._writing:
+            return await self._align_all(lambda one: one.model in models, pointers)
+
+    async def begin(self, face: Face, pointers: Pointers) -> frozenset[str]:
+        """Have a model that was just enabled have its endpoints; returns their names."""
+        async with self._writing:
+            await self._align_all(lambda one: one.face == face, pointers)
+            return frozenset(endpoint.name for endpoint in await self._faced() if endpoint.face == face)
+
+    async def end(self, face: Face) -> None:
+        """End all endpoints with that face."""
+        async with self._writing:
+            for endpoint in await self._faced():
+                if endpoint.face == face:
+                    await self._end(endpoint)
+
+    async def give(self, enablement: Enablement, stage: str) -> None:
+        """Have the stage's endpoint use what it is to use, where there is one and nothing goes first."""
+        async with self._writing:
+            mine = [one for one in await self._faced() if one.face == enablement.face and stands_for(one) == stage]
+            for endpoint in mine:
+                step = give(enablement.compute(stage), endpoint)
+                if step is not None:
+                    await self._do(enablement, step, frozenset())
+
+    # ---
+
+    async def _faced(self) -> list[Endpoint]:
+        return [one for one in await self._store.endpoints() if one.face is not None and one.deleted_at is None]
+
+    async def _align_all(self, chosen: Callable[[Enablement], bool], pointers: Pointers) -> Aligned:
         pauses: list[float] = []
         stay: set[str] = set()
-        enabled = [one for one in await self._store.enablements() if one.model in models]
+        enabled = [one for one in await self._store.enablements() if chosen(one)]
         endpoints = await self._faced() if enabled else []
         for enablement in enabled:
             mine = [endpoint for endpoint in endpoints if endpoint.face == enablement.face]
@@ -76,25 +109,6 @@ class Alignment:
             stay |= aligned.stay
             pauses += [] if aligned.pause is None else [aligned.pause]
         return Aligned(min(pauses, default=None), frozenset(stay))
-
-    async def end(self, face: Face) -> None:
-        """End all endpoints with that face."""
-        for endpoint in await self._faced():
-            if endpoint.face == face:
-                await self._end(endpoint)
-
-    async def give(self, enablement: Enablement, stage: str) -> None:
-        """Have the stage's endpoint use what it is to use, where there is one and nothing goes first."""
-        mine = [one for one in await self._faced() if one.face == enablement.face and stands_for(one) == stage]
-        for endpoint in mine:
-            step = give(enablement.compute(stage), endpoint)
-            if step is not None:
-                await self._do(enablement, step, frozenset())
-
-    # ---
-
-    async def _faced(self) -> list[Endpoint]:
-        return [one for one in await self._store.endpoints() if one.face is not None and one.deleted_at is None]
 
     async def _align(
         self, enablement: Enablement, model: ModelPointers, mine: Sequence[Endpoint], taken: Collection[str]

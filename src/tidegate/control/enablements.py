@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from tidegate.control.alignment import Alignment
 from tidegate.control.endpoints import ConfigRequest, Endpoints
+from tidegate.control.gateways import Gateways
 from tidegate.control.minutes import Minutes
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import ReplicaView
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 _HOUR = 3600.0
 _ATTEMPTS = 10  # at a write, while others write the same
+# How long gateways are waited for that are to hear of a model that was enabled, seconds.
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,13 @@ class MinuteTotal:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the verbs look at: the world as it is seen, the minutes, and the time."""
+    """What the verbs look at: the world as it is seen, the gateways, the minutes, and the time."""
 
     reconciler: Reconciler
+    gateways: Gateways
     minutes: Minutes
     clock: Clock
+    patience: float = _PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +99,29 @@ class Enablements:
     ) -> None:
         self._store, self._registry, self._endpoints, self._alignment = store, registry, endpoints, alignment
         self._reconciler, self._minutes, self._clock = sight.reconciler, sight.minutes, sight.clock
+        self._gateways, self._patience = sight.gateways, sight.patience
 
     async def enable(self, face: Face, creator: str) -> None:
-        """Switch a model's serving on; its endpoints come by themselves. Where it is on already nothing changes.
+        """Switch a model's serving on, with the endpoints that it has now. Where it is on already nothing changes.
 
         Raises NotFound where the registry has no such model, and Unavailable when it is away.
         """
         if await self._find(face) is not None:
             return
-        if not await self._registry.pointers([face.model]):
+        pointers = await self._registry.pointers([face.model], [face.model])
+        if face.model not in pointers:
             raise NotFound(f"The registry has no model '{face.model[:80]}'. Register it first.")
         enablement = Enablement(face.product, face.model, creator, self._clock.now())
         try:
             await self._store.save_enablement(enablement)
         except Conflict:  # enabled by somebody else meanwhile
             return
+        try:
+            names = await self._alignment.begin(face, pointers)
+        except TidegateError as error:  # it is on record: the follower's next look goes on
+            logger.warning("a model's endpoints are to come: %s", error.message, extra=fields(model=face.model))
+        else:
+            await self._gateways.followed(self._patience, names)
         self._endpoints.on_asked()
 
     async def disable(self, face: Face) -> None:
@@ -120,12 +133,16 @@ class Enablements:
 
     async def get(self, face: Face) -> ServingView:
         """One enabled model."""
-        return await self._view(await self._known(face))
+        return _view(await self._known(face), await self._seen(face))
 
     async def list(self, product: Product) -> tuple[ServingView, ...]:
         """All models that are enabled, by name."""
-        enabled = await self._store.enablements()
-        return tuple([await self._view(one) for one in enabled if one.product is product])
+        enabled = [one for one in await self._store.enablements() if one.product is product]
+        seen: dict[Face, list[Seen]] = {one.face: [] for one in enabled}
+        for endpoint in await self._store.endpoints():
+            if endpoint.face in seen and endpoint.deleted_at is None:
+                seen[endpoint.face].append(self._seen_of(endpoint))
+        return tuple(_view(one, seen[one.face]) for one in enabled)
 
     async def version(self, face: Face, version: str) -> VersionStatus:
         """A version that is to answer, by its number or its stage. Raises NotFound."""
@@ -208,8 +225,9 @@ class Enablements:
     async def totals(self, face: Face, since: float | None, until: float | None) -> tuple[MinuteTotal, ...]:
         """How many requests of a model succeeded and failed in each minute; by default in the last hour."""
         await self._known(face)
-        window = self._window(since, until)
-        points = [point for one in await self._seen(face) for point in self._minutes.points(one.endpoint.name, *window)]
+        names = [one.endpoint.name for one in await self._seen(face)]
+        found = self._minutes.points_of(names, *self._window(since, until))
+        points = [point for own in found for point in own]
         totals: dict[float, MinuteTotal] = {}
         for point in sorted(points, key=lambda point: point.at):
             failures = point.errors_4xx + point.errors_5xx
@@ -245,13 +263,11 @@ class Enablements:
         return found
 
     async def _seen(self, face: Face) -> tuple[Seen, ...]:
-        revisions = self._reconciler.world.revisions
-        views = await self._endpoints.list()
-        return tuple(Seen(view.endpoint, view.status, revisions) for view in views if view.endpoint.face == face)
+        mine = (one for one in await self._store.endpoints() if one.face == face and one.deleted_at is None)
+        return tuple(map(self._seen_of, mine))
 
-    async def _view(self, enablement: Enablement) -> ServingView:
-        seen = await self._seen(enablement.face)
-        return ServingView(enablement, version_statuses(enablement, seen), aliases(seen), computes(enablement, seen))
+    def _seen_of(self, endpoint: Endpoint) -> Seen:
+        return Seen(endpoint, self._reconciler.status_of(endpoint), self._reconciler.world.revisions)
 
     async def _change(self, face: Face, change: Callable[[Enablement], Enablement]) -> Enablement:
         """Write what `change` makes of it, tried again when somebody else wrote in between."""
@@ -262,6 +278,10 @@ class Enablements:
             except Conflict:
                 continue
         raise Conflict(f"The serving of model '{face.model}' is being changed by others; try again.")
+
+
+def _view(enablement: Enablement, seen: Sequence[Seen]) -> ServingView:
+    return ServingView(enablement, version_statuses(enablement, seen), aliases(seen), computes(enablement, seen))
 
 
 def _to_try(endpoint: Endpoint, asked: str) -> EndpointConfig | None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -74,14 +75,15 @@ class Gateways:
         """Have every gateway follow this table from now on."""
         if self.table is None or table.version != self.table.version:
             self.table, self._encoded = table, msgspec.json.encode(table) + b"\n"
+            self._news.set()
             for link in self._links:
                 link.news.set()
 
-    async def followed(self, seconds: float) -> None:
-        """Wait until every connected gateway follows the current table, at most so long."""
+    async def followed(self, seconds: float, names: AbstractSet[str] = frozenset()) -> None:
+        """Wait until every connected gateway follows the current table, and it has these endpoints; so long at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not self._all_follow():
+                while not (self._all_follow() and names <= (self.table.endpoints.keys() if self.table else set())):
                     self._news.clear()
                     await self._news.wait()
 

@@ -5,7 +5,7 @@ in it is not kept but made up when it is asked for, so a thousand idle endpoints
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tidegate.control.gateways import Gateways
 from tidegate.control.reconciler import Reconciler
@@ -44,13 +44,21 @@ class Minutes:
 
         The last may be the one under way. An endpoint that nobody has heard of has had nothing.
         """
+        return self.points_of([endpoint], since, until)[0]
+
+    def points_of(self, endpoints: Sequence[str], since: float, until: float) -> tuple[tuple[MinutePoint, ...], ...]:
+        """The same of each of several endpoints."""
         self._look()
         first = max(self._first, self._minute - KEPT + 1, int(since // MINUTE))
         last = min(self._minute, int(until // MINUTE))
-        known = {point.at: point for point in self._points.get(endpoint, ())}
-        known[self._minute * MINUTE] = self._point(endpoint, self._gateways.totals(), self._replicas())
-        starts = (minute * MINUTE for minute in range(first, last + 1))
-        return tuple(known.get(at) or MinutePoint(at) for at in starts)
+        starts = [minute * MINUTE for minute in range(first, last + 1)]
+        totals, replicas = self._gateways.totals(), self._replicas()
+        found = []
+        for name in endpoints:
+            known = {point.at: point for point in self._points.get(name, ())}
+            known[self._minute * MINUTE] = self._point(name, totals, replicas)
+            found.append(tuple(known.get(at) or MinutePoint(at) for at in starts))
+        return tuple(found)
 
     # ---
 
