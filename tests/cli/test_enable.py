@@ -37,6 +37,7 @@ def test_what_is_enabled_is_shown_with_its_product(platform: Platform, cli: Cli)
     done = cli("enabled")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "`tidegate enable MODEL`" in done.stderr
+    platform.house.builder.gate.clear()  # nothing gets ready
     platform.house.registry.models["wine"].versions["1"].stage = "Production"
     cli("enable", "wine")
     cli("enable", "wine", "--product", "classic")
