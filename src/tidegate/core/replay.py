@@ -15,7 +15,9 @@ from tidegate.core.revision import RevisionId
 class Replay:
     """What gateways are to try. `candidate` is to take the place of `baseline`; None where it takes nobody's.
 
-    `id` names this attempt; a gateway that has tried it does not try it again while it is ordered.
+    `id` names this attempt; a gateway that has tried it does not try it again while it is ordered. Of
+    what is answered by others that serve beside the baseline, nothing of `strangers` is the candidate's to answer, and
+    of `siblings`, of the baseline's model, what the baseline answers too.
     """
 
     id: str
@@ -23,6 +25,8 @@ class Replay:
     candidate: RevisionId
     baseline: RevisionId | None
     seconds: float  # that it may take, as long as nothing hangs
+    strangers: tuple[RevisionId, ...] = ()
+    siblings: tuple[RevisionId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
