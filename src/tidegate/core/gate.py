@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate.core import comparison
+from tidegate.core import schema
 from tidegate.core.baseline import baseline_of
 from tidegate.core.endpoint import ROLLBACK, Endpoint, ServedEntity
 from tidegate.core.gate_policy import GateMode, GatePolicy
@@ -146,7 +146,7 @@ def schema_changes(found: Findings) -> list[str]:
     if not found.compared:
         return []
     rows = [f"{found.rows[1]} predictions instead of {found.rows[0]}"] if found.rows else []
-    return rows + comparison.changes(found.before, found.after)
+    return rows + schema.changes(found.before, found.after)
 
 
 def changed_share(found: Findings) -> float:

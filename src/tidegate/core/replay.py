@@ -6,9 +6,9 @@ Control orders it by the route table; each gateway asks what it has recorded its
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tidegate.core import comparison
-from tidegate.core.comparison import Schema
+from tidegate.core import schema
 from tidegate.core.revision import RevisionId
+from tidegate.core.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,8 @@ class Findings:
             **{name: getattr(self, name) or getattr(other, name) for name in ("error", "crash", "hang", "unavailable")},
             rows=self.rows or other.rows,
             largest_difference=max(self.largest_difference, other.largest_difference),
-            before=comparison.joined(self.before, other.before),
-            after=comparison.joined(self.after, other.after),
+            before=schema.joined(self.before, other.before),
+            after=schema.joined(self.after, other.after),
             seconds=max(self.seconds, other.seconds),
         )
 
