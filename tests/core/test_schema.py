@@ -1,7 +1,7 @@
 """The schema of answers: fields and data, what is otherwise in another version's, and how large it may become."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.test_comparison import JSON
@@ -193,6 +193,7 @@ def test_however_deep_an_answer_is_it_is_looked_at() -> None:
     assert changes(schema_of(deep), schema_of(deep)) == []
 
 
+@settings(max_examples=40)
 @given(st.lists(JSON, min_size=1, max_size=5))
 def test_the_same_answers_are_alike(answers: list[object]) -> None:
     assert otherwise(answers, answers) == []

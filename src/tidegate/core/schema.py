@@ -36,9 +36,11 @@ class Sketch:
         self._kinds: dict[_Path, set[str]] = {}
         self._keys: dict[_Path, tuple[set[str], int]] = {}  # all of an object, and how many it had at once
         self._large: set[_Path] = set()  # objects that are maps whatever else is seen
+        self._maps: set[_Path] | None = None  # of what was added so far
 
     def add(self, answer: Any) -> None:
         """One more answer."""
+        self._maps = None
         self._add([answer], ())
 
     def schema(self) -> Schema:
@@ -53,16 +55,9 @@ class Sketch:
 
     def maps(self) -> set[_Path]:
         """The objects whose keys are data, as paths in which those keys are `*` already."""
-        maps = self._maps_with(set(self._large))
-        while len(places := {_folded(path, maps) for path in self._kinds}) > MOST_PLACES:
-            width: dict[_Path, int] = defaultdict(int)
-            for place in places:
-                if place and place[-1] not in (_ITEM, _ANY):
-                    width[place[:-1]] += 1
-            if not width:
-                break
-            maps = self._maps_with(maps | {max(sorted(width), key=lambda path: width[path])})
-        return maps
+        if self._maps is None:
+            self._maps = self._narrowed(self._maps_with(set(self._large)))
+        return self._maps
 
     def _add(self, values: Sequence[Any], path: _Path) -> None:
         """Values of the same place."""
@@ -88,6 +83,18 @@ class Sketch:
         columns = _columns(objects, is_map=path in self._large)
         for step, values in columns.items():
             self._add(values, (*path, step))
+
+    def _narrowed(self, maps: set[_Path]) -> set[_Path]:
+        """These maps, and as many of the largest objects as leave few enough places."""
+        while len(places := {_folded(path, maps) for path in self._kinds}) > MOST_PLACES:
+            width: dict[_Path, int] = defaultdict(int)
+            for place in places:
+                if place and place[-1] not in (_ITEM, _ANY):
+                    width[place[:-1]] += 1
+            if not width:
+                break
+            maps = self._maps_with(maps | {max(sorted(width), key=lambda path: width[path])})
+        return maps
 
     def _maps_with(self, maps: set[_Path]) -> set[_Path]:
         """All maps, where these are some."""
