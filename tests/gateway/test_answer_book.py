@@ -9,12 +9,15 @@ import pytest
 from tests.gateway.house import V1, V2
 from tidegate.core.gate import schema_changes
 from tidegate.core.replay import Findings, Memory, Replay, Times
+from tidegate.core.revision import RevisionId
 from tidegate.gateway import answer_book
 from tidegate.gateway.answer_book import AnswerBook
+from tidegate.gateway.questions import Ask
 from tidegate.gateway.recordings import Recording
 from tidegate_worker import wire
 
 LONG = 3600.0
+V3 = RevisionId("3" * 16)
 
 
 def predictions(value: object) -> bytes:
@@ -115,3 +118,48 @@ async def test_between_two_comparisons_others_have_their_turn() -> None:
     await book.settle(time.monotonic() + LONG)
     task.cancel()
     assert turns > 40
+
+
+# --- whose fault
+
+
+FAILED = wire.Answer(1, wire.BAD_REQUEST, 0, b"", b"column x is missing")
+
+
+async def failed_at(*recordings: Recording, ask: Ask | None, seconds: float = LONG) -> tuple[int, str]:
+    """What the candidate is blamed for, when it fails at these."""
+    book = book_of()
+    for recording in recordings:
+        book.answered(recording, FAILED)
+    await book.prove(ask, time.monotonic() + seconds)
+    found = book.findings(Times(), Times(), Memory(), 0.0)
+    assert found.requests == len(recordings)
+    return found.errors, found.error
+
+
+def recorded(revision: RevisionId, body: bytes) -> Recording:
+    """A request that a revision has answered."""
+    return Recording(revision, b"", body, b"", b"{}", 0.001)
+
+
+async def test_what_the_baseline_fails_at_too_is_no_fault() -> None:
+    own, *earlier = recorded(V1, b"own"), recorded(V3, b"a"), recorded(V3, b"b"), recorded(V3, b"c")
+    asked: list[bytes] = []
+
+    async def ask(recording: Recording) -> wire.Answer:
+        asked.append(recording.body)
+        return FAILED if recording.body != b"b" else FAILED._replace(outcome=wire.OK)
+
+    assert await failed_at(*earlier, ask=ask) == (1, "column x is missing")
+    assert asked == [b"a", b"b", b"c"]
+    assert await failed_at(own, ask=ask) == (1, "column x is missing")  # it has answered that itself
+    assert len(asked) == 3
+    assert await failed_at(earlier[0], earlier[2], ask=ask) == (0, "")
+
+
+async def test_where_the_baseline_cannot_be_asked_it_is_the_candidates_fault() -> None:
+    async def refuse(recording: Recording) -> None:
+        """Its queue is full."""
+
+    for ask, seconds in ((None, LONG), (refuse, LONG), (refuse, -1.0)):
+        assert (await failed_at(recorded(V3, b"a"), ask=ask, seconds=seconds))[0] == 1

@@ -14,6 +14,7 @@ from tidegate.core import comparison
 from tidegate.core.comparison import Difference, Likeness
 from tidegate.core.replay import Findings, Memory, Replay, Times
 from tidegate.core.schema import Sketch, loosened
+from tidegate.gateway.questions import Ask
 from tidegate.gateway.recordings import Recording
 from tidegate_worker import wire
 
@@ -36,6 +37,7 @@ class AnswerBook:
         self._late: list[Recording] = []
         self._ended: set[int] = set()  # recordings, by their identity
         self._failed: set[int] = set()
+        self._unproved: list[tuple[Recording, str]] = []  # and what was said to them
         self._counts: dict[str, Any] = dict.fromkeys(("compared", "exact", "close", "changed", "new_nulls"), 0)
         self._troubles: dict[str, Any] = dict.fromkeys(("errors", "crashes", "hangs"), 0)
         self._sentences: dict[str, Any] = dict.fromkeys(("error", "crash", "hang", "unavailable"), "")
@@ -67,9 +69,29 @@ class AnswerBook:
         if answer.outcome != wire.OK:
             if id(recording) not in self._failed:  # it may have been answered the first time
                 self._failed.add(id(recording))
-                self._trouble("errors", "error", answer.body.decode("utf-8", "replace"))
+                self._fails(recording, answer.body.decode("utf-8", "replace"))
         elif not again and recording.revision == self._replay.baseline:
             self._to_compare.append((recording, answer))
+
+    def _fails(self, recording: Recording, sentence: str) -> None:
+        """What the baseline has not answered itself it may not be able to answer either."""
+        if self._replay.baseline in (None, recording.revision):
+            self._trouble("errors", "error", sentence)
+        else:
+            self._unproved.append((recording, sentence))
+
+    async def prove(self, ask: Ask | None, until: float) -> None:
+        """Ask the baseline what the candidate fails at and others have answered: where it fails too, that is no fault.
+
+        Those that there is no time for are as the rest; all are the candidate's where the baseline cannot be asked.
+        """
+        unproved, self._unproved, fault = self._unproved, [], True
+        for recording, sentence in unproved:
+            if ask is not None and time.monotonic() < until:
+                answer = await ask(recording)
+                fault = answer is None or answer.outcome == wire.OK
+            if fault:
+                self._trouble("errors", "error", sentence)
 
     def crashed(self, sentence: str) -> None:
         """It ended the process, by itself and twice."""

@@ -124,6 +124,7 @@ class Trial:
                     await self._time_both(queue)
         except TimeoutError:
             self._book.gave_up(self._died)
+        await self._book.prove(self._asking_baseline(), time.monotonic() + seconds)
         await self._book.settle(time.monotonic() + seconds)
         before, after = self._times()
         memory = Memory(await self._memory(self._replay.baseline), marks)
