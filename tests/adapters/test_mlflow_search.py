@@ -1,5 +1,6 @@
 """What is found in real registries: models of any name, and every version while others write."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def found_by(client: Any, *names: str) -> dict[str, list[str]]:
 
 
 def a_change(client: Any, page: int) -> None:
-    client.update_model_version("c", str(5 - page), f"change {page}")
+    client.update_model_version("a", str(page + 1), f"change {page}")
 
 
 def a_deletion(client: Any, page: int) -> None:
