@@ -25,7 +25,8 @@ def _change(client: MlflowClient, name: str, change: str) -> None:
                 client.delete_registered_model(name)
         case "register":
             client.create_registered_model(name)
-            client.create_model_version(name, client.get_model_version_download_uri("wine", "3"))
+            wine = client.get_model_version("wine", "3")
+            client.create_model_version(name, wine.source, wine.run_id)
             client.set_registered_model_alias(name, "champion", "1")
         case "stage":
             client.transition_model_version_stage(name, "1", "Production")

@@ -151,61 +151,65 @@ async def test_a_download_appears_whole_with_progress(registry: ModelRegistry, t
     assert [path.name for path in destination.parent.iterdir()] == ["wine-3"]
 
 
-@pytest.mark.parametrize("change", ["register", "stage", "alias", "description", "rename"])
+@pytest.mark.parametrize(
+    "changes",
+    [("delete", "register"), ("stage", "alias", "description", "rename", "rename back")],
+    ids=["anew", "kept"],
+)
 async def test_what_a_version_is_changes_when_its_model_is_registered_anew_and_else_never(
-    registry: ModelRegistry, change: str, request: pytest.FixtureRequest, tmp_path: Path
+    registry: ModelRegistry, changes: tuple[str, ...], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     owner = Owner(registry, request)
     await owner.do("delete", "register")
-    refs = [ModelRef("jam", asked) for asked in ("1", "@champion")]
-    before = [await registry.resolve(ref) for ref in refs] + await pointed(registry)
-    await owner.do(*{"register": ("delete", "register"), "rename": ("rename", "rename back")}.get(change, (change,)))
-    after = [await registry.resolve(ref) for ref in refs] + await pointed(registry)
-    assert len(set(before)) == len(set(after)) == 1
-    assert (after == before) is (change != "register")
-    if change == "register":
+    (before,) = await known_as(registry)
+    await owner.do(*changes)
+    (after,) = await known_as(registry)
+    assert (after == before) is ("delete" not in changes)
+    if after != before:
         with pytest.raises(NotFound, match="ersion 1 of model 'jam'"):
-            await registry.download(before[0], tmp_path / "jam", lambda _: None)
+            await registry.download(before, tmp_path / "jam", lambda _: None)
         assert list(tmp_path.iterdir()) == []
-    await registry.download(after[0], tmp_path / "jam", lambda _: None)
+    await registry.download(after, tmp_path / "jam", lambda _: None)
 
 
-async def pointed(registry: ModelRegistry) -> list[ModelVersion]:
-    """What the alias and the listed version of `jam` are."""
+async def known_as(registry: ModelRegistry) -> set[ModelVersion]:
+    """What version 1 of `jam` is, by every way to ask for it."""
+    resolved = {await registry.resolve(ModelRef("jam", asked)) for asked in ("1", "@champion", "latest")}
     model = (await registry.pointers(["jam"], ["jam"]))["jam"]
-    return [ModelVersion("jam", one.version, one.registered_at) for one in (model.aliases["champion"], *model.versions)]
+    pointed: list[Pointer | StagedVersion] = [*model.aliases.values(), *model.stages.values(), *model.versions]
+    return resolved | {ModelVersion("jam", one.version, one.registered_at) for one in pointed}
 
 
 class Owner:
     """Owns the registered model `jam` in a registry of any kind."""
 
     def __init__(self, registry: ModelRegistry, request: pytest.FixtureRequest) -> None:
-        self._fake = registry if isinstance(registry, FakeModelRegistry) else None
-        kind = "mlflow_server" if "http" in request.node.callspec.id else "mlflow_database"
-        self._real = None if self._fake else request.getfixturevalue(kind)
+        self._registry, self._request = registry, request
 
     async def do(self, *changes: str) -> None:
-        if self._fake is None:
-            await asyncio.to_thread(self._real.change, "jam", *changes)
+        if isinstance(self._registry, FakeModelRegistry):
+            for change in changes:
+                _change(self._registry, change)
             return
-        for change in changes:
-            self._change(self._fake, change)
+        fixture = "mlflow_server" if "http" in self._request.node.callspec.id else "mlflow_database"
+        await asyncio.to_thread(self._request.getfixturevalue(fixture).change, "jam", *changes)
 
-    def _change(self, fake: FakeModelRegistry, change: str) -> None:
-        match change:
-            case "delete":
-                fake.models.pop("jam", None)
-            case "register":
-                fake.add("jam", "1")
-                fake.models["jam"].aliases["champion"] = "1"
-            case "stage":
-                fake.models["jam"].versions["1"].stage = "Production"
-            case "alias":
-                fake.models["jam"].aliases["other"] = "1"
-            case "rename":
-                fake.models["jelly"] = fake.models.pop("jam")
-            case "rename back":
-                fake.models["jam"] = fake.models.pop("jelly")
+
+def _change(fake: FakeModelRegistry, change: str) -> None:
+    match change:
+        case "delete":
+            fake.models.pop("jam", None)
+        case "register":
+            fake.add("jam", "1")
+            fake.models["jam"].aliases["champion"] = "1"
+        case "stage":
+            fake.models["jam"].versions["1"].stage = "Production"
+        case "alias":
+            fake.models["jam"].aliases["other"] = "1"
+        case "rename":
+            fake.models["jelly"] = fake.models.pop("jam")
+        case "rename back":
+            fake.models["jam"] = fake.models.pop("jelly")
 
 
 async def test_downloads_of_the_same_version_at_once_are_safe(registry: ModelRegistry, tmp_path: Path) -> None:
