@@ -35,7 +35,9 @@ def test_the_query_is_kept_as_it_came() -> None:
     [
         ("POST", "/mlflow/api/2.0/mlflow/registered-models/alias", True),
         ("DELETE", "/mlflow/api/2.0/mlflow/model-versions/delete", True),
+        ("POST", "/mlflow/ajax-api/2.0/mlflow/model-versions/transition-stage", True),
         ("GET", "/mlflow/api/2.0/mlflow/registered-models/search", False),
+        ("POST", "/mlflow/api/2.0/mlflow/registered-models/get-latest-versions", False),
         ("POST", "/mlflow/api/2.0/mlflow/runs/create", False),
     ],
 )

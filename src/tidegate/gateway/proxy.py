@@ -21,7 +21,10 @@ _STREAMED = {"GET", "PUT"}
 # Elsewhere MLflow's WSGI half takes a body without a length for an empty one, and says nothing: up to this size it is
 # read here and sent on with its length.
 MAX_UNMEASURED_BYTES = 16 * 1024 * 1024
-_REGISTRY_WRITES = ("/mlflow/api/2.0/mlflow/registered-models/", "/mlflow/api/2.0/mlflow/model-versions/")
+# MLflow's own pages write under `ajax-api`; its clients read the latest versions with a POST.
+_REGISTRY_WRITES = re.compile(
+    r"/mlflow/(?:ajax-)?api/2\.0/mlflow/(?:registered-models|model-versions)/(?!get-latest-versions)"
+)
 _WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 
 # Headers that concern one connection (RFC 9110, 7.6.1), and those that must not travel on: the token stays here.
@@ -115,7 +118,7 @@ def check_origin(headers: list[tuple[bytes, bytes]]) -> None:
 
 def writes_registry(scope: Scope) -> bool:
     """Whether this request, when it succeeds, may have changed a registered model or a version of one."""
-    return scope["method"] in _WRITING and scope["path"].startswith(_REGISTRY_WRITES)
+    return scope["method"] in _WRITING and _REGISTRY_WRITES.match(scope["path"]) is not None
 
 
 def _headers(headers: list[tuple[bytes, bytes]], without: set[bytes]) -> list[tuple[bytes, bytes]]:
