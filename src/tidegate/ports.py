@@ -145,7 +145,10 @@ class ModelRegistry(Protocol):
         ...
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
-        """Copy the version's artifacts into `destination`, which does not exist yet and appears whole or not at all."""
+        """Copy the version's artifacts into `destination`, which does not exist yet and appears whole or not at all.
+
+        Raises NotFound too where the registry has another version of that name and number by now.
+        """
         ...
 
 

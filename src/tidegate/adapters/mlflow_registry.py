@@ -12,6 +12,7 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ class MlflowRegistry:
         self._idle: Process | None = None
 
     async def resolve(self, ref: ModelRef) -> ModelVersion:
-        version = await self._look_up({"verb": "resolve", "name": ref.name, "version": ref.version})
-        return ModelVersion(ref.name, str(version))
+        version, registered_at = await self._look_up({"verb": "resolve", "name": ref.name, "version": ref.version})
+        return ModelVersion(ref.name, version, registered_at)
 
     async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
         request = {"verb": "pointers", "names": sorted(names), "listed": sorted(listed)}
@@ -57,8 +58,7 @@ class MlflowRegistry:
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         into = await asyncio.to_thread(_sibling, destination)
         try:
-            request = {"verb": "download", "name": model.name, "version": model.version, "into": str(into)}
-            await self._ask(request, log, None)
+            await self._ask({"verb": "download", **asdict(model), "into": str(into)}, log, None)
             _publish(into, destination)
         finally:
             await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
@@ -126,8 +126,8 @@ _ERRORS: dict[str, type[errors.TidegateError]] = {
 }
 
 
-def _pointers(told: Mapping[str, tuple[str, bool]]) -> dict[str, Pointer]:
-    return {name: Pointer(version, ready) for name, (version, ready) in told.items()}
+def _pointers(told: Mapping[str, tuple[str, bool, int]]) -> dict[str, Pointer]:
+    return {name: Pointer(*pointed) for name, pointed in told.items()}
 
 
 # --- the destination

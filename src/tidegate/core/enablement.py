@@ -102,7 +102,9 @@ class Enablement:
         return replace(self, computes=computes)
 
 
-def entity_of(model: str, key: str, version: str, compute: Compute | None = None) -> ServedEntity:
+def entity_of(
+    model: str, key: str, version: str, compute: Compute | None = None, registered_at: int = 0
+) -> ServedEntity:
     """What an endpoint with a face serves: `key` is the stage that it follows, or its exact version.
 
     Without a `compute` it sleeps while nobody asks for it.
@@ -111,7 +113,7 @@ def entity_of(model: str, key: str, version: str, compute: Compute | None = None
     name = default_served_name(ref)
     if name.startswith("databricks-"):
         name = f"model-{name}"[:_NAME_CHARACTERS]
-    entity = ServedEntity(name, ref, ModelVersion(model, version))
+    entity = ServedEntity(name, ref, ModelVersion(model, version, registered_at))
     if compute is not None:
         return compute.applied_to(entity)
     return replace(entity, scale_to_zero_enabled=True, idle_timeout_seconds=VERSION_IDLE_SECONDS)

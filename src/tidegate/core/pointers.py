@@ -12,10 +12,14 @@ STAGES = ("None", "Staging", "Production", ARCHIVED)
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """The version that an alias or a stage points to. One that is not ready is still being registered, or never was."""
+    """The version that an alias or a stage points to. One that is not ready is still being registered, or never was.
+
+    `registered_at` as in ModelVersion; 0 where it is not known.
+    """
 
     version: str
     ready: bool = True
+    registered_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class StagedVersion:
     version: str
     stage: str
     ready: bool = True
+    registered_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
