@@ -6,11 +6,12 @@ nobody asks. Nothing that answers for a version ends before something else answe
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, entity_of, stands_for, version_of
 from tidegate.core.endpoint import ROLLBACK, Endpoint, ServedEntity
+from tidegate.core.following import recorded
 from tidegate.core.pointers import ModelPointers, Pointer
 
 # How long an endpoint is waited for that is to answer in another one's place, seconds: a full machine must not keep
@@ -71,13 +72,14 @@ class Alignment:
 
 @dataclass(frozen=True)
 class _Sight:
-    """What is to be seen of one model: its non-empty stages, the versions that are to answer, and its endpoints.
+    """What is to be seen of one model: its non-empty stages, the versions that are to answer with the times of their
+    registration, and its endpoints.
 
     `heading` is the version that the endpoint of a stage serves, or is about to; None while there is none.
     """
 
     stages: Mapping[str, Pointer]
-    wanted: frozenset[str]
+    wanted: Mapping[str, int]
     endpoints: Mapping[str, Endpoint]  # by stage or version
     heading: Mapping[str, str | None]
     now: float
@@ -88,7 +90,7 @@ class _Sight:
         answered = {_serving(endpoint) for endpoint in self.endpoints.values()}
         settled = {self.heading[stage] for stage in self.stages if self._settled(stage)}
         coming = set(self.heading.values()) - answered
-        return self.wanted - settled - coming
+        return frozenset(self.wanted) - settled - coming
 
     def bridged(self, endpoint: Endpoint) -> bool:
         """Whether what it answers for is about to have an endpoint of its own, which does not answer yet."""
@@ -124,15 +126,13 @@ def align(
     stages = {stage: model.stages[stage] for stage in SERVED_STAGES if stage in model.stages}
     sight = _Sight(
         stages,
-        frozenset(one.version for one in model.versions if one.ready and enablement.serves(one.stage)),
+        {one.version: one.registered_at for one in model.versions if one.ready and enablement.serves(one.stage)},
         mine,
         {stage: _heading(mine.get(stage), pointer) for stage, pointer in stages.items()},
         now,
     )
-    over = [endpoint for key, endpoint in mine.items() if _over(sight, key)]
-    since = {endpoint.id: min(now, unwanted.get(endpoint.id, now)) for endpoint in over}
-    ended = (End(endpoint) for endpoint in over if now - since[endpoint.id] >= GRACE_SECONDS)
-    steps: tuple[Step, ...] = (*_begun(sight, enablement), *_given(sight, enablement), *ended)
+    since = {one.id: min(now, unwanted.get(one.id, now)) for key, one in mine.items() if _over(sight, key)}
+    steps: tuple[Step, ...] = (*_begun(sight, enablement), *_given(sight, enablement), *_ended(sight, since))
     touched = [step.endpoint.id for step in steps if not isinstance(step, Begin)]
     held = [mine[stage].id for stage in SERVED_STAGES if stage in mine and _held(sight, stage)]
     return Alignment(steps, frozenset([*touched, *held]), since)
@@ -141,10 +141,11 @@ def align(
 def _begun(sight: _Sight, enablement: Enablement) -> Iterator[Begin]:
     for stage, pointer in sight.stages.items():
         if stage not in sight.endpoints and pointer.ready:
-            yield Begin(entity_of(enablement.model, stage, pointer.version, enablement.compute(stage)))
+            compute = enablement.compute(stage)
+            yield Begin(entity_of(enablement.model, stage, pointer.version, compute, pointer.registered_at))
     for version in sorted(sight.needed, key=int):
         if version not in sight.endpoints:
-            yield Begin(entity_of(enablement.model, version, version))
+            yield Begin(entity_of(enablement.model, version, version, registered_at=sight.wanted[version]))
 
 
 def _given(sight: _Sight, enablement: Enablement) -> Iterator[Give | Miss]:
@@ -156,11 +157,26 @@ def _given(sight: _Sight, enablement: Enablement) -> Iterator[Give | Miss]:
                 yield step
 
 
+def _ended(sight: _Sight, since: Mapping[str, float]) -> Iterator[End]:
+    for key, endpoint in sight.endpoints.items():
+        over = sight.now - since.get(endpoint.id, sight.now) >= GRACE_SECONDS
+        if over or (key in sight.needed and _replaced(endpoint, sight)):
+            yield End(endpoint)
+
+
 def _over(sight: _Sight, key: str) -> bool:
     """Whether nothing asks for an endpoint any more, nor depends on it."""
     if key in SERVED_STAGES:
         return key not in sight.stages and not sight.bridged(sight.endpoints[key])
     return key not in sight.needed
+
+
+def _replaced(endpoint: Endpoint, sight: _Sight) -> bool:
+    """Whether the version of an endpoint of its own is another one now, as its model was registered anew."""
+    config = endpoint.active or endpoint.latest_config
+    assert config is not None
+    resolved = config.served_entities[0].resolved
+    return recorded(endpoint, replace(resolved, registered_at=sight.wanted[resolved.version])) != resolved
 
 
 def _held(sight: _Sight, stage: str) -> bool:

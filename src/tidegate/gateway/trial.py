@@ -7,6 +7,7 @@ When the candidate dies or hangs with several at once, they are asked singly, un
 """
 
 import asyncio
+import functools
 import itertools
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from tidegate.core.revision import RevisionId
 from tidegate.gateway.answer_book import AnswerBook
 from tidegate.gateway.cold import ColdStart
 from tidegate.gateway.pending import Pending
+from tidegate.gateway.questions import Ask, questions
 from tidegate.gateway.queue import RevisionQueue
 from tidegate.gateway.recordings import Recording
 from tidegate.gateway.router import Router
@@ -91,7 +93,7 @@ class Trial:
         self._moved = asyncio.Event()  # set when one of them has ended
         self._book = AnswerBook(replay)
         self._took: list[Cost] = []
-        self._real = [_cost(one.answer_meta) for one in recordings if one.revision == replay.baseline]
+        self._real: list[Cost] = []  # of the baseline
         self._first_at = 0.0  # when the first has ended
         self._next = 0  # of the recordings; when all were asked, they are asked again
         self._reruns = 0  # of the candidate's requests, when it was looked at last
@@ -99,8 +101,7 @@ class Trial:
 
     async def run(self) -> Findings:
         """What is found. Returns without a request where none was recorded, or none may be asked twice."""
-        began, seconds = time.monotonic(), self._replay.seconds
-        marks: tuple[int, ...] = ()
+        seconds, marks = self._replay.seconds, tuple[int, ...]()
         if not self._recordings:
             return Findings(self._replay.id)
         queue = self._router.queue_of(self._replay.candidate)
@@ -108,6 +109,11 @@ class Trial:
             return Findings(self._replay.id, unavailable="the gateway does not know it")
         if not queue.route.retry_on_crash:
             return Findings(self._replay.id)
+        self._recordings = await questions(self._replay, self._recordings, self._asking_baseline())
+        if not self._recordings:
+            return Findings(self._replay.id)
+        self._real = [_cost(one.answer_meta) for one in self._recordings if one.revision == self._replay.baseline]
+        began = time.monotonic()
         self._reruns = _reruns(queue)
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
@@ -118,6 +124,7 @@ class Trial:
                     await self._time_both(queue)
         except TimeoutError:
             self._book.gave_up(self._died)
+        await self._book.prove(self._asking_baseline(), time.monotonic() + seconds)
         await self._book.settle(time.monotonic() + seconds)
         before, after = self._times()
         memory = Memory(await self._memory(self._replay.baseline), marks)
@@ -278,18 +285,30 @@ class Trial:
 
     async def _time_old(self, serving: RevisionQueue, recording: Recording) -> list[Cost]:
         """What a prediction of the version that serves takes now; nothing where it does not answer."""
+        answer = await self._ask_old(serving, recording)
+        return [_cost(answer.meta)] if answer is not None and answer.outcome == wire.OK else []
+
+    async def _ask_old(self, serving: RevisionQueue, recording: Recording) -> wire.Answer | None:
+        """What the version that serves answers now."""
         ended: asyncio.Future[Asked] = asyncio.get_running_loop().create_future()
         now, asked = time.monotonic(), Asked(recording, START_SECONDS, ended.set_result)
         asked.deadline = asked.latest = now + START_SECONDS
         try:
             serving.submit(asked, now)
         except TidegateError:  # refused: the queue has nothing of it to forget
-            return []
+            return None
         try:
-            answer = (await ended).answer
+            return (await ended).answer
         finally:
             serving.cancel(asked)
-        return [_cost(answer.meta)] if answer is not None and answer.outcome == wire.OK else []
+
+    def _asking_baseline(self) -> Ask | None:
+        """How to ask the version that serves. Not where it sleeps, or must not be asked twice."""
+        baseline = self._replay.baseline
+        serving = self._router.queue_of(baseline) if baseline is not None else None
+        if serving is None or not serving.lanes or not serving.route.retry_on_crash:
+            return None
+        return functools.partial(self._ask_old, serving)
 
     # --- memory
 
