@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.examples import a_config, a_created_endpoint, an_entity, rid
 from tidegate.core.endpoint import Endpoint, ServedEntity
-from tidegate.core.gate import Gate, is_growing, judge, policy_of, replays_of, unasked
+from tidegate.core.gate import Gate, is_asked, is_growing, judge, policy_of, replays_of, unasked
 from tidegate.core.gate_policy import GateMode, GatePolicy
 from tidegate.core.replay import Findings, Memory, Replay, Times
 
@@ -71,6 +71,16 @@ def test_only_what_is_new_is_tried_and_the_time_is_shared() -> None:
         (rid(SERVING, newer), 0.25),
         (rid(SERVING, slower), 0.25),
     ]
+
+
+def test_what_is_new_is_asked_where_requests_are_kept_and_may_be_asked_twice() -> None:
+    assert is_asked(UPDATING, TWO, GATE)
+    assert not is_asked(UPDATING, ONE, GATE)  # it serves already
+    assert not is_asked(SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True), TWO, GATE)
+    assert not is_asked(replace(UPDATING, gate=replace(SAFE, record=False)), TWO, GATE)
+    assert not is_asked(UPDATING, TWO, Gate(replace(SAFE, record=False)))
+    once = replace(TWO, retry_on_crash=False)
+    assert not is_asked(SERVING.with_update(a_config(once, version=2), 2.0), once, GATE)
 
 
 A, B = an_entity("a", "wine"), an_entity("b", "tea")
