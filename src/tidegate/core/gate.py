@@ -170,8 +170,13 @@ def changed_share(found: Findings) -> float:
 
 
 def is_slow(before: Times, after: Times) -> bool:
-    """Whether predictions take far longer than they did."""
-    if min(before.count, after.count) < FEWEST_TIMED:
+    """Whether predictions take far longer than they did, and enough of them were timed to say so."""
+    return min(before.count, after.count) >= FEWEST_TIMED and seems_slow(before, after)
+
+
+def seems_slow(before: Times, after: Times) -> bool:
+    """Whether they do by what was timed, however little that is."""
+    if not (before.count and after.count):
         return False
     return after.median > SLOWER_TIMES * before.median and after.median - before.median > SLOWER_SECONDS
 
