@@ -139,7 +139,8 @@ class ModelRegistry(Protocol):
     async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
         """Where the aliases and stages of these models point now. Names that the registry does not have are absent.
 
-        Those of `names` that are `listed` come with all their versions.
+        Those of `names` that are `listed` come with all their versions but those archived, which nobody serves by
+        themselves and of which there may be many.
         """
         ...
 

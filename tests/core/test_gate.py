@@ -94,7 +94,6 @@ NAMED, ALIKE, OTHER = an_entity("a", "tea", "2"), an_entity("new", "tea", "2"), 
         ((A, B), ALIKE, B),  # of the same model
         ((A,), OTHER, A),  # the only one
         ((A, B), OTHER, None),
-        ((B, an_entity("c", "tea", "3")), ALIKE, None),  # two are of the same model
     ],
 )
 def test_with_whom_it_is_compared(
@@ -102,6 +101,16 @@ def test_with_whom_it_is_compared(
 ) -> None:
     [replay] = asked(serving(*before), entity)
     assert replay.baseline == (None if baseline is None else rid(SERVING, baseline))
+
+
+def test_what_others_answer_that_serve_beside_it_is_not_its_to_answer() -> None:
+    [replay] = asked(serving(A, B), A, ALIKE)
+    assert (replay.baseline, replay.strangers, replay.siblings) == (rid(SERVING, B), (rid(SERVING, A),), ())
+    [replay] = asked(serving(A, B), A, B, OTHER)
+    assert (replay.baseline, replay.strangers) == (None, (rid(SERVING, A), rid(SERVING, B)))
+    [replay] = asked(serving(ONE, TWO, B), ONE, B, an_entity("wine-3", version="3"))
+    assert (replay.baseline, replay.siblings) == (rid(SERVING, TWO), (rid(SERVING, ONE),))
+    assert replay.strangers == (rid(SERVING, B),)
 
 
 def test_an_attempt_keeps_its_ids_and_another_one_has_its_own() -> None:

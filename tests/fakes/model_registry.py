@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound, TidegateError
-from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
+from tidegate.core.pointers import ARCHIVED, ModelPointers, Pointer, StagedVersion
 from tidegate.ports import Log, ModelRegistry
 
 
@@ -99,7 +99,9 @@ def _pointers(model: FakeModel, listed: bool) -> ModelPointers:
 
     stages = {model.versions[v].stage: pointer(v) for v in sorted(model.versions, key=preference)}
     versions = tuple(
-        StagedVersion(n, model.versions[n].stage, pointer(n).ready) for n in sorted(model.versions, key=int)
+        StagedVersion(n, model.versions[n].stage, pointer(n).ready)
+        for n in sorted(model.versions, key=int)
+        if model.versions[n].stage != ARCHIVED
     )
     aliases = {alias: pointer(version) for alias, version in model.aliases.items()}
     return ModelPointers(aliases, stages, versions if listed else ())

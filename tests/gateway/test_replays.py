@@ -27,6 +27,7 @@ from tidegate_worker import wire
 
 SECONDS = 0.2
 GUILTY = b"[3]"
+V3 = RevisionId("3" * 16)
 
 
 @pytest.fixture
@@ -137,6 +138,56 @@ async def test_what_another_revision_has_answered_is_asked_and_not_compared(home
     findings = await tried(home, await home.replica("new"), baseline=None)
     assert (findings.requests, findings.compared, findings.before) == (8, 0, {})
     assert (findings.baseline, findings.memory.baseline) == (Times(), 0)
+
+
+async def test_what_others_answer_beside_the_baseline_is_not_asked_and_not_blamed(home: House) -> None:
+    async def predict(request: wire.Request) -> wire.Answer:
+        return wire.Answer(request.id, wire.BAD_REQUEST, 0, b"", b"column x is missing")
+
+    candidate = await home.replica("new", predict=predict)
+    assert await tried(home, candidate, baseline=None, strangers=(V1,)) == Findings("r1")
+    assert candidate.seen == []
+
+
+async def serving_since_now(home: House, baseline: FakeReplica) -> RouteTable:
+    """V3 serves in the place of V1, and has answered nothing yet; the table orders a replay beside it."""
+    home.agent.place(V3, baseline)
+    home.control.publish(home.table((V3, 100), version="t3"))
+    await until(lambda: home.control.reports[-1].route_version == "t3")
+    assert (await home.score(b"[9]")).status_code == 200
+    table = ordering(home, baseline=V3)
+    third = home.table((V3, 100))
+    return replace(table, endpoints=third.endpoints, revisions={**table.revisions, **third.revisions})
+
+
+async def test_a_baseline_that_serves_since_a_moment_ago_is_asked_the_same(home: House) -> None:
+    async def renamed(request: wire.Request) -> wire.Answer:
+        return answers(request, {"score": 1.5})
+
+    baseline, candidate = await home.replica("third"), await home.replica("new", predict=renamed)
+    home.agent.place(V2, candidate)
+    home.control.publish(await serving_since_now(home, baseline))
+    findings = await found(home)
+    assert (findings.requests, findings.compared, findings.changed) == (9, 9, 9)
+    assert findings.baseline.count == 9
+    assert findings.after["predictions"] == {"object"}
+    assert [request.body for request in baseline.seen] == [b"[9]", *(b"[%d]" % number for number in range(7, -1, -1))]
+    ledger = (await home.report()).endpoints["wine"]
+    assert (ledger.accepted, ledger.answered) == (9, 9)  # no account counts it
+
+
+async def test_what_the_baseline_does_not_answer_either_is_not_blamed(home: House) -> None:
+    async def picky(request: wire.Request) -> wire.Answer:
+        if request.body in (b"[2]", b"[5]"):
+            return wire.Answer(request.id, wire.BAD_REQUEST, 0, b"", b"column x is missing")
+        return await echo(request)
+
+    baseline, candidate = [await home.replica(name, predict=picky) for name in ("third", "new")]
+    home.agent.place(V2, candidate)
+    home.control.publish(await serving_since_now(home, baseline))
+    findings = await found(home)
+    assert troubles(findings) == NONE
+    assert (findings.requests, findings.exact) == (7, 7)
 
 
 async def test_memory_is_measured_after_all_at_once_and_after_each_half_of_the_turns(home: House) -> None:

@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 
 from setproctitle import setproctitle
 
-from tidegate.adapters.mlflow_pointers import MlflowPointers, all_versions
+from tidegate.adapters.mlflow_pointers import MlflowPointers
+from tidegate.adapters.mlflow_search import all_versions
 from tidegate.core import errors
 from tidegate.core.endpoint import ModelRef
 from tidegate.core.pointers import STAGES
@@ -212,7 +213,7 @@ def _not_found(client: Any, ref: ModelRef) -> errors.NotFound:
         aliases = ", ".join(f"@{alias} (version {version})" for alias, version in sorted(model.aliases.items()))
         there = f"It has {aliases}." if aliases else "It has no alias at all."
         return errors.NotFound(f"Model '{ref.name}' has no alias '@{ref.alias}'. {there}")
-    versions = sorted(all_versions(client, ref.name), key=lambda version: int(version.version))
+    versions = all_versions(client, ref.name)
     if not versions:
         return errors.NotFound(f"Model '{ref.name}' has no versions.")
     if ref.version.isdecimal():

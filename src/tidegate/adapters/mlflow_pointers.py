@@ -1,15 +1,13 @@
 """What MLflow's client says of the aliases and stages of many models: one query for all of them, as a rule.
 
-Where all versions of some are asked for, it is one more for all of these.
+Where all versions of some are asked for, it is one more for all of these (see `mlflow_search`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
-from urllib.parse import quote
 
-# A filter stands in the query's URL; proxies take 8 KiB of it.
-_MAX_FILTER_BYTES = 4000
-_PAGE = 1000  # the most that MLflow gives at once
+from tidegate.adapters.mlflow_search import all_versions, search_models, search_versions
+from tidegate.core.pointers import ARCHIVED
 
 Pointed = tuple[str, bool]
 """A version, and whether it is READY."""
@@ -26,59 +24,20 @@ class MlflowPointers:
         self._ready: set[tuple[str, str]] = set()
 
     def of(self, names: Collection[str], listed: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Name → `aliases` and `stages`, and what each points to; `versions` of those that are `listed`.
+        """Name → `aliases` and `stages`, and what each points to; `versions` not archived of those that are `listed`.
 
         Names that the registry does not have are left out.
         """
-        found = {model.name: model for model in self._models(names)}
-        versions = self._versions([name for name in listed if name in found])
+        found = search_models(self._client, names)
+        versions = search_versions(self._client, [name for name in listed if name in found])
         return {
             name: {
                 "aliases": self._aliases(model),
                 "stages": self._stages(model, versions.get(name, [])),
-                "versions": [_listed(version) for version in versions.get(name, [])],
+                "versions": [_listed(one) for one in versions.get(name, []) if one.current_stage != ARCHIVED],
             }
             for name, model in found.items()
         }
-
-    def _versions(self, names: Collection[str]) -> dict[str, list[Any]]:
-        """All versions of these models, oldest first."""
-        versions: dict[str, list[Any]] = {}
-        for version in sorted(self._all_versions(names), key=lambda version: int(version.version)):
-            versions.setdefault(version.name, []).append(version)
-        return versions
-
-    def _all_versions(self, names: Collection[str]) -> Iterator[Any]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            for part in _filters(names):
-                yield from _search_versions(self._client, part)
-        except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
-            # An older server that knows no lists of names: one by one.
-            for name in names:
-                yield from all_versions(self._client, name)
-
-    def _models(self, names: Collection[str]) -> Iterator[Any]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            for part in _filters(names):
-                yield from self._search(part)
-        except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
-            # An older server that knows no lists of names: all its models.
-            yield from (model for model in self._search(None) if model.name in names)
-
-    def _search(self, filter_string: str | None) -> Iterator[Any]:
-        token = None
-        while token != "":
-            page = self._client.search_registered_models(filter_string, max_results=_PAGE, page_token=token)
-            yield from page
-            token = page.token or ""
 
     def _aliases(self, model: Any) -> dict[str, Pointed]:
         for version in model.latest_versions:
@@ -112,21 +71,6 @@ class MlflowPointers:
         return bool(version.status == "READY")
 
 
-def all_versions(client: Any, name: str) -> list[Any]:
-    """All versions of a model."""
-    quotes = '"' if "'" in name else "'"
-    return _search_versions(client, f"name={quotes}{name}{quotes}")
-
-
-def _search_versions(client: Any, filter_string: str) -> list[Any]:
-    found, token = [], None
-    while token != "":
-        page = client.search_model_versions(filter_string, max_results=_PAGE, page_token=token)
-        found.extend(page)
-        token = page.token or ""
-    return found
-
-
 def _listed(version: Any) -> Listed:
     return str(version.version), str(version.current_stage), version.status == "READY"
 
@@ -134,17 +78,3 @@ def _listed(version: Any) -> Listed:
 def _newest(versions: Iterable[Any]) -> dict[str, Any]:
     """Stage → its newest version."""
     return {version.current_stage: version for version in sorted(versions, key=lambda version: int(version.version))}
-
-
-def _filters(names: Collection[str]) -> Iterator[str]:
-    """Filters that together find these models, each short enough for a URL."""
-    part: list[str] = []
-    for name in sorted(names):
-        quotes = '"' if "'" in name else "'"
-        literal = f"{quotes}{name}{quotes}"
-        if part and len(quote(",".join([*part, literal]))) > _MAX_FILTER_BYTES:
-            yield f"name IN ({','.join(part)})"
-            part = []
-        part.append(literal)
-    if part:
-        yield f"name IN ({','.join(part)})"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from tidegate.core.endpoint import Endpoint, EndpointConfig, ModelRef, ModelVersion, ServedEntity, default_served_name
 from tidegate.core.errors import Conflict
 from tidegate.core.face import Face, Product
+from tidegate.core.pointers import ARCHIVED
 
 # The stages that have an endpoint of their own, which follows them.
 SERVED_STAGES = ("Production", "Staging")
@@ -73,7 +74,7 @@ class Enablement:
 
     def serves(self, stage: str) -> bool:
         """Whether the versions in that stage are to answer."""
-        return stage != "Archived" if self.product is Product.CLASSIC else stage in SERVED_STAGES
+        return stage != ARCHIVED if self.product is Product.CLASSIC else stage in SERVED_STAGES
 
     def compute(self, stage: str) -> Compute:
         """What a stage is to use."""

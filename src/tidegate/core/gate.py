@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate.core import comparison
+from tidegate.core import schema
+from tidegate.core.baseline import baseline_of
 from tidegate.core.endpoint import ROLLBACK, Endpoint, ServedEntity
 from tidegate.core.gate_policy import GateMode, GatePolicy
 from tidegate.core.replay import Findings, Memory, Replay, Times
-from tidegate.core.revision import revision_id
+from tidegate.core.revision import RevisionId, revision_id
 
 # A prediction may take so many times as long as before. What differs by less, seconds, is not told apart from noise.
 SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.0002
@@ -107,21 +108,17 @@ def _fresh(endpoint: Endpoint, gate: Gate) -> list[ServedEntity]:
 
 
 def _replay(endpoint: Endpoint, attempt: str, entity: ServedEntity, seconds: float) -> Replay:
-    candidate, before = revision_id(endpoint.id, entity), _before(endpoint, entity)
+    assert endpoint.pending is not None and endpoint.active is not None
+    before = baseline_of(entity, endpoint.pending.config, endpoint.active)
+    candidate = revision_id(endpoint.id, entity)
     baseline = revision_id(endpoint.id, before) if before is not None else None
     identity = hashlib.sha256(f"{attempt} {candidate} {baseline}".encode()).hexdigest()[:16]
-    return Replay(identity, endpoint.name, candidate, baseline, seconds)
-
-
-def _before(endpoint: Endpoint, entity: ServedEntity) -> ServedEntity | None:
-    """The served entity whose place it takes: of the same name, else of the same model, else the only one there is."""
-    assert endpoint.active is not None
-    serving = endpoint.active.served_entities
-    same_model = [one for one in serving if one.model.name == entity.model.name]
-    for found in ([one for one in serving if one.name == entity.name], same_model, serving):
-        if len(found) == 1:
-            return found[0]
-    return None
+    strangers, siblings = list[RevisionId](), list[RevisionId]()
+    for other in endpoint.active.served_entities:
+        if other != before:
+            alike = before is not None and other.model.name == before.model.name
+            (siblings if alike else strangers).append(revision_id(endpoint.id, other))
+    return Replay(identity, endpoint.name, candidate, baseline, seconds, tuple(strangers), tuple(siblings))
 
 
 def _names(endpoint: Endpoint) -> dict[str, str]:
@@ -161,7 +158,7 @@ def schema_changes(found: Findings) -> list[str]:
     if not found.compared:
         return []
     rows = [f"{found.rows[1]} predictions instead of {found.rows[0]}"] if found.rows else []
-    return rows + comparison.changes(found.before, found.after)
+    return rows + schema.changes(found.before, found.after)
 
 
 def changed_share(found: Findings) -> float:

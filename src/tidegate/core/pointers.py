@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from tidegate.core.endpoint import ModelRef
 
 # The stages of MLflow's registry, as it writes them; it takes them in any case.
-STAGES = ("None", "Staging", "Production", "Archived")
+ARCHIVED = "Archived"
+STAGES = ("None", "Staging", "Production", ARCHIVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class StagedVersion:
 class ModelPointers:
     """Where a model's aliases and stages point: a stage to its newest version that is ready, else to its newest one.
 
-    `versions` are all of the model's where they were asked for, oldest first; else none.
+    `versions` are all of the model's but those archived where they were asked for, oldest first; else none.
     """
 
     aliases: Mapping[str, Pointer] = field(default_factory=dict)

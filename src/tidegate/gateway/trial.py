@@ -19,6 +19,7 @@ from tidegate.core.revision import RevisionId
 from tidegate.gateway.answer_book import AnswerBook
 from tidegate.gateway.asked import Asked
 from tidegate.gateway.cost import Cost, times_with, times_with_at_most, usual_batch
+from tidegate.gateway.questions import Ask, questions
 from tidegate.gateway.queue import RevisionQueue
 from tidegate.gateway.recordings import Recording
 from tidegate.gateway.router import Router
@@ -56,7 +57,7 @@ class Trial:
         self._moved = asyncio.Event()  # set when one of them has ended
         self._book = AnswerBook(replay)
         self._took: list[Cost] = []
-        self._real = [Cost.read(one.answer_meta) for one in recordings if one.revision == replay.baseline]
+        self._real: list[Cost] = []  # of the baseline
         self._fair = False  # whether what seemed slow was looked into
         self._marks: list[int] = []  # of its memory
         self._first_at = 0.0  # when the first has ended
@@ -67,7 +68,7 @@ class Trial:
 
     async def run(self) -> Findings:
         """What is found. Returns without a request where none was recorded, or none may be asked twice."""
-        began = time.monotonic()
+        ordered_at, seconds = time.monotonic(), self._replay.seconds
         if not self._recordings:
             return Findings(self._replay.id)
         queue = self._router.queue_of(self._replay.candidate)
@@ -75,13 +76,19 @@ class Trial:
             return Findings(self._replay.id, unavailable="the gateway does not know it")
         if not queue.route.retry_on_crash:
             return Findings(self._replay.id)
+        self._recordings = await questions(self._replay, self._recordings, self._asking_baseline())
+        if not self._recordings:
+            return Findings(self._replay.id)
+        self._real = [Cost.read(one.answer_meta) for one in self._recordings if one.revision == self._replay.baseline]
+        began = time.monotonic()
         self._reruns = _reruns(queue)
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
+            async with asyncio.timeout(LONGEST_SECONDS - (began - ordered_at)):
                 await self._try(queue, began)
         except TimeoutError:
             self._give_up(queue)
-        await self._book.settle(time.monotonic() + self._replay.seconds)
+        await self._book.prove(self._asking_baseline(), time.monotonic() + seconds)
+        await self._book.settle(time.monotonic() + seconds)
         before, after = self._times()
         if seems_slow(before, after) and not self._fair:
             before = Times()  # it may be the machine
@@ -264,13 +271,18 @@ class Trial:
         self._fair = True
 
     def _serving(self) -> RevisionQueue | None:
-        """The queue of the version that serves, where it has a replica."""
+        """The queue of the version that serves. Not where it sleeps, or must not be asked twice."""
         baseline = self._replay.baseline
-        queue = self._router.queue_of(baseline) if baseline is not None else None
-        return queue if queue is not None and queue.lanes else None
+        serving = self._router.queue_of(baseline) if baseline is not None else None
+        return serving if serving is not None and serving.lanes and serving.route.retry_on_crash else None
 
     async def _time_old(self, serving: RevisionQueue, recordings: Sequence[Recording]) -> list[Cost]:
         """What predictions of the version that serves take now; nothing of those that it does not answer."""
+        answers = await self._ask_old(serving, recordings)
+        return [Cost.read(answer.meta) for answer in answers if answer.outcome == wire.OK]
+
+    async def _ask_old(self, serving: RevisionQueue, recordings: Sequence[Recording]) -> list[wire.Answer]:
+        """What the version that serves answers now, asked for all of them at once."""
         ended, now = asyncio.Event(), time.monotonic()
         out = [Asked(recording, START_SECONDS, lambda _: ended.set()) for recording in recordings]
         try:
@@ -286,8 +298,18 @@ class Trial:
             for asked in out:
                 if asked.queue is not None:  # else it was refused: there is nothing to forget
                     serving.cancel(asked)
-        answers = [asked.answer for asked in out if asked.answer is not None]
-        return [Cost.read(answer.meta) for answer in answers if answer.outcome == wire.OK]
+        return [asked.answer for asked in out if asked.answer is not None]
+
+    def _asking_baseline(self) -> Ask | None:
+        """How to ask the version that serves for one of them, where it can be asked."""
+        serving = self._serving()
+        if serving is None:
+            return None
+
+        async def ask(recording: Recording) -> wire.Answer | None:
+            return next(iter(await self._ask_old(serving, [recording])), None)
+
+        return ask
 
     # --- memory
 
