@@ -53,6 +53,12 @@ async def test_where_it_has_answered_few_the_baseline_is_asked_for_the_rest() ->
     assert ask.asked == [b"old", b"kin"]
 
 
+async def test_what_is_the_same_request_comes_last() -> None:
+    bodies = [b"a", b"b", b"a", b"c", b"b"]
+    asked = await questions.questions(REPLAY, [recorded(V1, body) for body in bodies], None)
+    assert [one.body for one in asked] == [b"a", b"b", b"c", b"a", b"b"]
+
+
 async def test_what_the_baseline_does_not_answer_is_nobodys_to_answer() -> None:
     assert await questions.questions(REPLAY, [OWN, OLD, STRANGE, KIN], Baseline(b"old", b"kin")) == [OWN]
 

@@ -55,12 +55,16 @@ def replays_of(endpoint: Endpoint, gate: Gate) -> tuple[Replay, ...]:
 
     Only what is new is tried: served entities that are in both configurations have shown what they do.
     """
-    pending, active = endpoint.pending, endpoint.active
-    if pending is None or active is None or pending.forced or policy_of(endpoint, gate).mode is GateMode.OFF:
+    fresh = _fresh(endpoint, gate)
+    if not fresh or endpoint.pending is None:
         return ()
-    attempt = f"{endpoint.id} {endpoint.generation} {pending.config.version}"
-    fresh = [entity for entity in pending.config.served_entities if entity not in active.served_entities]
+    attempt = f"{endpoint.id} {endpoint.generation} {endpoint.pending.config.version}"
     return tuple(_replay(endpoint, attempt, entity, gate.seconds / len(fresh)) for entity in fresh)
+
+
+def is_asked(endpoint: Endpoint, entity: ServedEntity, gate: Gate) -> bool:
+    """Whether recorded requests may be asked of it before it serves: it needs a replica for that."""
+    return entity.retry_on_crash and policy_of(endpoint, gate).record and entity in _fresh(endpoint, gate)
 
 
 def policy_of(endpoint: Endpoint, gate: Gate) -> GatePolicy:
@@ -93,6 +97,14 @@ def unasked(endpoint: Endpoint, policy: GatePolicy) -> str:
 
 
 # --- what to replay
+
+
+def _fresh(endpoint: Endpoint, gate: Gate) -> list[ServedEntity]:
+    """What a pending configuration brings that does not serve yet; nothing where no gate is."""
+    pending, active = endpoint.pending, endpoint.active
+    if pending is None or active is None or pending.forced or policy_of(endpoint, gate).mode is GateMode.OFF:
+        return []
+    return [entity for entity in pending.config.served_entities if entity not in active.served_entities]
 
 
 def _replay(endpoint: Endpoint, attempt: str, entity: ServedEntity, seconds: float) -> Replay:
@@ -155,8 +167,13 @@ def changed_share(found: Findings) -> float:
 
 
 def is_slow(before: Times, after: Times) -> bool:
-    """Whether predictions take far longer than they did."""
-    if min(before.count, after.count) < FEWEST_TIMED:
+    """Whether predictions take far longer than they did, and enough of them were timed to say so."""
+    return min(before.count, after.count) >= FEWEST_TIMED and seems_slow(before, after)
+
+
+def seems_slow(before: Times, after: Times) -> bool:
+    """Whether they do by what was timed, however little that is."""
+    if not (before.count and after.count):
         return False
     return after.median > SLOWER_TIMES * before.median and after.median - before.median > SLOWER_SECONDS
 

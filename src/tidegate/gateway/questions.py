@@ -23,7 +23,8 @@ Ask = Callable[[Recording], Awaitable[wire.Answer | None]]
 
 
 async def questions(replay: Replay, recordings: Sequence[Recording], ask: Ask | None) -> list[Recording]:
-    """Those of the recordings that are to be asked, in their order; some are answered anew by the baseline.
+    """Those of the recordings that are to be asked, in their order, but repetitions last; some are answered anew by
+    the baseline.
 
     What it does not answer any more is left out. `ask` asks it; None where it cannot be asked.
     """
@@ -32,7 +33,16 @@ async def questions(replay: Replay, recordings: Sequence[Recording], ask: Ask | 
     lacking = ENOUGH - (len(told) - len(doubtful))
     anew = await _anew(replay, doubtful, lacking, ask) if ask is not None and lacking > 0 else {}
     asked = [anew.get(id(one), None if one.revision in replay.siblings else one) for one in told]
-    return [one for one in asked if one is not None]
+    return _distinct_first([one for one in asked if one is not None])
+
+
+def _distinct_first(recordings: Sequence[Recording]) -> list[Recording]:
+    """Each different request before any is repeated: the time may not be enough for all of them."""
+    first = {one.body: one for one in reversed(recordings)}
+    distinct, repeated = list[Recording](), list[Recording]()
+    for one in recordings:
+        (distinct if first[one.body] is one else repeated).append(one)
+    return distinct + repeated
 
 
 async def _anew(replay: Replay, recordings: Sequence[Recording], most: int, ask: Ask) -> dict[int, Recording | None]:
