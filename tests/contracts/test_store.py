@@ -23,6 +23,7 @@ from tidegate.core.endpoint import (
     PendingConfig,
     Route,
     ServedEntity,
+    Switching,
 )
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound
 from tidegate.core.face import Face, Product
@@ -59,6 +60,7 @@ FULL = Endpoint(
     rejected=((ModelRef("wine", "@champion"), ModelVersion("wine", "2")),),
     newest_version=4,
     face=Face(Product.CLASSIC, "wine"),
+    switching=Switching(PendingConfig(CONFIG, 1_700_000_002.0, "maria", forced=True), 1_700_000_002.5, 4, "{}"),
 )
 REVISION = Revision(
     revision_id("e1", ENTITY),

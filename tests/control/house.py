@@ -190,6 +190,8 @@ class Gateway:
 class House:
     """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
 
+    expected = 1  # gateways; from the next control on
+
     def __init__(self, folder: Path, park_seconds: float) -> None:
         self.rollouts = RolloutSettings(park_seconds)
         self.data = DataDirectory(folder)
@@ -201,7 +203,7 @@ class House:
         self._assemble()
 
     def _assemble(self) -> None:
-        self.gateways = Gateways(self.data.planes_socket, 1, lambda: self.reconciler.nudge())
+        self.gateways = Gateways(self.data.planes_socket, self.expected, lambda: self.reconciler.nudge())
         self.builds = Builds(
             self.registry, self.builder, ModelCache(self.data, "reg"), self.clock, 2, lambda: self.reconciler.nudge()
         )

@@ -142,7 +142,7 @@ class Walk(RuleBasedStateMachine):
         world, held = self.world, set()
         for endpoint in world.endpoints.values():
             assert endpoint.deleted_at is None, "a deleted endpoint is not forgotten"
-            assert endpoint.pending is None
+            assert (endpoint.pending, endpoint.switching) == (None, None)
             assert endpoint.observed_generation == endpoint.generation
             assert endpoint.active is not None or endpoint.failed is not None
             held |= {rid for config in endpoint.configs for rid in revision_ids(endpoint.id, config).values()}

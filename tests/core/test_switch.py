@@ -11,19 +11,19 @@ UPDATING = CREATED.promoted(1.0).with_update(a_config(an_entity("wine-2", versio
 
 
 def test_the_first_switch_comes_from_nothing_and_its_creator() -> None:
-    switch = switch_of(CREATED, 5.0)
+    switch = switch_of(CREATED.let_through(5.0))
     assert switch == Switch(CREATED.id, 5.0, "admin", None, FIRST)
     assert (switch.kind, switch.sentence) == ("promoted", "Configuration 1 (wine/1) serves.")
 
 
 def test_an_update_is_on_record_with_who_asked_and_what_the_gate_found() -> None:
-    switch = switch_of(UPDATING, 5.0, '{"passed": true}')
+    switch = switch_of(UPDATING.let_through(5.0, '{"passed": true}'))
     assert switch == Switch(CREATED.id, 5.0, FOLLOWER, FIRST, SECOND, '{"passed": true}')
     assert (switch.kind, switch.sentence) == ("promoted", "Configuration 2 (wine/2) serves.")
 
 
 def test_a_rollback_says_so() -> None:
-    switch = switch_of(UPDATING.promoted(3.0).rolled_back(4.0), 5.0)
+    switch = switch_of(UPDATING.promoted(3.0).rolled_back(4.0).let_through(5.0))
     assert switch == Switch(CREATED.id, 5.0, ROLLBACK, SECOND, FIRST)
     assert switch.kind == "rolled_back"
     assert switch.sentence == "Configuration 1 (wine/1) serves again, in place of Configuration 2 (wine/2)."

@@ -24,6 +24,11 @@ class FakeStore:
         self._enablements: dict[tuple[str, str], Enablement] = {}
         self._locks: dict[str, str] = {}
 
+    @property
+    def all_endpoints(self) -> tuple[Endpoint, ...]:
+        """What is on record, failure or not."""
+        return tuple(self._endpoints.values())
+
     async def endpoints(self) -> tuple[Endpoint, ...]:
         self._work()
         return tuple(sorted(self._endpoints.values(), key=lambda endpoint: (endpoint.name, endpoint.id)))

@@ -262,8 +262,11 @@ def _replicas(world: Snapshot, revision: Revision, observation: RevisionObservat
 
 def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
     """Promote a pending configuration when all of it is ready and the gate lets it through; give it up when any of it
-    has failed.
+    has failed. A switch that has begun is carried through.
     """
+    if endpoint.switching is not None and endpoint.deleted_at is None:
+        yield Promote(endpoint, endpoint.switching.report)
+        return
     if endpoint.pending is None or endpoint.deleted_at is not None:
         return
     revisions = [

@@ -46,12 +46,12 @@ class Switch:
         return f"{self.after} serves."
 
 
-def switch_of(endpoint: Endpoint, now: float, report: str = "") -> Switch:
-    """The switch of an endpoint to its pending configuration."""
-    pending, active = endpoint.pending, endpoint.active
-    assert pending is not None
-    by = pending.by or endpoint.creator
-    return Switch(endpoint.id, now, by, _side(active) if active else None, _side(pending.config), report)
+def switch_of(endpoint: Endpoint) -> Switch:
+    """The switch that an endpoint is in the middle of."""
+    switching, active = endpoint.switching, endpoint.active
+    assert switching is not None
+    by, after = switching.to.by or endpoint.creator, _side(switching.to.config)
+    return Switch(endpoint.id, switching.at, by, _side(active) if active else None, after, switching.report)
 
 
 def _side(config: EndpointConfig) -> Side:
