@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.core.examples import ENVIRONMENT, PROOF
-from tidegate.core.action import Abandon, Action, Apply, FailUpdate, Forget, Move, Prepare, Promote, Record, Remove, Try
+from tidegate.core.action import (
+    Abandon,
+    Action,
+    Apply,
+    Drop,
+    FailUpdate,
+    Forget,
+    Move,
+    Prepare,
+    Promote,
+    Record,
+    Remove,
+    Try,
+)
 from tidegate.core.endpoint import Endpoint, EndpointConfig, PendingConfig
 from tidegate.core.gate import Gate, replays_of
 from tidegate.core.lifecycle import RevisionState, check_transition
@@ -210,6 +223,11 @@ class World:
                 assert message
                 assert endpoint.id in self.doubtful, "a sound update fails"
                 self.endpoints[endpoint.id] = endpoint.update_failed(message)
+            case Drop(revisions):
+                for rid in revisions:
+                    assert rid not in self.engine, f"the record of {rid} is dropped while something of it runs"
+                    assert rid not in self.routed(), f"the record of {rid} is dropped while routed"
+                    del self.revisions[rid]
             case Forget(endpoint):
                 mine = {rid for rid, revision in self.revisions.items() if revision.endpoint_id == endpoint.id}
                 assert not mine & set(self.engine), "an endpoint is forgotten while something of it runs"

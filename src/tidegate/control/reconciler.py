@@ -21,6 +21,7 @@ from tidegate.core.action import (
     Abandon,
     Action,
     Apply,
+    Drop,
     FailUpdate,
     Forget,
     Learn,
@@ -266,6 +267,8 @@ class Reconciler:
             case FailUpdate(endpoint, message, report):
                 await self._replace(endpoint.update_failed(message, report))
                 await self._tell(endpoint.id, "held_back" if report else "update_failed", message)
+            case Drop(revisions):
+                await self._store.drop_revisions(revisions)
             case Forget(endpoint):
                 await self._store.forget_endpoint(endpoint.id)
 

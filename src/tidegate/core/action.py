@@ -90,13 +90,20 @@ class FailUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Drop the records of revisions that nobody comes back to."""
+
+    revisions: tuple[RevisionId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Drop a deleted endpoint of which nothing runs any more, with all its records."""
 
     endpoint: Endpoint
 
 
-Action = Record | Move | Learn | Prepare | Abandon | Apply | Remove | Try | Promote | FailUpdate | Forget
+Action = Record | Move | Learn | Prepare | Abandon | Apply | Remove | Try | Promote | FailUpdate | Drop | Forget
 
 
 def subject_of(action: Action) -> str:
@@ -108,5 +115,7 @@ def subject_of(action: Action) -> str:
             return rid
         case Apply(target):
             return target.revision
+        case Drop(revisions):
+            return revisions[0]
         case Try(endpoint) | Promote(endpoint) | FailUpdate(endpoint) | Forget(endpoint):
             return endpoint.id
