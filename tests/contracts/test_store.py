@@ -78,7 +78,7 @@ REVISION = Revision(
 
 
 FIRST = Side(1, {"wine-1": ModelVersion("wine", "1")})
-SECOND = Side(2, {"wine-1": ModelVersion("wine", "2"), "ü'\"": ModelVersion("tea", "7")})
+SECOND = Side(2, {"wine-1": ModelVersion("wine", "2"), "ü'\"": ModelVersion("tea", "7")}, {"wine-1": 40, "ü'\"": 60})
 SWITCH = Switch("e1", 1_700_000_004.5, "admin", FIRST, SECOND, '{"passed": true}')
 
 
