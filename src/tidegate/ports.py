@@ -5,6 +5,7 @@ the same suite in `tests/contracts`.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +22,9 @@ MAX_SWITCHES = 100
 
 Log = Callable[[str], None]
 """Takes one line, without its newline, of a log that a user reads while work goes on."""
+
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""Entered before what takes long; it waits until that may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +155,10 @@ class ModelRegistry(Protocol):
 class EnvironmentBuilder(Protocol):
     """Makes the environments that models run in."""
 
-    async def build(self, model_dir: Path, log: Log) -> Environment:
+    async def build(self, model_dir: Path, log: Log, turn: Turn = nullcontext) -> Environment:
         """The environment that the model in `model_dir` asks for; built, or found when it is there already.
 
+        What takes long, a resolution and a build, waits for its `turn`; what is there already waits for nobody.
         Idempotent, and safe to call at once for the same model. Cancelling it ends its child processes. Raises
         BuildFailed with a sentence that says what to change.
         """

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,21 @@ async def test_it_is_isolated_compiled_and_logged(house: House) -> None:
     assert list((site / "__pycache__").glob("alpha.*.pyc"))
     assert " + alpha==2.0" in lines
     assert re.search(r"ready after \d+\.\d s", lines[-1])
+
+
+async def test_what_takes_long_waits_for_its_turn_and_what_is_there_does_not(house: House) -> None:
+    turns: list[str] = []
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        turns.append("begun")
+        yield
+        turns.append("ended")
+
+    first = await house.builder().build(house.model("alpha==1.0", "1"), Lines().log, turn)
+    assert turns == ["begun", "ended"] * 2  # the resolution and the build
+    assert await house.builder().build(house.model("alpha==1.0", "2"), Lines().log, turn) == first
+    assert len(turns) == 4
 
 
 async def test_packages_are_linked_from_the_cache_not_copied(house: House) -> None:

@@ -32,7 +32,6 @@ from tidegate.core.plan import MAX_FAILED_STARTS
 from tidegate.core.pointers import ModelPointers
 from tidegate.core.replay import Findings, Replay
 from tidegate.core.revision import (
-    Environment,
     Proof,
     RevisionId,
     RevisionObservation,
@@ -76,11 +75,11 @@ class Builder(FakeEnvironmentBuilder):
         self.fault: Exception | None = None
         self.running = self.most = self.cancelled = 0
 
-    async def build(self, model_dir: Path, log: Log) -> Environment:
+    async def make(self, model_dir: Path, requirements: str, log: Log) -> None:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            environment = await super().build(model_dir, log)
+            await super().make(model_dir, requirements, log)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -88,7 +87,6 @@ class Builder(FakeEnvironmentBuilder):
             self.running -= 1
         if self.fault is not None:
             raise self.fault
-        return environment
 
 
 class ScriptedEngine(FakeEngine):

@@ -51,6 +51,20 @@ async def test_no_more_builds_run_at_once_than_allowed(house: House) -> None:
     assert house.builds.results["done"] == 5
 
 
+async def test_what_was_built_before_waits_for_no_build(house: House) -> None:
+    house.builder.gate.clear()
+    busy = [a_revision(number) for number in (1, 2)]
+    for revision in busy:
+        house.builds.start(revision)
+    await until(lambda: house.builder.running == 2)
+    house.builder.there.add("")  # the requirements of all models here
+    house.builds.start(a_revision(3, "2"))
+    await ended(house, a_revision(3, "2"))
+    assert house.builder.running == 2
+    house.builder.gate.set()
+    await ended(house, *busy)
+
+
 async def test_the_log_is_there_from_the_first_second(house: House) -> None:
     house.builder.gate.clear()
     revision = a_revision(1)

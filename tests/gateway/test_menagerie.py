@@ -19,7 +19,7 @@ Scrape = dict[str, dict[str, dict[str, float]]]
 @pytest.mark.parametrize(
     "count",
     [
-        10_000,
+        4_000,
         pytest.param(
             int(os.environ.get("TIDEGATE_ZOO_REQUESTS", "1000000")),
             marks=[pytest.mark.acceptance, pytest.mark.timeout(3600)],

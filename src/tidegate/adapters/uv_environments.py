@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from tidegate.adapters.build_directory import BuildDirectory, locked
@@ -25,7 +26,7 @@ from tidegate.adapters.uv_failures import DISK_FULL, disk_full, explain, network
 from tidegate.core.errors import BuildFailed
 from tidegate.core.revision import Environment, EnvironmentDigest
 from tidegate.data_directory import DataDirectory
-from tidegate.ports import EnvironmentBuilder, LockMemory, Log
+from tidegate.ports import EnvironmentBuilder, LockMemory, Log, Turn
 from tidegate.settings import EnvironmentSettings
 
 _PYTHON = "bin/python"
@@ -53,10 +54,10 @@ class UvEnvironments:
         self._overlays = Overlays(self._uv, data.overlays)
         self._bytecode = Bytecode(data.envs / ".bytecode")
 
-    async def build(self, model_dir: Path, log: Log) -> Environment:
+    async def build(self, model_dir: Path, log: Log, turn: Turn = nullcontext) -> Environment:
         """See EnvironmentBuilder."""
         try:
-            return await self._build(await asyncio.to_thread(model_dir.resolve), log)
+            return await self._build(await asyncio.to_thread(model_dir.resolve), log, turn)
         except UvFailed as failed:
             raise BuildFailed(explain(failed.lines)) from None
         except OSError as error:
@@ -65,7 +66,7 @@ class UvEnvironments:
                 raise BuildFailed(disk_full(where)) from error
             raise BuildFailed(f"The environment could not be made: {where}: {error.strerror}.") from error
 
-    async def _build(self, model_dir: Path, log: Log) -> Environment:
+    async def _build(self, model_dir: Path, log: Log, turn: Turn) -> Environment:
         started = time.monotonic()
         log(f"Reading the requirements of the model in {model_dir}")
         wanted = await asyncio.to_thread(read_requirements, model_dir)
@@ -74,34 +75,41 @@ class UvEnvironments:
         interpreter = await self._interpreters.obtain(wanted.python, log, may_fetch=self._may_fetch)
         contents = await asyncio.to_thread(digest_of_files, wanted.pip.local, model_dir)
         uv = self._uv.seeing({MODEL_DIR: str(model_dir)}, default_index=not wanted.pip.names_index)
-        environment = await self._environment(uv, PackageRequest(wanted, interpreter, contents), log)
+        environment = await self._environment(uv, PackageRequest(wanted, interpreter, contents), log, turn)
         overlay = await self._overlays.obtain(interpreter, log)
         log(f"Environment {environment.name} is ready after {time.monotonic() - started:.1f} s")
         return Environment(EnvironmentDigest(environment.name), str(environment / _PYTHON), str(overlay))
 
-    async def _environment(self, uv: Uv, request: PackageRequest, log: Log) -> Path:
+    async def _environment(self, uv: Uv, request: PackageRequest, log: Log, turn: Turn) -> Path:
         """The environment's directory. A remembered lock whose files are gone from the index is resolved again."""
         async with locked(self._envs / f"inputs-{request.digest[:16]}", log):
             lock = remembered = await self._locks.remembered(request)
             if lock is None:
-                lock = await self._locks.resolve(uv, request, log)
+                async with turn():
+                    lock = await self._locks.resolve(uv, request, log)
             else:
                 log("The requirements are unchanged: their locked versions are used")
         try:
-            return await self._install(uv, request, lock, log)
+            return await self._install(uv, request, lock, log, turn)
         except UvFailed as failed:
             if remembered is None or DISK_FULL in str(failed) or network_failed(failed.lines):
                 raise
         log("The remembered versions can no longer be installed")
-        return await self._install(uv, request, await self._locks.resolve(uv, request, log), log)
+        async with turn():
+            lock = await self._locks.resolve(uv, request, log)
+        return await self._install(uv, request, lock, log, turn)
 
-    async def _install(self, uv: Uv, request: PackageRequest, lock: str, log: Log) -> Path:
+    async def _install(self, uv: Uv, request: PackageRequest, lock: str, log: Log, turn: Turn) -> Path:
         """The directory of that lock's environment: built, unless it is there."""
         identity = [FORMAT, lock, request.contents, request.interpreter.version, request.interpreter.platform]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
         environment = BuildDirectory(self._envs / digest, _PYTHON)
 
         async def fill(descriptor: int) -> str:
+            async with turn():
+                return await build(descriptor)
+
+        async def build(descriptor: int) -> str:
             log(f"Building environment {digest}")
             venv = ("venv", "--no-project", "--python", request.interpreter.path, str(environment.path))
             await uv.run(venv, log, (descriptor,))

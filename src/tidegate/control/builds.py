@@ -11,7 +11,8 @@ import logging
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # A preparation that does not end when it is told to is waited for this long, and left to itself then.
 _CANCEL_SECONDS = 10.0
+# Downloads at once. They mostly wait: a store that stalls two of them must not hold up all other models.
+_DOWNLOADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,9 @@ class ModelCache:
 
 
 class Builds:
-    """Prepares revisions, at most `concurrent` at once. `on_end` is called when one has ended, well or not."""
+    """Prepares revisions. At most `concurrent` environments are resolved or built at once; one that is there already
+    waits for none of them. `on_end` is called when a preparation has ended, well or not.
+    """
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Builds:
         self.on_end = on_end
         self.results: Counter[str] = Counter({"done": 0, "failed": 0})
         self._registry, self._builder, self._cache, self._clock = registry, builder, cache, clock
-        self._slots = asyncio.Semaphore(concurrent)
+        self._downloading, self._building = asyncio.Semaphore(_DOWNLOADS), asyncio.Semaphore(concurrent)
         self._models: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: dict[RevisionId, asyncio.Task[None]] = {}
         self._preparations: dict[RevisionId, Preparation] = {}
@@ -105,21 +110,28 @@ class Builds:
     async def _prepare(self, revision: Revision, log: Log) -> Preparation:
         model = revision.entity.resolved
         log(f"Preparing served entity '{revision.entity.name}': model {model.name}, version {model.version}.")
-        if self._slots.locked():
-            log("Waiting for other builds to end.")
-        async with self._slots:
-            directory = await self._download(model, log)
-            environment = await self._builder.build(directory, log)
+        directory = await self._download(model, log)
+        environment = await self._builder.build(directory, log, lambda: _turn(self._building, "builds", log))
         return Preparation(PreparationState.DONE, environment=environment, model_dir=str(directory.absolute()))
 
     async def _download(self, model: ModelVersion, log: Log) -> Path:
         directory = self._cache.directory(model)
         async with self._models[directory]:
             if not directory.exists():
-                log("Downloading the model.")
-                await self._registry.download(model, directory, log)
+                async with _turn(self._downloading, "downloads", log):
+                    log("Downloading the model.")
+                    await self._registry.download(model, directory, log)
             os.utime(directory, (self._clock.now(), self._clock.now()))
         return directory
+
+
+@asynccontextmanager
+async def _turn(slots: asyncio.Semaphore, others: str, log: Log) -> AsyncIterator[None]:
+    """Wait for a slot, and say so."""
+    if slots.locked():
+        log(f"Waiting for other {others} to end.")
+    async with slots:
+        yield
 
 
 def _log_to(path: Path, clock: Clock) -> Log:
