@@ -23,6 +23,10 @@ class RealRegistry:
     uri: str
     database: Path
 
+    def change(self, name: str, *changes: str) -> None:
+        """Do this to a registered model with MLflow's own client, in a process of its own; see `change_model`."""
+        _run("change_model.py", self.uri, name, *changes)
+
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
@@ -56,16 +60,18 @@ def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> RealRegistry:
 
 
 def _register(registry: RealRegistry, artifact_location: str = "") -> None:
-    script = Path(__file__).parent / "register_models.py"
-    environment = os.environ | QUIET | {"MLFLOW_TRACKING_URI": registry.uri}
-    done = subprocess.run(
-        [sys.executable, str(script), artifact_location], env=environment, capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
+    _run("register_models.py", registry.uri, artifact_location)
     with sqlite3.connect(registry.database) as connection:
         for version, status in ((2, "PENDING_REGISTRATION"), (3, "FAILED_REGISTRATION")):
             connection.execute("UPDATE model_versions SET status=? WHERE name='tea' AND version=?", (status, version))
     connection.close()
+
+
+def _run(script: str, uri: str, *arguments: str) -> None:
+    argv = [sys.executable, str(Path(__file__).parent / script), *arguments]
+    environment = os.environ | QUIET | {"MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:

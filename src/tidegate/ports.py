@@ -143,12 +143,16 @@ class ModelRegistry(Protocol):
     async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
         """Where the aliases and stages of these models point now. Names that the registry does not have are absent.
 
-        Those of `names` that are `listed` come with all their versions.
+        Those of `names` that are `listed` come with all their versions but those archived, which nobody serves by
+        themselves and of which there may be many.
         """
         ...
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
-        """Copy the version's artifacts into `destination`, which does not exist yet and appears whole or not at all."""
+        """Copy the version's artifacts into `destination`, which does not exist yet and appears whole or not at all.
+
+        Raises NotFound too where the registry has another version of that name and number by now.
+        """
         ...
 
 

@@ -258,7 +258,7 @@ def _check(settings: Settings) -> None:
     require(settings.gate.mode in tuple(GateMode), "gate.mode must be 'off', 'safe' or 'strict'.")
     require(0 <= settings.gate.max_changed_share <= 1, "gate.max_changed_share must be from 0 to 1.")
     require(1 <= settings.gate.requests <= 10_000, "gate.requests must be from 1 to 10000.")
-    require(10 <= settings.gate.replay_ms <= 30_000, "gate.replay_ms must be from 10 to 30000.")
+    require(10 <= settings.gate.replay_ms <= 5000, "gate.replay_ms must be from 10 to 5000.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
     require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")

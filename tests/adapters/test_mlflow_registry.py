@@ -10,13 +10,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pytest
 
 from tests.registries import RealRegistry
-from tidegate.adapters.mlflow_pointers import _filters
+from tidegate.adapters import mlflow_registry
 from tidegate.adapters.mlflow_registry import MlflowRegistry
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
@@ -186,13 +186,28 @@ async def test_an_older_server_is_asked_for_all_models() -> None:
     assert listed["wine"].versions == (StagedVersion("4", "None"),)
 
 
-async def test_many_names_are_asked_for_in_parts_that_fit_a_url(registry: MlflowRegistry) -> None:
-    names = [f"a model with quite a long name, and number {number}" for number in range(300)]
-    assert list(await registry.pointers([*names, "wine"])) == ["wine"]
-    filters = list(_filters([*names, "wine"]))
-    assert len(filters) > 3
-    assert max(len(quote(part)) for part in filters) < 6000
-    assert sum(part.count("model") for part in filters) == 300
+def an_alias_of(megabytes: int) -> Answering:
+    """A registry whose answer is as long as an alias of this length."""
+    aliases = [{"alias": "a" * megabytes * 2**20, "version": "1"}]
+    version = {"name": "wine", "version": "1", "status": "READY", "current_stage": "None"}
+    wine = {"name": "wine", "aliases": aliases, "latest_versions": [version]}
+    return Answering(200, json.dumps({"registered_models": [wine]}))
+
+
+@pytest.mark.parametrize("megabytes", [2, 6])
+async def test_an_answer_that_is_too_long_is_a_sentence(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
+    monkeypatch.setattr(mlflow_registry, "_MAX_ANSWER_MB", 4)
+    server = an_alias_of(megabytes)
+    adapter = MlflowRegistry(server.uri)
+    try:
+        if megabytes < 4:
+            assert list(await adapter.pointers(["wine"])) == ["wine"]
+        else:
+            with pytest.raises(Unavailable, match=r"answer is longer than 4 MB\. Archive"):
+                await adapter.pointers(["wine"])
+    finally:
+        await adapter.close()
+        server.stop()
 
 
 @pytest.mark.parametrize("verb", ["resolve", "pointers"])
@@ -217,12 +232,12 @@ async def test_a_database_that_is_none_is_named(tmp_path: Path, content: bytes |
 
 
 async def test_the_child_that_was_killed_is_replaced(registry: MlflowRegistry) -> None:
-    assert await registry.resolve(WINE) == ModelVersion("wine", "1")
+    assert (await registry.resolve(WINE)).version == "1"
     process = registry._idle
     assert process is not None
     process.kill()
     await process.wait()
-    assert await registry.resolve(WINE) == ModelVersion("wine", "1")
+    assert (await registry.resolve(WINE)).version == "1"
 
 
 async def test_a_version_that_the_disk_cannot_hold_leaves_nothing(

@@ -1,12 +1,13 @@
 """The older products' APIs on the wire: exact names, shapes and states; leniency towards their clients."""
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.api.conftest import MEMORY_LIMIT, Api
-from tests.api.test_wire import is_error
+from tests.api.test_wire import DEEP, HALF_A_PAIR, is_error
 from tests.control.test_enablements import move
 from tidegate.core.minute import MinutePoint
 
@@ -374,6 +375,40 @@ async def test_what_is_missing_or_wrong_is_named(api: Api) -> None:
     assert "scale_to_zero_enabled" in is_error(answer, 400, "INVALID_PARAMETER_VALUE")
     answer = await api.http.get(f"{V2}/get-version-status", params={**WINE, "endpoint_version_name": "9"})
     assert "served are 1, 2" in is_error(answer, 404, "RESOURCE_DOES_NOT_EXIST")
+
+
+@pytest.mark.parametrize("path", [f"{V1}/get-metric-history", f"{V2}/get-version-metrics"])
+@pytest.mark.parametrize("time", ["start_timestamp", "end_timestamp"])
+async def test_a_time_beyond_all_times_is_named(api: Api, path: str, time: str) -> None:
+    await enabled(api, path.rpartition("/")[0])
+    for value in (10**400, -(10**400), 10**15):
+        answer = await api.http.request("GET", path, json={**OF_1, time: value})
+        assert f"{time}: input should be" in is_error(answer, 400, "INVALID_PARAMETER_VALUE")
+    answer = await api.http.request("GET", path, json={**OF_1, time: 253_402_300_799_999})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("prefix", [V1, V2])
+async def test_a_body_that_is_nested_too_deeply_is_named(api: Api, prefix: str) -> None:
+    body = b'{"registered_model_name": "wine", "more": %s}' % DEEP
+    answer = await api.http.post(f"{prefix}/enable", content=body)
+    assert is_error(answer, 400, "BAD_REQUEST") == "The body is nested too deeply."
+
+
+async def test_a_cluster_that_is_nested_too_deeply_in_a_string_is_named(api: Api) -> None:
+    await enabled(api, V1)
+    body = {**WINE, "desired_cluster_config": DEEP.decode()}
+    answer = await api.http.put(f"{V1}/update-cluster-config", json=body)
+    assert is_error(answer, 400, "BAD_REQUEST") == "The body is nested too deeply."
+
+
+async def test_a_cluster_with_half_a_surrogate_pair_is_refused(api: Api) -> None:
+    await enabled(api, V1)
+    cluster = {"node_type_id": "m5", "tags": [{"key": "team", "value": HALF_A_PAIR}]}
+    body = json.dumps({**WINE, "desired_cluster_config": cluster}).encode()
+    answer = await api.http.put(f"{V1}/update-cluster-config", content=body)
+    assert "tags[0].value: value error, half of" in is_error(answer, 400, "INVALID_PARAMETER_VALUE")
+    assert await get(api, f"{V1}/list")
 
 
 async def test_other_apis_show_its_endpoints_and_leave_them_to_it(api: Api) -> None:

@@ -1,17 +1,22 @@
 """The wire itself: leniency, exact shapes, and errors in one shape."""
 
+import json
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.api.conftest import Api
+from tidegate.api.edge import TOO_DEEP
 from tidegate.core.errors import Unavailable
 
 URL = "/api/2.0/serving-endpoints"
 
 NOT_A_NUMBER = b"""{"name": "w", "config": {"served_entities": [
     {"entity_name": "wine", "entity_version": "1", "idle_timeout_seconds": NaN}]}}"""
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+HALF_A_PAIR = "\ud800"
 
 
 def a_body(**entity: Any) -> dict[str, Any]:
@@ -229,3 +234,44 @@ async def test_events_metrics_and_the_apis_own_description(api: Api) -> None:
     assert 'tidegate_endpoint_ready{endpoint="wine"} 1.0' in metrics.text
     document = (await api.http.get("/api/openapi.json")).json()
     assert f"{URL}/{{name}}/config" in document["paths"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", URL),
+        ("PUT", f"{URL}/wine/config"),
+        ("PATCH", f"{URL}/wine/tags"),
+        ("PATCH", "/api/tidegate/v1/endpoints/wine/gate"),
+    ],
+)
+async def test_a_body_that_is_nested_too_deeply_is_named(api: Api, method: str, path: str) -> None:
+    answer = await api.http.request(method, path, content=b'{"config": %s}' % DEEP)
+    assert is_error(answer, 400, "BAD_REQUEST") == "The body is nested too deeply."
+
+
+@pytest.mark.parametrize("depth", [150, 300, 450, 600, 750, 900])
+async def test_what_is_not_supported_may_be_nested_as_deeply_as_can_be_read(api: Api, depth: int) -> None:
+    nested = b"[" * depth + b"1" + b"]" * depth
+    answer = await api.http.post(URL, content=b'{"name": "wine", "config": {}, "rate_limits": %s}' % nested)
+    assert answer.status_code == 400
+    assert answer.json()["message"] in ("rate_limits is not supported yet. Leave it out.", TOO_DEEP)
+    assert depth > 700 or answer.json()["message"] != TOO_DEEP
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", URL, {**a_body(), "description": HALF_A_PAIR}),
+        ("POST", URL, a_body(environment_vars={"A": HALF_A_PAIR})),
+        ("PATCH", f"{URL}/tea/tags", {"add_tags": [{"key": "k", "value": HALF_A_PAIR}]}),
+        ("PATCH", f"{URL}/tea/tags", {"delete_tags": [HALF_A_PAIR]}),
+    ],
+)
+async def test_half_a_surrogate_pair_is_refused_and_the_list_stays_readable(
+    api: Api, method: str, path: str, body: dict[str, Any]
+) -> None:
+    await api.ready("tea")
+    answer = await api.http.request(method, path, content=json.dumps(body).encode())
+    assert "half of a surrogate pair is no text" in is_error(answer, 400, "INVALID_PARAMETER_VALUE")
+    assert [one["name"] for one in (await api.http.get(URL)).json()["endpoints"]] == ["tea"]

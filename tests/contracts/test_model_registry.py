@@ -46,6 +46,15 @@ def _fake() -> FakeModelRegistry:
     return fake
 
 
+def timeless(model: ModelPointers) -> ModelPointers:
+    """The same without the times of registration, which differ from run to run."""
+    return ModelPointers(
+        {alias: replace(pointer, registered_at=0) for alias, pointer in model.aliases.items()},
+        {stage: replace(pointer, registered_at=0) for stage, pointer in model.stages.items()},
+        tuple(replace(version, registered_at=0) for version in model.versions),
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "version"),
     [
@@ -59,7 +68,9 @@ def _fake() -> FakeModelRegistry:
     ],
 )
 async def test_what_is_asked_for_has_one_exact_version(registry: ModelRegistry, asked: str, version: str) -> None:
-    assert await registry.resolve(ModelRef("wine", asked)) == ModelVersion("wine", version)
+    resolved = await registry.resolve(ModelRef("wine", asked))
+    assert (resolved.name, resolved.version) == ("wine", version)
+    assert resolved.registered_at > 0
 
 
 @pytest.mark.parametrize(
@@ -83,7 +94,7 @@ async def test_what_is_not_there_is_named(registry: ModelRegistry, name: str, as
 
 async def test_aliases_and_stages_of_many_models_point_somewhere(registry: ModelRegistry) -> None:
     pointers = await registry.pointers(["wine", "tea", "empty", "beer", "Renée's"])
-    assert pointers == {
+    assert {name: timeless(one) for name, one in pointers.items()} == {
         "wine": ModelPointers(
             {"champion": Pointer("2")},
             {"Archived": Pointer("1"), "Production": Pointer("2"), "None": Pointer("3")},
@@ -94,10 +105,10 @@ async def test_aliases_and_stages_of_many_models_point_somewhere(registry: Model
     assert await registry.pointers([]) == {}
 
 
-async def test_models_that_are_listed_come_with_all_their_versions(registry: ModelRegistry) -> None:
+async def test_models_that_are_listed_come_with_all_their_versions_but_those_archived(registry: ModelRegistry) -> None:
     pointers = await registry.pointers(["wine", "tea", "empty", "beer"], ["wine", "empty", "beer"])
-    assert {name: one.versions for name, one in pointers.items()} == {
-        "wine": (StagedVersion("1", "Archived"), StagedVersion("2", "Production"), StagedVersion("3", "None")),
+    assert {name: timeless(one).versions for name, one in pointers.items()} == {
+        "wine": (StagedVersion("2", "Production"), StagedVersion("3", "None")),
         "tea": (),
         "empty": (),
     }
@@ -115,7 +126,13 @@ async def test_a_pointer_points_to_what_it_resolves_to(registry: ModelRegistry, 
     ref = ModelRef("wine", asked)
     pointer = (await registry.pointers(["wine"]))["wine"].of(ref)
     assert pointer is not None
-    assert pointer.version == (await registry.resolve(ref)).version
+    assert ModelVersion("wine", pointer.version, pointer.registered_at) == await registry.resolve(ref)
+
+
+async def test_a_listed_version_is_what_it_resolves_to(registry: ModelRegistry) -> None:
+    for listed in (await registry.pointers(["wine"], ["wine"]))["wine"].versions:
+        exact = ModelVersion("wine", listed.version, listed.registered_at)
+        assert exact == await registry.resolve(ModelRef("wine", listed.version))
 
 
 @pytest.mark.parametrize("version", ["2", "3"])
@@ -132,6 +149,67 @@ async def test_a_download_appears_whole_with_progress(registry: ModelRegistry, t
     assert (destination / "data" / "weights.bin").read_bytes() == FILES["data/weights.bin"]
     assert lines[-1] == "model: 0.3 of 0.3 MB"
     assert [path.name for path in destination.parent.iterdir()] == ["wine-3"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [("delete", "register"), ("stage", "alias", "description", "rename", "rename back")],
+    ids=["anew", "kept"],
+)
+async def test_what_a_version_is_changes_when_its_model_is_registered_anew_and_else_never(
+    registry: ModelRegistry, changes: tuple[str, ...], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    owner = Owner(registry, request)
+    await owner.do("delete", "register")
+    (before,) = await known_as(registry)
+    await owner.do(*changes)
+    (after,) = await known_as(registry)
+    assert (after == before) is ("delete" not in changes)
+    if after != before:
+        with pytest.raises(NotFound, match="ersion 1 of model 'jam'"):
+            await registry.download(before, tmp_path / "jam", lambda _: None)
+        assert list(tmp_path.iterdir()) == []
+    await registry.download(after, tmp_path / "jam", lambda _: None)
+
+
+async def known_as(registry: ModelRegistry) -> set[ModelVersion]:
+    """What version 1 of `jam` is, by every way to ask for it."""
+    resolved = {await registry.resolve(ModelRef("jam", asked)) for asked in ("1", "@champion", "latest")}
+    model = (await registry.pointers(["jam"], ["jam"]))["jam"]
+    pointed: list[Pointer | StagedVersion] = [*model.aliases.values(), *model.stages.values(), *model.versions]
+    return resolved | {ModelVersion("jam", one.version, one.registered_at) for one in pointed}
+
+
+class Owner:
+    """Owns the registered model `jam` in a registry of any kind."""
+
+    def __init__(self, registry: ModelRegistry, request: pytest.FixtureRequest) -> None:
+        self._registry, self._request = registry, request
+
+    async def do(self, *changes: str) -> None:
+        if isinstance(self._registry, FakeModelRegistry):
+            for change in changes:
+                _change(self._registry, change)
+            return
+        fixture = "mlflow_server" if "http" in self._request.node.callspec.id else "mlflow_database"
+        await asyncio.to_thread(self._request.getfixturevalue(fixture).change, "jam", *changes)
+
+
+def _change(fake: FakeModelRegistry, change: str) -> None:
+    match change:
+        case "delete":
+            fake.models.pop("jam", None)
+        case "register":
+            fake.add("jam", "1")
+            fake.models["jam"].aliases["champion"] = "1"
+        case "stage":
+            fake.models["jam"].versions["1"].stage = "Production"
+        case "alias":
+            fake.models["jam"].aliases["other"] = "1"
+        case "rename":
+            fake.models["jelly"] = fake.models.pop("jam")
+        case "rename back":
+            fake.models["jam"] = fake.models.pop("jelly")
 
 
 async def test_downloads_of_the_same_version_at_once_are_safe(registry: ModelRegistry, tmp_path: Path) -> None:

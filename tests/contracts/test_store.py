@@ -35,7 +35,7 @@ from tidegate.ports import MAX_SWITCHES, Event, Store
 ENTITY = ServedEntity(
     "wine-1",
     ModelRef("wine", "@champion"),
-    ModelVersion("wine", "1"),
+    ModelVersion("wine", "1", 1_700_000_000_123),
     max_provisioned_concurrency=8,
     environment_vars=(("LIMIT", "3"), ("NAME", "ü'\"\n")),
     batching=Batching.OFF,

@@ -2,13 +2,15 @@
 
 import asyncio
 import errno
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.control.house import House, an_entity, until
-from tidegate.core.endpoint import ModelVersion
+from tidegate.control.builds import ModelCache
+from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Unavailable
 from tidegate.core.plan import Preparation, PreparationState
 from tidegate.core.revision import Revision, RevisionId
@@ -35,6 +37,24 @@ async def test_a_model_version_is_downloaded_once_for_all(house: House) -> None:
     assert first.model_dir == second.model_dir != third.model_dir
     assert (Path(first.model_dir) / "MLmodel").exists()
     assert Path(first.model_dir).stat().st_mtime == house.clock.now()
+
+
+async def test_a_version_that_was_registered_anew_is_downloaded_anew(house: House) -> None:
+    directories = []
+    for number in range(1, 4):
+        version = await house.registry.resolve(ModelRef("wine", "1"))
+        entity = replace(an_entity("1"), resolved=version)
+        house.builds.start(Revision(RevisionId(f"{number:016x}"), "id", "wine", entity, 1))
+        directories.append((await ended(house, replace(a_revision(number), entity=entity)))[0].model_dir)
+        if number == 2:
+            house.registry.add("wine", "1")
+    assert len(house.registry.downloads) == len(set(directories)) == 2
+    assert directories[0] == directories[1]
+
+
+def test_what_was_downloaded_before_that_was_told_apart_is_found(house: House) -> None:
+    directory = ModelCache(house.data, "reg").directory(ModelVersion("wine", "1"))
+    assert directory.name == hashlib.sha256(b"reg\nwine\n1").hexdigest()[:16]
 
 
 async def test_no_more_builds_run_at_once_than_allowed(house: House) -> None:

@@ -17,7 +17,7 @@ async def test_create_returns_at_once_with_the_exact_version(house: House) -> No
     view = await house.create("wine", an_entity("@champion"))
     assert view.endpoint.pending is not None
     (entity,) = view.endpoint.pending.config.served_entities
-    assert entity.resolved == ModelVersion("wine", "2")
+    assert entity.resolved == ModelVersion("wine", "2", registered_at=2)
     assert view.endpoint.pending.config.version == 1
     assert view.endpoint.active is None
 

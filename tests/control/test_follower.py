@@ -192,8 +192,8 @@ async def test_two_endpoints_and_two_pointers_are_one_question(following: House)
     active = (await following.endpoints.get("both")).endpoint.active
     assert active is not None
     assert [entity.resolved for entity in active.served_entities] == [
-        ModelVersion("wine", "3"),
-        ModelVersion("tea", "1"),
+        ModelVersion("wine", "3", registered_at=3),
+        ModelVersion("tea", "1", registered_at=4),
     ]
     assert await versions(following) == ("2", None, None)
 
@@ -371,7 +371,7 @@ async def test_control_may_end_in_every_state_of_a_promotion(
 ) -> None:
     """And the pointer moves on, back, away or not at all while it is not there."""
     await promote(following, "2")
-    coming = ModelVersion("wine", "2")
+    coming = ModelVersion("wine", "2", registered_at=2)
 
     def reached() -> bool:
         revisions = following.reconciler.world.revisions.values()

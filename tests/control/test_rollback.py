@@ -198,7 +198,7 @@ async def test_a_rollback_while_an_update_is_on_its_way_drops_that(house: House)
     await house.until(lambda: house.builder.running == 1)
     view = await house.endpoints.rollback("wine")
     assert view.endpoint.pending is None
-    assert view.endpoint.rejected == ((ModelRef("wine", "3"), ModelVersion("wine", "3")),)
+    assert view.endpoint.rejected == ((ModelRef("wine", "3"), ModelVersion("wine", "3", registered_at=3)),)
     assert await house.state() == ("READY", "NOT_UPDATING")
     await house.settle()
     assert (house.builder.cancelled, house.serving, house.running) == (1, ["wine-2"], ["wine-1", "wine-2"])
@@ -238,7 +238,7 @@ async def test_what_was_rolled_back_from_is_remembered_until_its_owner_updates(h
     await updated(house)
     await house.endpoints.rollback("wine")
     await house.settle()
-    taken = ModelRef("wine", "2"), ModelVersion("wine", "2")
+    taken = ModelRef("wine", "2"), ModelVersion("wine", "2", registered_at=2)
     assert (await house.endpoints.get("wine")).endpoint.rejected == (taken,)
     await house.update("2")
     assert (await house.endpoints.get("wine")).endpoint.rejected == ()
@@ -339,7 +339,7 @@ async def test_every_switch_is_on_record(house: House) -> None:
         ("maria", 1, 2),
         (ROLLBACK, 2, 1),
     ]
-    assert switches[1].after.versions == {"wine-2": ModelVersion("wine", "2")}
+    assert switches[1].after.versions == {"wine-2": ModelVersion("wine", "2", registered_at=2)}
     parked = (await house.endpoints.switches("wine")).parked
     assert parked is not None
     assert parked == ParkedConfig(parked.config, switches[2].at, ROLLBACK)

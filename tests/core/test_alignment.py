@@ -130,6 +130,30 @@ def test_where_all_is_as_asked_nothing_is_due() -> None:
     assert aligned(stages, endpoint("Production", 2), endpoint("Staging", 3), endpoint("1", 1)) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("served", "registered", "over"),
+    [(5, 5, False), (5, 6, True), (0, 5, False), (0, int(NOW * 1000) + 1, True), (5, 0, False)],
+)
+def test_the_endpoint_of_a_version_ends_when_its_model_was_registered_anew(
+    served: int, registered: int, over: bool
+) -> None:
+    entity = entity_of("wine", "1", "1", registered_at=served)
+    own = replace(endpoint("1", 1), active=EndpointConfig(1, (entity,), default_routes((entity,))))
+    versions = (StagedVersion("1", "None", True, registered),)
+    alignment = align(CLASSIC, ModelPointers({}, {"None": Pointer("1", True, registered)}, versions), [own], NOW)
+    assert due(alignment) == ["-1"] * over
+    (begun,) = align(CLASSIC, ModelPointers({}, {}, versions), [], NOW).steps
+    assert isinstance(begun, Begin)
+    assert begun.entity.resolved == ModelVersion("wine", "1", registered)
+
+
+def test_the_endpoint_of_a_stage_begins_with_what_its_model_is_now() -> None:
+    versions = (StagedVersion("1", "Production", True, 5),)
+    (begun,) = align(SERVERLESS, ModelPointers({}, {"Production": Pointer("1", True, 5)}, versions), [], NOW).steps
+    assert isinstance(begun, Begin)
+    assert begun.entity.resolved == ModelVersion("wine", "1", 5)
+
+
 def test_while_all_is_on_its_way_nothing_more_is_due() -> None:
     stages = {1: "Production", 2: "Production"}
     assert aligned(stages, endpoint("Production", None, 2), endpoint("1", None, 1)) == ([], [])

@@ -375,3 +375,60 @@ def test_the_next_configuration_has_a_number_that_none_had() -> None:
     followed = follow(replace(rolled_back(), newest_version=7), champion(5), 9.0)
     assert followed is not None
     assert followed.endpoint.pending == PendingConfig(at(5, 8), 9.0, FOLLOWER)
+
+
+# --- models that were registered anew
+
+OLD, NEW, LATER = 500, 900, 1500  # of an endpoint that was changed last at 1000 ms; 0 is a record from before
+
+
+def since(version: int, registered_at: int, number: int = 1) -> EndpointConfig:
+    """A configuration at a version of the model that was registered then."""
+    entity = replace(following(version), resolved=ModelVersion("wine", str(version), registered_at))
+    return a_config(entity, version=number)
+
+
+@pytest.mark.parametrize(
+    ("served", "pointed", "moves"),
+    [
+        (OLD, OLD, False),
+        (OLD, NEW, True),
+        (OLD, LATER, True),
+        (LATER, OLD, True),  # renamed away and back
+        (0, OLD, False),
+        (0, LATER, True),  # what was registered since is not what the record means
+        (0, 0, False),
+        (OLD, 0, False),
+    ],
+)
+def test_a_number_alone_does_not_make_a_version(served: int, pointed: int, moves: bool) -> None:
+    endpoint = an_endpoint(active=since(3, served))
+    pointers = {"wine": ModelPointers({"champion": Pointer("3", registered_at=pointed)})}
+    followed = follow(endpoint, pointers, 9.0)
+    assert (followed is not None) is moves
+    if followed is not None:
+        assert followed.endpoint.pending is not None
+        assert followed.endpoint.pending.config == since(3, pointed, 2)
+        assert follow(followed.endpoint, pointers, 10.0) is None
+
+
+@pytest.mark.parametrize(("known", "again"), [(0, False), (OLD, False), (NEW, True)])
+def test_what_has_failed_is_tried_again_once_its_model_was_registered_anew(known: int, again: bool) -> None:
+    endpoint = an_endpoint(active=since(3, OLD), failed=failed(since(4, known, 2)))
+    followed = follow(endpoint, {"wine": ModelPointers({"champion": Pointer("4", registered_at=OLD)})}, 9.0)
+    assert (followed is not None) is again
+
+
+@pytest.mark.parametrize(("known", "again"), [(0, False), (OLD, False), (NEW, True)])
+def test_what_a_rollback_took_away_is_forgotten_once_its_model_was_registered_anew(known: int, again: bool) -> None:
+    rejected = ((CHAMPION, ModelVersion("wine", "4", known)),)
+    endpoint = an_endpoint(active=since(3, OLD), rejected=rejected)
+    followed = follow(endpoint, {"wine": ModelPointers({"champion": Pointer("4", registered_at=OLD)})}, 9.0)
+    assert (followed is not None) is again
+    if followed is not None:
+        assert (versions(followed.endpoint), followed.endpoint.rejected) == (("3", "4", None), ())
+
+
+def test_a_user_who_asks_anew_for_what_a_record_from_before_serves_is_not_overruled() -> None:
+    endpoint = an_endpoint(active=since(3, 0), pending=pending(since(3, OLD, 2), by="admin"))
+    assert follow(endpoint, {"wine": ModelPointers({"champion": Pointer("3", registered_at=OLD)})}, 9.0) is None

@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.examples import a_config, a_created_endpoint, an_entity, rid
 from tidegate.core.endpoint import Endpoint, ServedEntity
-from tidegate.core.gate import Gate, is_growing, judge, policy_of, replays_of, unasked
+from tidegate.core.gate import Gate, is_asked, is_growing, judge, policy_of, replays_of, seems_slow, unasked
 from tidegate.core.gate_policy import GateMode, GatePolicy
 from tidegate.core.replay import Findings, Memory, Replay, Times
 
@@ -73,6 +73,16 @@ def test_only_what_is_new_is_tried_and_the_time_is_shared() -> None:
     ]
 
 
+def test_what_is_new_is_asked_where_requests_are_kept_and_may_be_asked_twice() -> None:
+    assert is_asked(UPDATING, TWO, GATE)
+    assert not is_asked(UPDATING, ONE, GATE)  # it serves already
+    assert not is_asked(SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True), TWO, GATE)
+    assert not is_asked(replace(UPDATING, gate=replace(SAFE, record=False)), TWO, GATE)
+    assert not is_asked(UPDATING, TWO, Gate(replace(SAFE, record=False)))
+    once = replace(TWO, retry_on_crash=False)
+    assert not is_asked(SERVING.with_update(a_config(once, version=2), 2.0), once, GATE)
+
+
 A, B = an_entity("a", "wine"), an_entity("b", "tea")
 NAMED, ALIKE, OTHER = an_entity("a", "tea", "2"), an_entity("new", "tea", "2"), an_entity("new", "milk")
 
@@ -84,7 +94,6 @@ NAMED, ALIKE, OTHER = an_entity("a", "tea", "2"), an_entity("new", "tea", "2"), 
         ((A, B), ALIKE, B),  # of the same model
         ((A,), OTHER, A),  # the only one
         ((A, B), OTHER, None),
-        ((B, an_entity("c", "tea", "3")), ALIKE, None),  # two are of the same model
     ],
 )
 def test_with_whom_it_is_compared(
@@ -92,6 +101,16 @@ def test_with_whom_it_is_compared(
 ) -> None:
     [replay] = asked(serving(*before), entity)
     assert replay.baseline == (None if baseline is None else rid(SERVING, baseline))
+
+
+def test_what_others_answer_that_serve_beside_it_is_not_its_to_answer() -> None:
+    [replay] = asked(serving(A, B), A, ALIKE)
+    assert (replay.baseline, replay.strangers, replay.siblings) == (rid(SERVING, B), (rid(SERVING, A),), ())
+    [replay] = asked(serving(A, B), A, B, OTHER)
+    assert (replay.baseline, replay.strangers) == (None, (rid(SERVING, A), rid(SERVING, B)))
+    [replay] = asked(serving(ONE, TWO, B), ONE, B, an_entity("wine-3", version="3"))
+    assert (replay.baseline, replay.siblings) == (rid(SERVING, TWO), (rid(SERVING, ONE),))
+    assert replay.strangers == (rid(SERVING, B),)
 
 
 def test_an_attempt_keeps_its_ids_and_another_one_has_its_own() -> None:
@@ -166,6 +185,13 @@ def test_what_breaks_a_caller_is_held_back_in_both_modes(
 )
 def test_up_to_the_bound_it_passes_in_both_modes(fields: dict[str, Any]) -> None:
     assert reasons(found(**fields)) == reasons(found(**fields), STRICT) == ()
+
+
+def test_what_was_timed_too_seldom_may_seem_slow() -> None:
+    assert seems_slow(Times(0.001, 1), Times(0.00301, 1))
+    assert not seems_slow(Times(0.001, 1), Times(0.003, 1))
+    assert not seems_slow(Times(), Times(9.0, 9))
+    assert not seems_slow(Times(0.001, 9), Times())
 
 
 def test_where_nothing_was_recorded_it_passes() -> None:

@@ -42,16 +42,20 @@ BACK = UPDATED.with_update(a_config(ONE, version=3), 4.0)
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "entity", "waits"),
+    ("endpoint", "entity", "asked", "waits"),
     [
-        (BACK, ONE, True),
-        (BACK, SLEEPER, False),
-        (UPDATED.with_update(a_config(ONE, TWO, version=3), 4.0), TWO, False),  # it serves already
-        (UPDATED.rolled_back(4.0), ONE, False),
+        (BACK, ONE, False, True),
+        (BACK, SLEEPER, False, False),
+        (BACK, SLEEPER, True, True),  # the gate is to ask it
+        (UPDATED.with_update(a_config(ONE, TWO, version=3), 4.0), TWO, False, False),  # it serves already
+        (UPDATED.rolled_back(4.0), ONE, False, False),
     ],
 )
-def test_an_update_to_what_sleeps_waits_for_a_replica(endpoint: Endpoint, entity: ServedEntity, waits: bool) -> None:
+def test_an_update_to_what_sleeps_waits_for_a_replica(
+    endpoint: Endpoint, entity: ServedEntity, asked: bool, waits: bool
+) -> None:
     revision = a_revision(endpoint, entity, RevisionState.READY)
-    assert must_wake(endpoint, entity, None) is waits
-    assert must_wake(endpoint, entity, an_observation(revision, ReplicaState.STARTING)) is waits
-    assert must_wake(endpoint, entity, an_observation(revision, ReplicaState.READY)) is False
+    starting = an_observation(revision, ReplicaState.STARTING)
+    assert must_wake(endpoint, entity, None, asked=asked) is waits
+    assert must_wake(endpoint, entity, starting, asked=asked) is waits
+    assert must_wake(endpoint, entity, an_observation(revision, ReplicaState.READY), asked=asked) is False

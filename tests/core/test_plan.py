@@ -382,6 +382,39 @@ def test_a_new_version_is_tried_before_it_serves_and_once_that_is_done_the_gate_
     assert json.loads(failed.report)["verdict"] == "held_back"
 
 
+NAPS = an_entity("wine-2", version="2", scale_to_zero_enabled=True)
+TO_NAPPING = SERVING.with_update(a_config(NAPS, version=2), 2.0)
+NAPPING = a_revision(TO_NAPPING, NAPS, S.READY, proof=PROOF)
+
+
+def waking(endpoint: Endpoint, seen: RevisionObservation | None, replicas: int = 0) -> tuple[Action, ...]:
+    """What is due when a version that may sleep is on its way, READY, and seen so."""
+    revisions = {revision.id: revision for revision in (READY_ONE, NAPPING)}
+    observed = {**UP, **({NAPPING.id: seen} if seen else {})}
+    return plan(Snapshot((endpoint,), revisions, observations=observed, scales={NAPPING.id: replicas}))
+
+
+def test_a_version_that_may_sleep_is_woken_for_the_gate_and_waited_for() -> None:
+    asleep = replace(an_observation(NAPPING), target=target_of(NAPPING, 0))
+    assert waking(TO_NAPPING, asleep) == waking(TO_NAPPING, None) == (Apply(target_of(NAPPING, 1)),)
+    starting = replace(an_observation(NAPPING, ReplicaState.STARTING), target=target_of(NAPPING, 1))
+    assert waking(TO_NAPPING, starting) == ()  # for however long it takes
+    failing = replace(starting, failed_starts=MAX_FAILED_STARTS, message="It does not load any more.")
+    assert waking(TO_NAPPING, failing) == (FailUpdate(TO_NAPPING, "It does not load any more."),)
+    awake = replace(an_observation(NAPPING, ReplicaState.READY), target=target_of(NAPPING, 1))
+    assert waking(TO_NAPPING, awake) == (Try(TO_NAPPING, replays_of(TO_NAPPING, Gate())),)
+    many = replace(awake, target=target_of(NAPPING, 3))
+    assert waking(TO_NAPPING, many, 3) == waking(TO_NAPPING, awake)
+
+
+def test_a_version_that_may_sleep_and_is_not_asked_sleeps_on() -> None:
+    asleep = replace(an_observation(NAPPING), target=target_of(NAPPING, 0))
+    off = replace(TO_NAPPING, gate=GatePolicy(GateMode.OFF))
+    assert waking(off, asleep) == (Promote(off),)
+    deaf = replace(TO_NAPPING, gate=GatePolicy(record=False))
+    assert waking(deaf, asleep) == (Try(deaf, replays_of(deaf, Gate())),)
+
+
 def test_what_is_forced_or_has_no_gate_is_not_tried() -> None:
     forced = SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True)
     [promoted] = gated(forced)

@@ -52,6 +52,19 @@ def test_every_field_makes_another_revision(field: str) -> None:
     assert revision_id("e1", changed) != revision_id("e1", an_entity())
 
 
+def test_a_version_that_was_registered_anew_makes_another_revision() -> None:
+    first, second = (an_entity_registered_at(time) for time in (1, 2))
+    assert len({revision_id("e1", entity) for entity in (an_entity(), first, second)}) == 3
+
+
+def test_a_revision_on_record_from_before_that_was_known_keeps_its_id() -> None:
+    assert revision_id("e1", an_entity_registered_at(0)) == "f9cc90ca66847ae1"
+
+
+def an_entity_registered_at(time: int) -> ServedEntity:
+    return replace(an_entity(), resolved=replace(an_entity().resolved, registered_at=time))
+
+
 def test_the_ids_of_a_configuration_keep_its_order() -> None:
     config = a_config(an_entity("b"), an_entity("a"))
     assert list(revision_ids("e1", config)) == ["b", "a"]

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound, TidegateError
-from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
+from tidegate.core.pointers import ARCHIVED, ModelPointers, Pointer, StagedVersion
 from tidegate.ports import Log, ModelRegistry
 
 
 @dataclass
 class FakeVersion:
-    """A version: its files by path, its stage, and whether it is READY."""
+    """A version: its files by path, when it was registered, its stage, and whether it is READY."""
 
     files: Mapping[str, bytes]
+    registered_at: int = 0
     stage: str = "None"
     status: str = "READY"
 
@@ -33,12 +34,14 @@ class FakeModelRegistry:
     def __init__(self) -> None:
         self.models: dict[str, FakeModel] = {}
         self.failure: TidegateError | None = None
+        self.registered = 0  # versions so far; the time goes on by one at each
         self.downloads: list[ModelVersion] = []
         self.asked: list[frozenset[str]] = []  # the names of each question for pointers
 
     def add(self, name: str, version: str, files: Mapping[str, bytes] | None = None) -> FakeVersion:
         """Register a version; without `files` it has an MLmodel file only."""
-        added = FakeVersion(files or {"MLmodel": b"flavors: {}\n"})
+        self.registered += 1
+        added = FakeVersion(files or {"MLmodel": b"flavors: {}\n"}, self.registered)
         self.models.setdefault(name, FakeModel()).versions[version] = added
         return added
 
@@ -49,7 +52,7 @@ class FakeModelRegistry:
         status = model.versions[version].status
         if status != "READY":
             raise Conflict(f"Version {version} of model '{ref.name}' is not ready: {status}.")
-        return ModelVersion(ref.name, version)
+        return ModelVersion(ref.name, version, model.versions[version].registered_at)
 
     async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
         self._work()
@@ -60,7 +63,7 @@ class FakeModelRegistry:
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         self._work()
         found = self._model(model.name).versions.get(model.version)
-        if found is None:
+        if found is None or model.registered_at not in (0, found.registered_at):
             raise NotFound(f"Version {model.version} of model '{model.name}' is not there.")
         self.downloads.append(model)
         size = sum(map(len, found.files.values())) / 1e6
@@ -92,14 +95,17 @@ class FakeModelRegistry:
 
 def _pointers(model: FakeModel, listed: bool) -> ModelPointers:
     def pointer(version: str) -> Pointer:
-        return Pointer(version, model.versions[version].status == "READY")
+        there = model.versions[version]
+        return Pointer(version, there.status == "READY", there.registered_at)
 
     def preference(version: str) -> tuple[bool, int]:
         return pointer(version).ready, int(version)
 
     stages = {model.versions[v].stage: pointer(v) for v in sorted(model.versions, key=preference)}
     versions = tuple(
-        StagedVersion(n, model.versions[n].stage, pointer(n).ready) for n in sorted(model.versions, key=int)
+        StagedVersion(n, model.versions[n].stage, pointer(n).ready, pointer(n).registered_at)
+        for n in sorted(model.versions, key=int)
+        if model.versions[n].stage != ARCHIVED
     )
     aliases = {alias: pointer(version) for alias, version in model.aliases.items()}
     return ModelPointers(aliases, stages, versions if listed else ())

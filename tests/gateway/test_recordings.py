@@ -1,5 +1,6 @@
 """What is kept of real requests, and how much."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import RevisionRoute
-from tidegate.gateway.recordings import Recorder, Recording, Recordings
+from tidegate.gateway.recordings import OVERHEAD, Recorder, Recording, Recordings
 from tidegate.settings import GateSettings
 from tidegate_worker import wire
 
@@ -35,7 +36,8 @@ def record(to: Recorder, body: bytes = b"[1]", answer: bytes = b"{}", route: Rev
 
 def size(recording: Recording) -> int:
     """What counts of it."""
-    return len(recording.body) + len(recording.answer)
+    told = (recording.meta, recording.body, recording.answer_meta, recording.answer)
+    return OVERHEAD + sum(map(len, told))
 
 
 def bodies(kept: Recordings, endpoint: str = "wine") -> list[bytes]:
@@ -54,7 +56,7 @@ def test_the_newest_are_kept_and_the_newest_come_first() -> None:
     for number in range(5):
         record(recorder(kept), str(number).encode())
     assert bodies(kept) == [b"4", b"3", b"2"]
-    assert kept.bytes == 9
+    assert kept.bytes == 3 * (OVERHEAD + len(b"meta" + b"4" + b"predict=1" + b"{}"))
 
 
 def test_what_is_too_large_with_its_answer_is_not_kept() -> None:
@@ -62,7 +64,7 @@ def test_what_is_too_large_with_its_answer_is_not_kept() -> None:
     record(recorder(kept), b"x" * 1000, b"y" * 24)
     record(recorder(kept), b"x" * 1000, b"y" * 25)
     record(recorder(kept), b"x", b"y" * 1024)
-    assert [size(recording) for recording in kept.newest("wine")] == [1024]
+    assert [len(recording.body + recording.answer) for recording in kept.newest("wine")] == [1024]
 
 
 def test_a_model_that_must_not_be_asked_twice_is_not_recorded() -> None:
@@ -93,7 +95,8 @@ def test_what_is_under_way_when_an_endpoint_goes_is_not_kept() -> None:
     record(recorder(kept, "tea"))
     kept.keep({"tea": None})
     record(under_way)
-    assert (bodies(kept), bodies(kept, "tea"), kept.bytes) == ([], [b"[1]"], 5)
+    assert (bodies(kept), bodies(kept, "tea")) == ([], [b"[1]"])
+    assert kept.bytes == size(kept.newest("tea")[0])
     assert recorder(kept) is not under_way
 
 
@@ -120,6 +123,32 @@ def test_the_largest_makes_room_and_every_endpoint_keeps_its_share() -> None:
     assert len(kept.newest("large")) >= 40
 
 
+def test_of_small_requests_no_more_memory_is_held_than_is_counted() -> None:
+    kept = recordings(requests=3000)
+    to = recorder(kept)
+
+    def answered(number: int) -> None:
+        answer = wire.Answer(number, wire.OK, 0, b"batch=1\npredict=%d\n" % number, b"[%d]" % number)
+        to.record(ROUTE, b"request-id=%032d\n" % number, b'{"inputs":[%d]}' % number, answer, number / 7)
+
+    for number in range(1000):
+        answered(number)
+    counted = kept.bytes
+    tracemalloc.start()
+    for number in range(1000, 3000):
+        answered(number)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.8 < held / (kept.bytes - counted) < 1.1
+
+
+def test_what_a_callers_headers_hold_is_counted() -> None:
+    kept = recordings(max_memory_mb=1)
+    for _ in range(200):
+        recorder(kept).record(ROUTE, b"x" * 10_000, b"[1]", wire.Answer(1, wire.OK, 0, b"", b"{}"), 0.5)
+    assert 40 < len(bodies(kept)) < 105
+
+
 def test_one_that_is_larger_than_all_that_may_be_kept_is_let_go() -> None:
     kept = recordings(max_memory_mb=1, max_request_kb=4096)
     record(recorder(kept), b"x" * 2_000_000)
@@ -140,7 +169,7 @@ class Accounting(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.kept = recordings(requests=3, max_request_kb=1)
-        self.kept.limit = 2000
+        self.kept.limit = 2500
         self.old: list[Recorder] = []
 
     @rule(endpoint=st.sampled_from("abc"), size=st.integers(0, 1100), careful=st.booleans())

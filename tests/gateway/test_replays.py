@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +12,22 @@ import pytest
 
 from tests.fakes.replica import FakeReplica, Predict, echo
 from tests.gateway.house import V1, V2, House, house, until
+from tidegate.core.errors import Unavailable
 from tidegate.core.gate import is_slow
 from tidegate.core.replay import Findings, Memory, Replay, Times
 from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import RevisionRoute, RouteTable
 from tidegate.gateway import trial
+from tidegate.gateway.asked import Asked
 from tidegate.gateway.queue import RevisionQueue
 from tidegate.gateway.recordings import Recording
+from tidegate.gateway.router import Router
 from tidegate.settings import GatewaySettings
 from tidegate_worker import wire
 
 SECONDS = 0.2
 GUILTY = b"[3]"
+V3 = RevisionId("3" * 16)
 
 
 @pytest.fixture
@@ -134,6 +138,56 @@ async def test_what_another_revision_has_answered_is_asked_and_not_compared(home
     findings = await tried(home, await home.replica("new"), baseline=None)
     assert (findings.requests, findings.compared, findings.before) == (8, 0, {})
     assert (findings.baseline, findings.memory.baseline) == (Times(), 0)
+
+
+async def test_what_others_answer_beside_the_baseline_is_not_asked_and_not_blamed(home: House) -> None:
+    async def predict(request: wire.Request) -> wire.Answer:
+        return wire.Answer(request.id, wire.BAD_REQUEST, 0, b"", b"column x is missing")
+
+    candidate = await home.replica("new", predict=predict)
+    assert await tried(home, candidate, baseline=None, strangers=(V1,)) == Findings("r1")
+    assert candidate.seen == []
+
+
+async def serving_since_now(home: House, baseline: FakeReplica) -> RouteTable:
+    """V3 serves in the place of V1, and has answered nothing yet; the table orders a replay beside it."""
+    home.agent.place(V3, baseline)
+    home.control.publish(home.table((V3, 100), version="t3"))
+    await until(lambda: home.control.reports[-1].route_version == "t3")
+    assert (await home.score(b"[9]")).status_code == 200
+    table = ordering(home, baseline=V3)
+    third = home.table((V3, 100))
+    return replace(table, endpoints=third.endpoints, revisions={**table.revisions, **third.revisions})
+
+
+async def test_a_baseline_that_serves_since_a_moment_ago_is_asked_the_same(home: House) -> None:
+    async def renamed(request: wire.Request) -> wire.Answer:
+        return answers(request, {"score": 1.5})
+
+    baseline, candidate = await home.replica("third"), await home.replica("new", predict=renamed)
+    home.agent.place(V2, candidate)
+    home.control.publish(await serving_since_now(home, baseline))
+    findings = await found(home)
+    assert (findings.requests, findings.compared, findings.changed) == (9, 9, 9)
+    assert findings.baseline.count == 9
+    assert findings.after["predictions"] == {"object"}
+    assert [request.body for request in baseline.seen] == [b"[9]", *(b"[%d]" % number for number in range(7, -1, -1))]
+    ledger = (await home.report()).endpoints["wine"]
+    assert (ledger.accepted, ledger.answered) == (9, 9)  # no account counts it
+
+
+async def test_what_the_baseline_does_not_answer_either_is_not_blamed(home: House) -> None:
+    async def picky(request: wire.Request) -> wire.Answer:
+        if request.body in (b"[2]", b"[5]"):
+            return wire.Answer(request.id, wire.BAD_REQUEST, 0, b"", b"column x is missing")
+        return await echo(request)
+
+    baseline, candidate = [await home.replica(name, predict=picky) for name in ("third", "new")]
+    home.agent.place(V2, candidate)
+    home.control.publish(await serving_since_now(home, baseline))
+    findings = await found(home)
+    assert troubles(findings) == NONE
+    assert (findings.requests, findings.exact) == (7, 7)
 
 
 async def test_memory_is_measured_after_all_at_once_and_after_each_half_of_the_turns(home: House) -> None:
@@ -255,12 +309,13 @@ async def test_a_version_that_fails_only_after_a_while_is_found_out(home: House)
 # --- time
 
 
-def taking(seconds: dict[str, float], who: str) -> Predict:
-    """A replica that says that it takes so long."""
+def taking(seconds: dict[str, float], who: str, batch: int = 1, sleeps: float = 0.0) -> Predict:
+    """A replica that says that it takes so long for so many requests, and may take its time."""
 
     async def predict(request: wire.Request) -> wire.Answer:
+        await asyncio.sleep(sleeps)
         answer = await echo(request)
-        return answer._replace(meta=b"batch=1\npredict=%d" % round(seconds[who] * 1e6))
+        return answer._replace(meta=b"batch=%d\npredict=%d" % (batch, round(seconds[who] * 1e6)))
 
     return predict
 
@@ -289,19 +344,121 @@ async def test_a_version_that_is_as_quick_has_the_other_left_alone(home: House) 
     assert len(home.replicas[0].seen) == before
 
 
-async def test_where_the_version_that_serves_is_too_busy_its_queue_stays_as_it_is(home: House) -> None:
-    class Sleeper:
-        def wake(self, revision: RevisionId) -> None:
-            """Nobody comes."""
+async def test_a_version_that_is_too_slow_to_be_timed_often_is_timed_on_until_that_tells(home: House) -> None:
+    slow = taking({"new": 0.25}, "new", sleeps=0.25)  # the turns have time for two or three
+    findings = await tried(home, await home.replica("new", predict=slow))
+    assert findings.candidate.count >= 5
+    assert is_slow(findings.baseline, findings.candidate)
 
-    queue = RevisionQueue(home.table().revisions[V1], Sleeper(), GatewaySettings(max_queued_requests=1))
-    recording = Recording(V1, b"", b"[1]", b"", b"{}", 0.001)
-    waiting = trial.Asked(recording, 60.0, lambda asked: None)
-    waiting.deadline = waiting.latest = time.monotonic() + 60
-    queue.submit(waiting, time.monotonic())
+
+async def test_a_version_that_is_only_slow_to_begin_with_is_not_slow(home: House) -> None:
+    asked = itertools.count()
+
+    async def predict(request: wire.Request) -> wire.Answer | None:
+        seconds = 0.3 if next(asked) < 4 else 0.0015
+        return await taking({"new": seconds}, "new", sleeps=seconds)(request)
+
+    findings = await tried(home, await home.replica("new", predict=predict))
+    assert not is_slow(findings.baseline, findings.candidate)
+    assert findings.candidate.median == 0.0015
+
+
+def in_batches(home: House, seconds: float) -> None:
+    """What serves predicts eight requests at once, and takes so long for them."""
+    home.replicas[0].predict = taking({"old": seconds}, "old", batch=8)
+
+
+@pytest.fixture
+async def batching(tmp_path: Path) -> AsyncIterator[House]:
+    """A gateway that has answered `[0]` to `[7]`, by a replica that takes 2 ms for eight at once."""
+    async with house(tmp_path) as home:
+        home.agent.place(V1, await home.replica("old", credit=2, group=16))
+        in_batches(home, 0.002)
+        for number in range(8):
+            assert (await home.score(b"[%d]" % number)).status_code == 200
+        yield home
+
+
+@pytest.mark.parametrize(("seconds", "slow"), [(0.06, True), (0.0061, True), (0.0059, False), (0.001, False)])
+async def test_a_version_that_predicts_one_by_one_is_slow_where_one_takes_longer_than_many_did(
+    batching: House, seconds: float, slow: bool
+) -> None:
+    findings = await tried(batching, await batching.replica("new", predict=taking({"new": seconds}, "new")))
+    assert findings.baseline == replace(findings.baseline, median=0.002, batch=8)
+    assert findings.candidate == replace(findings.candidate, median=seconds, batch=1)
+    assert is_slow(findings.baseline, findings.candidate) is slow
+
+
+async def test_what_serves_is_timed_with_as_many_requests_as_the_new_version(batching: House) -> None:
+    old, new = batching.replicas[0], await batching.replica("new", group=16)
+    asked = len(old.seen)
+    in_batches(batching, 0.02)  # the machine has become slow
+    new.predict = taking({"new": 0.02}, "new", batch=8)
+    findings = await tried(batching, new)
+    assert old.groups[8:] == [8] * (len(old.seen[asked:]) // 8)
+    assert {request.body for request in old.seen[asked:]} == {b"[%d]" % number for number in range(8)}
+    assert not is_slow(findings.baseline, findings.candidate)
+    assert findings.baseline.median == 0.02
+
+
+async def test_a_prediction_of_fewer_requests_is_no_measure_for_one_of_many(batching: House) -> None:
+    batching.replicas[0].predict = taking({"old": 0.002}, "old", batch=7)  # it does not come to eight any more
+    new = await batching.replica("new", group=16, predict=taking({"new": 0.02}, "new", batch=8))
+    findings = await tried(batching, new)
+    assert findings.baseline == Times()
+    assert not is_slow(findings.baseline, findings.candidate)
+
+
+class Sleeper:
+    """A waker to whom nobody comes."""
+
+    def wake(self, revision: RevisionId) -> None:
+        """Nothing."""
+
+
+RECORDING = Recording(V1, b"", b"[1]", b"", b"{}", 0.001)
+
+
+def waiting_in(queue: RevisionQueue) -> Asked:
+    """A recorded request that waits there."""
+    asked = Asked(RECORDING, 60.0, lambda asked: None)
+    asked.deadline = asked.latest = time.monotonic() + 60
+    queue.submit(asked, time.monotonic())
+    return asked
+
+
+@pytest.mark.parametrize("most", [1, 2])
+async def test_where_the_version_that_serves_is_too_busy_its_queue_stays_as_it_is(home: House, most: int) -> None:
+    queue = RevisionQueue(home.table().revisions[V1], Sleeper(), GatewaySettings(max_queued_requests=most))
+    waiting_in(queue)
     one = trial.Trial(ordering(home).replays[0], None, ())  # type: ignore[arg-type]
-    assert await one._time_old(queue, recording) == []
+    assert await one._time_old(queue, [RECORDING, RECORDING]) == []
     assert queue.load(time.monotonic()).queued == 1
+    queue.close()
+
+
+async def test_an_answer_that_comes_just_when_the_replay_is_dropped_harms_nobody(home: House) -> None:
+    queue = RevisionQueue(home.table().revisions[V1], Sleeper(), GatewaySettings())
+    one = trial.Trial(ordering(home).replays[0], None, ())  # type: ignore[arg-type]
+    timing = asyncio.create_task(one._time_old(queue, [RECORDING]))
+    await asyncio.sleep(0)
+    asked, behind = queue._waiting.pop(alone=False), waiting_in(queue)
+    queue._waiting.pop(alone=False)
+    timing.cancel()
+    answer = wire.Answer(1, wire.OK, 0, b"", b"{}")
+    queue.answered(None, [(asked, answer), (behind, answer)])  # type: ignore[arg-type]
+    with pytest.raises(asyncio.CancelledError):
+        await timing
+    assert behind.answer is answer
+    assert queue.load(time.monotonic()).queued == 0
+    queue.close()
+
+
+async def test_a_recorded_request_moves_on_to_no_other_queue(home: House, tmp_path: Path) -> None:
+    queue = RevisionQueue(home.table().revisions[V1], Sleeper(), GatewaySettings())
+    asked = waiting_in(queue)
+    Router(tmp_path / "routes.json", GatewaySettings())._move_on(queue)  # its sweeper must go on
+    assert isinstance(asked.error, Unavailable)
     queue.close()
 
 
@@ -313,7 +470,7 @@ async def test_while_no_replica_is_left_one_is_asked_so_that_it_goes_on(home: Ho
 
 
 async def test_a_replay_that_comes_to_no_end_is_given_up(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "LONGEST_SECONDS", 0.3)
+    monkeypatch.setattr(trial, "LONGEST_SECONDS", 0.5)
     monkeypatch.setattr(trial, "HANG_SECONDS", 0.2)
 
     async def predict(request: wire.Request) -> None:
@@ -325,6 +482,86 @@ async def test_a_replay_that_comes_to_no_end_is_given_up(home: House, monkeypatc
     assert findings.hang == "the replay did not come to its end"
     await is_at_rest(home)
     assert candidate.cancelled
+
+
+async def test_a_machine_too_busy_to_time_both_versions_is_not_the_versions_fault(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "LONGEST_SECONDS", 1.5)
+    home.replicas[0].predict = taking({"old": 0.02}, "old", sleeps=0.4)  # it waits behind real requests
+    findings = await tried(home, await home.replica("new", predict=taking({"new": 0.02}, "new")))
+    assert troubles(findings) == NONE
+    assert findings.baseline == Times()
+    assert not is_slow(findings.baseline, findings.candidate)
+    await is_at_rest(home)
+
+
+async def test_on_a_busy_machine_fewer_turns_must_do(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_ENOUGH_SECONDS", 0.1)
+    asked = len(home.replicas[0].seen)
+    home.replicas[0].predict = taking({"old": 0.02}, "old", sleeps=0.1)
+    findings = await tried(home, await home.replica("new", predict=taking({"new": 0.02}, "new")))
+    assert len(home.replicas[0].seen) == asked + 5
+    assert (findings.baseline, findings.candidate) == (Times(0.02, 5), Times(0.02, 5))
+
+
+async def of_a_slow_model(tmp_path: Path, predict: Callable[[], Predict]) -> Findings:
+    """What is found where each request took 0.2 s when it was real."""
+    async with house(tmp_path) as home:
+        home.agent.place(V1, await home.replica("old", predict=taking({"old": 0.2}, "old", sleeps=0.2)))
+        for number in range(2):
+            assert (await home.score(b"[%d]" % number)).status_code == 200
+        return await tried(home, await home.replica("new", predict=predict()))
+
+
+@pytest.mark.parametrize("deaths", [0, 1])
+async def test_a_model_too_slow_for_the_replay_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    monkeypatch.setattr(trial, "LONGEST_SECONDS", 1.0)
+    monkeypatch.setattr(trial, "HANG_SECONDS", 0.1)
+
+    def dying() -> Predict:
+        left = [None] * deaths  # somebody else ends its process
+
+        async def predict(request: wire.Request) -> wire.Answer | None:
+            return left.pop() if left else await taking({"new": 0.7}, "new", sleeps=0.7)(request)
+
+        return predict
+
+    findings = await of_a_slow_model(tmp_path, dying)
+    assert troubles(findings) == NONE
+    assert findings.requests == findings.exact == 1
+
+
+async def test_a_slow_model_that_hangs_is_told_from_one_that_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "LONGEST_SECONDS", 3.0)  # 0.2 s is less than a tenth of that, and more than a twentieth
+    monkeypatch.setattr(trial, "HANG_SECONDS", 0.1)
+
+    def hanging() -> Predict:
+        async def predict(request: wire.Request) -> None:
+            await asyncio.sleep(request.millis_left / 1000)
+
+        return predict
+
+    findings = await of_a_slow_model(tmp_path, hanging)
+    assert troubles(findings) == (0, 0, 1, "")
+
+
+async def test_replicas_that_die_again_and_again_are_held_against_it(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "LONGEST_SECONDS", 0.5)
+
+    async def predict(request: wire.Request) -> wire.Answer | None:
+        await asyncio.sleep(0.05)
+        return await echo(request) if request.flags & wire.ALONE else None
+
+    findings = await tried(home, await home.replica("new", predict=predict))
+    assert troubles(findings) == (0, 1, 0, "")
+    assert findings.crash == "the replay did not come to its end, as replicas died"
 
 
 # --- orders

@@ -3,7 +3,7 @@
 Why apart: MLflow reads credentials and time limits from the environment, which the children of control must not
 inherit; its import takes seconds and 100 MB; and a download under way can only be stopped by ending its process.
 
-    stdin    {"verb": "resolve", "name", "version"},   {"verb": "download", "name", "version", "into"}
+    stdin    {"verb": "resolve", "name", "version"},   {"verb": "download", "name", "version", "registered_at", "into"}
              or   {"verb": "pointers", "names", "listed"}
     stdout   {"ready": true} once; then for each request {"line"}… and {"result"} or {"error", "message", "retry_after"}
 
@@ -26,9 +26,10 @@ from urllib.parse import urlsplit
 
 from setproctitle import setproctitle
 
-from tidegate.adapters.mlflow_pointers import MlflowPointers, all_versions
+from tidegate.adapters.mlflow_pointers import MlflowPointers, registered_at
+from tidegate.adapters.mlflow_search import all_versions
 from tidegate.core import errors
-from tidegate.core.endpoint import ModelRef
+from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.pointers import STAGES
 
 # Variables of MLflow, read by it at each call: to look something up must fail within seconds, to copy files may last.
@@ -91,20 +92,21 @@ class _Server:
     def _result(self, request: dict[str, Any]) -> object:
         if request["verb"] == "pointers":
             return self._pointers.of(request["names"], request["listed"])
-        ref = ModelRef(request["name"], request["version"])
         if request["verb"] == "resolve":
-            return _resolve(self._client, ref)
-        return self._download(ref, Path(request["into"]))
+            return _resolve(self._client, ModelRef(request["name"], request["version"]))
+        model = ModelVersion(request["name"], request["version"], request["registered_at"])
+        return self._download(model, Path(request["into"]))
 
     def abandon(self) -> None:
         """Nobody waits any more: leave nothing half-made behind."""
         if self._downloading is not None:
             shutil.rmtree(self._downloading, ignore_errors=True)
 
-    def _download(self, ref: ModelRef, into: Path) -> str:
+    def _download(self, model: ModelVersion, into: Path) -> str:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        _find(self._client, ref)
+        ref = ModelRef(model.name, model.version)
+        _check_same(model, _find(self._client, ref))
         source = self._client.get_model_version_download_uri(ref.name, ref.version)
         self._check_reachable(ref, source)
         repository = get_artifact_repository(ref.uri)
@@ -150,11 +152,11 @@ class _Server:
 # --- resolving
 
 
-def _resolve(client: Any, ref: ModelRef) -> str:
+def _resolve(client: Any, ref: ModelRef) -> tuple[str, int]:
     found = _find(client, ref)
     status = str(found.status)
     if status == "READY":
-        return str(found.version)
+        return str(found.version), registered_at(found)
     detail = f": {found.status_message}" if found.status_message else ""
     if status.startswith("PENDING"):
         raise errors.Conflict(
@@ -212,7 +214,7 @@ def _not_found(client: Any, ref: ModelRef) -> errors.NotFound:
         aliases = ", ".join(f"@{alias} (version {version})" for alias, version in sorted(model.aliases.items()))
         there = f"It has {aliases}." if aliases else "It has no alias at all."
         return errors.NotFound(f"Model '{ref.name}' has no alias '@{ref.alias}'. {there}")
-    versions = sorted(all_versions(client, ref.name), key=lambda version: int(version.version))
+    versions = all_versions(client, ref.name)
     if not versions:
         return errors.NotFound(f"Model '{ref.name}' has no versions.")
     if ref.version.isdecimal():
@@ -223,6 +225,14 @@ def _not_found(client: Any, ref: ModelRef) -> errors.NotFound:
 
 
 # --- downloading
+
+
+def _check_same(model: ModelVersion, found: Any) -> None:
+    if model.registered_at and registered_at(found) not in (0, model.registered_at):
+        raise errors.NotFound(
+            f"Version {model.version} of model '{model.name}' that was asked for is not there any more: the model was "
+            "deleted or renamed, and its name is another's now. Update the endpoint to serve what has the name."
+        )
 
 
 def _sizes(repository: Any, path: str) -> Iterator[int]:

@@ -12,6 +12,7 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from tidegate.ports import Log, ModelRegistry
 
 _START_SECONDS = 60.0  # for MLflow's import, on a busy machine without bytecode
 _QUICK_SECONDS = 9.0
-_MAX_ANSWER_BYTES = 1024 * 1024
+_LISTING_SECONDS = 60.0  # for many pages of versions; each has MLflow's own limit of a few seconds
+_MAX_ANSWER_MB = 64  # some two million versions
 
 
 class MlflowRegistry:
@@ -38,8 +40,8 @@ class MlflowRegistry:
         self._idle: Process | None = None
 
     async def resolve(self, ref: ModelRef) -> ModelVersion:
-        version = await self._look_up({"verb": "resolve", "name": ref.name, "version": ref.version})
-        return ModelVersion(ref.name, str(version))
+        version, registered_at = await self._look_up({"verb": "resolve", "name": ref.name, "version": ref.version})
+        return ModelVersion(ref.name, version, registered_at)
 
     async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
         request = {"verb": "pointers", "names": sorted(names), "listed": sorted(listed)}
@@ -56,8 +58,7 @@ class MlflowRegistry:
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         into = await asyncio.to_thread(_sibling, destination)
         try:
-            request = {"verb": "download", "name": model.name, "version": model.version, "into": str(into)}
-            await self._ask(request, log, None)
+            await self._ask({"verb": "download", **asdict(model), "into": str(into)}, log, None)
             _publish(into, destination)
         finally:
             await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
@@ -69,11 +70,12 @@ class MlflowRegistry:
             await _end(process)
 
     async def _look_up(self, request: Mapping[str, Any]) -> Any:
+        seconds = _LISTING_SECONDS if request.get("listed") else _QUICK_SECONDS
         try:
-            return await self._ask(request, lambda _: None, _QUICK_SECONDS)
+            return await self._ask(request, lambda _: None, seconds)
         except TimeoutError:
             raise errors.Unavailable(
-                f"The model registry at {shown(self._uri)} did not answer within {_QUICK_SECONDS:.0f} s.",
+                f"The model registry at {shown(self._uri)} did not answer within {seconds:.0f} s.",
                 retry_after=5,
             ) from None
 
@@ -124,8 +126,8 @@ _ERRORS: dict[str, type[errors.TidegateError]] = {
 }
 
 
-def _pointers(told: Mapping[str, tuple[str, bool]]) -> dict[str, Pointer]:
-    return {name: Pointer(version, ready) for name, (version, ready) in told.items()}
+def _pointers(told: Mapping[str, tuple[str, bool, int]]) -> dict[str, Pointer]:
+    return {name: Pointer(*pointed) for name, pointed in told.items()}
 
 
 # --- the destination
@@ -159,7 +161,12 @@ async def _start(uri: str, token: str) -> Process:
     # -P: a folder `mlflow` in the working directory must not be taken for the package.
     argv = (sys.executable, "-P", "-m", "tidegate.adapters.mlflow_client")
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=PIPE, stdout=PIPE, env=_environment(uri, token), limit=_MAX_ANSWER_BYTES, start_new_session=True
+        *argv,
+        stdin=PIPE,
+        stdout=PIPE,
+        env=_environment(uri, token),
+        limit=_MAX_ANSWER_MB * 2**20,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(_START_SECONDS):
@@ -197,7 +204,14 @@ async def _exchange(process: Process, request: Mapping[str, Any], log: Log) -> d
 
 async def _next_answer(process: Process) -> dict[str, Any]:
     assert process.stdout is not None
-    line = await process.stdout.readline()
+    try:
+        line = await process.stdout.readline()
+    except ValueError:
+        raise errors.Unavailable(
+            f"The model registry's answer is longer than {_MAX_ANSWER_MB} MB. Archive versions of the models whose "
+            "serving is enabled, or disable it for some.",
+            retry_after=30,
+        ) from None
     if not line.endswith(b"\n"):
         raise errors.Unavailable(
             "MLflow's client ended before it answered; the platform's standard error has the cause.", retry_after=5

@@ -8,10 +8,12 @@ from pydantic import field_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from tidegate.api.parameters import OfModel, OfReplica, Parameters, read
+from tidegate.api.edge import TOO_DEEP
+from tidegate.api.parameters import Millis, OfModel, OfReplica, Parameters, read
 from tidegate.api.serverless import aliases_json, millis
 from tidegate.control.enablements import Enablements, ServingView
 from tidegate.core.enablement_status import ServingState, VersionStatus
+from tidegate.core.errors import BadRequest
 from tidegate.core.face import Face, Product
 from tidegate.core.serving_history import Subject, Told
 
@@ -49,14 +51,17 @@ class OfCluster(OfModel):
     @field_validator("desired_cluster_config", mode="before")
     @classmethod
     def _parsed(cls, value: object) -> object:
-        return json.loads(value) if isinstance(value, str) else value
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except RecursionError:
+            raise BadRequest(TOO_DEEP) from None
 
 
 class OfMinutes(OfModel):
     """A model's minutes, by default those of the last hour; times in milliseconds."""
 
-    start_timestamp: int | None = None
-    end_timestamp: int | None = None
+    start_timestamp: Millis | None = None
+    end_timestamp: Millis | None = None
 
 
 def classic(enablements: Enablements, creator: str) -> APIRouter:

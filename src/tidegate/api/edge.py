@@ -16,6 +16,8 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
+TOO_DEEP = "The body is nested too deeply."
+
 # The older products' calls were first under the one, and later under both.
 _PREVIEW, _RELEASED = "/api/2.0/preview/mlflow/endpoints", "/api/2.0/mlflow/endpoints"
 
@@ -112,4 +114,6 @@ def _routing_error(request: Request, error: HTTPException) -> TidegateError:
         return MethodNotAllowed(f"{request.method} is not allowed here.")
     if error.status_code == 404:
         return NotFound("There is nothing at this path.")
+    if isinstance(error.__cause__, RecursionError):
+        return BadRequest(TOO_DEEP)
     return BadRequest("The request could not be understood.")

@@ -4,19 +4,24 @@ Their clients send a GET's parameters either way, and numbers and booleans as st
 """
 
 import json
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 from starlette.requests import Request
 
+from tidegate.api.edge import TOO_DEEP
+from tidegate.api.lenient import Lenient
 from tidegate.core.errors import BadRequest
 
+_LAST_MILLIS = 253_402_300_799_999  # of the year 9999
 
-class Parameters(BaseModel):
-    """What a call may say. Unknown names are ignored."""
+Millis = Annotated[int, Field(ge=-_LAST_MILLIS, le=_LAST_MILLIS)]
+"""A time in unix milliseconds."""
 
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, allow_inf_nan=False, protected_namespaces=())
+
+class Parameters(Lenient):
+    """What a call may say."""
 
 
 class OfModel(Parameters):
@@ -47,6 +52,8 @@ async def read(request: Request, kind: type[P]) -> P:
         given = json.loads(body) if body.strip() else {}
     except ValueError:
         raise BadRequest("The body is not valid JSON.") from None
+    except RecursionError:
+        raise BadRequest(TOO_DEEP) from None
     if given is not None and not isinstance(given, dict):
         raise BadRequest("The body must be a JSON object.")
     try:

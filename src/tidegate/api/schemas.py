@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tidegate.api.gate import GateIn
+from tidegate.api.lenient import Lenient
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView
 from tidegate.control.views import ReplicaView
 from tidegate.core.endpoint import (
@@ -32,14 +33,10 @@ from tidegate.ports import Event
 Json = dict[str, Any]
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, allow_inf_nan=False, protected_namespaces=())
-
-
 # --- what is read
 
 
-class ServedEntityIn(_Lenient):
+class ServedEntityIn(Lenient):
     """`ServedEntityInput` and its older twin `ServedModelInput`; what is None has its default."""
 
     name: str | None = None
@@ -86,7 +83,7 @@ class ServedEntityIn(_Lenient):
         return value
 
 
-class RouteIn(_Lenient):
+class RouteIn(Lenient):
     """The share of one served entity, in percent."""
 
     served_entity_name: str | None = None
@@ -94,13 +91,13 @@ class RouteIn(_Lenient):
     traffic_percentage: int
 
 
-class TrafficConfigIn(_Lenient):
+class TrafficConfigIn(Lenient):
     """The traffic split."""
 
-    routes: list[RouteIn] = []
+    routes: list[RouteIn] = Field(default_factory=list)
 
 
-class ConfigIn(_Lenient):
+class ConfigIn(Lenient):
     """`EndpointCoreConfigInput`, and the body of an update."""
 
     served_entities: list[ServedEntityIn] | None = None
@@ -119,14 +116,14 @@ class ConfigIn(_Lenient):
         return ConfigRequest(entities, tuple(map(_route, routes)) or None, self.force)
 
 
-class TagIn(_Lenient):
+class TagIn(Lenient):
     """A tag."""
 
     key: str
     value: str | None = None
 
 
-class EndpointIn(_Lenient):
+class EndpointIn(Lenient):
     """The body of a creation."""
 
     name: str
@@ -156,7 +153,7 @@ class EndpointIn(_Lenient):
         )
 
 
-class TagsPatchIn(_Lenient):
+class TagsPatchIn(Lenient):
     """The body of a change of tags."""
 
     add_tags: list[TagIn] | None = None
@@ -177,10 +174,17 @@ def _refuse_unsupported(body: BaseModel, names: tuple[str, ...]) -> None:
 
 
 def _asks_for_something(value: object) -> bool:
-    """Whether anything but empty values and switched-off features is in it."""
-    if isinstance(value, Mapping):
-        return any(map(_asks_for_something, value.values()))
-    return any(map(_asks_for_something, value)) if isinstance(value, list) else bool(value)
+    """Whether anything but empty values and switched-off features is in it, however deep."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, Mapping):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+        elif one:
+            return True
+    return False
 
 
 # --- what is written

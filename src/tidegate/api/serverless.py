@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from tidegate.api.parameters import OfModel, OfReplica, OfVersion, Parameters, read
+from tidegate.api.parameters import Millis, OfModel, OfReplica, OfVersion, Parameters, read
 from tidegate.control.enablements import Enablements, ServingView
 from tidegate.core.enablement import Compute
 from tidegate.core.enablement_status import ServingState, UpdateStatus, VersionStatus
@@ -57,8 +57,8 @@ class OfCompute(OfModel):
 class OfMinutes(OfVersion):
     """A version's minutes, by default those of the last hour; times in milliseconds."""
 
-    start_timestamp: int | None = None
-    end_timestamp: int | None = None
+    start_timestamp: Millis | None = None
+    end_timestamp: Millis | None = None
 
 
 def serverless(enablements: Enablements, creator: str, memory_limit: int) -> APIRouter:

@@ -41,7 +41,8 @@ class ModelCache:
 
     def directory(self, model: ModelVersion) -> Path:
         """The version's directory; there when it has been downloaded. Its mtime is when it was last used."""
-        key = "\n".join((self.registry, model.name, model.version))
+        known = (str(model.registered_at),) if model.registered_at else ()
+        key = "\n".join((self.registry, model.name, model.version, *known))
         return self.data.models / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 

@@ -6,11 +6,12 @@ nobody asks. Nothing that answers for a version ends before something else answe
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tidegate.core.enablement import SERVED_STAGES, Compute, Enablement, entity_of, stands_for, version_of
 from tidegate.core.endpoint import ROLLBACK, Endpoint, ServedEntity
+from tidegate.core.following import recorded
 from tidegate.core.pointers import ModelPointers, Pointer
 
 # How long an endpoint is waited for that is to answer in another one's place, seconds: a full machine must not keep
@@ -54,13 +55,14 @@ class Alignment:
 
 @dataclass(frozen=True)
 class _Sight:
-    """What is to be seen of one model: its non-empty stages, the versions that are to answer, and its endpoints.
+    """What is to be seen of one model: its non-empty stages, the versions that are to answer with the times of their
+    registration, and its endpoints.
 
     `heading` is the version that the endpoint of a stage serves, or is about to; None while there is none.
     """
 
     stages: Mapping[str, Pointer]
-    wanted: frozenset[str]
+    wanted: Mapping[str, int]
     endpoints: Mapping[str, Endpoint]  # by stage or version
     heading: Mapping[str, str | None]
     now: float
@@ -71,7 +73,7 @@ class _Sight:
         answered = {_serving(endpoint) for endpoint in self.endpoints.values()}
         settled = {self.heading[stage] for stage in self.stages if self._settled(stage)}
         coming = set(self.heading.values()) - answered
-        return self.wanted - settled - coming
+        return frozenset(self.wanted) - settled - coming
 
     def bridged(self, endpoint: Endpoint) -> bool:
         """Whether what it answers for is about to have an endpoint of its own, which does not answer yet."""
@@ -98,7 +100,7 @@ def align(enablement: Enablement, model: ModelPointers, endpoints: Sequence[Endp
     stages = {stage: model.stages[stage] for stage in SERVED_STAGES if stage in model.stages}
     sight = _Sight(
         stages,
-        frozenset(one.version for one in model.versions if one.ready and enablement.serves(one.stage)),
+        {one.version: one.registered_at for one in model.versions if one.ready and enablement.serves(one.stage)},
         mine,
         {stage: _heading(mine.get(stage), pointer) for stage, pointer in stages.items()},
         now,
@@ -112,10 +114,11 @@ def align(enablement: Enablement, model: ModelPointers, endpoints: Sequence[Endp
 def _begun(sight: _Sight, enablement: Enablement) -> Iterator[Begin]:
     for stage, pointer in sight.stages.items():
         if stage not in sight.endpoints and pointer.ready:
-            yield Begin(entity_of(enablement.model, stage, pointer.version, enablement.compute(stage)))
+            compute = enablement.compute(stage)
+            yield Begin(entity_of(enablement.model, stage, pointer.version, compute, pointer.registered_at))
     for version in sorted(sight.needed, key=int):
         if version not in sight.endpoints:
-            yield Begin(entity_of(enablement.model, version, version))
+            yield Begin(entity_of(enablement.model, version, version, registered_at=sight.wanted[version]))
 
 
 def _given(sight: _Sight, enablement: Enablement) -> Iterator[Give]:
@@ -130,9 +133,17 @@ def _ended(sight: _Sight) -> Iterator[End]:
         if key in SERVED_STAGES:
             over = key not in sight.stages and not sight.bridged(endpoint)
         else:
-            over = key not in sight.needed
+            over = key not in sight.needed or _replaced(endpoint, sight.wanted[key])
         if over:
             yield End(endpoint)
+
+
+def _replaced(endpoint: Endpoint, registered_at: int) -> bool:
+    """Whether the version of an endpoint of its own is another one now, as its model was registered anew."""
+    config = endpoint.active or endpoint.latest_config
+    assert config is not None
+    version = replace(config.served_entities[0].resolved, registered_at=registered_at)
+    return recorded(endpoint, version) != config.served_entities[0].resolved
 
 
 def _held(sight: _Sight, stage: str) -> bool:

@@ -1,24 +1,23 @@
-"""Two versions' answers to one request side by side: what changed, by how much, and of what shape they are.
+"""Two versions' answers to one request side by side: what changed, and by how much.
 
-Values are those of JSON. A number that is not finite has no JSON form: replicas write it as null.
+Values are those of JSON. A number that is not finite has no JSON form: replicas write it as null. Values in the same
+place of many rows are looked at together, as an answer may have tens of thousands of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 # Floats may lie so far apart, relative to the larger, and still count as the same: twice what single precision gives.
 # Below this share of the tolerance, times one, a difference counts as none: sums that cancel end near zero.
 TOLERANCE, _NEAR_ZERO = 1e-5, 1e-3
-_LARGEST = 1.7976931348623157e308  # float
-# An object with more keys than this is a map: its keys are data, not schema.
-_MOST_FIELDS = 64
+_LARGEST = int(1.7976931348623157e308)  # float
+# What is nested deeper is compared as a whole.
+_DEEPEST = 100
 
 PREDICTIONS = "predictions"
-
-Schema = Mapping[str, frozenset[str]]
-"""The JSON types found at each place of an answer: `predictions[].score` → {"float"}."""
 
 
 class Likeness(StrEnum):
@@ -43,69 +42,104 @@ class Difference:
 
 def difference(before: Any, after: Any) -> Difference:
     """Compare two answers to one request."""
-    largest, changed, new_null, exact = 0.0, False, False, True
-    for one, other in _leaves(before, after):
-        if type(one) is type(other) and one == other:
-            continue
-        exact = False
-        new_null |= other is None
+    found = _Found()
+    found.pair(before, after, 0)
+    likeness = Likeness.CHANGED if found.changed else Likeness.EXACT if found.exact else Likeness.CLOSE
+    return Difference(likeness, found.new_null, _rows(before, after), found.largest)
+
+
+class _Found:
+    """What was found so far."""
+
+    __slots__ = ("changed", "exact", "largest", "new_null")
+
+    def __init__(self) -> None:
+        self.changed, self.exact, self.new_null, self.largest = False, True, False, 0.0
+
+    def pair(self, one: Any, other: Any, depth: int) -> None:
+        """Two values in the same place; where shapes differ, they count as a whole."""
+        kind = type(one)
+        if kind is not type(other) or depth > _DEEPEST:
+            self._leaf(one, other)
+        elif kind is list and len(one) == len(other):
+            self._column(one, other, depth + 1)
+        elif kind is dict and one.keys() == other.keys():
+            self._column(list(one.values()), [other[key] for key in one], depth + 1)
+        else:
+            self._leaf(one, other)
+
+    def _column(self, ones: Sequence[Any], others: Sequence[Any], depth: int) -> None:
+        """As many values as others, each in the place of one of those."""
+        kinds = {*map(type, ones), *map(type, others)}
+        if len(kinds) == 1:
+            kind = kinds.pop()
+            if kind is not list and kind is not dict:
+                self._scalars(ones, others)
+                return
+            if kind is list and list(map(len, ones)) == list(map(len, others)) and depth <= _DEEPEST:
+                self._column(list(chain.from_iterable(ones)), list(chain.from_iterable(others)), depth + 1)
+                return
+            if kind is dict and depth <= _DEEPEST and _same_keys(keys := ones[0].keys(), ones, others):
+                for key in keys:
+                    self._column([one[key] for one in ones], [other[key] for other in others], depth + 1)
+                return
+        for one, other in zip(ones, others, strict=True):
+            self.pair(one, other, depth)
+
+    def _scalars(self, ones: Sequence[Any], others: Sequence[Any]) -> None:
+        """Of one type, which is no list and no object."""
+        if ones == others:
+            return
+        pairs = set(zip(ones, others, strict=True))  # in a long list, most come again and again
+        if _are_numbers(ones) and _are_numbers(others):
+            self._numbers(pairs)
+        else:
+            for one, other in pairs:
+                self._leaf(one, other)
+
+    def _numbers(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """What `_leaf` does, for many of one type: without a call it is far quicker."""
+        largest, furthest = self.largest, 0.0
+        for one, other in pairs:
+            if one == other:
+                continue
+            apart = one - other if one > other else other - one
+            one, other = one if one > 0 else -one, other if other > 0 else -other
+            share = apart / (max(other, one))
+            if share > largest:
+                largest = share
+            if share > TOLERANCE and apart > furthest:
+                furthest = apart
+        self.exact, self.largest = False, min(2.0, largest)
+        self.changed |= type(one) is int or furthest > TOLERANCE * _NEAR_ZERO
+
+    def _leaf(self, one: Any, other: Any) -> None:
+        kind, alike = type(one), type(one) is type(other)
+        if alike and one == other:
+            return
+        self.exact = False
         if not (_is_number(one) and _is_number(other)):
-            changed = True
-            continue
-        scale = max(abs(one), abs(other))
-        largest = max(largest, min(2.0, abs(one - other) / scale) if scale else 0.0)
-        changed |= abs(one - other) > TOLERANCE * max(scale, _NEAR_ZERO) or (
-            type(one) is not type(other) or not isinstance(one, float)
-        )
-    likeness = Likeness.CHANGED if changed else Likeness.EXACT if exact else Likeness.CLOSE
-    return Difference(likeness, new_null, _rows(before, after), largest)
+            self.new_null |= other is None
+            self.changed = True
+            return
+        scale, apart = max(abs(one), abs(other)), abs(one - other)
+        self.largest = max(self.largest, min(2.0, apart / scale) if scale else 0.0)
+        if not alike or kind is int or apart > TOLERANCE * max(scale, _NEAR_ZERO):
+            self.changed = True
 
 
-def schema_of(answer: Any) -> Schema:
-    """The schema of one answer."""
-    found: dict[str, set[str]] = {}
-    for path, kind in _kinds(answer, ""):
-        found.setdefault(path, set()).add(kind)
-    return {path: frozenset(kinds) for path, kinds in found.items()}
+def _same_keys(keys: Any, ones: Sequence[Any], others: Sequence[Any]) -> bool:
+    return all(one.keys() == keys for one in ones) and all(other.keys() == keys for other in others)
 
 
-def joined(one: Schema, other: Schema) -> Schema:
-    """The schema of answers of both."""
-    return {path: one.get(path, frozenset()) | other.get(path, frozenset()) for path in one.keys() | other.keys()}
-
-
-def changes(before: Schema, after: Schema) -> list[str]:
-    """What is otherwise in the schema after, as phrases; the number of nulls is not the schema's matter."""
-    found = []
-    for path in sorted(before.keys() | after.keys()):
-        was, now = (one.get(path, frozenset()) - {"null"} for one in (before, after))
-        if path not in after:
-            found.append(f"{path} is gone")
-        elif path not in before:
-            found.append(f"{path} is new ({_either(now)})" if now else f"{path} is new")
-        elif was and not now <= was:
-            found.append(f"{path} is {_either(now)} instead of {_either(was)}")
-    return found
-
-
-# ---
-
-
-def _leaves(before: Any, after: Any) -> Iterator[tuple[Any, Any]]:
-    """Pairs of values in the same place; where shapes differ, the two parts that do."""
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for one, other in zip(before, after, strict=True):
-            yield from _leaves(one, other)
-    elif isinstance(before, dict) and isinstance(after, dict) and before.keys() == after.keys():
-        for key, one in before.items():
-            yield from _leaves(one, after[key])
-    else:
-        yield before, after
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Whether values of one type can be reckoned with."""
+    return type(values[0]) in (int, float) and _is_number(min(values)) and _is_number(max(values))
 
 
 def _is_number(value: Any) -> bool:
     """Whether it can be reckoned with: an integer that is larger than all floats cannot."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+    return type(value) is float or (type(value) is int and -_LARGEST <= value <= _LARGEST)
 
 
 def _rows(before: Any, after: Any) -> tuple[int, int] | None:
@@ -114,21 +148,3 @@ def _rows(before: Any, after: Any) -> tuple[int, int] | None:
     if isinstance(one, list) and isinstance(other, list) and len(one) != len(other):
         return len(one), len(other)
     return None
-
-
-_KINDS = {bool: "boolean", int: "integer", float: "float", str: "string", list: "array", dict: "object"}
-
-
-def _kinds(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    yield path or "the answer", _KINDS.get(type(value), "null")
-    if isinstance(value, list):
-        for item in value:
-            yield from _kinds(item, f"{path}[]")
-    elif isinstance(value, dict):
-        is_map = len(value) > _MOST_FIELDS
-        for key, item in value.items():
-            yield from _kinds(item, f"{path}.{'*' if is_map else key}" if path else str(key))
-
-
-def _either(kinds: frozenset[str]) -> str:
-    return " or ".join(sorted(kinds))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from tidegate.core.endpoint import Endpoint, EndpointConfig, ModelRef, ModelVersion, ServedEntity, default_served_name
 from tidegate.core.errors import Conflict
 from tidegate.core.face import Face, Product
+from tidegate.core.pointers import ARCHIVED
 
 # The stages that have an endpoint of their own, which follows them.
 SERVED_STAGES = ("Production", "Staging")
@@ -73,7 +74,7 @@ class Enablement:
 
     def serves(self, stage: str) -> bool:
         """Whether the versions in that stage are to answer."""
-        return stage != "Archived" if self.product is Product.CLASSIC else stage in SERVED_STAGES
+        return stage != ARCHIVED if self.product is Product.CLASSIC else stage in SERVED_STAGES
 
     def compute(self, stage: str) -> Compute:
         """What a stage is to use."""
@@ -101,7 +102,9 @@ class Enablement:
         return replace(self, computes=computes)
 
 
-def entity_of(model: str, key: str, version: str, compute: Compute | None = None) -> ServedEntity:
+def entity_of(
+    model: str, key: str, version: str, compute: Compute | None = None, registered_at: int = 0
+) -> ServedEntity:
     """What an endpoint with a face serves: `key` is the stage that it follows, or its exact version.
 
     Without a `compute` it sleeps while nobody asks for it.
@@ -110,7 +113,7 @@ def entity_of(model: str, key: str, version: str, compute: Compute | None = None
     name = default_served_name(ref)
     if name.startswith("databricks-"):
         name = f"model-{name}"[:_NAME_CHARACTERS]
-    entity = ServedEntity(name, ref, ModelVersion(model, version))
+    entity = ServedEntity(name, ref, ModelVersion(model, version, registered_at))
     if compute is not None:
         return compute.applied_to(entity)
     return replace(entity, scale_to_zero_enabled=True, idle_timeout_seconds=VERSION_IDLE_SECONDS)

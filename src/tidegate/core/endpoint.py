@@ -42,10 +42,15 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """A model version as the registry resolved it: exact, and never changing its content."""
+    """A model version as the registry resolved it: exact, and never changing its content.
+
+    When a model was deleted or renamed, another may have its name, and numbers its versions from 1 anew. So
+    `registered_at` belongs to what a version is; it is 0 in records from before it was known.
+    """
 
     name: str
     version: str
+    registered_at: int = 0  # milliseconds since 1970, by the registry's clock
 
 
 Meaning = tuple[ModelRef, ModelVersion]

@@ -54,8 +54,8 @@ def follow(endpoint: Endpoint, pointers: Pointers, now: float) -> Followed | Non
     asked, attempt = _asked(endpoint), endpoint.latest_config
     if asked is None or attempt is None or endpoint.deleted_at is not None:
         return None
-    lost, rejected = _lost(asked, pointers), _rejected(asked, pointers, endpoint.rejected)
-    meant, again = (_resolved(config, pointers, rejected) for config in (asked, attempt))
+    lost, rejected = _lost(asked, pointers), _rejected(asked, pointers, endpoint)
+    meant, again = (_resolved(config, pointers, endpoint, rejected) for config in (asked, attempt))
     moved = _moved(endpoint, meant, attempt, again, now)
     after = replace(moved, lost=lost, rejected=rejected)
     if after == endpoint:
@@ -65,6 +65,26 @@ def follow(endpoint: Endpoint, pointers: Pointers, now: float) -> Followed | Non
         before = attempt if _same(again, meant) else asked
         news += [*_of_moves(before, meant), _outcome(moved, attempt)]
     return Followed(after, tuple(news))
+
+
+def recorded(endpoint: Endpoint, version: ModelVersion) -> ModelVersion:
+    """The version as the endpoint has it on record already, where it has.
+
+    A record from before `registered_at` was known stands for the version that there was when the endpoint was changed
+    last: that is not rolled out anew only because more is known of it.
+    """
+    attempt = (endpoint.failed.config,) if endpoint.failed else ()
+    meanings = [meaning for config in (*endpoint.configs, *attempt) for meaning in config.meanings]
+    known = [one for _, one in (*meanings, *endpoint.rejected)]
+    if version in known or version.registered_at > endpoint.updated_at * 1000:
+        return version
+    return next((one for one in known if _may_be(one, version)), version)
+
+
+def _may_be(one: ModelVersion, other: ModelVersion) -> bool:
+    """Whether they are the same, as far as is known."""
+    unknown = 0 in (one.registered_at, other.registered_at)
+    return one == other or (unknown and (one.name, one.version) == (other.name, other.version))
 
 
 def _asked(endpoint: Endpoint) -> EndpointConfig | None:
@@ -99,14 +119,20 @@ def _pointer(ref: ModelRef, pointers: Pointers) -> Pointer | None:
     return None if model is None else model.of(ref)
 
 
-def _resolved(config: EndpointConfig, pointers: Pointers, rejected: tuple[Meaning, ...]) -> EndpointConfig:
+def _version(ref: ModelRef, pointer: Pointer, endpoint: Endpoint) -> ModelVersion:
+    return recorded(endpoint, ModelVersion(ref.name, pointer.version, pointer.registered_at))
+
+
+def _resolved(
+    config: EndpointConfig, pointers: Pointers, endpoint: Endpoint, rejected: tuple[Meaning, ...]
+) -> EndpointConfig:
     """The configuration with each pointer at the version that it means now, where that can be and may be served."""
 
     def resolved(entity: ServedEntity) -> ServedEntity:
         pointer = _pointer(entity.model, pointers) if is_pointer(entity.model) else None
         if pointer is None or not pointer.ready:
             return entity
-        version = ModelVersion(entity.model.name, pointer.version)
+        version = _version(entity.model, pointer, endpoint)
         return entity if (entity.model, version) in rejected else replace(entity, resolved=version)
 
     return replace(config, served_entities=tuple(map(resolved, config.served_entities)))
@@ -116,11 +142,15 @@ def _lost(config: EndpointConfig, pointers: Pointers) -> tuple[ModelRef, ...]:
     return tuple(dict.fromkeys(e.model for e in _following(config) if _pointer(e.model, pointers) is None))
 
 
-def _rejected(config: EndpointConfig, pointers: Pointers, before: tuple[Meaning, ...]) -> tuple[Meaning, ...]:
+def _rejected(config: EndpointConfig, pointers: Pointers, endpoint: Endpoint) -> tuple[Meaning, ...]:
     """What stays rejected: where the pointer has not moved since, or is gone, or is none that is followed now."""
-    now = {entity.model: _pointer(entity.model, pointers) for entity in _following(config)}
-    still = ((ref, version) for ref, version in before if (at := now.get(ref)) is None or at.version == version.version)
-    return tuple(still)
+    followed = {entity.model for entity in _following(config)}
+    now = {ref: pointer for ref in followed if (pointer := _pointer(ref, pointers)) is not None}
+    return tuple(
+        (ref, version)
+        for ref, version in endpoint.rejected
+        if ref not in now or _version(ref, now[ref], endpoint) == version
+    )
 
 
 def _same(one: EndpointConfig, other: EndpointConfig) -> bool:
@@ -156,7 +186,8 @@ def _of_moves(before: EndpointConfig, after: EndpointConfig) -> Iterator[News]:
         if old.resolved != new.resolved
     }
     for ref, (was, now) in moves.items():
-        yield "promotion_seen", f"{_name(ref)} is now version {now}; this endpoint had version {was}."
+        anew = " of a model that was registered anew" if was == now else ""
+        yield "promotion_seen", f"{_name(ref)} is now version {now}{anew}; this endpoint had version {was}."
 
 
 def _outcome(endpoint: Endpoint, attempt: EndpointConfig) -> News:

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate.core import comparison
+from tidegate.core import schema
+from tidegate.core.baseline import baseline_of
 from tidegate.core.endpoint import ROLLBACK, Endpoint, ServedEntity
 from tidegate.core.gate_policy import GateMode, GatePolicy
 from tidegate.core.replay import Findings, Memory, Replay, Times
-from tidegate.core.revision import revision_id
+from tidegate.core.revision import RevisionId, revision_id
 
 # A prediction may take so many times as long as before. What differs by less, seconds, is not told apart from noise.
 SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.0002
@@ -54,12 +55,16 @@ def replays_of(endpoint: Endpoint, gate: Gate) -> tuple[Replay, ...]:
 
     Only what is new is tried: served entities that are in both configurations have shown what they do.
     """
-    pending, active = endpoint.pending, endpoint.active
-    if pending is None or active is None or pending.forced or policy_of(endpoint, gate).mode is GateMode.OFF:
+    fresh = _fresh(endpoint, gate)
+    if not fresh or endpoint.pending is None:
         return ()
-    attempt = f"{endpoint.id} {endpoint.generation} {pending.config.version}"
-    fresh = [entity for entity in pending.config.served_entities if entity not in active.served_entities]
+    attempt = f"{endpoint.id} {endpoint.generation} {endpoint.pending.config.version}"
     return tuple(_replay(endpoint, attempt, entity, gate.seconds / len(fresh)) for entity in fresh)
+
+
+def is_asked(endpoint: Endpoint, entity: ServedEntity, gate: Gate) -> bool:
+    """Whether recorded requests may be asked of it before it serves: it needs a replica for that."""
+    return entity.retry_on_crash and policy_of(endpoint, gate).record and entity in _fresh(endpoint, gate)
 
 
 def policy_of(endpoint: Endpoint, gate: Gate) -> GatePolicy:
@@ -94,22 +99,26 @@ def unasked(endpoint: Endpoint, policy: GatePolicy) -> str:
 # --- what to replay
 
 
+def _fresh(endpoint: Endpoint, gate: Gate) -> list[ServedEntity]:
+    """What a pending configuration brings that does not serve yet; nothing where no gate is."""
+    pending, active = endpoint.pending, endpoint.active
+    if pending is None or active is None or pending.forced or policy_of(endpoint, gate).mode is GateMode.OFF:
+        return []
+    return [entity for entity in pending.config.served_entities if entity not in active.served_entities]
+
+
 def _replay(endpoint: Endpoint, attempt: str, entity: ServedEntity, seconds: float) -> Replay:
-    candidate, before = revision_id(endpoint.id, entity), _before(endpoint, entity)
+    assert endpoint.pending is not None and endpoint.active is not None
+    before = baseline_of(entity, endpoint.pending.config, endpoint.active)
+    candidate = revision_id(endpoint.id, entity)
     baseline = revision_id(endpoint.id, before) if before is not None else None
     identity = hashlib.sha256(f"{attempt} {candidate} {baseline}".encode()).hexdigest()[:16]
-    return Replay(identity, endpoint.name, candidate, baseline, seconds)
-
-
-def _before(endpoint: Endpoint, entity: ServedEntity) -> ServedEntity | None:
-    """The served entity whose place it takes: of the same name, else of the same model, else the only one there is."""
-    assert endpoint.active is not None
-    serving = endpoint.active.served_entities
-    same_model = [one for one in serving if one.model.name == entity.model.name]
-    for found in ([one for one in serving if one.name == entity.name], same_model, serving):
-        if len(found) == 1:
-            return found[0]
-    return None
+    strangers, siblings = list[RevisionId](), list[RevisionId]()
+    for other in endpoint.active.served_entities:
+        if other != before:
+            alike = before is not None and other.model.name == before.model.name
+            (siblings if alike else strangers).append(revision_id(endpoint.id, other))
+    return Replay(identity, endpoint.name, candidate, baseline, seconds, tuple(strangers), tuple(siblings))
 
 
 def _names(endpoint: Endpoint) -> dict[str, str]:
@@ -149,7 +158,7 @@ def schema_changes(found: Findings) -> list[str]:
     if not found.compared:
         return []
     rows = [f"{found.rows[1]} predictions instead of {found.rows[0]}"] if found.rows else []
-    return rows + comparison.changes(found.before, found.after)
+    return rows + schema.changes(found.before, found.after)
 
 
 def changed_share(found: Findings) -> float:
@@ -158,8 +167,13 @@ def changed_share(found: Findings) -> float:
 
 
 def is_slow(before: Times, after: Times) -> bool:
-    """Whether predictions take far longer than they did."""
-    if min(before.count, after.count) < FEWEST_TIMED:
+    """Whether predictions take far longer than they did, and enough of them were timed to say so."""
+    return min(before.count, after.count) >= FEWEST_TIMED and seems_slow(before, after)
+
+
+def seems_slow(before: Times, after: Times) -> bool:
+    """Whether they do by what was timed, however little that is."""
+    if not (before.count and after.count):
         return False
     return after.median > SLOWER_TIMES * before.median and after.median - before.median > SLOWER_SECONDS
 

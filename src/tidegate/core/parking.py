@@ -35,13 +35,14 @@ def parked_replicas(before: int, held: int, *, over: bool) -> int:
     return 0 if over else max(before, held)
 
 
-def must_wake(endpoint: Endpoint, entity: ServedEntity, seen: RevisionObservation | None) -> bool:
-    """Whether the switch to a pending entity that is READY waits for a replica: it was parked, and sleeps.
+def must_wake(endpoint: Endpoint, entity: ServedEntity, seen: RevisionObservation | None, *, asked: bool) -> bool:
+    """Whether the switch to a pending entity that is READY waits for a replica: it was parked, or proved by another.
 
-    Not where its owner lets it sleep; and not in a rollback: what serves is not to serve any longer.
+    Where its owner lets it sleep, only if the gate is to ask it; and not in a rollback: what serves is not to serve any
+    longer.
     """
     assert endpoint.pending is not None
     serves = endpoint.active is not None and entity in endpoint.active.served_entities
-    if serves or endpoint.pending.by == ROLLBACK or entity.scaling.min_replicas == 0:
+    if serves or endpoint.pending.by == ROLLBACK or (entity.scaling.min_replicas == 0 and not asked):
         return False
     return seen is None or not seen.ready_replicas

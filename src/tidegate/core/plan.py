@@ -26,7 +26,7 @@ from tidegate.core.action import (
     Try,
 )
 from tidegate.core.endpoint import Batching, Endpoint, ServedEntity
-from tidegate.core.gate import Gate, judge, policy_of, replays_of, unasked
+from tidegate.core.gate import Gate, is_asked, judge, policy_of, replays_of, unasked
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.parking import must_wake
 from tidegate.core.replay import Findings
@@ -165,7 +165,8 @@ def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEn
             yield from _started(world, revision)
         case RevisionState.READY:
             yield from _learnt(world, revision)
-            yield from _applied(world, revision, parked=endpoint.parks(entity))
+            fewest = 1 if is_asked(endpoint, entity, world.gate) else 0  # a gate's requests are asked of a replica
+            yield from _applied(world, revision, fewest, parked=endpoint.parks(entity))
         case RevisionState.FAILED if revision.generation != endpoint.generation:
             yield Move(rid, RevisionState.PENDING, generation=endpoint.generation)
         case RevisionState.RETIRING:
@@ -247,21 +248,22 @@ def _needs_no_replica(revision: Revision) -> bool:
     return revision.proof is not None and revision.entity.scaling.min_replicas == 0
 
 
-def _applied(world: Snapshot, revision: Revision, *, parked: bool = False) -> Iterator[Action]:
+def _applied(world: Snapshot, revision: Revision, fewest: int = 0, *, parked: bool = False) -> Iterator[Action]:
     if world.observations is None:
         return
     memory = world.memory_limits.get(revision.entity.workload_type, 0)
     observation = world.observations.get(revision.id)
-    target = target_of(revision, _replicas(world, revision, observation), memory, parked=parked)
+    target = target_of(revision, _replicas(world, revision, observation, fewest), memory, parked=parked)
     if observation is None or observation.target != target:
         yield Apply(target)
 
 
-def _replicas(world: Snapshot, revision: Revision, observation: RevisionObservation | None) -> int | None:
-    """As many as were decided on; while nothing was, what there is already."""
+def _replicas(world: Snapshot, revision: Revision, observation: RevisionObservation | None, fewest: int) -> int | None:
+    """As many as were decided on, and so many at least; while nothing was, what there is already."""
     if revision.state is not RevisionState.READY:
         return None
-    return world.scales.get(revision.id, observation.target.replicas if observation else None)
+    decided = world.scales.get(revision.id, observation.target.replicas if observation else None)
+    return decided if decided is None else max(fewest, decided)
 
 
 def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
@@ -281,12 +283,18 @@ def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
             yield FailUpdate(endpoint, revision.message)
             return
     ready = [revision for revision in revisions if revision is not None and revision.state is RevisionState.READY]
-    asleep = [one.id for one in ready if must_wake(endpoint, one.entity, _observation(world, one.id))]
+    asleep = [one.id for one in ready if _sleeps(world, endpoint, one)]
     failing = [seen for rid in asleep if (seen := _observation(world, rid)) and seen.failed_starts >= MAX_FAILED_STARTS]
     if failing:
         yield FailUpdate(endpoint, failing[0].message)
     elif len(ready) == len(revisions) and not asleep:
         yield _gated(world, endpoint)
+
+
+def _sleeps(world: Snapshot, endpoint: Endpoint, revision: Revision) -> bool:
+    """Whether the switch waits until it has a replica."""
+    asked = is_asked(endpoint, revision.entity, world.gate)
+    return must_wake(endpoint, revision.entity, _observation(world, revision.id), asked=asked)
 
 
 def _gated(world: Snapshot, endpoint: Endpoint) -> Action:

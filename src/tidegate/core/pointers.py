@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from tidegate.core.endpoint import ModelRef
 
 # The stages of MLflow's registry, as it writes them; it takes them in any case.
-STAGES = ("None", "Staging", "Production", "Archived")
+ARCHIVED = "Archived"
+STAGES = ("None", "Staging", "Production", ARCHIVED)
 
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """The version that an alias or a stage points to. One that is not ready is still being registered, or never was."""
+    """The version that an alias or a stage points to. One that is not ready is still being registered, or never was.
+
+    `registered_at` as in ModelVersion; 0 where it is not known.
+    """
 
     version: str
     ready: bool = True
+    registered_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +29,14 @@ class StagedVersion:
     version: str
     stage: str
     ready: bool = True
+    registered_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPointers:
     """Where a model's aliases and stages point: a stage to its newest version that is ready, else to its newest one.
 
-    `versions` are all of the model's where they were asked for, oldest first; else none.
+    `versions` are all of the model's but those archived where they were asked for, oldest first; else none.
     """
 
     aliases: Mapping[str, Pointer] = field(default_factory=dict)

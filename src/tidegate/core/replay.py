@@ -6,16 +6,18 @@ Control orders it by the route table; each gateway asks what it has recorded its
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from tidegate.core import comparison
-from tidegate.core.comparison import Schema
+from tidegate.core import schema
 from tidegate.core.revision import RevisionId
+from tidegate.core.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
     """What gateways are to try. `candidate` is to take the place of `baseline`; None where it takes nobody's.
 
-    `id` names this attempt; a gateway that has tried it does not try it again while it is ordered.
+    `id` names this attempt; a gateway that has tried it does not try it again while it is ordered. Of
+    what is answered by others that serve beside the baseline, nothing of `strangers` is the candidate's to answer, and
+    of `siblings`, of the baseline's model, what the baseline answers too.
     """
 
     id: str
@@ -23,6 +25,8 @@ class Replay:
     candidate: RevisionId
     baseline: RevisionId | None
     seconds: float  # that it may take, as long as nothing hangs
+    strangers: tuple[RevisionId, ...] = ()
+    siblings: tuple[RevisionId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,8 @@ class Findings:
             **{name: getattr(self, name) or getattr(other, name) for name in ("error", "crash", "hang", "unavailable")},
             rows=self.rows or other.rows,
             largest_difference=max(self.largest_difference, other.largest_difference),
-            before=comparison.joined(self.before, other.before),
-            after=comparison.joined(self.after, other.after),
+            before=schema.joined(self.before, other.before),
+            after=schema.joined(self.after, other.after),
             seconds=max(self.seconds, other.seconds),
         )
 

@@ -77,7 +77,10 @@ class Revision:
 @functools.lru_cache(_REMEMBERED)
 def revision_id(endpoint_id: str, entity: ServedEntity) -> RevisionId:
     """The id of the revision that serves `entity`: a digest of all that makes it what it is."""
-    canonical = json.dumps([endpoint_id, asdict(entity)], sort_keys=True, separators=(",", ":"))
+    values = asdict(entity)
+    if not entity.resolved.registered_at:
+        del values["resolved"]["registered_at"]  # a revision from before it was known keeps its id
+    canonical = json.dumps([endpoint_id, values], sort_keys=True, separators=(",", ":"))
     return RevisionId(hashlib.sha256(canonical.encode()).hexdigest()[:16])
 
 

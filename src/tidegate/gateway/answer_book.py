@@ -4,19 +4,27 @@ Answers are compared when there is time for it, one between two turns of the eve
 """
 
 import asyncio
+import json
 import time
 from typing import Any
 
 import msgspec
 
 from tidegate.core import comparison
-from tidegate.core.comparison import Likeness, Schema
+from tidegate.core.comparison import Difference, Likeness
 from tidegate.core.replay import Findings, Memory, Replay, Times
+from tidegate.core.schema import Sketch, loosened
+from tidegate.gateway.questions import Ask
 from tidegate.gateway.recordings import Recording
 from tidegate_worker import wire
 
-# So many are compared, whatever it takes.
-_FEWEST_COMPARED = 20
+# So many are compared, even if that takes so many seconds more.
+_FEWEST_COMPARED, _LONGER = 20, 1.0
+# With fewer different answers, lists may be of the same length by chance.
+_FEWEST_DIFFERENT = 5
+_UNREADABLE = object()
+# After a comparison of so many bytes, the loop has time for others.
+_LARGE = 4096
 
 
 class AnswerBook:
@@ -29,11 +37,12 @@ class AnswerBook:
         self._late: list[Recording] = []
         self._ended: set[int] = set()  # recordings, by their identity
         self._failed: set[int] = set()
+        self._unproved: list[tuple[Recording, str]] = []  # and what was said to them
         self._counts: dict[str, Any] = dict.fromkeys(("compared", "exact", "close", "changed", "new_nulls"), 0)
         self._troubles: dict[str, Any] = dict.fromkeys(("errors", "crashes", "hangs"), 0)
         self._sentences: dict[str, Any] = dict.fromkeys(("error", "crash", "hang", "unavailable"), "")
-        self._before: Schema = {}
-        self._after: Schema = {}
+        self._before, self._after = Sketch(), Sketch()
+        self._different: set[int] = set()  # hashes of the baseline's answers
         self._rows: tuple[int, int] | None = None
         self._largest = 0.0
 
@@ -60,9 +69,29 @@ class AnswerBook:
         if answer.outcome != wire.OK:
             if id(recording) not in self._failed:  # it may have been answered the first time
                 self._failed.add(id(recording))
-                self._trouble("errors", "error", answer.body.decode("utf-8", "replace"))
+                self._fails(recording, answer.body.decode("utf-8", "replace"))
         elif not again and recording.revision == self._replay.baseline:
             self._to_compare.append((recording, answer))
+
+    def _fails(self, recording: Recording, sentence: str) -> None:
+        """What the baseline has not answered itself it may not be able to answer either."""
+        if self._replay.baseline in (None, recording.revision):
+            self._trouble("errors", "error", sentence)
+        else:
+            self._unproved.append((recording, sentence))
+
+    async def prove(self, ask: Ask | None, until: float) -> None:
+        """Ask the baseline what the candidate fails at and others have answered: where it fails too, that is no fault.
+
+        Those that there is no time for are as the rest; all are the candidate's where the baseline cannot be asked.
+        """
+        unproved, self._unproved, fault = self._unproved, [], True
+        for recording, sentence in unproved:
+            if ask is not None and time.monotonic() < until:
+                answer = await ask(recording)
+                fault = answer is None or answer.outcome == wire.OK
+            if fault:
+                self._trouble("errors", "error", sentence)
 
     def crashed(self, sentence: str) -> None:
         """It ended the process, by itself and twice."""
@@ -105,34 +134,46 @@ class AnswerBook:
     # --- comparing
 
     async def settle(self, until: float) -> None:
-        """Compare what can be compared until then."""
+        """Compare what can be compared until then. The loop has as much time in between as a comparison takes."""
         for recording, answer in self._to_compare:
-            if time.monotonic() >= until and self._counts["compared"] >= _FEWEST_COMPARED:
+            began, few = time.monotonic(), self._counts["compared"] < _FEWEST_COMPARED
+            if began >= until + (_LONGER if few else 0.0):
                 break
             self._compare(recording.answer, answer.body)
-            await asyncio.sleep(0)
+            await asyncio.sleep(time.monotonic() - began if len(answer.body) > _LARGE else 0)
         self._to_compare.clear()
 
     def _compare(self, before: bytes, after: bytes) -> None:
-        counts = self._counts
-        one = msgspec.json.decode(before)
-        schema = comparison.schema_of(one)
-        self._before = comparison.joined(self._before, schema)
+        """What cannot be read of the baseline's is not compared: the candidate is not to blame."""
+        counts, one = self._counts, _read(before)
+        if one is _UNREADABLE:
+            return
         counts["compared"] += 1
         if before == after:
             counts["exact"] += 1
-            self._after = comparison.joined(self._after, schema)
-            return
-        other = msgspec.json.decode(after)
-        self._after = comparison.joined(self._after, comparison.schema_of(other))
-        found = comparison.difference(one, other)
-        counts[_COUNT[found.likeness]] += 1
-        counts["new_nulls"] += found.new_null
+            if hash(before) not in self._different:
+                self._before.add(one)
+                self._after.add(one)
+        else:
+            self._lay_beside(one, _read(after))
+        self._different.add(hash(before))
+
+    def _lay_beside(self, one: Any, other: Any) -> None:
+        self._before.add(one)
+        if other is not _UNREADABLE:
+            self._after.add(other)
+        try:
+            found = comparison.difference(one, other)
+        except RecursionError:  # nested deeper than can be looked at
+            found = Difference(Likeness.CHANGED)
+        self._counts[_COUNT[found.likeness]] += 1
+        self._counts["new_nulls"] += found.new_null
         self._rows = self._rows or found.rows
         self._largest = max(self._largest, found.largest)
 
     def findings(self, before: Times, after: Times, memory: Memory, seconds: float) -> Findings:
         """All of it."""
+        schema, few = self._before.schema(), len(self._different) < _FEWEST_DIFFERENT
         return Findings(
             self._replay.id,
             requests=self.requests,
@@ -141,8 +182,8 @@ class AnswerBook:
             **self._sentences,
             largest_difference=self._largest,
             rows=self._rows,
-            before=self._before,
-            after=self._after,
+            before=loosened(schema) if few else schema,
+            after=self._after.beside(self._before),
             baseline=before,
             candidate=after,
             memory=memory,
@@ -151,3 +192,13 @@ class AnswerBook:
 
 
 _COUNT = {Likeness.EXACT: "exact", Likeness.CLOSE: "close", Likeness.CHANGED: "changed"}
+
+
+def _read(answer: bytes) -> Any:
+    """The value of an answer. What msgspec does not read, such as a lone surrogate, the standard library may."""
+    for read in (msgspec.json.decode, json.loads):
+        try:
+            return read(answer)
+        except (ValueError, RecursionError):
+            continue
+    return _UNREADABLE

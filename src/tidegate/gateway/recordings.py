@@ -12,6 +12,9 @@ from tidegate.core.traffic import RevisionRoute
 from tidegate.settings import GateSettings
 from tidegate_worker import wire
 
+# What the objects of a recording hold beside their bytes.
+OVERHEAD = 400
+
 
 class Recording(NamedTuple):
     """A request that was answered with a prediction. `seconds` is its whole time in the gateway."""
@@ -25,7 +28,7 @@ class Recording(NamedTuple):
 
 
 class Recorder:
-    """One endpoint's recordings, and the bytes that they hold."""
+    """One endpoint's recordings, and the bytes that they hold, all told."""
 
     __slots__ = ("_kept", "_largest", "_most", "_shared", "bytes")
 
@@ -37,9 +40,10 @@ class Recorder:
 
     def record(self, route: RevisionRoute, meta: bytes, body: bytes, answer: wire.Answer, seconds: float) -> None:
         """Keep it, unless it is too large, or its model is not to be asked twice."""
-        grown = size = len(body) + len(answer[4])
+        size = len(body) + len(answer[4])
         if size > self._largest or not route.retry_on_crash:
             return
+        grown = size = size + len(meta) + len(answer[3]) + OVERHEAD
         kept, shared = self._kept, self._shared
         if len(kept) == self._most:
             grown -= kept[0][0]

@@ -4,23 +4,22 @@ First they are asked all at once, as fast as it takes them: that finds what it c
 turns, as many at a time as predictions had when they were real: that finds what they cost, and what becomes of the
 memory. Where that seems far more than it was, both versions are asked in turns, at the same time on the same machine.
 When the candidate dies or hangs with several at once, they are asked singly, until the guilty one is known.
+When the time is over before all of that is done, it is judged by what is known: to be slow is not to hang.
 """
 
 import asyncio
 import itertools
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from statistics import median
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from tidegate.core.errors import DeadlineExceeded, ModelCrashed, TidegateError
-from tidegate.core.gate import is_slow
+from tidegate.core.gate import FEWEST_TIMED, seems_slow
 from tidegate.core.replay import Findings, Memory, Replay, Times
 from tidegate.core.revision import RevisionId
 from tidegate.gateway.answer_book import AnswerBook
-from tidegate.gateway.cold import ColdStart
-from tidegate.gateway.pending import Pending
+from tidegate.gateway.asked import Asked
+from tidegate.gateway.cost import Cost, times_with, times_with_at_most, usual_batch
+from tidegate.gateway.questions import Ask, questions
 from tidegate.gateway.queue import RevisionQueue
 from tidegate.gateway.recordings import Recording
 from tidegate.gateway.router import Router
@@ -31,55 +30,22 @@ from tidegate_worker import wire
 HANG_TIMES, HANG_SECONDS, TOGETHER_TIMES = 20.0, 1.0, 3.0
 # How long a candidate may take to have a replica (again).
 START_SECONDS = 15.0
-# All in all; it is only come near to when replicas die again and again.
+# All in all. It is come near to where replicas die again and again, or predictions take seconds.
 LONGEST_SECONDS = 30.0
+# Who is under way then hangs where it has been at its replica for so many times as long as all that are there took.
+_HANGING_TIMES = 10.0
 # The share of the time for asking all at once; the rest is for turns.
 _AT_ONCE = 0.4
 # There are so many turns in each half of the rest, even if that takes so many times as long; the first warms up.
 _FEWEST_TURNS, _LONGER, _WARM_UP = 8, 3.0, 1
 _MEASURE_SECONDS = 1.0
-# Both versions are timed so often, where one seems slow; with so many times the usual requests in a prediction at most.
-_PAIRS, _JOINED = 9, 4
+# Both versions are timed so often, where one seems slow, or as often as tells when that has taken so long; with so many
+# times the usual requests in a prediction at most.
+_PAIRS, _ENOUGH_SECONDS, _JOINED = 9, 5.0, 4
 # So many times as many may be under way as have ended.
 _BOLDNESS = 8
 # Requests under way, where replicas take one at a time: one works, one is on its way.
 _AHEAD = 2
-
-
-class Cost(NamedTuple):
-    """How many requests a prediction had, and how long it took, seconds: decoded, predicted and encoded."""
-
-    batch: int
-    seconds: float
-
-
-class Asked(Pending):
-    """A recorded request on its way through the candidate's queue."""
-
-    __slots__ = ("answer", "error", "recording", "seconds", "settled")
-
-    def __init__(self, recording: Recording, seconds: float, settled: Callable[["Asked"], None]) -> None:
-        super().__init__()
-        self.seconds = seconds  # that it may take
-        self.recording, self.settled = recording, settled
-        self.meta, self.body = recording.meta, recording.body
-        self.answer: wire.Answer | None = None
-        self.error: TidegateError | None = None
-
-    def waited_for(self, start: ColdStart, *, first: bool) -> None:
-        """No account counts it."""
-
-    def may_take(self, timeout: float) -> float:
-        return min(timeout, self.seconds)
-
-    def answered(self, answer: wire.Answer) -> None:
-        self.answer = answer
-        self.settled(self)
-
-    def failed(self, error: TidegateError) -> None:
-        self.error = error
-        self.done = True
-        self.settled(self)
 
 
 class Trial:
@@ -91,16 +57,18 @@ class Trial:
         self._moved = asyncio.Event()  # set when one of them has ended
         self._book = AnswerBook(replay)
         self._took: list[Cost] = []
-        self._real = [_cost(one.answer_meta) for one in recordings if one.revision == replay.baseline]
+        self._real: list[Cost] = []  # of the baseline
+        self._fair = False  # whether what seemed slow was looked into
+        self._marks: list[int] = []  # of its memory
         self._first_at = 0.0  # when the first has ended
-        self._next = 0  # of the recordings; when all were asked, they are asked again
+        self._next = 0  # of the recordings
         self._reruns = 0  # of the candidate's requests, when it was looked at last
-        self._died = False  # whether a replica of it has
+        self._deaths = 0  # of its replicas, as far as was noticed
+        self._forgiven = 0  # of them; once it may have been somebody else
 
     async def run(self) -> Findings:
         """What is found. Returns without a request where none was recorded, or none may be asked twice."""
-        began, seconds = time.monotonic(), self._replay.seconds
-        marks: tuple[int, ...] = ()
+        ordered_at, seconds = time.monotonic(), self._replay.seconds
         if not self._recordings:
             return Findings(self._replay.id)
         queue = self._router.queue_of(self._replay.candidate)
@@ -108,20 +76,43 @@ class Trial:
             return Findings(self._replay.id, unavailable="the gateway does not know it")
         if not queue.route.retry_on_crash:
             return Findings(self._replay.id)
+        self._recordings = await questions(self._replay, self._recordings, self._asking_baseline())
+        if not self._recordings:
+            return Findings(self._replay.id)
+        self._real = [Cost.read(one.answer_meta) for one in self._recordings if one.revision == self._replay.baseline]
+        began = time.monotonic()
         self._reruns = _reruns(queue)
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                await self._ask_at_once(queue, began + _AT_ONCE * seconds)
-                if not self._book.is_grave:
-                    marks = await self._ask_in_turns(queue, began + seconds)
-                if is_slow(*self._times()):
-                    await self._time_both(queue)
+            async with asyncio.timeout(LONGEST_SECONDS - (began - ordered_at)):
+                await self._try(queue, began)
         except TimeoutError:
-            self._book.gave_up(self._died)
+            self._give_up(queue)
+        await self._book.prove(self._asking_baseline(), time.monotonic() + seconds)
         await self._book.settle(time.monotonic() + seconds)
         before, after = self._times()
-        memory = Memory(await self._memory(self._replay.baseline), marks)
+        if seems_slow(before, after) and not self._fair:
+            before = Times()  # it may be the machine
+        memory = Memory(await self._memory(self._replay.baseline), tuple(self._marks))
         return self._book.findings(before, after, memory, time.monotonic() - began)
+
+    async def _try(self, queue: RevisionQueue, began: float) -> None:
+        await self._ask_at_once(queue, began + _AT_ONCE * self._replay.seconds)
+        if not self._book.is_grave:
+            await self._ask_in_turns(queue, began + self._replay.seconds)
+            self._took = self._took[_WARM_UP:] or self._took
+        if not self._book.is_grave and seems_slow(*self._times()):
+            await self._time_both(queue)
+
+    def _give_up(self, queue: RevisionQueue) -> None:
+        """The time is over. That is its fault where replicas died, or where a request has taken far too long."""
+        doubtful = self._in_doubt(queue)
+        died = self._deaths > self._forgiven
+        if died or doubtful or self._hangs(time.monotonic()):
+            self._book.gave_up(died)
+
+    def _hangs(self, now: float) -> bool:
+        longest = max(HANG_SECONDS, _HANGING_TIMES * sum(asked.recording.seconds for asked in self._out))
+        return any(asked.lane is not None and now - asked.sent_at > longest for asked in self._out)
 
     def drop(self) -> None:
         """Forget what is under way."""
@@ -143,32 +134,36 @@ class Trial:
         if self._in_doubt(queue):
             await self._ask_singly(queue)
 
-    async def _ask_in_turns(self, queue: RevisionQueue, until: float) -> tuple[int, ...]:
-        """Ask as many at a time as real predictions had; the memory before, half-way and after."""
+    async def _ask_in_turns(self, queue: RevisionQueue, until: float) -> None:
+        """Ask as many at a time as real predictions had; mark the memory before, half-way and after."""
         began, last = time.monotonic(), until + _LONGER * self._replay.seconds
-        count = self._usual_batch() * max(1, len(queue.lanes))
+        count = usual_batch(self._real) * max(1, len(queue.lanes))
         self._took.clear()
-        marks = [await self._memory(self._replay.candidate)]
+        await self._mark()
         for half in ((began + until) / 2, until):
             for turn in itertools.count(1):
                 await self._take_turn(queue, count)
                 now = time.monotonic()
                 if self._book.is_grave:
-                    return tuple(marks)
+                    return
                 if now >= last:
-                    return (*marks, await self._memory(self._replay.candidate))
+                    await self._mark()
+                    return
                 if turn >= _FEWEST_TURNS and now >= half:
                     break
-            marks.append(await self._memory(self._replay.candidate))
-        return tuple(marks)
+            await self._mark()
 
     async def _take_turn(self, queue: RevisionQueue, count: int) -> None:
         for _ in range(count):
-            self._ask(queue, self._recordings[self._next % len(self._recordings)], TOGETHER_TIMES)
+            self._ask(queue, self._recording(self._next), TOGETHER_TIMES)
             self._next += 1
         await self._until_ended()
         if self._in_doubt(queue):
             await self._ask_singly(queue)
+
+    def _recording(self, number: int) -> Recording:
+        """When all were asked, they are asked again."""
+        return self._recordings[number % len(self._recordings)]
 
     async def _ask_together(self, queue: RevisionQueue, recording: Recording, until: float) -> None:
         """Ask, as soon as no more are under way than can be answered until then."""
@@ -193,7 +188,7 @@ class Trial:
     def _in_doubt(self, queue: RevisionQueue) -> bool:
         """Whether a replica has died since, or one of them has run out of time."""
         before, self._reruns = self._reruns, _reruns(queue)
-        self._died |= self._reruns > before
+        self._deaths += self._reruns > before
         return self._reruns > before or self._book.is_late
 
     async def _ask_singly(self, queue: RevisionQueue) -> None:
@@ -207,6 +202,7 @@ class Trial:
             if self._book.is_grave:
                 return
         self._reruns = _reruns(queue)
+        self._forgiven = min(1, self._deaths)
 
     def _ask(self, queue: RevisionQueue, recording: Recording, times: float, *, alone: bool = False) -> None:
         now, seconds = time.monotonic(), times * max(HANG_SECONDS, HANG_TIMES * recording.seconds)
@@ -230,13 +226,13 @@ class Trial:
         if asked.answer is not None:
             self._book.answered(asked.recording, asked.answer)
             if asked.answer.outcome == wire.OK:
-                self._took.append(_cost(asked.answer.meta))
+                self._took.append(Cost.read(asked.answer.meta))
         elif isinstance(asked.error, ModelCrashed):
             self._book.crashed(asked.error.message)
         elif isinstance(asked.error, DeadlineExceeded):
             self._book.late(asked.recording)
         elif asked.error is not None:
-            doubtful = asked.crashes > 0 or self._died or bool(self._out)
+            doubtful = asked.crashes > 0 or self._deaths > 0 or bool(self._out)
             self._book.refused(asked.recording, asked.error.message, doubtful=doubtful)
 
     async def _one_ended(self) -> None:
@@ -249,49 +245,76 @@ class Trial:
 
     # --- timing
 
-    def _usual_batch(self) -> int:
-        """How many requests most predictions had when they were real."""
-        batches = Counter(cost.batch for cost in self._real)
-        return batches.most_common(1)[0][0] if batches else 1
-
     def _times(self) -> tuple[Times, Times]:
         """What predictions of as many requests took before, and take now."""
-        batch = self._usual_batch()
-        return _times_of(self._real, batch), _times_of(self._took[_WARM_UP:], batch)
+        batch = usual_batch(self._real)
+        return times_with(self._real, batch), times_with_at_most(self._took, batch)
 
     async def _time_both(self, queue: RevisionQueue) -> None:
-        """Time both versions anew, in turns: the machine may be busier than it was. Not where the old one sleeps."""
-        before, baseline = list[Cost](), self._replay.baseline
-        serving = self._router.queue_of(baseline) if baseline is not None else None
-        if serving is None or not serving.lanes:
-            return
+        """Time both versions anew, in turns: the machine may be busier than it was. Not the old one where it sleeps."""
+        began, before, usual, serving = time.monotonic(), list[Cost](), usual_batch(self._real), self._serving()
         self._took.clear()
-        count = self._usual_batch() * max(1, len(queue.lanes))
-        for turn in range(_PAIRS):
-            await self._take_turn(queue, count)
-            before += await self._time_old(serving, self._recordings[turn % len(self._recordings)])
+        for turn in range(1, _PAIRS + 1):
+            first = self._next
+            await self._take_turn(queue, usual * max(1, len(queue.lanes)))
             if self._book.is_grave:
                 return
-        usual = self._usual_batch()
-        # Real requests may join it; a few more in a prediction are next to nothing.
-        self._real = [cost._replace(batch=usual) for cost in before if cost.batch <= _JOINED * usual]
+            if serving is not None:
+                same = range(first, first + usual * max(1, len(serving.lanes)))
+                before += await self._time_old(serving, [self._recording(number) for number in same])
+            if turn >= FEWEST_TIMED and time.monotonic() - began > _ENOUGH_SECONDS:
+                break
+        if serving is not None:
+            # Real requests may join them; a few more in a prediction are next to nothing.
+            joined = range(usual, _JOINED * usual + 1)
+            self._real = [cost._replace(batch=usual) for cost in before if cost.batch in joined]
+        self._fair = True
 
-    async def _time_old(self, serving: RevisionQueue, recording: Recording) -> list[Cost]:
-        """What a prediction of the version that serves takes now; nothing where it does not answer."""
-        ended: asyncio.Future[Asked] = asyncio.get_running_loop().create_future()
-        now, asked = time.monotonic(), Asked(recording, START_SECONDS, ended.set_result)
-        asked.deadline = asked.latest = now + START_SECONDS
+    def _serving(self) -> RevisionQueue | None:
+        """The queue of the version that serves. Not where it sleeps, or must not be asked twice."""
+        baseline = self._replay.baseline
+        serving = self._router.queue_of(baseline) if baseline is not None else None
+        return serving if serving is not None and serving.lanes and serving.route.retry_on_crash else None
+
+    async def _time_old(self, serving: RevisionQueue, recordings: Sequence[Recording]) -> list[Cost]:
+        """What predictions of the version that serves take now; nothing of those that it does not answer."""
+        answers = await self._ask_old(serving, recordings)
+        return [Cost.read(answer.meta) for answer in answers if answer.outcome == wire.OK]
+
+    async def _ask_old(self, serving: RevisionQueue, recordings: Sequence[Recording]) -> list[wire.Answer]:
+        """What the version that serves answers now, asked for all of them at once."""
+        ended, now = asyncio.Event(), time.monotonic()
+        out = [Asked(recording, START_SECONDS, lambda _: ended.set()) for recording in recordings]
         try:
-            serving.submit(asked, now)
-        except TidegateError:  # refused: the queue has nothing of it to forget
-            return []
-        try:
-            answer = (await ended).answer
+            for asked in out:
+                asked.deadline = asked.latest = now + START_SECONDS
+                serving.submit(asked, now)
+            while not all(asked.done for asked in out):
+                ended.clear()
+                await ended.wait()
+        except TidegateError:
+            return []  # its queue is full
         finally:
-            serving.cancel(asked)
-        return [_cost(answer.meta)] if answer is not None and answer.outcome == wire.OK else []
+            for asked in out:
+                if asked.queue is not None:  # else it was refused: there is nothing to forget
+                    serving.cancel(asked)
+        return [asked.answer for asked in out if asked.answer is not None]
+
+    def _asking_baseline(self) -> Ask | None:
+        """How to ask the version that serves for one of them, where it can be asked."""
+        serving = self._serving()
+        if serving is None:
+            return None
+
+        async def ask(recording: Recording) -> wire.Answer | None:
+            return next(iter(await self._ask_old(serving, [recording])), None)
+
+        return ask
 
     # --- memory
+
+    async def _mark(self) -> None:
+        self._marks.append(await self._memory(self._replay.candidate))
 
     async def _memory(self, revision: RevisionId | None) -> int:
         """Resident bytes of the revision's largest replica; 0 where it has none."""
@@ -303,15 +326,3 @@ class Trial:
 
 def _reruns(queue: RevisionQueue) -> int:
     return queue.load(time.monotonic()).reruns
-
-
-def _cost(meta: bytes) -> Cost:
-    """From an answer's metadata."""
-    told = wire.unpack_meta(meta)
-    steps = (int(told.get(step, 0)) for step in ("decode", "predict", "encode"))
-    return Cost(int(told.get("batch", 1)), sum(steps) / 1e6)
-
-
-def _times_of(costs: Sequence[Cost], batch: int) -> Times:
-    seconds = [cost.seconds for cost in costs if cost.batch == batch]
-    return Times(median(seconds), len(seconds), batch) if seconds else Times()
