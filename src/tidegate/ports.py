@@ -93,6 +93,10 @@ class Store(LockMemory, Protocol):
         """Add or replace it."""
         ...
 
+    async def drop_revisions(self, revisions: Collection[RevisionId]) -> None:
+        """Drop all of them, or none. Idempotent."""
+        ...
+
     async def add_event(self, event: Event) -> None:
         """Append it to its endpoint's history."""
         ...

@@ -68,10 +68,13 @@ async def test_models_of_any_name_are_found_with_their_versions(registry: Mlflow
     found = await registry.pointers(names, names)
     assert set(found) == {*STRANGE, "wine"}
     for name in STRANGE:
-        assert (found[name].aliases, found[name].stages) == ({"champion": Pointer("1")}, {"Staging": Pointer("1")})
+        pointer = found[name].aliases["champion"]
+        assert pointer == Pointer("1", registered_at=pointer.registered_at)
+        assert (found[name].aliases, found[name].stages) == ({"champion": pointer}, {"Staging": pointer})
         assert [version.version for version in found[name].versions] == ["1"]
     assert [version.version for version in found["wine"].versions] == ["2", "3"]
-    assert await registry.resolve(ModelRef(STRANGE[0], "Staging")) == ModelVersion(STRANGE[0], "1")
+    resolved = await registry.resolve(ModelRef(STRANGE[0], "Staging"))
+    assert resolved == ModelVersion(STRANGE[0], "1", found[STRANGE[0]].stages["Staging"].registered_at)
 
 
 def test_many_names_are_asked_for_in_parts_that_fit_a_url() -> None:

@@ -80,7 +80,8 @@ async def test_a_database_of_the_first_schema_is_brought_up_to_date_and_its_rows
     assert endpoint is not None
     assert endpoint.pending == PendingConfig(EndpointConfig(2, (), ()), 3.0)
     assert (endpoint.previous, endpoint.rejected, endpoint.next_version) == (None, (), 3)
-    await store.save_endpoint(endpoint.promoted(4.0), switch_of(endpoint, 4.0))
+    assert endpoint.switching is None
+    await store.save_endpoint(endpoint.promoted(4.0), switch_of(endpoint.let_through(4.0)))
     assert [switch.at for switch in await store.switches("e1")] == [4.0]
     assert endpoint.face is None
     await store.save_enablement(Enablement(Product.SERVERLESS, "wine", "admin", 5.0))

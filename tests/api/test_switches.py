@@ -12,7 +12,7 @@ THEIRS = "/api/2.0/serving-endpoints/wine"
 def side(version: int) -> dict[str, Any]:
     """A configuration of one version of "wine", in short."""
     entity = {"name": f"wine-{version}", "entity_name": "wine", "resolved_version": str(version)}
-    return {"config_version": version, "served_entities": [entity]}
+    return {"config_version": version, "served_entities": [{**entity, "traffic_percentage": 100}]}
 
 
 async def updated(api: Api) -> None:

@@ -23,11 +23,12 @@ from tidegate.core.endpoint import (
     PendingConfig,
     Route,
     ServedEntity,
+    Switching,
 )
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound
 from tidegate.core.face import Face, Product
 from tidegate.core.lifecycle import RevisionState
-from tidegate.core.revision import Environment, EnvironmentDigest, Proof, Revision, revision_id
+from tidegate.core.revision import Environment, EnvironmentDigest, Proof, Revision, RevisionId, revision_id
 from tidegate.core.switch import Side, Switch
 from tidegate.ports import MAX_SWITCHES, Event, Store
 
@@ -59,6 +60,7 @@ FULL = Endpoint(
     rejected=((ModelRef("wine", "@champion"), ModelVersion("wine", "2")),),
     newest_version=4,
     face=Face(Product.CLASSIC, "wine"),
+    switching=Switching(PendingConfig(CONFIG, 1_700_000_002.0, "maria", forced=True), 1_700_000_002.5, 4, "{}"),
 )
 REVISION = Revision(
     revision_id("e1", ENTITY),
@@ -76,7 +78,7 @@ REVISION = Revision(
 
 
 FIRST = Side(1, {"wine-1": ModelVersion("wine", "1")})
-SECOND = Side(2, {"wine-1": ModelVersion("wine", "2"), "ü'\"": ModelVersion("tea", "7")})
+SECOND = Side(2, {"wine-1": ModelVersion("wine", "2"), "ü'\"": ModelVersion("tea", "7")}, {"wine-1": 40, "ü'\"": 60})
 SWITCH = Switch("e1", 1_700_000_004.5, "admin", FIRST, SECOND, '{"passed": true}')
 
 
@@ -186,6 +188,20 @@ async def test_a_revision_comes_back_as_it_was_saved(store: Store) -> None:
     await store.save_revision(moved)
     assert await store.revisions() == {REVISION.id: moved}
     assert (await store.revisions())[REVISION.id].state is RevisionState.RETIRING
+
+
+async def test_revisions_are_dropped_and_the_rest_stays(store: Store) -> None:
+    await store.create_endpoint(FULL)
+    others = [replace(REVISION, id=RevisionId(f"{number:016x}")) for number in range(3)]
+    for revision in (REVISION, *others):
+        await store.save_revision(revision)
+    assert len(await store.revisions()) == 4
+    await store.drop_revisions([])
+    await store.drop_revisions((others[0].id, others[2].id, RevisionId("f" * 16)))
+    assert set(await store.revisions()) == {REVISION.id, others[1].id}
+    await store.drop_revisions((others[0].id,))
+    await store.save_revision(others[0])
+    assert set(await store.revisions()) == {REVISION.id, others[0].id, others[1].id}
 
 
 async def test_events_are_told_oldest_first_and_the_newest_are_kept(store: Store) -> None:

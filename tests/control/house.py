@@ -188,6 +188,8 @@ class Gateway:
 class House:
     """All of it. `restart_control` forgets everything that is not in the store, on disk or in the engine."""
 
+    expected = 1  # gateways; from the next control on
+
     def __init__(self, folder: Path, park_seconds: float, patience: float) -> None:
         self.patience = patience
         self.rollouts = RolloutSettings(park_seconds)
@@ -200,7 +202,7 @@ class House:
         self._assemble()
 
     def _assemble(self) -> None:
-        self.gateways = Gateways(self.data.planes_socket, 1, lambda: self.reconciler.nudge())
+        self.gateways = Gateways(self.data.planes_socket, self.expected, lambda: self.reconciler.nudge())
         self.builds = Builds(
             self.registry, self.builder, ModelCache(self.data, "reg"), self.clock, 2, lambda: self.reconciler.nudge()
         )

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.control.house import Gateway, until
-from tests.core.examples import an_endpoint
+from tests.core.examples import a_config, a_created_endpoint, an_entity
 from tests.fakes.clock import FakeClock
+from tidegate.control import gateways as module
 from tidegate.control.gateways import Gateways
 from tidegate.control.publisher import Access, Publisher
 from tidegate.core.gate import Gate
@@ -18,6 +19,7 @@ from tidegate.core.replay import Findings, Replay
 from tidegate.core.revision import RevisionId
 from tidegate.core.traffic import RevisionRoute, RouteTable
 
+UPDATING = a_created_endpoint().promoted(1.0).with_update(a_config(an_entity("wine-2", version="2"), version=2), 2.0)
 OLD, NEW = RevisionId("a" * 16), RevisionId("b" * 16)
 
 
@@ -189,13 +191,22 @@ async def test_what_an_earlier_process_left_is_in_nobodys_way(tmp_path: Path) ->
 async def test_several_gateways_hold_an_endpoint_before_any_of_them_switches(link: Link) -> None:
     gateways = await two_gateways(link)
     publisher = Publisher(link.gateways, Access("/agent", ()), Gate(), FakeClock())
-    updated = replace(an_endpoint(), pending=None)
-    publisher.publish((updated,))
-    await publisher.hold(updated, 5.0)
-    assert [gateway.tables[-1].held for gateway in gateways] == [("wine",), ("wine",)]
-    publisher.publish((replace(updated, generation=9),))
+    switched = UPDATING.let_through(3.0)
+    publisher.publish((UPDATING,))
+    publisher.publish((switched,))
+    await publisher.switch(switched, 5.0)
+    for gateway in gateways:
+        assert [table.held for table in gateway.tables[-2:]] == [("wine",), ()]
+        assert [list(table.endpoints["wine"].served) for table in gateway.tables[-2:]] == [["wine-2"], ["wine-2"]]
+    published = [len(gateway.tables) for gateway in gateways]
+    publisher.publish((replace(switched, tags=(("a", "b"),)),))  # what all know already is not held again
+    publisher.publish((switched.routed,))
+    again = switched.routed.rolled_back(4.0).let_through(5.0)
     await link.gateways.followed(5.0)
-    assert [gateway.tables[-1].held for gateway in gateways] == [(), ()]
+    assert [len(gateway.tables) for gateway in gateways] == published
+    publisher.publish((again,))
+    await link.gateways.followed(5.0)
+    assert [gateway.tables[-1].held for gateway in gateways] == [("wine",), ("wine",)]
     for gateway in gateways:
         await gateway.close()
 
@@ -208,7 +219,7 @@ async def test_a_table_is_waited_for_that_has_an_endpoint(link: Link) -> None:
     waiting = asyncio.create_task(link.gateways.followed(5.0, {"wine"}))
     await asyncio.sleep(0.01)
     assert not waiting.done()
-    publisher.publish((an_endpoint(),))
+    publisher.publish((UPDATING,))
     await waiting
     assert ["wine" in gateway.tables[-1].endpoints for gateway in gateways] == [True, True]
     for gateway in gateways:
@@ -218,10 +229,35 @@ async def test_a_table_is_waited_for_that_has_an_endpoint(link: Link) -> None:
 async def test_one_gateway_holds_nothing(tmp_path: Path) -> None:
     gateways = Gateways(tmp_path / "planes.sock", 1, lambda: None)
     publisher = Publisher(gateways, Access("/agent", ()), Gate(), FakeClock())
-    publisher.publish((an_endpoint(),))
-    await publisher.hold(an_endpoint(), 5.0)
+    publisher.publish((UPDATING.let_through(3.0),))
     assert gateways.table is not None
     assert gateways.table.held == ()
+
+
+async def test_a_gateway_that_has_not_come_yet_is_waited_for_and_not_for_good(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Gateway(link.socket, 0, 10)
+    await first.connect()
+    link.gateways.publish(a_table("1"))
+    followed = asyncio.create_task(link.gateways.followed(5.0))
+    await until(lambda: first.tables and link.gateways.reports[0].route_version == "1")
+    assert not followed.done()
+    second = Gateway(link.socket, 1, 11)
+    await second.connect()
+    await followed
+    await first.close()
+    await until(lambda: len(link.gateways.reports) == 1)
+    followed = asyncio.create_task(link.gateways.followed(60.0))
+    await asyncio.sleep(0.01)
+    assert not followed.done()
+    await first.connect()
+    await followed
+    monkeypatch.setattr(module, "_COMES_BACK_SECONDS", 0.0)
+    await second.close()
+    await until(lambda: len(link.gateways.reports) == 1)
+    await link.gateways.followed(60.0)
+    await first.close()
 
 
 async def test_a_replay_that_is_done_wakes_control_once(link: Link) -> None:

@@ -8,6 +8,8 @@ import pytest
 from tests.control.house import House
 from tidegate.control.builds import ModelCache
 from tidegate.control.housekeeping import Budget, Housekeeping, Item, what_goes
+from tidegate.core import retention
+from tidegate.core.errors import NotFound
 from tidegate.settings import HousekeepingSettings
 
 DAY = 86400.0
@@ -89,6 +91,33 @@ async def test_uvs_cache_is_pruned_when_all_else_does_not_suffice(house: House) 
     assert dangling.exists()
     await keeper(house, disk_budget_gb=0.0).sweep()
     assert not dangling.exists()
+
+
+async def test_versions_long_gone_leave_the_record_and_then_their_logs_go(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "KEPT", 2)
+    await house.create()
+    await house.settle()
+    (first,) = house.reconciler.world.revisions
+    for version in ("2", "3", "4", "5", "6"):
+        house.registry.add("wine", version)
+        await house.update(version)
+        await house.settle()
+        await house.until(lambda: len(house.engine.held) == 2)
+    await house.settle()
+    entities = {revision.entity.name for revision in (await house.store.revisions()).values()}
+    assert entities == {"wine-3", "wine-4", "wine-5", "wine-6"}
+    log = house.data.build_log(first)
+    os.utime(log, (0, 0))
+    await keeper(house).sweep()
+    assert not log.exists()
+    assert all(house.data.build_log(rid).exists() for rid in house.reconciler.world.revisions)
+    with pytest.raises(NotFound, match=r"no configuration 1 any more.* served before.*: 5, 6\."):
+        await house.endpoints.build_logs("wine", "wine-1", 1)
+    await house.update("1")
+    await house.settle()
+    assert house.serving == ["wine-1"]
 
 
 async def test_logs_of_revisions_long_gone_go(house: House) -> None:

@@ -81,3 +81,22 @@ async def test_the_state_says_what_keeps_a_first_replica_from_starting(house: Ho
     await house.passes(2)
     view = await house.endpoints.get("wine")
     assert view.status.message == "There is no room for a replica of 'wine'."
+
+
+async def test_an_update_that_there_is_no_room_for_waits_without_limit_and_says_so(house: House) -> None:
+    await house.create()
+    await house.settle()
+    house.engine.broken["wine-2"] = "unused"
+    await house.update("2")
+    await house.until(lambda: len(house.engine.held) == 2)
+    (rid,) = [rid for rid, seen in house.engine.held.items() if seen.target.served_entity == "wine-2"]
+    full = "There is no room for a replica of 'wine'."
+    house.engine.held[rid] = replace(house.engine.held[rid], failed_starts=0, message=full)
+    for _ in range(10):
+        house.clock.advance(86400.0)
+        await house.passes(2)
+    assert (await house.state(), house.serving) == (("READY", "IN_PROGRESS"), ["wine-1"])
+    assert (await house.endpoints.get("wine")).status.message == full
+    del house.engine.broken["wine-2"]
+    house.engine.held.clear()  # there is room again
+    await house.until(lambda: house.serving == ["wine-2"])

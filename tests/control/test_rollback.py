@@ -15,6 +15,7 @@ from tidegate.core.lifecycle import RevisionState
 from tidegate.core.load import RevisionLoad
 from tidegate.core.revision import RevisionObservation
 from tidegate.core.status import Deployment
+from tidegate.core.switch import Switch
 
 PARK = 600.0
 
@@ -285,10 +286,13 @@ async def test_control_may_end_at_every_step_of_a_rollback(
         await seconds(house, PARK + 1)
     if step in ("asked", "routed", "done"):
         await house.endpoints.rollback("wine")
-    if step == "routed":  # the gateways have followed, and nothing is saved
+    if step == "routed":  # the gateways have followed, and that is not saved
+        save = house.store.save_endpoint
 
-        async def away(*_: object) -> Endpoint:
-            raise Unavailable("The disk is away.")
+        async def away(endpoint: Endpoint, switch: Switch | None = None) -> Endpoint:
+            if switch is not None:
+                raise Unavailable("The disk is away.")
+            return await save(endpoint)
 
         with monkeypatch.context() as patch:
             patch.setattr(house.store, "save_endpoint", away)

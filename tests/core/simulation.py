@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.core.examples import ENVIRONMENT, PROOF
-from tidegate.core.action import Abandon, Action, Apply, FailUpdate, Forget, Move, Prepare, Promote, Record, Remove, Try
+from tidegate.core.action import (
+    Abandon,
+    Action,
+    Apply,
+    Drop,
+    FailUpdate,
+    Forget,
+    Move,
+    Prepare,
+    Promote,
+    Record,
+    Remove,
+    Try,
+)
 from tidegate.core.endpoint import Endpoint, EndpointConfig, PendingConfig
 from tidegate.core.gate import Gate, replays_of
 from tidegate.core.lifecycle import RevisionState, check_transition
@@ -168,7 +181,7 @@ class World:
         """What a gateway routes to is up; what serves is READY, whole, and what is parked too."""
         for endpoint in self.endpoints.values():
             parked = endpoint.previous.config if endpoint.previous else None
-            for config in (endpoint.active, parked) if endpoint.deleted_at is None else ():
+            for config in (endpoint.active, endpoint.routed.active, parked) if endpoint.deleted_at is None else ():
                 ids = revision_ids(endpoint.id, config).values() if config else ()
                 assert {self.revisions[rid].state for rid in ids} <= {RevisionState.READY}
         for table in self.gateways:
@@ -200,14 +213,21 @@ class World:
                     self._instruct(action)
             case Try(endpoint, replays):
                 self.replays[endpoint.id] = replays
-            case Promote(endpoint) if self._unchanged(endpoint):
+            case Promote(endpoint, report) if self._unchanged(endpoint):
                 ids = self._pending_ids(endpoint)
                 assert {self.revisions[rid].state for rid in ids} == {RevisionState.READY}
-                self.endpoints[endpoint.id] = endpoint.promoted(0.0)
+                # Control may end between the two halves of a switch, and anybody write: so each is a round's deed.
+                begun = endpoint.switching is not None
+                self.endpoints[endpoint.id] = endpoint.routed if begun else endpoint.let_through(0.0, report)
             case FailUpdate(endpoint, message) if self._unchanged(endpoint):
                 assert message
                 assert endpoint.id in self.doubtful, "a sound update fails"
                 self.endpoints[endpoint.id] = endpoint.update_failed(message)
+            case Drop(revisions):
+                for rid in revisions:
+                    assert rid not in self.engine, f"the record of {rid} is dropped while something of it runs"
+                    assert rid not in self.routed(), f"the record of {rid} is dropped while routed"
+                    del self.revisions[rid]
             case Forget(endpoint):
                 mine = {rid for rid, revision in self.revisions.items() if revision.endpoint_id == endpoint.id}
                 assert not mine & set(self.engine), "an endpoint is forgotten while something of it runs"
@@ -239,8 +259,9 @@ class World:
         return self.endpoints.get(endpoint.id) == endpoint
 
     def _pending_ids(self, endpoint: Endpoint) -> Iterator[RevisionId]:
-        assert endpoint.pending is not None
-        yield from revision_ids(endpoint.id, endpoint.pending.config).values()
+        coming = endpoint.switching.to if endpoint.switching else endpoint.pending
+        assert coming is not None
+        yield from revision_ids(endpoint.id, coming.config).values()
 
     # --- time
 

@@ -21,6 +21,7 @@ from tidegate.core.endpoint import (
     Route,
     ScalingPolicy,
     ServedEntity,
+    Switching,
     default_routes,
     default_served_name,
 )
@@ -342,27 +343,34 @@ def test_what_has_failed_and_what_an_earlier_rollback_took_away_are_rejected_too
 
 
 UPDATING = a_created_endpoint(FIRST).promoted(1.0).with_update(SECOND, 2.0, FOLLOWER)
+SWITCHED = UPDATING.let_through(3.0, "{}")
+
+
+def test_what_is_switched_to_is_routed_and_what_served_is_still_active() -> None:
+    assert SWITCHED.switching == Switching(UPDATING.pending, 3.0, UPDATING.generation, "{}")  # type: ignore[arg-type]
+    assert (SWITCHED.active, SWITCHED.pending, SWITCHED.routed) == (FIRST, UPDATING.pending, UPDATING.promoted(3.0))
+    assert UPDATING.routed is UPDATING
+    assert SECOND in SWITCHED.update_dropped(4.0).configs
 
 
 def test_what_is_routed_stays_and_parks_what_served_whatever_was_written_meanwhile() -> None:
-    tagged = replace(UPDATING, tags=(("a", "b"),), resource_version=5)
-    onto = UPDATING.promoted_onto(tagged, 3.0)
-    assert onto == tagged.promoted(3.0)
-    assert (onto.previous, onto.resource_version) == (ParkedConfig(FIRST, 3.0, FOLLOWER), 5)
+    tagged = replace(SWITCHED, tags=(("a", "b"),), resource_version=5)
+    assert tagged.routed == replace(UPDATING, tags=(("a", "b"),)).promoted(3.0)
+    assert (tagged.routed.previous, tagged.routed.resource_version) == (ParkedConfig(FIRST, 3.0, FOLLOWER), 5)
 
 
 def test_another_update_goes_on_when_a_switch_is_put_on_record() -> None:
     third = a_config(an_entity("wine-3", version="3"), version=3)
-    moved = UPDATING.with_update(third, 2.5, FOLLOWER)
-    onto = UPDATING.promoted_onto(moved, 3.0)
+    moved = SWITCHED.with_update(third, 3.5, FOLLOWER)
+    onto = moved.routed
     assert (onto.active, onto.pending) == (SECOND, moved.pending)
     assert onto.previous == ParkedConfig(FIRST, 3.0, FOLLOWER)
     assert onto.observed_generation == UPDATING.generation < onto.generation == moved.generation
 
 
-@pytest.mark.parametrize("dropped", [UPDATING.rolled_back(2.5), UPDATING.update_dropped(2.5)])
+@pytest.mark.parametrize("dropped", [SWITCHED.rolled_back(3.5), SWITCHED.update_dropped(3.5)])
 def test_what_was_dropped_while_it_was_switched_to_is_led_back_from(dropped: Endpoint) -> None:
-    onto = UPDATING.promoted_onto(dropped, 3.0)
+    onto = dropped.routed
     assert (onto.active, onto.pending) == (SECOND, PendingConfig(FIRST, 3.0, ROLLBACK, forced=True))
     assert onto.rejected == dropped.rejected
     assert onto.observed_generation < onto.generation
@@ -372,10 +380,25 @@ def test_what_was_dropped_while_it_was_switched_to_is_led_back_from(dropped: End
 
 def test_a_second_rollback_while_an_update_is_switched_to_leads_to_what_served_before() -> None:
     third = a_config(an_entity("wine-3", version="3"), version=3)
-    updating = UPDATED.with_update(third, 4.0, FOLLOWER)
-    onto = updating.promoted_onto(updating.rolled_back(5.0).rolled_back(6.0), 7.0)
+    updating = UPDATED.with_update(third, 4.0, FOLLOWER).let_through(4.5)
+    onto = updating.rolled_back(5.0).rolled_back(6.0).routed
     assert (onto.active, onto.pending and onto.pending.config) == (third, FIRST)
     assert onto.rejected == (meaning("2"), meaning("3"))
+
+
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("second", range(4))
+def test_nobody_but_the_end_of_the_switch_changes_what_is_routed(first: int, second: int) -> None:
+    third = a_config(an_entity("wine-3", version="3"), version=3)
+    verbs = [
+        lambda endpoint: endpoint.with_update(third, 4.0, "maria"),
+        lambda endpoint: endpoint.rolled_back(4.0),
+        lambda endpoint: endpoint.update_dropped(4.0),
+        lambda endpoint: replace(endpoint, tags=(("a", "b"),)),
+    ]
+    written = verbs[second](verbs[first](UPDATED.with_update(third, 3.2).let_through(3.5)))
+    assert written.routed.active == written.routed.routed.active == third
+    assert written.routed.switching is None
 
 
 def test_no_two_configurations_have_the_same_number() -> None:

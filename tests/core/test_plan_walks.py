@@ -5,14 +5,17 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.core.examples import a_config, an_entity
 from tests.core.simulation import World
+from tidegate.core import retention
 from tidegate.core.endpoint import Endpoint, EndpointConfig
 from tidegate.core.lifecycle import RevisionState
+from tidegate.core.retention import outdated
 from tidegate.core.revision import revision_ids
 
 VERSIONS = ("1", "2")
@@ -27,8 +30,10 @@ CONFIGS = st.lists(st.sampled_from(VERSIONS), min_size=1, max_size=2, unique=Tru
 class Walk(RuleBasedStateMachine):
     """Users, faults and time."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(kept=st.sampled_from((0, 1, retention.KEPT)))
+    def begin(self, kept: int) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(retention, "KEPT", kept)
         self.world = World()
 
     # --- users
@@ -126,6 +131,12 @@ class Walk(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Faults end; then the world comes to rest, as asked."""
+        try:
+            self._come_to_rest()
+        finally:
+            self.patch.undo()
+
+    def _come_to_rest(self) -> None:
         world = self.world
         world.engine_away = False
         for _ in range(PATIENCE):
@@ -142,12 +153,14 @@ class Walk(RuleBasedStateMachine):
         world, held = self.world, set()
         for endpoint in world.endpoints.values():
             assert endpoint.deleted_at is None, "a deleted endpoint is not forgotten"
-            assert endpoint.pending is None
+            assert (endpoint.pending, endpoint.switching) == (None, None)
             assert endpoint.observed_generation == endpoint.generation
             assert endpoint.active is not None or endpoint.failed is not None
             held |= {rid for config in endpoint.configs for rid in revision_ids(endpoint.id, config).values()}
         assert set(world.engine) == held, "the engine holds what serves or is parked, and nothing else"
         assert {rid for rid, revision in world.revisions.items() if revision.state is RevisionState.READY} == held
+        for endpoint in world.endpoints.values():
+            assert not outdated(endpoint, [one for one in world.revisions.values() if one.endpoint_id == endpoint.id])
         for rid in set(world.revisions) - held:
             assert world.revisions[rid].state in (RevisionState.FAILED, RevisionState.RETIRED)
 

@@ -1,6 +1,6 @@
 """A store in memory, for tests of what stands above it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from tidegate.core.enablement import Enablement
@@ -23,6 +23,11 @@ class FakeStore:
         self._switches: list[Switch] = []
         self._enablements: dict[tuple[str, str], Enablement] = {}
         self._locks: dict[str, str] = {}
+
+    @property
+    def all_endpoints(self) -> tuple[Endpoint, ...]:
+        """What is on record, failure or not."""
+        return tuple(self._endpoints.values())
 
     async def endpoints(self) -> tuple[Endpoint, ...]:
         self._work()
@@ -64,6 +69,10 @@ class FakeStore:
         self._work()
         self._check_on_record(revision.endpoint_id)
         self._revisions[revision.id] = revision
+
+    async def drop_revisions(self, revisions: Collection[RevisionId]) -> None:
+        self._work()
+        self._revisions = {rid: revision for rid, revision in self._revisions.items() if rid not in revisions}
 
     async def add_event(self, event: Event) -> None:
         self._work()

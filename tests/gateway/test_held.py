@@ -63,6 +63,17 @@ async def test_what_is_held_is_in_flight_and_counts_once(home: House) -> None:
     assert (account.accepted, account.answered, account.in_flight) == (1, 1, 0)
 
 
+async def test_what_the_next_table_holds_too_stays_held(home: House) -> None:
+    await holding(home)
+    request = await asked(home)
+    home.control.publish(replace(home.table((V2, 100), version="t3"), held=("iris", "wine")))
+    await until(lambda: home.control.reports[-1].route_version == "t3")
+    await asyncio.sleep(0.05)
+    assert not request.done()
+    home.control.publish(home.table((V2, 100), version="t4"))
+    assert await request == "wine-2"
+
+
 async def test_where_control_ends_in_between_what_serves_goes_on(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held, "LONGEST_SECONDS", 0.2)
     await holding(home)

@@ -7,7 +7,7 @@ in between leaves nothing half-written. Only the control process opens it.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -18,7 +18,7 @@ from alembic import command
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Table, create_engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, delete, insert, select, update
 from sqlalchemy.event import listen
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -136,6 +136,15 @@ class SqlStore:
 
         with _endpoint_gone(revision.endpoint_id):
             await self._run(work)
+
+    async def drop_revisions(self, revisions: Collection[RevisionId]) -> None:
+        dropped = delete(REVISIONS).where(REVISIONS.c.id == bindparam("dropped"))
+
+        def work(connection: Connection) -> None:
+            if revisions:
+                connection.execute(dropped, [{"dropped": rid} for rid in revisions])
+
+        await self._run(work)
 
     async def add_event(self, event: Event) -> None:
         def work(connection: Connection) -> None:

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from tidegate.control.views import SwitchesView
-from tidegate.core.endpoint import EndpointConfig, ModelVersion
-from tidegate.core.switch import Side, Switch
+from tidegate.core.endpoint import ModelVersion
+from tidegate.core.switch import Side, Switch, side_of
 
 Json = dict[str, Any]
 
@@ -15,7 +15,7 @@ def switches_json(view: SwitchesView) -> Json:
     parked: Json | None = None
     if view.parked is not None:
         parked = {
-            **_config_json(view.parked.config),
+            **_side_json(side_of(view.parked.config)),
             "since": _millis(view.parked.since),
             "replicas_until": None if view.kept_until is None else _millis(view.kept_until),
             "replaced_by": view.parked.replaced_by,
@@ -34,16 +34,14 @@ def _switch_json(switch: Switch) -> Json:
 
 
 def _side_json(side: Side) -> Json:
-    entities = [_entity_json(name, version) for name, version in side.versions.items()]
+    entities = [_entity_json(name, version, side.shares.get(name)) for name, version in side.versions.items()]
     return {"config_version": side.config, "served_entities": entities}
 
 
-def _config_json(config: EndpointConfig) -> Json:
-    return _side_json(Side(config.version, {entity.name: entity.resolved for entity in config.served_entities}))
-
-
-def _entity_json(name: str, model: ModelVersion) -> Json:
-    return {"name": name, "entity_name": model.name, "resolved_version": model.version}
+def _entity_json(name: str, model: ModelVersion, share: int | None) -> Json:
+    """`share` is None in a record of before shares were kept."""
+    entity = {"name": name, "entity_name": model.name, "resolved_version": model.version}
+    return {**entity, "traffic_percentage": share}
 
 
 def _millis(seconds: float) -> int:

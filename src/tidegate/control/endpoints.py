@@ -368,6 +368,12 @@ class Endpoints:
                 entity = config.entity(served_entity)
                 if entity is not None:
                     return revision_id(endpoint.id, entity)
+        known = sorted({config.version for config in configs if config})
+        if config_version is not None and config_version not in known:
+            raise NotFound(
+                f"Endpoint '{endpoint.name}' has no configuration {config_version} any more, or never had. There are "
+                f"logs of what serves, served before, is on its way or failed last: {', '.join(map(str, known))}."
+            )
         names = sorted({entity.name for config in configs if config for entity in config.served_entities})
         raise NotFound(
             f"Endpoint '{endpoint.name}' has no served entity '{served_entity[:80]}'"

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 # A report has a few hundred bytes per endpoint and revision.
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 
+# A gateway that is not back by then has more to do than to connect.
+_COMES_BACK_SECONDS = 5.0
+
 
 class _Link:
     """One gateway's connection, and the last that it reported on it."""
@@ -56,9 +59,11 @@ class Gateways:
         self._server: asyncio.Server | None = None
         self._encoded = b""
         self._news = asyncio.Event()
+        self._awaited_until = 0.0  # the event loop's time
 
     async def start(self) -> None:
         """Listen. What an earlier process left at the path is removed."""
+        self._await_gateways()
         self._socket.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self._socket, limit=_MAX_LINE_BYTES)
 
@@ -80,12 +85,24 @@ class Gateways:
                 link.news.set()
 
     async def followed(self, seconds: float, names: AbstractSet[str] = frozenset()) -> None:
-        """Wait until every connected gateway follows the current table, and it has these endpoints; so long at most."""
+        """Wait until every gateway follows the current table, and it has these endpoints; so long at most.
+
+        One that has just gone, or has not found this control yet, is waited for too: it goes on by an older table.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not (self._all_follow() and names <= (self.table.endpoints.keys() if self.table else set())):
+                while self._is_awaited() or not (self._all_follow() and self._routes(names)):
                     self._news.clear()
                     await self._news.wait()
+
+    def _routes(self, names: AbstractSet[str]) -> bool:
+        return names <= (self.table.endpoints.keys() if self.table else set())
+
+    def _await_gateways(self) -> None:
+        self._awaited_until = asyncio.get_running_loop().time() + _COMES_BACK_SECONDS
+
+    def _is_awaited(self) -> bool:
+        return not self.everyone_is_here and asyncio.get_running_loop().time() < self._awaited_until
 
     def _all_follow(self) -> bool:
         table = self.table
@@ -146,6 +163,7 @@ class Gateways:
             logger.warning("a gateway's report cannot be read", extra=fields(error=errors.exceptions[0]))
         finally:
             del self._links[link]
+            self._await_gateways()
             self._news.set()
             writer.close()
             self.on_change()

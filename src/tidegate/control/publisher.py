@@ -32,6 +32,7 @@ class Publisher:
         self._leads: dict[str, Leads] = {}  # what it had of each endpoint
         self._replays: dict[str, tuple[Replay, ...]] = {}  # ordered now, by endpoint id
         self._ordered_at: dict[str, float] = {}  # when, monotonic seconds
+        self._known_to_all: set[str] = set()  # ids of endpoints whose switch all gateways know of
 
     @property
     def findings(self) -> Mapping[str, Findings]:
@@ -48,6 +49,7 @@ class Publisher:
         """Have gateways route by these endpoints, and order no more of what none of them waits for."""
         if endpoints is not self._published:
             self._drop_replays(endpoints)
+            self._known_to_all &= {endpoint.id for endpoint in endpoints if endpoint.switching is not None}
             self._compile(endpoints)
 
     def order(self, endpoint: Endpoint, replays: tuple[Replay, ...]) -> None:
@@ -57,21 +59,31 @@ class Publisher:
             self._ordered_at[endpoint.id] = self._clock.monotonic()
             self._compile(self._published)
 
-    async def hold(self, endpoint: Endpoint, seconds: float) -> None:
-        """Have several gateways hold an endpoint's requests, until the next table is published: none of them is to
-        answer by what served before while another one answers by what serves now. Waits so long at most.
+    async def switch(self, endpoint: Endpoint, seconds: float) -> None:
+        """Have every gateway route to what a published endpoint is being switched to. Waits so long at most, twice.
+
+        Several gateways hold its requests until all of them know: none is to answer by what served before while
+        another one answers by what serves now.
         """
-        if self._gateways.expected > 1 and self._published is not None:
-            self._compile(self._published, (endpoint.name,))
+        if self._held((endpoint,)):
             await self._gateways.followed(seconds)
+            self._known_to_all.add(endpoint.id)
+            self._compile(self._published or (endpoint,))
+        await self._gateways.followed(seconds)
 
     def _drop_replays(self, endpoints: tuple[Endpoint, ...]) -> None:
         if self._replays:
-            wanted = {endpoint.id: replays_of(endpoint, self._gate) for endpoint in endpoints}
+            wanted = {endpoint.id: replays_of(endpoint.routed, self._gate) for endpoint in endpoints}
             self._replays = {key: ordered for key, ordered in self._replays.items() if wanted.get(key) == ordered}
             self._ordered_at = {key: at for key, at in self._ordered_at.items() if key in self._replays}
 
-    def _compile(self, endpoints: tuple[Endpoint, ...], held: tuple[str, ...] = ()) -> None:
-        self._published, access = endpoints, self._access
+    def _held(self, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
+        """The names of those that are being switched, and not all gateways are known to know it."""
+        if self._gateways.expected == 1:
+            return ()
+        return tuple(one.name for one in endpoints if one.switching is not None and one.id not in self._known_to_all)
+
+    def _compile(self, endpoints: tuple[Endpoint, ...]) -> None:
+        self._published, access, held = endpoints, self._access, self._held(endpoints)
         table = compile_table(endpoints, access.agent, access.token_hashes, self._leads, self._replays, held)
         self._gateways.publish(table)

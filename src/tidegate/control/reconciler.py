@@ -21,6 +21,7 @@ from tidegate.core.action import (
     Abandon,
     Action,
     Apply,
+    Drop,
     FailUpdate,
     Forget,
     Learn,
@@ -30,6 +31,7 @@ from tidegate.core.action import (
     Record,
     Remove,
     Try,
+    subject_of,
 )
 from tidegate.core.endpoint import Endpoint
 from tidegate.core.errors import Conflict, TidegateError, Unavailable
@@ -38,7 +40,7 @@ from tidegate.core.lifecycle import RevisionState, check_transition
 from tidegate.core.plan import Snapshot, plan
 from tidegate.core.revision import Revision, RevisionId, RevisionObservation
 from tidegate.core.status import EndpointStatus, project
-from tidegate.core.switch import Switch, switch_of
+from tidegate.core.switch import switch_of
 from tidegate.ports import Clock, Engine, Event, Store
 from tidegate.telemetry import fields
 
@@ -145,7 +147,7 @@ class Reconciler:
         changed = False
         skipped: set[str] = set()
         for action in self._plan():
-            subject = _subject(action)
+            subject = subject_of(action)
             if subject not in skipped and not self._backoff.holds(subject):
                 done = await self._try(action, subject)
                 changed |= done and not isinstance(action, Apply | Remove | Prepare | Abandon | Try)
@@ -261,10 +263,12 @@ class Reconciler:
             case Try(endpoint, replays):
                 self._publisher.order(endpoint, replays)
             case Promote(endpoint, report):
-                await self._switch(endpoint, switch_of(endpoint, self._clock.now(), report))
+                await self._switch(endpoint, report)
             case FailUpdate(endpoint, message, report):
                 await self._replace(endpoint.update_failed(message, report))
                 await self._tell(endpoint.id, "held_back" if report else "update_failed", message)
+            case Drop(revisions):
+                await self._store.drop_revisions(revisions)
             case Forget(endpoint):
                 await self._store.forget_endpoint(endpoint.id)
 
@@ -286,25 +290,32 @@ class Reconciler:
         if (sentence := _event_of(revision)) is not None:
             await self._tell(revision.endpoint_id, revision.state.value, sentence)
 
-    async def _switch(self, endpoint: Endpoint, switch: Switch) -> None:
-        """Route to the pending configuration, and only then save it: who is told that it serves may ask it at once."""
-        promoted = endpoint.promoted(switch.at)
-        await self._publisher.hold(endpoint, _FOLLOW_TIMEOUT)
-        self._show(promoted)
-        await self._gateways.followed(_FOLLOW_TIMEOUT)
-        self._show(await self._saved(endpoint, promoted, switch))
+    async def _switch(self, endpoint: Endpoint, report: str) -> None:
+        """Switch by three steps, of which each may be the last one of this control (decision 9).
+
+        That it begins is on record before any gateway routes by it: from then on, whoever reads the store routes to
+        what is new. That it has ended is on record when gateways have followed: who is told so may ask at once.
+        """
+        if endpoint.switching is None:
+            endpoint = await self._store.save_endpoint(endpoint.let_through(self._clock.now(), report))
+            self._show(endpoint)
+        await self._publisher.switch(endpoint, _FOLLOW_TIMEOUT)
+        switch = switch_of(endpoint)
+        self._show(await self._ended(endpoint))
         await self._tell(endpoint.id, switch.kind, switch.sentence)
 
-    async def _saved(self, endpoint: Endpoint, promoted: Endpoint, switch: Switch) -> Endpoint:
-        """The endpoint with its switch on record. What is routed already is not taken back by who wrote meanwhile."""
+    async def _ended(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint with its switch on record, onto what others have written meanwhile."""
+        current: Endpoint | None = endpoint
         for _ in range(_ATTEMPTS):
+            if current is None or current.id != endpoint.id:
+                break
+            if current.switching != endpoint.switching:
+                return current  # it is on record already, and the store's word on it was lost
             try:
-                return await self._store.save_endpoint(promoted, switch)
+                return await self._store.save_endpoint(current.routed, switch_of(current))
             except Conflict:
                 current = await self._store.endpoint(endpoint.name)
-                if current is None or current.id != endpoint.id:
-                    raise
-                promoted = endpoint.promoted_onto(current, switch.at)
         raise Conflict(f"Endpoint '{endpoint.name}' is being changed by others.")
 
     async def _replace(self, endpoint: Endpoint) -> None:
@@ -330,7 +341,8 @@ class Reconciler:
 
     def _pause(self) -> float:
         calm = all(revision.state in _AT_REST for revision in self.world.revisions.values()) and not any(
-            endpoint.pending or endpoint.deleted_at is not None for endpoint in self.world.endpoints
+            endpoint.pending or endpoint.switching or endpoint.deleted_at is not None
+            for endpoint in self.world.endpoints
         )
         if not calm or self.world.observations is None:
             return _BUSY
@@ -365,18 +377,6 @@ def _details(world: Snapshot) -> Snapshot:
 
 def _identical(one: Sequence[object], other: Sequence[object]) -> bool:
     return len(one) == len(other) and all(map(operator.is_, one, other))
-
-
-def _subject(action: Action) -> str:
-    match action:
-        case Record(revision) | Prepare(revision):
-            return revision.id
-        case Move(revision=rid) | Learn(revision=rid) | Abandon(rid) | Remove(rid):
-            return rid
-        case Apply(target):
-            return target.revision
-        case Try(endpoint) | Promote(endpoint) | FailUpdate(endpoint) | Forget(endpoint):
-            return endpoint.id
 
 
 def _event_of(revision: Revision) -> str | None:

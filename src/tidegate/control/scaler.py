@@ -46,7 +46,7 @@ class Scaler:
         observations: Mapping[RevisionId, RevisionObservation],
     ) -> Mapping[RevisionId, int]:
         """How many replicas each READY revision should have now."""
-        now = self._clock.monotonic()
+        now, endpoints = self._clock.monotonic(), _routed(endpoints)
         self._loads.take(self._gateways.reports, now)
         self._loads.look(self._gateways.expected, now)
         updating = {endpoint.id: endpoint for endpoint in endpoints if endpoint.pending is not None}
@@ -131,6 +131,11 @@ class Scaler:
         same = [entity for entity in entities if entity.name == revision.entity.name or len(entities) == 1]
         states = (self._states.get(revision_id(endpoint.id, entity)) for entity in same)
         return max((state.replicas for state in states if state is not None), default=0)
+
+
+def _routed(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """The endpoints as gateways see them; the very same tuple, which is known again, where none is being switched."""
+    return tuple(one.routed for one in endpoints) if any(one.switching for one in endpoints) else endpoints
 
 
 def _is_tried(revision: Revision, updating: Endpoint) -> bool:

@@ -74,7 +74,7 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Switch an endpoint to its pending configuration. `report` is the gate's, as JSON."""
+    """Switch an endpoint to its pending configuration, or go on doing so. `report` is the gate's, as JSON."""
 
     endpoint: Endpoint
     report: str = ""
@@ -90,10 +90,32 @@ class FailUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Drop the records of revisions that nobody comes back to."""
+
+    revisions: tuple[RevisionId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Drop a deleted endpoint of which nothing runs any more, with all its records."""
 
     endpoint: Endpoint
 
 
-Action = Record | Move | Learn | Prepare | Abandon | Apply | Remove | Try | Promote | FailUpdate | Forget
+Action = Record | Move | Learn | Prepare | Abandon | Apply | Remove | Try | Promote | FailUpdate | Drop | Forget
+
+
+def subject_of(action: Action) -> str:
+    """The id of the revision or endpoint that it is about: where one action has failed, those after it wait."""
+    match action:
+        case Record(revision) | Prepare(revision):
+            return revision.id
+        case Move(revision=rid) | Learn(revision=rid) | Abandon(rid) | Remove(rid):
+            return rid
+        case Apply(target):
+            return target.revision
+        case Drop(revisions):
+            return revisions[0]
+        case Try(endpoint) | Promote(endpoint) | FailUpdate(endpoint) | Forget(endpoint):
+            return endpoint.id

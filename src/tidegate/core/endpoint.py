@@ -143,6 +143,19 @@ class PendingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Switching:
+    """A switch that has begun, at this `generation`: gateways may route to `to` already, so there is no way back.
+
+    `report` is the gate's, as JSON.
+    """
+
+    to: PendingConfig
+    at: float  # unix seconds
+    generation: int
+    report: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ParkedConfig:
     """The configuration that served before, held for a rollback. `replaced_by` asked for the one that serves now."""
 
@@ -171,8 +184,8 @@ class Endpoint:
     reconciler has carried out or given up. `lost` are the aliases and stages that it follows and that point nowhere.
     `rejected` is what a rollback took away: no alias or stage puts the version on again before it has moved elsewhere.
     `newest_version` is the highest number that a configuration was given by an update. One with a `face` belongs to an
-    older product. `gate` is None where the platform's policy applies. `resource_version` is the store's compare-and-set
-    stamp.
+    older product. `gate` is None where the platform's policy applies. While it is `switching`, what it is switched to
+    is routed, whatever becomes of `pending` meanwhile. `resource_version` is the store's compare-and-set stamp.
     """
 
     id: str
@@ -195,6 +208,7 @@ class Endpoint:
     newest_version: int = 0
     face: Face | None = None
     gate: GatePolicy | None = None
+    switching: Switching | None = None
     resource_version: int = field(default=0, compare=False)
 
     @property
@@ -208,7 +222,8 @@ class Endpoint:
     @property
     def wanted(self) -> tuple[EndpointConfig, ...]:
         """The configurations that serve or are to serve."""
-        wanted = (self.active, self.pending.config if self.pending else None)
+        coming = (self.switching.to if self.switching else None, self.pending)
+        wanted = (self.active, *(one.config if one else None for one in coming))
         return tuple(config for config in wanted if config is not None)
 
     @property
@@ -229,6 +244,11 @@ class Endpoint:
         parked = self.previous is not None and entity in self.previous.config.served_entities
         return parked and not any(entity in config.served_entities for config in self.wanted)
 
+    @property
+    def routed(self) -> "Endpoint":
+        """This endpoint as gateways are to see it: serving what it is being switched to."""
+        return self if self.switching is None else self.promoted(self.switching.at)
+
     # --- the verbs of an update; each returns the endpoint as it is after it
 
     def with_update(self, config: EndpointConfig, now: float, by: str = "", *, forced: bool = False) -> "Endpoint":
@@ -244,26 +264,36 @@ class Endpoint:
             updated_at=now,
         )
 
-    def promoted(self, now: float) -> "Endpoint":
-        """This endpoint serving what was pending. What served is parked, unless it was the same."""
+    def let_through(self, now: float, report: str = "") -> "Endpoint":
+        """This endpoint being switched to what is pending."""
         assert self.pending is not None
-        new, old, previous = self.pending.config, self.active, self.previous
-        if old is not None and (old.served_entities, old.routes) != (new.served_entities, new.routes):
-            previous = ParkedConfig(old, now, self.pending.by)
-        return replace(
-            self, active=new, pending=None, failed=None, previous=previous, observed_generation=self.generation
-        )
+        return replace(self, switching=Switching(self.pending, now, self.generation, report))
 
-    def promoted_onto(self, current: "Endpoint", now: float) -> "Endpoint":
-        """`current`, as somebody has written it since, serving what is pending here, which is routed to already.
+    def promoted(self, now: float) -> "Endpoint":
+        """This endpoint serving what it is being switched to, or else what is pending. What served is parked, unless it
+        was the same.
 
-        Another update goes on. Where the one that is pending here was dropped, what served before is on its way back.
+        What was written into the switch goes on: another update; or the way back to what served before, where the
+        one that is switched to was dropped.
         """
-        served = replace(current, pending=self.pending).promoted(now)
-        if current.pending == self.pending:
-            return served
-        back = PendingConfig(self.active, now, ROLLBACK, forced=True) if self.active else None
-        return replace(served, pending=current.pending or back, observed_generation=self.generation)
+        to = self.switching.to if self.switching else self.pending
+        assert to is not None
+        new, old, previous = to.config, self.active, self.previous
+        if old is not None and (old.served_entities, old.routes) != (new.served_entities, new.routes):
+            previous = ParkedConfig(old, now, to.by)
+        pending, observed = None, self.generation
+        if self.switching is not None and self.pending != to:
+            back = PendingConfig(old, now, ROLLBACK, forced=True) if old else None
+            pending, observed = self.pending or back, self.switching.generation
+        return replace(
+            self,
+            active=new,
+            pending=pending,
+            failed=None,
+            previous=previous,
+            switching=None,
+            observed_generation=observed,
+        )
 
     def update_failed(self, message: str, report: str = "") -> "Endpoint":
         """This endpoint after its update failed; what served before still serves."""

@@ -14,6 +14,7 @@ from tidegate.core.action import (
     Abandon,
     Action,
     Apply,
+    Drop,
     FailUpdate,
     Forget,
     Learn,
@@ -29,6 +30,7 @@ from tidegate.core.gate import Gate, is_asked, judge, policy_of, replays_of, una
 from tidegate.core.lifecycle import RevisionState
 from tidegate.core.parking import must_wake
 from tidegate.core.replay import Findings
+from tidegate.core.retention import outdated
 from tidegate.core.revision import (
     Environment,
     Proof,
@@ -101,7 +103,9 @@ def plan(world: Snapshot) -> tuple[Action, ...]:
         for revision in mine:
             if revision.id not in wanted:
                 actions += _release(world, revision)
-        if endpoint.deleted_at is not None and all(_gone(world, revision) for revision in mine):
+        if endpoint.deleted_at is None:
+            actions += _dropped(world, endpoint, mine)
+        elif all(_gone(world, revision) for revision in mine):
             actions.append(Forget(endpoint))
     actions += _strays(world)
     return tuple(actions)
@@ -264,8 +268,11 @@ def _replicas(world: Snapshot, revision: Revision, observation: RevisionObservat
 
 def _roll_out(world: Snapshot, endpoint: Endpoint) -> Iterator[Action]:
     """Promote a pending configuration when all of it is ready and the gate lets it through; give it up when any of it
-    has failed.
+    has failed. A switch that has begun is carried through.
     """
+    if endpoint.switching is not None and endpoint.deleted_at is None:
+        yield Promote(endpoint, endpoint.switching.report)
+        return
     if endpoint.pending is None or endpoint.deleted_at is not None:
         return
     revisions = [
@@ -318,6 +325,13 @@ def _release(world: Snapshot, revision: Revision) -> Iterator[Action]:
                 yield Move(revision.id, RevisionState.RETIRED)
             elif revision.id in world.unrouted:
                 yield Remove(revision.id)
+
+
+def _dropped(world: Snapshot, endpoint: Endpoint, revisions: list[Revision]) -> Iterator[Action]:
+    """Let go of the records of what is long over."""
+    gone = tuple(revision.id for revision in outdated(endpoint, revisions) if _absent(world, revision.id))
+    if gone:
+        yield Drop(gone)
 
 
 # What the engine may hold. Anything else is left over from a start that was given up or from a forgotten endpoint; a

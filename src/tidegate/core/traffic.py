@@ -83,7 +83,7 @@ def compile_table(
     replays: Mapping[str, tuple[Replay, ...]] | None = None,
     held: tuple[str, ...] = (),
 ) -> RouteTable:
-    """The route table of these endpoints: their active configurations, whole or not at all.
+    """The route table of these endpoints: what they serve or are being switched to, whole or not at all.
 
     `known` keeps what endpoints had in an earlier table, by their ids: where an endpoint has not changed since, nothing
     is computed anew. It is brought up to date. `replays` are those that are ordered now, by the ids of endpoints;
@@ -97,7 +97,7 @@ def compile_table(
         if endpoint.deleted_at is None:
             before = known.get(endpoint.id)
             same = before is not None and before.endpoint is endpoint and before.agent == agent
-            leads[endpoint.id] = before if before is not None and same else _leads(endpoint, agent)
+            leads[endpoint.id] = before if before is not None and same else _leads(endpoint, endpoint.routed, agent)
             if replays and endpoint.pending and endpoint.id in replays:
                 ordered += replays[endpoint.id]
                 candidates += _revision_routes(endpoint, endpoint.pending.config, agent)
@@ -121,9 +121,9 @@ def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:
     return faces
 
 
-def _leads(endpoint: Endpoint, agent: str) -> Leads:
-    route, revisions = _endpoint_route(endpoint), tuple(_revision_routes(endpoint, endpoint.active, agent))
-    faces = tuple(_face_leads(endpoint, route))
+def _leads(endpoint: Endpoint, routed: Endpoint, agent: str) -> Leads:
+    route, revisions = _endpoint_route(routed), tuple(_revision_routes(routed, routed.active, agent))
+    faces = tuple(_face_leads(routed, route))
     claims = [(*claim, asdict(leads)) for *claim, leads in faces]
     canonical = json.dumps([asdict(route), *map(asdict, revisions), claims], sort_keys=True, separators=(",", ":"))
     return Leads(endpoint, agent, route, revisions, faces, hashlib.sha256(canonical.encode()).digest())

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from tidegate.core.traffic import RouteTable
 
-# Control goes on after a second whether all have followed or not. If it ends in between, what serves goes on serving.
+# Control goes on after a second whether all have followed or not. If it ends in between, its successor does; where that
+# takes longer than this, each gateway goes on by the table that it has.
 LONGEST_SECONDS = 2.0
 
 

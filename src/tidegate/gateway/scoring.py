@@ -174,16 +174,18 @@ class ScoringRequest(Pending):
 
     def received(self) -> None:
         """The body is whole."""
-        scoring, target = self.scoring, self.target
-        scoring.bytes_coming_in -= self.size
+        self.scoring.bytes_coming_in -= self.size
         self.body = b"".join(self.chunks)
         self.chunks.clear()
-        assert target is not None
-        if not scoring.held.takes(target.endpoint, scoring.router.table, self._submit):
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Go to a queue; not while the endpoint is held, by this table or by the next."""
+        scoring, target = self.scoring, self.target
+        if target is not None and not scoring.held.takes(target.endpoint, scoring.router.table, self._go_on):
             self._submit()
 
     def _submit(self) -> None:
-        """Go to a queue, at once or after it was held."""
         scoring, target = self.scoring, self.target
         if self.done or self.disconnected or target is None:
             return
