@@ -1,6 +1,7 @@
 """A platform, MLflow's client for its registry, and endpoints that follow it."""
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -39,10 +40,19 @@ class House:
         return lambda version: self.registry.set_registered_model_alias(model, alias, version)
 
     def stage(self, stage: str, model: str = MODEL) -> Callable[[str], object]:
-        """Promotes a version to this stage, and archives what is in it."""
-        return lambda version: self.registry.transition_model_version_stage(
-            model, version, stage, archive_existing_versions=True
-        )
+        """Promotes a version to this stage and archives what is in it: in one call, and every other time in a call
+        before it, as notebooks did.
+        """
+        calls = itertools.count()
+
+        def promote(version: str) -> None:
+            before = next(calls) % 2 == 1
+            if before:
+                for old in self.registry.get_latest_versions(model, [stage]):
+                    self.registry.transition_model_version_stage(model, old.version, "Archived")
+            self.registry.transition_model_version_stage(model, version, stage, archive_existing_versions=not before)
+
+        return promote
 
     def target(self, path: str, request: Any) -> Target:
         """Where this request goes; a path without a slash is an endpoint's name."""
@@ -108,7 +118,7 @@ def house_of(running: Platform, registry: str = "") -> House:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
-    warnings.filterwarnings("ignore", message=".*transition_model_version_stage.*")
+    warnings.filterwarnings("ignore", message=".*(transition_model_version_stage|get_latest_versions).*")
     uri = registry or f"{running.url}/mlflow"
     return House(running, MlflowClient(tracking_uri=uri), uri)
 
