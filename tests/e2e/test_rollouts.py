@@ -106,6 +106,7 @@ def test_an_alias_is_followed_and_nothing_is_lost(house: Platform, request_body:
         registry.set_registered_model_alias("stamped", "champion", version)
 
     promote_under_load(house, request_body, "follows-alias", point, ["2", "3"])
+    house.settled("follows-alias")  # an answer comes a moment before the switch is written as done
     shown = house.command("show", "follows-alias").stdout
     assert "'stamped-champion' follows '@champion' of model 'stamped': version 3." in shown
     registry.delete_registered_model_alias("stamped", "champion")
