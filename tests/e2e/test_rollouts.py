@@ -108,7 +108,7 @@ def test_an_alias_is_followed_and_nothing_is_lost(house: Platform, request_body:
     promote_under_load(house, request_body, "follows-alias", point, ["2", "3"])
     house.settled("follows-alias")  # an answer comes a moment before the switch is written as done
     shown = house.command("show", "follows-alias").stdout
-    assert "'stamped-champion' follows '@champion' of model 'stamped': version 3." in shown
+    assert "'stamped-champion' follows '@champion' of model 'stamped'; here it is version 3." in shown
     registry.delete_registered_model_alias("stamped", "champion")
     until(lambda: "pointer_lost" in events(house, "follows-alias"), 60)
     assert house.score("follows-alias", request_body).status_code == 200
