@@ -505,6 +505,20 @@ async def test_on_a_busy_machine_fewer_turns_must_do(home: House, monkeypatch: p
     assert (findings.baseline, findings.candidate) == (Times(0.02, 5), Times(0.02, 5))
 
 
+async def test_where_predictions_take_long_it_lasts_longer_until_enough_were_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "ENOUGH", 30)
+    monkeypatch.setattr(trial, "_LONGER", 30.0)
+    async with house(tmp_path) as home:
+        home.agent.place(V1, await home.replica("old"))
+        for number in range(40):
+            assert (await home.score(b"[%d]" % number)).status_code == 200
+        candidate = await home.replica("new", predict=taking({"new": 0.01}, "new", sleeps=0.01))
+        await tried(home, candidate, seconds=0.1)
+        assert len({request.body for request in candidate.seen}) >= 30
+
+
 async def of_a_slow_model(tmp_path: Path, predict: Callable[[], Predict]) -> Findings:
     """What is found where each request took 0.2 s when it was real."""
     async with house(tmp_path) as home:

@@ -19,7 +19,7 @@ from tidegate.core.revision import RevisionId
 from tidegate.gateway.answer_book import AnswerBook
 from tidegate.gateway.asked import Asked
 from tidegate.gateway.cost import Cost, times_with, times_with_at_most, usual_batch
-from tidegate.gateway.questions import Ask, questions
+from tidegate.gateway.questions import ENOUGH, Ask, questions
 from tidegate.gateway.queue import RevisionQueue
 from tidegate.gateway.recordings import Recording
 from tidegate.gateway.router import Router
@@ -124,11 +124,12 @@ class Trial:
     # --- asking
 
     async def _ask_at_once(self, queue: RevisionQueue, until: float) -> None:
-        """Ask all of them, as long as there is time."""
+        """Ask all of them, as long as there is time; there is more of it until enough were asked."""
         for recording in self._recordings:
             self._next += 1
-            await self._ask_together(queue, recording, until)
-            if time.monotonic() >= until or self._book.is_grave:
+            end = until if self._next > ENOUGH else until + _LONGER * self._replay.seconds
+            await self._ask_together(queue, recording, end)
+            if time.monotonic() >= end or self._book.is_grave:
                 break
         await self._until_ended()
         if self._in_doubt(queue):
