@@ -98,7 +98,8 @@ class Trial:
     async def _try(self, queue: RevisionQueue, began: float) -> None:
         await self._ask_at_once(queue, began + _AT_ONCE * self._replay.seconds)
         if not self._book.is_grave:
-            await self._ask_in_turns(queue, began + self._replay.seconds)
+            rest = time.monotonic() + (1 - _AT_ONCE) * self._replay.seconds
+            await self._ask_in_turns(queue, max(began + self._replay.seconds, rest))
             self._took = self._took[_WARM_UP:] or self._took
         if not self._book.is_grave and seems_slow(*self._times()):
             await self._time_both(queue)
