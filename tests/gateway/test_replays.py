@@ -509,7 +509,7 @@ async def test_where_predictions_take_long_it_lasts_longer_until_enough_were_ask
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "ENOUGH", 30)
-    monkeypatch.setattr(trial, "_LONGER", 30.0)
+    monkeypatch.setattr(trial, "_MUCH_LONGER", 30.0)
     async with house(tmp_path) as home:
         home.agent.place(V1, await home.replica("old"))
         for number in range(40):

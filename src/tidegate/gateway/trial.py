@@ -36,6 +36,8 @@ LONGEST_SECONDS = 30.0
 _HANGING_TIMES = 10.0
 # The share of the time for asking all at once; the rest is for turns.
 _AT_ONCE = 0.4
+# Until enough were asked at once, it may last so many times as long.
+_MUCH_LONGER = 6.0
 # There are so many turns in each half of the rest, even if that takes so many times as long; the first warms up.
 _FEWEST_TURNS, _LONGER, _WARM_UP = 8, 3.0, 1
 _MEASURE_SECONDS = 1.0
@@ -128,7 +130,7 @@ class Trial:
         """Ask all of them, as long as there is time; there is more of it until enough were asked."""
         for recording in self._recordings:
             self._next += 1
-            end = until if self._next > ENOUGH else until + _LONGER * self._replay.seconds
+            end = until if self._next > ENOUGH else until + _MUCH_LONGER * self._replay.seconds
             await self._ask_together(queue, recording, end)
             if time.monotonic() >= end or self._book.is_grave:
                 break
