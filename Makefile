@@ -34,11 +34,12 @@ run: setup ## start the platform on http://127.0.0.1:8080 with a sample model
 	@exec $(BIN)/tidegate up --data-dir .tidegate --sample
 
 # What fails beside others is run once more, alone: a busy machine must not fail a good commit, a bad one fails again.
-AGAIN = $(BIN)/pytest --last-failed --last-failed-no-failures none
+# Nothing is run again after Ctrl-C, or where tests could not be collected.
+AGAIN = [ $$? -eq 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none
 
-test: setup-dev ## the whole test-suite (within 10 minutes on 2 cores)
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --ignore tests/e2e || $(AGAIN) --ignore tests/e2e
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 12 tests/e2e || $(AGAIN) tests/e2e
+test: setup-dev ## the whole test-suite
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --ignore tests/e2e || { $(AGAIN) --ignore tests/e2e; }
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 12 tests/e2e || { $(AGAIN) tests/e2e; }
 
 check: setup-dev ## format, lint, types, floors, docs
 	$(BIN)/ruff format --check

@@ -14,7 +14,7 @@ from tidegate.core.replay import Replay
 from tidegate.gateway.recordings import Recording
 from tidegate_worker import wire
 
-# With fewer answers of the baseline's own it is asked for more.
+# With fewer answers of its own the baseline is asked for more; so many the candidate is asked, even if that takes long.
 ENOUGH = 100
 # So many times as long may be taken until there are enough to tell how long it takes.
 _LONGER = 3.0
