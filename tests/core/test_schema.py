@@ -1,16 +1,25 @@
 """The schema of answers: fields and data, what is otherwise in another version's, and how large it may become."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.test_comparison import JSON
-from tidegate.core.schema import MOST_PLACES, Schema, Sketch, changes, joined, loosened, schema_of
+from tidegate.core.schema import MOST_PLACES, Schema, Sketch, changes, joined, loosened
 
 KINDS = st.sampled_from(["boolean", "integer", "float", "string", "null", "array", "object"])
 SCHEMAS: st.SearchStrategy[Schema] = st.dictionaries(
     st.sampled_from(["the answer", "a", "b", "a[]"]), st.frozensets(KINDS, min_size=1)
 )
+
+
+def schema_of(answer: Any) -> Schema:
+    """The schema of one answer."""
+    sketch = Sketch()
+    sketch.add(answer)
+    return sketch.schema()
 
 
 def test_the_schema_has_the_types_at_each_place() -> None:

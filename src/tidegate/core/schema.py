@@ -112,13 +112,6 @@ class Sketch:
         return found
 
 
-def schema_of(answer: Any) -> Schema:
-    """The schema of one answer."""
-    sketch = Sketch()
-    sketch.add(answer)
-    return sketch.schema()
-
-
 def joined(one: Schema, other: Schema) -> Schema:
     """The schema of answers of both."""
     return {
