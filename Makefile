@@ -28,18 +28,17 @@ help: ## this list
 	@touch $@ .venv/.run
 
 setup: .venv/.run ## set up .venv for running
-setup-dev: .venv/.dev ## set up .venv for developing
+setup-dev: .venv/.dev ## set up .venv for developing, and install the servers and the browser that tests start
+	@$(BIN)/python -m tests.services.install
 
 run: setup ## start the platform on http://127.0.0.1:8080 with a sample model
 	@exec $(BIN)/tidegate up --data-dir .tidegate --sample
 
-# What fails beside others is run once more, alone: a busy machine must not fail a good commit, a bad one fails again.
-# Nothing is run again after Ctrl-C, or where tests could not be collected.
-AGAIN = [ $$? -eq 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none
+# Two cores, and two workers that mostly wait: one has the platform of the e2e tests, one the registries (tests/order.py).
+WORKERS ?= 4
 
 test: setup-dev ## the whole test-suite
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --ignore tests/e2e || { $(AGAIN) --ignore tests/e2e; }
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 12 tests/e2e || { $(AGAIN) tests/e2e; }
+	$(BIN)/pytest --numprocesses $(WORKERS) --durations 12
 
 check: setup-dev ## format, lint, types, floors, docs
 	$(BIN)/ruff format --check

@@ -7,7 +7,13 @@ import subprocess
 import sys
 
 PYTEST = ["-m", "pytest", "-s", "-q"]
+ROLLOUTS = [f"tests/e2e/test_{name}.py" for name in ("rollouts", "rollback", "rollout_faults")]
 LISTS: dict[str, list[list[str]]] = {
+    "suite": [
+        ["-m", "bench.suite.times"],
+        [*PYTEST, "tests", "-m", "not e2e", "--hypothesis-profile", "whole"],
+        ["-m", "bench.suite.planted_faults"],
+    ],
     "serving": [
         [*PYTEST, "tests/e2e", "-m", "acceptance or e2e"],
         ["-m", "bench.against_mlflow"],
@@ -40,8 +46,8 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.rollouts", "sabotage"],
         ["-m", "bench.rollouts", "rollback"],
         ["-m", "bench.rollouts", "faults"],
-        [*PYTEST, "tests/e2e/test_legacy.py", "-m", "acceptance or e2e"],
-        [*PYTEST, "tests/e2e/test_rollouts.py", "tests/e2e/test_rollback.py", "-m", "acceptance or e2e"],
+        [*PYTEST, "tests/e2e/test_legacy.py", "-m", "acceptance"],
+        [*PYTEST, *ROLLOUTS, "-m", "acceptance or e2e"],
     ],
 }
 

@@ -1,5 +1,31 @@
-"""Fixtures that several folders of tests share."""
+"""What all tests share: fixtures, the order of a run, hypothesis' profiles, and the budget of each folder."""
 
-from tests.registries import mlflow_database, mlflow_server
+import signal
 
-__all__ = ["mlflow_database", "mlflow_server"]
+import pytest
+from xdist.remote import Producer
+
+from tests import draws, order
+from tests.budget import Budget
+from tests.registries import embedded, mlflow_database, mlflow_server
+
+__all__ = ["embedded", "mlflow_database", "mlflow_server"]
+
+draws.register_profiles()
+# A shell that runs the suite in the background has it ignore Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that hears of all tests
+        config.pluginmanager.register(Budget(config), "budget")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: order.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # without workers nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> order.Groups:
+    return order.Groups(config, log)

@@ -1,5 +1,6 @@
 """Real MLflow registries, made once per session."""
 
+import contextlib
 import os
 import socket
 import sqlite3
@@ -9,9 +10,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import pytest
+
+from tidegate.adapters import embedded_registry
+from tidegate.data_directory import DataDirectory
 
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
 
@@ -91,3 +96,69 @@ def _wait_until_up(url: str, server: "subprocess.Popen[bytes]", log: Path) -> No
         except httpx.TransportError:
             time.sleep(0.1)
     pytest.fail(f"the MLflow server did not start:\n{log.read_text()}")
+
+
+# --- the embedded one ---
+
+
+@dataclass
+class EmbeddedRegistry:
+    """A running server, what speaks to it, and the write end of its life line."""
+
+    process: "subprocess.Popen[bytes]"
+    client: httpx.Client
+    life_line: BinaryIO
+    data: DataDirectory
+
+    def peak_memory(self) -> int:
+        """Most bytes that it ever held."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+@contextlib.contextmanager
+def running_embedded(root: Path) -> Iterator[EmbeddedRegistry]:
+    """The embedded registry for the length of a `with`, with its files below `root`."""
+    data = DataDirectory(root)
+    data.create()
+    read_end, write_end = os.pipe()
+    life_line = os.fdopen(write_end, "wb", 0)
+    hostile = {
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "example.com",
+        "MLFLOW_TRACKING_TOKEN": "secret",
+        "TIDEGATE_TOKEN": "secret",
+    }
+    process = subprocess.Popen(
+        embedded_registry.command(data, read_end),
+        env=embedded_registry.environment(data, os.environ | hostile),
+        pass_fds=(read_end,),
+    )
+    os.close(read_end)
+    client = httpx.Client(transport=httpx.HTTPTransport(uds=str(data.registry_socket)), base_url="http://localhost")
+    try:
+        _wait_for_socket(data.registry_socket, process)
+        yield EmbeddedRegistry(process, client, life_line, data)
+    finally:
+        client.close()
+        life_line.close()
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def _wait_for_socket(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the registry ended"
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail("the registry did not start")
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRegistry]:
+    """The registry that a platform embeds, for all tests that do not end it."""
+    with running_embedded(tmp_path_factory.mktemp("registry")) as started:
+        yield started

@@ -22,9 +22,6 @@ from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
 from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
 
-# In one process with the others that use a real registry: it is made once.
-pytestmark = pytest.mark.xdist_group("registries")
-
 WINE = ModelRef("wine", "1")
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.adapters.test_embedded_registry import running
 from tests.cli.platform import Platform
+from tests.registries import EmbeddedRegistry
 from tidegate.cli.app import app
 
 Cli = Callable[..., Result]
@@ -124,8 +124,7 @@ class Terminal:
         return False
 
 
-@pytest.fixture(scope="session")
-def registry_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture
+def registry_socket(embedded: EmbeddedRegistry) -> Path:
     """The embedded registry, really running."""
-    with running(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry.data.registry_socket
+    return embedded.data.registry_socket

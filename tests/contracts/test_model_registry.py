@@ -15,8 +15,8 @@ from tidegate.core.errors import Conflict, NotFound
 from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import ModelRegistry
 
-# One adapter, and so one MLflow, for all tests, which takes 2 s to start; and one process for all with a real registry.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("registries")]
+# One adapter, and so one MLflow, for all tests, which takes 2 s to start.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"\1" * 300_000}
 

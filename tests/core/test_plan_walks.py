@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.core.examples import a_config, an_entity
 from tests.core.simulation import World
+from tests.draws import examples
 from tidegate.core import retention
 from tidegate.core.endpoint import Endpoint, EndpointConfig
 from tidegate.core.lifecycle import RevisionState
@@ -166,5 +167,5 @@ class Walk(RuleBasedStateMachine):
 
 
 # The same walks at every run: a green commit stays green. Raise max_examples by hand to look further.
-Walk.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None, derandomize=True)
+Walk.TestCase.settings = settings(max_examples=examples(250), stateful_step_count=50, deadline=None, derandomize=True)
 TestWalk = Walk.TestCase

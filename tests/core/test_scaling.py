@@ -10,6 +10,7 @@ from bench.simulator.traces import TRACES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.draws import examples
 from tidegate.core.endpoint import ScalingPolicy
 from tidegate.core.load_window import LoadPoint
 from tidegate.core.scaling import STABLE_SECONDS, ScaleDecision, ScalingState, Sight, decide
@@ -371,7 +372,7 @@ POLICIES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(policy=POLICIES, loads=LOADS, batched=st.booleans())
 def test_whatever_comes_the_promises_hold(policy: ScalingPolicy, loads: list[tuple[Any, ...]], batched: bool) -> None:
     revision = Revision(max(1, policy.min_replicas), policy, batched=batched)
@@ -398,7 +399,7 @@ def test_whatever_comes_the_promises_hold(policy: ScalingPolicy, loads: list[tup
         assert after > 0 or not (in_flight or waiting)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     less=st.floats(0.0, 12.0),
     more=st.floats(0.0, 6.0),
@@ -412,7 +413,7 @@ def test_more_load_never_means_fewer_replicas(less: float, more: float, service:
     assert other.replicas >= one.replicas
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(at_once=st.floats(0.05, 14.0), service=st.floats(0.02, 2.0))
 def test_a_constant_load_comes_to_rest(at_once: float, service: float) -> None:
     revision = Revision(1)

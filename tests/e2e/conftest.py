@@ -1,4 +1,4 @@
-"""One platform with a small registry for all tests that do not break it."""
+"""One platform with a small registry for all tests here; those that break it come last (`tests/order.py`)."""
 
 import atexit
 import functools
@@ -81,17 +81,40 @@ def _script() -> Script:
     return Script()
 
 
+# So short that a replica's parking ends within a test.
+PARK_SECONDS = 15.0
+# What stays on the shared platform from file to file: the sample, and what `iris` makes.
+_SHARED = {"wine", "iris"}
+_platforms: list[Platform] = []
+
+
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The shared platform. Tests give their endpoints names of their own."""
-    with platform(tmp_path_factory.mktemp("house") / "data") as running:
+    """The shared platform, as a newcomer starts it. Tests give their endpoints names of their own."""
+    environment = {"TIDEGATE_ROLLOUTS__PARK_SECONDS": str(PARK_SECONDS)}
+    with platform(tmp_path_factory.mktemp("house") / "data", "--sample", environment=environment) as running:
+        running.wait_for_line("curl ", 300)  # the sample wants an empty registry
+        _platforms.append(running)
         yield running
+        _platforms.remove(running)
+        assert running.stop() == 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tidy() -> Iterator[None]:
+    """A file's endpoints end with it: their replicas would cost the others time."""
+    yield
+    for running in _platforms:
+        with running.client() as client:
+            for endpoint in client.get("/api/2.0/serving-endpoints").json()["endpoints"]:
+                if endpoint["name"] not in _SHARED:
+                    client.delete(f"/api/2.0/serving-endpoints/{endpoint['name']}")
 
 
 @pytest.fixture(scope="session")
-def wine(house: Platform) -> Registered:
-    """Two versions of a scikit-learn model for the same request; an endpoint `wine` serves the first."""
-    request = register(house, "tabular", "wine")
-    register(house, "tabular", "wine")
-    house.launch("wine", "wine")
-    return Registered("wine", "1", request)
+def iris(house: Platform) -> Registered:
+    """Two versions of a scikit-learn model for the same request; an endpoint `iris` serves the first."""
+    request = register(house, "tabular", "iris")
+    register(house, "tabular", "iris")
+    house.launch("iris", "iris")
+    return Registered("iris", "1", request)

@@ -64,14 +64,14 @@ def records(*rows: list[Any]) -> str:
         (json.dumps({"dataframe_records": []}), ()),
     ],
 )
-def test_a_bad_body_is_400_and_says_where(house: Platform, wine: Registered, body: str, words: tuple[str, ...]) -> None:
-    refused(post(house, "wine", body), 400, *words)
+def test_a_bad_body_is_400_and_says_where(house: Platform, iris: Registered, body: str, words: tuple[str, ...]) -> None:
+    refused(post(house, "iris", body), 400, *words)
 
 
-def test_forms_that_are_accepted(house: Platform, wine: Registered) -> None:
-    split = wine.request["dataframe_split"]
+def test_forms_that_are_accepted(house: Platform, iris: Registered) -> None:
+    split = iris.request["dataframe_split"]
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in split["data"]]
-    expected = house.score("wine", wine.request).json()
+    expected = house.score("iris", iris.request).json()
     assert len(expected["predictions"]) == len(rows)
     lists = {column: [row[column] for row in rows] for column in COLUMNS}
     bodies = [
@@ -83,12 +83,12 @@ def test_forms_that_are_accepted(house: Platform, wine: Registered) -> None:
         {"dataframe_split": split, "client_request_id": "a"},
     ]
     for body in bodies:
-        answer = house.score("wine", body)
+        answer = house.score("iris", body)
         assert (answer.status_code, answer.json()) == (200, expected), body
     lines = [",".join(COLUMNS), *[",".join(map(str, row)) for row in split["data"]]]
-    assert post(house, "wine", "\n".join(lines), content_type="text/csv").json() == expected
+    assert post(house, "iris", "\n".join(lines), content_type="text/csv").json() == expected
     with house.client() as client:
-        request = client.build_request("POST", "/serving-endpoints/wine/invocations", content=json.dumps(wine.request))
+        request = client.build_request("POST", "/serving-endpoints/iris/invocations", content=json.dumps(iris.request))
         request.headers.pop("content-type", None)
         assert client.send(request).json() == expected
 
@@ -97,19 +97,19 @@ MOST = 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize("size", [1_000_000, 8_000_000, MOST - 1, MOST])
-def test_a_large_body_is_answered_row_by_row(house: Platform, wine: Registered, size: int) -> None:
-    split = wine.request["dataframe_split"]
-    few = house.score("wine", wine.request).json()["predictions"]
+def test_a_large_body_is_answered_row_by_row(house: Platform, iris: Registered, size: int) -> None:
+    split = iris.request["dataframe_split"]
+    few = house.score("iris", iris.request).json()["predictions"]
     times = (size - 1000) // (len(json.dumps(split["data"])) + 2)
     body = records(*split["data"] * times)
-    answer = post(house, "wine", body + " " * (size - len(body)))
+    answer = post(house, "iris", body + " " * (size - len(body)))
     assert answer.status_code == 200, answer.text[:500]
     assert answer.json() == {"predictions": few * times}
     print(f"FIGURE a body of {size:,} bytes, {times * len(few):,} rows: 200, every row right")
 
 
 @pytest.mark.parametrize("form", ["declared", "chunked"])
-def test_a_body_over_the_limit_is_refused_while_it_is_read(house: Platform, wine: Registered, form: str) -> None:
+def test_a_body_over_the_limit_is_refused_while_it_is_read(house: Platform, iris: Registered, form: str) -> None:
     with caller(house) as (connection, head):
         if form == "declared":
             connection.sendall(head + b"content-length: %d\r\n\r\n" % (MOST + 1))  # and not a byte of the body
@@ -123,24 +123,24 @@ def test_a_body_over_the_limit_is_refused_while_it_is_read(house: Platform, wine
     assert head.startswith(b"HTTP/1.1 413 "), answer
     assert json.loads(body)["error_code"] == "INVALID_PARAMETER_VALUE"
     print(f"FIGURE a body of {MOST + 1:,} bytes, {form}: 413 before its end was sent")
-    assert house.score("wine", wine.request).status_code == 200
+    assert house.score("iris", iris.request).status_code == 200
 
 
 @contextlib.contextmanager
 def caller(house: Platform) -> Iterator[tuple[socket.socket, bytes]]:
-    """A connection, and the head of a request to `wine` on it but for its last lines."""
+    """A connection, and the head of a request to `iris` on it but for its last lines."""
     url = httpx.URL(house.url)
     with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
-        path = "POST /serving-endpoints/wine/invocations HTTP/1.1"
+        path = "POST /serving-endpoints/iris/invocations HTTP/1.1"
         yield connection, f"{path}\r\nhost: {url.host}\r\nauthorization: Bearer {house.token}\r\n".encode()
 
 
-def test_content_type_name_and_token(house: Platform, wine: Registered) -> None:
-    body = json.dumps(wine.request).encode()
-    refused(post(house, "wine", "<x/>", content_type="text/xml"), 415)
+def test_content_type_name_and_token(house: Platform, iris: Registered) -> None:
+    body = json.dumps(iris.request).encode()
+    refused(post(house, "iris", "<x/>", content_type="text/xml"), 415)
     refused(post(house, "beer", body), 404, "beer")
     for headers in ({}, {"authorization": "Bearer wrong"}):
-        answer = httpx.post(f"{house.url}/serving-endpoints/wine/invocations", content=body, headers=headers)
+        answer = httpx.post(f"{house.url}/serving-endpoints/iris/invocations", content=body, headers=headers)
         refused(answer, 401)
     for path in ("/api/2.0/serving-endpoints", "/mlflow/", "/metrics", "/"):
         assert httpx.get(house.url + path).status_code == 401
@@ -178,15 +178,15 @@ def test_no_secret_of_the_server_reaches_a_model(house: Platform, moody: str) ->
     assert not [name for name in seen if name.startswith(("TIDEGATE", "DATABRICKS")) or "TOKEN" in name]
 
 
-def test_create_refuses_with_the_status_of_the_reference(house: Platform, wine: Registered) -> None:
+def test_create_refuses_with_the_status_of_the_reference(house: Platform, iris: Registered) -> None:
     def create(name: str, **entity: Any) -> httpx.Response:
-        served = {"entity_name": "wine", "entity_version": "1"} | entity
+        served = {"entity_name": "iris", "entity_version": "1"} | entity
         with house.client() as client:
             return client.post(
                 "/api/2.0/serving-endpoints", json={"name": name, "config": {"served_entities": [served]}}
             )
 
-    assert refused(create("wine"), 409, "wine")["error_code"] == "ALREADY_EXISTS"
+    assert refused(create("iris"), 409, "iris")["error_code"] == "ALREADY_EXISTS"
     assert refused(create("a", entity_version="9"), 404, "9")["error_code"] == "RESOURCE_DOES_NOT_EXIST"
     refused(create("b", entity_name="nothing"), 404, "nothing")
     refused(create("c", entity_version="@champion"), 404, "champion")

@@ -27,17 +27,17 @@ def counter(client: httpx.Client, name: str, endpoint: str) -> float:
 
 
 def test_replicas_are_shown_with_what_they_use_and_a_cold_start_with_its_phases(
-    house: Platform, wine: Registered
+    house: Platform, iris: Registered
 ) -> None:
-    house.launch("capacity", "wine", wine.version)
+    house.launch("capacity", "iris", iris.version)
     with house.client() as client:
         replica = measured(client)
-        assert replica["served_entity"] == "wine-1"
+        assert replica["served_entity"] == "iris-1"
         assert (replica["state"], replica["cpu_seconds"] > 0) == ("ready", True)
         assert 20e6 < replica["memory_bytes"] < 2e9
         shown = house.command("show", "capacity").stdout.splitlines()
         assert shown[-1].split("\t")[5].endswith(" MB")
-        answer = cold(house, replica["pid"], wine.request)
+        answer = cold(house, replica["pid"], iris.request)
         assert answer.status_code == 200
         steps = {name: float(ms) for name, ms in STEP.findall(answer.headers["server-timing"])}
         assert abs(sum(steps[f"cold-{phase}"] for phase in COLD_PHASES[:-1]) - steps["cold"]) < 0.1

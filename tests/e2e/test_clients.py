@@ -45,11 +45,11 @@ def config_of(served_entities: list[ServedEntityInput]) -> EndpointCoreConfigInp
 
 def entity(version: str, **more: Any) -> ServedEntityInput:
     return ServedEntityInput(
-        entity_name="wine", entity_version=version, workload_size="Small", scale_to_zero_enabled=False, **more
+        entity_name="iris", entity_version=version, workload_size="Small", scale_to_zero_enabled=False, **more
     )
 
 
-def test_databricks_sdk(house: Platform, wine: Registered, workspace: WorkspaceClient) -> None:
+def test_databricks_sdk(house: Platform, iris: Registered, workspace: WorkspaceClient) -> None:
     calls = workspace.serving_endpoints
     created = calls.create_and_wait(name="by-sdk", config=config_of(served_entities=[entity("1")]))
     assert created.state is not None
@@ -64,9 +64,9 @@ def test_databricks_sdk(house: Platform, wine: Registered, workspace: WorkspaceC
     assert got.pending_config is None
     assert "by-sdk" in [endpoint.name for endpoint in calls.list()]
 
-    split = wine.request["dataframe_split"]
+    split = iris.request["dataframe_split"]
     answer = calls.query("by-sdk", dataframe_split=_split(split))
-    assert answer.served_model_name == "wine-1"
+    assert answer.served_model_name == "iris-1"
     assert answer.predictions is not None
     assert len(answer.predictions) == len(split["data"])
 
@@ -104,12 +104,12 @@ def test_databricks_sdk(house: Platform, wine: Registered, workspace: WorkspaceC
         calls.get("by-sdk")
 
 
-def test_databricks_sdk_hears_of_what_fails(house: Platform, wine: Registered, workspace: WorkspaceClient) -> None:
+def test_databricks_sdk_hears_of_what_fails(house: Platform, iris: Registered, workspace: WorkspaceClient) -> None:
     calls = workspace.serving_endpoints
     with pytest.raises(NotFound, match="version 77"):
         calls.create(name="no-such", config=config_of(served_entities=[entity("77")]))
-    with pytest.raises(ResourceConflict, match="wine"):
-        calls.create(name="wine", config=config_of(served_entities=[entity("1")]))
+    with pytest.raises(ResourceConflict, match="iris"):
+        calls.create(name="iris", config=config_of(served_entities=[entity("1")]))
     calls.create_and_wait(name="fails", config=config_of(served_entities=[entity("1")]))
     register(house, "no_such_package", "broken")
     with pytest.raises(OperationFailed):
@@ -119,18 +119,18 @@ def test_databricks_sdk_hears_of_what_fails(house: Platform, wine: Registered, w
     assert after.state is not None
     assert after.state.config_update is not None
     assert after.state.config_update.value == "UPDATE_FAILED"
-    assert calls.query("fails", dataframe_split=_split(wine.request["dataframe_split"])).served_model_name == "wine-1"
+    assert calls.query("fails", dataframe_split=_split(iris.request["dataframe_split"])).served_model_name == "iris-1"
     assert "tidegate-has-no-such-package" in calls.build_logs("fails", "broken").logs
     calls.delete("fails")
 
 
-def test_mlflow_deployments(house: Platform, wine: Registered, deployments: Any) -> None:
-    config = {"served_entities": [{"entity_name": "wine", "entity_version": "1", "workload_size": "Small"}]}
+def test_mlflow_deployments(house: Platform, iris: Registered, deployments: Any) -> None:
+    config = {"served_entities": [{"entity_name": "iris", "entity_version": "1", "workload_size": "Small"}]}
     deployments.create_endpoint(config={"name": "by-mlflow", "config": config})
     _wait(deployments, "by-mlflow")
     assert "by-mlflow" in [endpoint["name"] for endpoint in deployments.list_endpoints()]
-    answer = deployments.predict(endpoint="by-mlflow", inputs=wine.request)
-    assert len(answer["predictions"]) == len(wine.request["dataframe_split"]["data"])
+    answer = deployments.predict(endpoint="by-mlflow", inputs=iris.request)
+    assert len(answer["predictions"]) == len(iris.request["dataframe_split"]["data"])
     config["served_entities"][0]["entity_version"] = "2"
     deployments.update_endpoint_config("by-mlflow", config)
     _wait(deployments, "by-mlflow")

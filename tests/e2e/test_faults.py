@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,17 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.conftest import Registered, register
+from tests.e2e.conftest import Registered
 from tests.e2e.load import Load
-from tests.e2e.running_platform import Platform, platform, until
+from tests.e2e.running_platform import Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, Registered]]:
-    """A platform of this module's own, to break."""
-    with platform(tmp_path_factory.mktemp("fragile") / "data") as running:
-        request = register(running, "tabular", "wine")
-        running.launch("wine", "wine")
-        yield running, Registered("wine", "1", request)
+@pytest.fixture
+def fragile(house: Platform, iris: Registered) -> tuple[Platform, Registered]:
+    """The shared platform, to break."""
+    return house, iris
 
 
 def kill(running: Platform, title: str) -> float:
@@ -38,10 +34,10 @@ def kill(running: Platform, title: str) -> float:
 
 @pytest.mark.parametrize("title", ["tidegate: control", "tidegate: agent", "tidegate: registry"])
 def test_a_killed_process_loses_no_request(fragile: tuple[Platform, Registered], title: str) -> None:
-    running, wine = fragile
-    before = running.get("wine")
-    replica = running.pid_of("tidegate: replica wine")
-    with Load(running, "wine", wine.request) as load:
+    running, iris = fragile
+    before = running.get("iris")
+    replica = running.pid_of("tidegate: replica iris")
+    with Load(running, "iris", iris.request) as load:
         time.sleep(0.5)
         kill(running, title)
         killed = time.monotonic()
@@ -50,8 +46,8 @@ def test_a_killed_process_loses_no_request(fragile: tuple[Platform, Registered],
         time.sleep(0.5)
     print(f"FIGURE {title.split()[1]} killed: back after {back:.1f} s, {dict(load.outcome.statuses)}")
     assert load.outcome.lost == {}
-    assert _known(running.get("wine")) == _known(before)
-    assert running.pid_of("tidegate: replica wine") == replica
+    assert _known(running.get("iris")) == _known(before)
+    assert running.pid_of("tidegate: replica iris") == replica
 
 
 def _works(running: Platform, title: str) -> bool:
@@ -60,21 +56,21 @@ def _works(running: Platform, title: str) -> bool:
         if title == "tidegate: registry":
             return client.get("/mlflow/health").status_code == 200
         if title == "tidegate: control":
-            return client.get("/api/2.0/serving-endpoints/wine").status_code == 200
+            return client.get("/api/2.0/serving-endpoints/iris").status_code == 200
         events = client.get("/metrics")
-        return 'tidegate_replicas{endpoint="wine"' in events.text and _replica_ready(running)
+        return 'tidegate_replicas{endpoint="iris"' in events.text and _replica_ready(running)
 
 
 def _replica_ready(running: Platform) -> bool:
-    state = running.get("wine")["state"]
+    state = running.get("iris")["state"]
     return bool(state["ready"] == "READY")
 
 
 def test_a_killed_replica_loses_no_request(fragile: tuple[Platform, Registered]) -> None:
-    running, wine = fragile
-    with Load(running, "wine", wine.request) as load:
+    running, iris = fragile
+    with Load(running, "iris", iris.request) as load:
         time.sleep(0.5)
-        seconds = kill(running, "tidegate: replica wine")
+        seconds = kill(running, "tidegate: replica iris")
         time.sleep(3)
     print(
         f"FIGURE replica killed: {dict(load.outcome.statuses)}, slowest {load.outcome.slowest():.1f} s, {seconds:.1f}"
@@ -83,22 +79,22 @@ def test_a_killed_replica_loses_no_request(fragile: tuple[Platform, Registered])
 
 
 def test_a_killed_gateway_is_replaced_and_scores(fragile: tuple[Platform, Registered]) -> None:
-    running, wine = fragile
+    running, iris = fragile
     os.kill(running.pid_of("tidegate: gateway 0"), signal.SIGKILL)
-    answer = running.score("wine", wine.request)  # waits in the socket that the supervisor keeps
+    answer = running.score("iris", iris.request)  # waits in the socket that the supervisor keeps
     assert answer.status_code == 200
 
 
 def test_a_killed_supervisor_ends_everything_and_the_next_one_serves_on(fragile: tuple[Platform, Registered]) -> None:
-    running, wine = fragile
+    running, iris = fragile
     processes = [psutil.Process(pid) for pid in running.processes()]
-    before = running.get("wine")
+    before = running.get("iris")
     running.kill()
     _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
     running.start()
-    assert running.score("wine", wine.request).status_code == 200
-    after = running.get("wine")
+    assert running.score("iris", iris.request).status_code == 200
+    after = running.get("iris")
     assert _known(after) == _known(before)
 
 
@@ -130,4 +126,4 @@ def test_port_taken_directory_in_use_and_corrupt_settings(fragile: tuple[Platfor
     for done in (taken, used, corrupt, unknown):
         assert len(done.stderr.strip().splitlines()) <= 3, done.stderr
         assert "Traceback" not in done.stderr
-    assert running.get("wine")["state"]["ready"] == "READY"
+    assert running.get("iris")["state"]["ready"] == "READY"

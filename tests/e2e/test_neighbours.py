@@ -32,7 +32,7 @@ def endpoints(house: Platform) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("mood", "status"), [("hang", 504), ("die", 500)])
+@pytest.mark.parametrize(("mood", "status"), [pytest.param("hang", 504, marks=pytest.mark.acceptance), ("die", 500)])
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.acceptance)])
 async def test_the_guilty_one_alone_pays(
     house: Platform, endpoints: list[str], count: int, mood: str, status: int

@@ -6,23 +6,20 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pytest
 
-from tests.e2e.conftest import register
-from tests.e2e.running_platform import Platform, platform, until
+from tests.e2e.conftest import Registered
+from tests.e2e.running_platform import Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-PARK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class House:
-    """A platform of this module's own, which parks for a short time, and a request for its models."""
+    """The shared platform, and a request for its models."""
 
     platform: Platform
     request: dict[str, Any]
@@ -46,17 +43,13 @@ class House:
         return found
 
     def update(self, name: str, version: str) -> None:
-        state = self.platform.update(name, {"entity_name": "wine", "entity_version": version})
+        state = self.platform.update(name, {"entity_name": "iris", "entity_version": version})
         assert state["state"]["config_update"] == "NOT_UPDATING", state["state"]
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    environment = {"TIDEGATE_ROLLOUTS__PARK_SECONDS": str(PARK_SECONDS)}
-    with platform(tmp_path_factory.mktemp("rollback") / "data", environment=environment) as running:
-        request = register(running, "tabular", "wine")
-        register(running, "tabular", "wine")
-        yield House(running, request)
+def rollbacks(house: Platform, iris: Registered) -> House:
+    return House(house, iris.request)
 
 
 @dataclass
@@ -112,23 +105,23 @@ class Callers:
             assert {served for sent, _, _, served in chapter if sent > first} == {new}
 
 
-def test_an_update_and_its_rollback_under_requests(house: House) -> None:
-    house.platform.launch("back", "wine", "1")
-    (old,) = house.pids("back")["wine-1"]
-    with Callers(house, "back") as callers:
-        callers.serves("wine-1")
+def test_an_update_and_its_rollback_under_requests(rollbacks: House) -> None:
+    rollbacks.platform.launch("back", "iris", "1")
+    (old,) = rollbacks.pids("back")["iris-1"]
+    with Callers(rollbacks, "back") as callers:
+        callers.serves("iris-1")
         callers.told.append(time.monotonic())
-        house.update("back", "2")
-        callers.serves("wine-2")
-        assert old in house.pids("back")["wine-1"], house.get("back/events")
+        rollbacks.update("back", "2")
+        callers.serves("iris-2")
+        assert old in rollbacks.pids("back")["iris-1"], rollbacks.get("back/events")
         callers.told.append(time.monotonic())
-        house.post("back/rollback")
-        callers.serves("wine-1")
-    callers.check("wine-1", "wine-2", "wine-1")
-    assert old in house.pids("back")["wine-1"]
-    state = house.platform.get("back")["state"]
+        rollbacks.post("back/rollback")
+        callers.serves("iris-1")
+    callers.check("iris-1", "iris-2", "iris-1")
+    assert old in rollbacks.pids("back")["iris-1"]
+    state = rollbacks.platform.get("back")["state"]
     assert (state["ready"], state["config_update"]) == ("READY", "NOT_UPDATING")
-    switches = house.get("back/switches")["switches"]
+    switches = rollbacks.get("back/switches")["switches"]
     assert [(switch["by"], switch["to"]["config_version"]) for switch in switches] == [
         ("admin", 1),
         ("admin", 2),
@@ -136,33 +129,34 @@ def test_an_update_and_its_rollback_under_requests(house: House) -> None:
     ]
 
 
-def test_after_its_time_the_replica_is_gone_and_a_rollback_still_works(house: House) -> None:
-    house.platform.launch("late", "wine", "1")
-    house.update("late", "2")
-    until(lambda: set(house.pids("late")) == {"wine-2"}, 60)
-    assert house.get("late/switches")["parked"]["replicas_until"] is None
-    with Callers(house, "late") as callers:
-        callers.serves("wine-2")
+@pytest.mark.acceptance
+def test_after_its_time_the_replica_is_gone_and_a_rollback_still_works(rollbacks: House) -> None:
+    rollbacks.platform.launch("late", "iris", "1")
+    rollbacks.update("late", "2")
+    until(lambda: set(rollbacks.pids("late")) == {"iris-2"}, 60)
+    assert rollbacks.get("late/switches")["parked"]["replicas_until"] is None
+    with Callers(rollbacks, "late") as callers:
+        callers.serves("iris-2")
         callers.told.append(time.monotonic())
-        done = house.platform.command("rollback", "late")
-        assert (done.returncode, done.stdout) == (0, "Endpoint 'late' serves models:/wine/1.\n"), done.stderr
-        callers.serves("wine-1")
-    callers.check("wine-2", "wine-1")
-    assert "Parked: models:/wine/2, " in house.platform.command("show", "late").stdout
+        done = rollbacks.platform.command("rollback", "late")
+        assert (done.returncode, done.stdout) == (0, "Endpoint 'late' serves models:/iris/1.\n"), done.stderr
+        callers.serves("iris-1")
+    callers.check("iris-2", "iris-1")
+    assert "Parked: models:/iris/2, " in rollbacks.platform.command("show", "late").stdout
 
 
-def test_a_rollback_goes_on_when_control_is_killed(house: House) -> None:
-    house.platform.launch("killed", "wine", "1")
-    house.update("killed", "2")
-    with Callers(house, "killed") as callers:
-        callers.serves("wine-2")
-        house.post("killed/rollback")
+def test_a_rollback_goes_on_when_control_is_killed(rollbacks: House) -> None:
+    rollbacks.platform.launch("killed", "iris", "1")
+    rollbacks.update("killed", "2")
+    with Callers(rollbacks, "killed") as callers:
+        callers.serves("iris-2")
+        rollbacks.post("killed/rollback")
         with contextlib.suppress(ProcessLookupError):
-            os.kill(house.platform.pid_of("tidegate: control"), signal.SIGKILL)
-        callers.serves("wine-1")
+            os.kill(rollbacks.platform.pid_of("tidegate: control"), signal.SIGKILL)
+        callers.serves("iris-1")
     assert {status for _, _, status, _ in callers.answers} == {200}
-    until(lambda: _calm(house, "killed"), 60)
-    assert house.platform.get("killed")["config"]["config_version"] == 1
+    until(lambda: _calm(rollbacks, "killed"), 60)
+    assert rollbacks.platform.get("killed")["config"]["config_version"] == 1
 
 
 def _calm(house: House, name: str) -> bool:

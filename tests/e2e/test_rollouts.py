@@ -140,6 +140,7 @@ def test_of_promotions_in_a_row_the_last_is_served(house: Platform, request_body
     assert house.settled("hurried")["config"]["served_entities"][0]["resolved_version"] == "3"
 
 
+@pytest.mark.acceptance
 def test_what_was_rolled_back_stays_away_until_the_alias_moves(
     house: Platform, request_body: Any, registry: Any
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_model_that_waits_gets_more_replicas_than_cores(moody: Platform) -> No
     delete(moody, "waits")
 
 
+@pytest.mark.acceptance
 def test_requests_around_the_sleep_of_an_endpoint_are_all_answered(moody: Platform) -> None:
     moody.launch("naps", "scaled", scale_to_zero_enabled=True, idle_timeout_seconds=1)
     body = {"dataframe_records": [{"mood": "fine"}]}

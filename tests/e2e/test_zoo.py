@@ -43,11 +43,12 @@ def expected_answer(house: Platform, endpoint: str, request: dict[str, Any]) -> 
     return json.loads(line.removeprefix("ANSWER "))
 
 
-@pytest.mark.parametrize("kind", ["tensor", "unsigned", "custom"])
+@pytest.mark.parametrize("kind", ["tensor", "custom", pytest.param("unsigned", marks=pytest.mark.acceptance)])
 def test_it_serves(house: Platform, kind: str) -> None:
     serves_as_mlflow_does(house, kind, f"zoo-{kind}", register(house, kind, f"zoo-{kind}"))
 
 
+@pytest.mark.acceptance
 def test_a_model_logged_under_another_python_serves(house: Platform, tmp_path: Path) -> None:
     python = another_python(tmp_path, "mlflow-skinny", "pandas", "scikit-learn", "skops", "numpy")
     request = register(house, "tabular", "zoo-elsewhere", python)

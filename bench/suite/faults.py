@@ -1,0 +1,160 @@
+"""Faults to plant: each takes away one promise of the code, and some test must notice.
+
+A fault whose text is no longer in its file cannot be planted: choose another one in its place.
+"""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """A change of one place in a file below `src`; `tests` is the folder in which it should be found."""
+
+    name: str
+    file: str
+    was: str
+    planted: str
+    tests: str
+
+
+FAULTS = (
+    Fault(
+        "what was in flight at a death runs again beside others",
+        "tidegate/gateway/queue.py",
+        "                request.alone = True\n",
+        "                request.alone = False\n",
+        "gateway",
+    ),
+    Fault(
+        "a request may kill three replicas",
+        "tidegate/gateway/queue.py",
+        "request.crashes >= 2",
+        "request.crashes >= 3",
+        "gateway",
+    ),
+    Fault(
+        "a draining replica's answers are not waited for",
+        "tidegate/gateway/transport.py",
+        "        if self.draining and not self.in_flight:\n",
+        "        if self.draining:\n",
+        "gateway",
+    ),
+    Fault(
+        "a token that was accepted once is accepted for ever",
+        "tidegate/gateway/admission.py",
+        "self._version, self._accepted = table.version, set()",
+        "self._version = table.version",
+        "gateway",
+    ),
+    Fault(
+        "a draining replica keeps what still comes",
+        "tidegate_worker/server.py",
+        "        if self._stopping:\n            self._return(connection, [request.id for request in requests])\n",
+        "",
+        "worker",
+    ),
+    Fault(
+        "a request that must be alone joins a batch",
+        "tidegate_worker/batcher.py",
+        "other.deadline > now and not other.alone and",
+        "other.deadline > now and",
+        "worker",
+    ),
+    Fault(
+        "equal answers to all rows prove batching",
+        "tidegate_worker/rowwise.py",
+        "        if _variety(found) < 2:\n",
+        "        if _variety(found) < 1:\n",
+        "worker",
+    ),
+    Fault(
+        "an integer may be one too large",
+        "tidegate_worker/columns.py",
+        "-limit <= value < limit",
+        "-limit <= value <= limit",
+        "worker",
+    ),
+    Fault(
+        "the end of a switch is not written where others wrote meanwhile",
+        "tidegate/control/reconciler.py",
+        "                current = await self._store.endpoint(endpoint.name)\n",
+        "                continue\n",
+        "control",
+    ),
+    Fault(
+        "a revision is ended while a gateway has a request of it",
+        "tidegate/control/gateways.py",
+        "rid not in table.revisions and rid not in busy",
+        "rid not in table.revisions",
+        "control",
+    ),
+    Fault(
+        "a gateway's restart forgets what it had counted",
+        "tidegate/control/gateways.py",
+        "            self._past = self._past.plus(left_behind(earlier, report))\n",
+        "            pass\n",
+        "control",
+    ),
+    Fault(
+        "a preparation that was given up in its last moment counts",
+        "tidegate/control/builds.py",
+        "        if self._tasks.get(revision.id) is asyncio.current_task():",
+        "        if revision:",
+        "control",
+    ),
+    Fault(
+        "a replica that outgrew its memory does not make way for its successor",
+        "tidegate/engines/capacity.py",
+        "return self._make_way_for_itself(wish, short)",
+        "return False",
+        "engines",
+    ),
+    Fault(
+        "replicas of an earlier launch go before the new ones are ready",
+        "tidegate/engines/plan.py",
+        "serving[: max(0, count - ready)]",
+        "serving[:0]",
+        "engines",
+    ),
+    Fault(
+        "a deadline's alarm counts as a crash",
+        "tidegate/engines/fleet.py",
+        "if known is not None and endings.signal_of(status) == signal.SIGALRM:",
+        "if False:",
+        "engines",
+    ),
+    Fault(
+        "a template that is forking is evicted",
+        "tidegate/engines/templates.py",
+        "for template in [one for one in self._warm.values() if not one.forking]:",
+        "for template in list(self._warm.values()):",
+        "engines",
+    ),
+    Fault(
+        "replicas go although a gateway's reports are missing",
+        "tidegate/core/scaling.py",
+        "if sight.known_since is None or sight.rolling_out or count",
+        "if sight.rolling_out or count",
+        "core",
+    ),
+    Fault(
+        "a version thirty times as slow passes the gate",
+        "tidegate/core/gate.py",
+        "SLOWER_TIMES, SLOWER_SECONDS = 3.0,",
+        "SLOWER_TIMES, SLOWER_SECONDS = 30.0,",
+        "core",
+    ),
+    Fault(
+        "a retiring revision is removed while it is routed to",
+        "tidegate/core/plan.py",
+        "            elif revision.id in world.unrouted:\n",
+        "            else:\n",
+        "core",
+    ),
+    Fault(
+        "a rejected version is tried again at each look",
+        "tidegate/core/following.py",
+        "        if ref not in now or _version(ref, now[ref], endpoint) == version\n",
+        "        if ref not in now or _version(ref, now[ref], endpoint) != version\n",
+        "core",
+    ),
+)

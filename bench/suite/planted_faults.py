@@ -1,0 +1,82 @@
+"""`python -m bench.suite.planted_faults [--tree CLONE] [NAME …]`: plants each fault of `faults` and runs the tests.
+
+A fault is found when a test of its folder fails, or else one of all tests. It is planted in a clone of the last commit,
+which is made and set up for it, or in one that is there already; never in the tree that this file lies in.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.claims import Claims
+from bench.suite.faults import FAULTS, Fault
+
+_ROOT = Path(__file__).parents[2]
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_WHOLE_SECONDS = 1800.0
+
+
+def main() -> int:
+    """Returns how many faults were not found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="part of a fault's name; all by default")
+    parser.add_argument("--tree", type=Path, help="a clone that is set up already (make setup-dev)")
+    chosen = parser.parse_args()
+    claims = Claims()
+    faults = [fault for fault in FAULTS if not chosen.names or any(name in fault.name for name in chosen.names)]
+    with contextlib.nullcontext(chosen.tree) if chosen.tree else _clone() as tree:
+        for fault in faults:
+            began = time.monotonic()
+            test = _finder(tree, fault)
+            seconds = f"after {time.monotonic() - began:.0f} s"
+            claims.hold(f"{fault.tests}: {fault.name}: is found", f"{test or 'by no test'}, {seconds}", met=bool(test))
+    return len(claims.missed)
+
+
+@contextlib.contextmanager
+def _clone() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tidegate"
+        subprocess.run(["git", "clone", "--quiet", _ROOT, tree], check=True)
+        subprocess.run(["make", "--silent", "setup-dev"], cwd=tree, check=True, stdout=subprocess.DEVNULL)
+        yield tree
+
+
+def _finder(tree: Path, fault: Fault) -> str:
+    """The first test that fails with the fault; empty when none does."""
+    with _planted(tree / "src" / fault.file, fault):
+        return _first_failure(tree, f"tests/{fault.tests}") or _first_failure(tree, "tests")
+
+
+@contextlib.contextmanager
+def _planted(file: Path, fault: Fault) -> Iterator[None]:
+    text = file.read_text()
+    if text.count(fault.was) != 1:
+        sys.exit(f"{fault.name}: the text to change is {text.count(fault.was)} times in {fault.file}")
+    file.write_text(text.replace(fault.was, fault.planted))
+    try:
+        yield
+    finally:
+        file.write_text(text)
+
+
+def _first_failure(tree: Path, folder: str) -> str:
+    itself = "--ignore=tests/bench/test_planted_faults.py"  # which looks for the text that is not there now
+    argv = [str(tree / ".venv/bin/pytest"), itself, "--exitfirst", "--quiet", "--numprocesses", "2", folder]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        argv, cwd=tree, env=environ, capture_output=True, text=True, timeout=_WHOLE_SECONDS, check=False
+    )
+    found = _FAILED.search(done.stdout)
+    return found[1] if found else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

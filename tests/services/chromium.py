@@ -1,0 +1,27 @@
+"""A headless Chromium, driven by Playwright."""
+
+import contextlib
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.services.programs import CHROMIUM, environ
+
+# As root there is no sandbox. The others keep it from calling its maker, whom a machine without a way out cannot reach.
+_FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser with an empty profile. While it is there, its thread has no room for another event loop."""
+    program = CHROMIUM.program("chromium")
+    with sync_playwright() as playwright:
+        variables = dict[str, str | float | bool](environ(program))
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS, env=variables)
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,69 @@
+"""The programs that tests start, and the Debian packages that have them. Standard library only: it runs at set-up."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+# Packages are unpacked here where they cannot be installed.
+UNPACKED = Path(sys.prefix) / "debian"
+# Where Debian's libraries lie, below the root of a file system.
+_LIBRARIES = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/pulseaudio")
+
+
+class NotInstalled(Exception):
+    """A program that a test needs is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server or browser: its Debian package, and its programs as globs below the root of a file system."""
+
+    name: str
+    package: str
+    programs: tuple[str, ...]
+
+    def program(self, name: str) -> Path:
+        """The path of a program of it. Raises NotInstalled."""
+        [glob] = [glob for glob in self.programs if glob.endswith(f"/{name}")]
+        for root in (Path("/"), UNPACKED):
+            if found := sorted(root.glob(glob)):
+                return found[-1]
+        if on_path := shutil.which(name):
+            return Path(on_path)
+        raise NotInstalled(f"{self.name} is not installed. {what_to_install((self,))}")
+
+    def is_there(self) -> bool:
+        """Whether all its programs are on this machine."""
+        try:
+            return all(self.program(glob.rpartition("/")[2]) for glob in self.programs)
+        except NotInstalled:
+            return False
+
+
+REDIS = Service("Redis", "redis-server", ("usr/bin/redis-server",))
+POSTGRESQL = Service(
+    "PostgreSQL", "postgresql", ("usr/lib/postgresql/*/bin/initdb", "usr/lib/postgresql/*/bin/postgres")
+)
+CHROMIUM = Service("Chromium", "chromium", ("usr/lib/chromium/chromium",))
+NGINX = Service("nginx", "nginx-light", ("usr/sbin/nginx",))
+PROMETHEUS = Service("Prometheus", "prometheus", ("usr/bin/prometheus",))
+SERVICES = (REDIS, POSTGRESQL, CHROMIUM, NGINX, PROMETHEUS)
+
+
+def what_to_install(missing: tuple[Service, ...]) -> str:
+    """The sentence for a person whose machine has no `apt-get`, or whose `apt-get` failed."""
+    names = ", ".join(service.name for service in missing)
+    packages = " ".join(service.package for service in missing)
+    return f"Install {names}, which tests start, and put them on PATH; Debian has them in the packages: {packages}."
+
+
+def environ(program: Path) -> dict[str, str]:
+    """The variables that a program is started with: an unpacked one is told where its libraries and fonts are."""
+    own = dict(os.environ)
+    if program.is_relative_to(UNPACKED):
+        folders = [str(folder) for glob in _LIBRARIES for folder in sorted(UNPACKED.glob(glob))]
+        own["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [*folders, own.get("LD_LIBRARY_PATH", "")]))
+        own["FONTCONFIG_SYSROOT"] = str(UNPACKED)
+    return own

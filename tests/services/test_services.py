@@ -1,0 +1,102 @@
+"""Each service starts, does what it is for, and ends with its `with`."""
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import prometheus_client
+import psycopg
+import pytest
+import redis
+
+from tests.services.chromium import chromium
+from tests.services.nginx import nginx_server
+from tests.services.postgresql import postgresql_server
+from tests.services.process import free_port
+from tests.services.programs import NotInstalled, Service
+from tests.services.prometheus import prometheus_server
+from tests.services.redis import redis_server
+
+
+def test_redis_keeps_a_hash() -> None:
+    with redis_server() as url, redis.Redis.from_url(url, decode_responses=True) as client:
+        assert client.keys() == []
+        client.hset("wine:7", mapping={"acid": "0.3", "colour": "red"})
+        assert client.hgetall("wine:7") == {"acid": "0.3", "colour": "red"}
+    with redis.Redis.from_url(url) as client, pytest.raises(redis.ConnectionError):
+        client.ping()
+
+
+def test_postgresql_answers_a_query() -> None:
+    with postgresql_server() as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE wine (id bigint PRIMARY KEY, colour text)")
+            connection.execute("INSERT INTO wine VALUES (7, 'röt')")
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT colour FROM wine WHERE id = ANY(%s)", ([7, 8],)).fetchall() == [("röt",)]
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(url)
+
+
+def test_nginx_passes_requests_on() -> None:
+    with (
+        nginx_server("location / { return 200 'behind: $uri'; }") as behind,
+        nginx_server(f"location /tidegate/ {{ proxy_pass {behind}/; }}") as front,
+    ):
+        assert httpx.get(f"{front}/tidegate/wine").text == "behind: /wine"
+        assert httpx.get(f"{front}/elsewhere").status_code == 404
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(front)
+
+
+def test_prometheus_scrapes() -> None:
+    registry = prometheus_client.CollectorRegistry()
+    prometheus_client.Gauge("bottles", "In the cellar.", registry=registry).set(42)
+    port = free_port()
+    server, thread = prometheus_client.start_http_server(port, "127.0.0.1", registry)
+    try:
+        with prometheus_server(f"127.0.0.1:{port}") as url:
+            assert scraped(url, "bottles") == "42"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def scraped(url: str, name: str) -> Any:
+    deadline = time.monotonic() + 20
+    while not (found := httpx.get(f"{url}/api/v1/query", params={"query": name}).json()["data"]["result"]):
+        assert time.monotonic() < deadline, "nothing was scraped"
+        time.sleep(0.05)
+    return found[0]["value"][1]
+
+
+def test_chromium_runs_a_page_and_shows_it(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(
+        "<!doctype html><button onclick=\"document.title = 'asked'\">Ask</button><p>0</p>"
+        "<script>document.querySelector('p').textContent = String(6 * 7)</script>"
+    )
+    tmp_path.chmod(0o755)
+    with nginx_server(f"root {tmp_path};") as url, chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{url}/index.html")
+        assert page.text_content("p") == "42"
+        page.click("button")
+        assert page.title() == "asked"
+        assert page.screenshot().startswith(b"\x89PNG")
+
+
+def test_what_is_not_installed_says_what_to_install() -> None:
+    service = Service("Etcd", "etcd-server", ("usr/bin/no-such-etcd",))
+    assert not service.is_there()
+    with pytest.raises(
+        NotInstalled, match=r"^Etcd is not installed\. Install Etcd, .* in the packages: etcd-server\.$"
+    ):
+        service.program("no-such-etcd")
+
+
+def test_free_ports_are_free() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", free_port()))

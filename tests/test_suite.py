@@ -1,0 +1,71 @@
+"""The suite's own rules: who shares a worker, what a folder may take, and how many examples are drawn."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import budget, order
+from tests.draws import examples
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("test", "group"),
+    [
+        ("tests/e2e/test_gate.py::test_a", order.PLATFORM),
+        ("tests/cli/test_sample.py::test_a", order.REGISTRIES),
+        ("tests/core/test_gate.py::test_a[1]", "tests/core/test_gate.py"),
+        ("tests/engines/test_templates.py::test_a[1]", "tests/engines/test_templates.py::test_a[1]"),
+    ],
+)
+def test_what_is_dear_to_start_is_shared(test: str, group: str) -> None:
+    assert order.group_of(test) == group
+
+
+def test_groups_come_whole_the_longest_first_and_what_breaks_the_platform_after_the_rest_of_it() -> None:
+    right = ["e2e/test_a", "e2e/test_elastic", "e2e/test_faults", "cli/test_doctor", "engines/test_memory", "core/a"]
+    found = sorted((f"tests/{test}.py::test" for test in sorted(right)), key=order.rank)
+    assert [test.removeprefix("tests/").removesuffix(".py::test") for test in found] == right
+
+
+def test_every_file_that_has_a_place_of_its_own_is_there() -> None:
+    assert [file for file in (*order._REGISTRIES, *order._SPREAD, *order._BREAKING) if not (ROOT / file).exists()] == []
+
+
+def test_who_uses_a_real_registry_shares_it() -> None:
+    fixtures = ("mlflow_server", "mlflow_database", "embedded:", "platform_with_registry", "empty_platform")
+    users = [
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "tests").rglob("test_*.py")
+        if any(fixture in file.read_text() for fixture in fixtures) and file != Path(__file__)
+    ]
+    assert sorted(users) == sorted(order._REGISTRIES)
+
+
+def test_a_folder_over_its_budget_or_without_one_is_named() -> None:
+    shares = budget.shares_of({"a": 30.0, "b": 60.0, "c": 10.0})
+    assert list(shares.items()) == [("b", 60.0), ("a", 30.0), ("c", 10.0)]
+    [sentence] = budget.complaints(shares, {"a": 21.0, "b": 40.0, "c": 5.0})
+    assert sentence.startswith("tests/c takes 10 % of the suite's time, and 5 % are its budget. Make its tests quicker")
+    assert budget.complaints(shares, {"a": 30.0, "b": 60.0}) == [
+        "tests/c has no budget: give it one in tests/budget.toml."
+    ]
+
+
+def test_every_folder_has_a_budget_and_together_they_are_the_whole() -> None:
+    folders = {file.parent.name for file in (ROOT / "tests").rglob("test_*.py")}
+    assert set(budget.budget()) == folders
+    assert 95 <= sum(budget.budget().values()) <= 105
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "folder"), [("tests/e2e/test_a.py::test_b[x/y]", "e2e"), ("tests/test_http.py::test_a", "tests")]
+)
+def test_a_test_counts_for_its_folder(nodeid: str, folder: str) -> None:
+    assert budget.folder_of(nodeid) == folder
+
+
+def test_a_part_of_the_examples_is_drawn() -> None:
+    assert 1 <= examples(3) <= examples(100) <= 100
+    assert examples(400) == 4 * examples(100)
