@@ -1,7 +1,9 @@
 """A headless Chromium, driven by Playwright."""
 
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -18,10 +20,22 @@ _FLAGS = (
 def chromium() -> Iterator[Browser]:
     """A browser with an empty profile. While it is there, its thread has no room for another event loop."""
     program = CHROMIUM.program("chromium")
-    with sync_playwright() as playwright:
-        variables = dict[str, str | float | bool](environ(program))
+    variables = dict[str, str | float | bool](environ(program))
+    with _libraries_of(program), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_FLAGS, env=variables)
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def _libraries_of(program: Path) -> Iterator[None]:
+    """Playwright's driver inherits our variables; it needs a library that may be unpacked beside the browser."""
+    before = dict(os.environ)
+    os.environ.update(environ(program))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

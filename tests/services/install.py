@@ -12,10 +12,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.services.programs import SERVICES, UNPACKED, Service, what_to_install
+from tests.services.programs import SERVICES, UNPACKED, Service, packages_of, what_to_install
 
 # Debian's way to keep packages from starting their servers: /usr/sbin/policy-rc.d exits with 101.
 _POLICY = Path("/usr/sbin/policy-rc.d")
+# Of what is unpacked, a third, and nothing that a server or the browser needs.
+_SUPERFLUOUS = ("doc", "javascript", "locale", "man")
 _INSTALL = ("install", "--yes", "--no-install-recommends")
 
 
@@ -29,7 +31,7 @@ def main() -> None:
         if shutil.which("apt-get") is None:
             raise FileNotFoundError("there is no apt-get")
         print(f"Installing {names} for the tests; that takes a minute.", flush=True)
-        (_as_root if os.geteuid() == 0 else _as_user)([service.package for service in missing])
+        (_as_root if os.geteuid() == 0 else _as_user)(packages_of(missing))
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"{_why(error)} {what_to_install(missing)}", file=sys.stderr)
         return
@@ -85,6 +87,8 @@ def _as_user(packages: Sequence[str]) -> None:
     for archive in sorted((apt / "cache" / "archives").glob("*.deb")):
         subprocess.run(["dpkg-deb", "--extract", archive, UNPACKED], check=True, capture_output=True, text=True)
     shutil.rmtree(apt)
+    for name in _SUPERFLUOUS:
+        shutil.rmtree(UNPACKED / "usr" / "share" / name, ignore_errors=True)
 
 
 def _apt_get(*arguments: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,10 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A server or browser: its Debian package, and its programs as globs below the root of a file system."""
+    """A server or browser: its Debian packages, and its programs as globs below the root of a file system."""
 
     name: str
-    package: str
+    packages: tuple[str, ...]
     programs: tuple[str, ...]
 
     def program(self, name: str) -> Path:
@@ -42,20 +43,28 @@ class Service:
             return False
 
 
-REDIS = Service("Redis", "redis-server", ("usr/bin/redis-server",))
+REDIS = Service("Redis", ("redis-server",), ("usr/bin/redis-server",))
 POSTGRESQL = Service(
-    "PostgreSQL", "postgresql", ("usr/lib/postgresql/*/bin/initdb", "usr/lib/postgresql/*/bin/postgres")
+    "PostgreSQL", ("postgresql",), ("usr/lib/postgresql/*/bin/initdb", "usr/lib/postgresql/*/bin/postgres")
 )
-CHROMIUM = Service("Chromium", "chromium", ("usr/lib/chromium/chromium",))
-NGINX = Service("nginx", "nginx-light", ("usr/sbin/nginx",))
-PROMETHEUS = Service("Prometheus", "prometheus", ("usr/bin/prometheus",))
+# libatomic is for Playwright's driver.
+CHROMIUM = Service(
+    "Chromium", ("chromium", "libatomic1"), ("usr/lib/chromium/chromium", "usr/lib/*-linux-gnu*/libatomic.so.1")
+)
+NGINX = Service("nginx", ("nginx-light",), ("usr/sbin/nginx",))
+PROMETHEUS = Service("Prometheus", ("prometheus",), ("usr/bin/prometheus",))
 SERVICES = (REDIS, POSTGRESQL, CHROMIUM, NGINX, PROMETHEUS)
+
+
+def packages_of(services: Iterable[Service]) -> list[str]:
+    """All their packages."""
+    return [package for service in services for package in service.packages]
 
 
 def what_to_install(missing: tuple[Service, ...]) -> str:
     """The sentence for a person whose machine has no `apt-get`, or whose `apt-get` failed."""
     names = ", ".join(service.name for service in missing)
-    packages = " ".join(service.package for service in missing)
+    packages = " ".join(packages_of(missing))
     return f"Install {names}, which tests start, and put them on PATH; Debian has them in the packages: {packages}."
 
 

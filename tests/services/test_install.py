@@ -8,8 +8,8 @@ import pytest
 from tests.services import install, programs
 from tests.services.programs import Service
 
-ETCD = Service("Etcd", "etcd-server", ("usr/bin/no-such-etcd",))
-REDIS = Service("Redis", "redis-server", ("usr/bin/no-such-redis",))
+ETCD = Service("Etcd", ("etcd-server",), ("usr/bin/no-such-etcd",))
+REDIS = Service("Redis", ("redis-server",), ("usr/bin/no-such-redis",))
 
 
 @pytest.fixture(autouse=True)

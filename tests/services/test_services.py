@@ -89,7 +89,7 @@ def test_chromium_runs_a_page_and_shows_it(tmp_path: Path) -> None:
 
 
 def test_what_is_not_installed_says_what_to_install() -> None:
-    service = Service("Etcd", "etcd-server", ("usr/bin/no-such-etcd",))
+    service = Service("Etcd", ("etcd-server",), ("usr/bin/no-such-etcd",))
     assert not service.is_there()
     with pytest.raises(
         NotInstalled, match=r"^Etcd is not installed\. Install Etcd, .* in the packages: etcd-server\.$"
