@@ -7,9 +7,9 @@ from xdist.remote import Producer
 
 from tests import draws, order
 from tests.budget import Budget
-from tests.registries import embedded, mlflow_database, mlflow_server
+from tests.registries import embedded, mlflow_database, mlflow_server, owner
 
-__all__ = ["embedded", "mlflow_database", "mlflow_server"]
+__all__ = ["embedded", "mlflow_database", "mlflow_server", "owner"]
 
 draws.register_profiles()
 # A shell that runs the suite in the background has it ignore Ctrl-C, and so would all that it starts.

@@ -1,6 +1,7 @@
 """Real MLflow registries, made once per session."""
 
 import contextlib
+import json
 import os
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ from typing import BinaryIO
 import httpx
 import pytest
 
+from tests.services.process import free_port
 from tidegate.adapters import embedded_registry
 from tidegate.data_directory import DataDirectory
 
@@ -27,63 +29,102 @@ class RealRegistry:
 
     uri: str
     database: Path
+    owner: "Owner"
 
     def change(self, name: str, *changes: str) -> None:
-        """Do this to a registered model with MLflow's own client, in a process of its own; see `change_model`."""
-        _run("change_model.py", self.uri, name, *changes)
+        """Do this to a registered model, as its owner would; see `registry_owner`."""
+        self.owner.do(self.uri, "change", name, *changes)
+
+
+class Owner:
+    """Owns the registered models of all registries; a process of its own, with MLflow's own client."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("registry_owner.py"))],
+                env=os.environ | QUIET, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+            )  # fmt: skip
+
+    def do(self, *words: str) -> None:
+        """One thing, to its end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(words) + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:  # MLflow prints, too
+            if line == "DONE\n":
+                return
+            if line == "FAILED\n":
+                break
+        raise AssertionError(self._log.read_text()[-4000:])
+
+    def end(self) -> None:
+        """End it, and close its pipes."""
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
-    """A tracking server over http with the models of `register_models`."""
-    folder = tmp_path_factory.mktemp("mlflow-server")
-    port = _free_port()
-    registry = RealRegistry(f"http://127.0.0.1:{port}", folder / "mlflow.db")
-    argv = [
-        *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{registry.database}"),
-        *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
-    ]
+def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
+    owner = Owner(tmp_path_factory.mktemp("owner") / "log")
+    yield owner
+    owner.end()
+
+
+@contextlib.contextmanager
+def running_server(folder: Path) -> Iterator[str]:
+    """An MLflow server for the length of a `with`, with `mlflow.db` and its artifacts in a folder; its URI."""
+    port = free_port()
+    # What `mlflow server` starts, without the second process that waits for it.
+    argv = [sys.executable, "-P", "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--port", str(port)]
+    database = f"sqlite:///{folder}/mlflow.db"
+    told = {
+        "_MLFLOW_SERVER_FILE_STORE": database,
+        "_MLFLOW_SERVER_REGISTRY_STORE": database,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{folder}/artifacts",
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_SGI_NAME": "uvicorn",
+    }
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(argv, env=os.environ | QUIET, stdout=log, stderr=log, cwd=folder)
+        server = subprocess.Popen(argv, env=os.environ | QUIET | told, stdout=log, stderr=log, cwd=folder)
+    uri = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_up(f"{registry.uri}/health", server, folder / "log")
-        _register(registry)
-        yield registry
+        _wait_until_up(f"{uri}/health", server, folder / "log")
+        yield uri
     finally:
         server.terminate()
         server.wait(20)
 
 
 @pytest.fixture(scope="session")
-def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> RealRegistry:
-    """A registry that is only a database, with its files beside it and the models of `register_models`."""
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, owner: Owner) -> Iterator[RealRegistry]:
+    """A tracking server over http with the models of `registry_owner`."""
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    with running_server(folder) as uri:
+        registry = RealRegistry(uri, folder / "mlflow.db", owner)
+        _register(registry)
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory, owner: Owner) -> RealRegistry:
+    """A registry that is only a database, with its files beside it and the models of `registry_owner`."""
     folder = tmp_path_factory.mktemp("mlflow-database")
-    registry = RealRegistry(f"sqlite:///{folder}/mlflow.db", folder / "mlflow.db")
+    registry = RealRegistry(f"sqlite:///{folder}/mlflow.db", folder / "mlflow.db", owner)
     _register(registry, str(folder / "artifacts"))
     return registry
 
 
 def _register(registry: RealRegistry, artifact_location: str = "") -> None:
-    _run("register_models.py", registry.uri, artifact_location)
+    registry.owner.do(registry.uri, "models", artifact_location)
     with sqlite3.connect(registry.database) as connection:
         for version, status in ((2, "PENDING_REGISTRATION"), (3, "FAILED_REGISTRATION")):
             connection.execute("UPDATE model_versions SET status=? WHERE name='tea' AND version=?", (status, version))
     connection.close()
-
-
-def _run(script: str, uri: str, *arguments: str) -> None:
-    argv = [sys.executable, str(Path(__file__).parent / script), *arguments]
-    environment = os.environ | QUIET | {"MLFLOW_TRACKING_URI": uri}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_up(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from tests.registries import RealRegistry
 from tidegate.adapters import mlflow_registry
@@ -21,6 +22,8 @@ from tidegate.adapters.mlflow_registry import MlflowRegistry
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
 from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WINE = ModelRef("wine", "1")
 
@@ -32,7 +35,7 @@ class Answering(ThreadingHTTPServer):
 
     def __init__(self, status: int, body: str = "{}", delay: float = 0) -> None:
         self.authorizations: list[str | None] = []
-        self._answer = status, body
+        self.always = status, body
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,7 +59,7 @@ class Answering(ThreadingHTTPServer):
         self._thread.start()
 
     def answer(self, path: str) -> tuple[int, str]:
-        return self._answer
+        return self.always
 
     def stop(self) -> None:
         self.shutdown()
@@ -70,11 +73,22 @@ def database(mlflow_database: RealRegistry, tmp_path: Path) -> Path:
     return Path(shutil.copy(mlflow_database.database, tmp_path / "registry.db"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def registry(mlflow_database: RealRegistry) -> AsyncIterator[MlflowRegistry]:
+    """One adapter, and so one MLflow, for all tests that can share it."""
     adapter = MlflowRegistry(mlflow_database.uri)
     yield adapter
     await adapter.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def failing() -> AsyncIterator[tuple[Answering, MlflowRegistry]]:
+    """A server that answers as it is told to, and an adapter of it."""
+    server = Answering(500)
+    adapter = MlflowRegistry(server.uri)
+    yield server, adapter
+    await adapter.close()
+    server.stop()
 
 
 async def resolve_error(uri: str, token: str = "") -> TidegateError:
@@ -111,15 +125,14 @@ async def test_an_unreachable_server_is_unavailable() -> None:
     ],
 )
 async def test_a_server_that_fails_is_told_apart(
-    status: int, body: str, kind: type[TidegateError], sentence: str
+    failing: tuple[Answering, MlflowRegistry], status: int, body: str, kind: type[TidegateError], sentence: str
 ) -> None:
-    server = Answering(status, body)
-    try:
-        error = await resolve_error(server.uri)
-    finally:
-        server.stop()
-    assert type(error) is kind
-    assert sentence in error.message
+    server, adapter = failing
+    server.always = status, body
+    with pytest.raises(TidegateError) as caught:
+        await adapter.resolve(WINE)
+    assert type(caught.value) is kind
+    assert sentence in caught.value.message
 
 
 async def test_a_server_that_hangs_is_unavailable_within_ten_seconds() -> None:
