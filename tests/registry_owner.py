@@ -98,7 +98,7 @@ def main() -> None:
             done = 1
             try:
                 mlflow.set_tracking_uri(uri)
-                {"models": models, "change": change}[verb](*arguments)
+                models(*arguments) if verb == "models" else change(*arguments)
                 done = 0
             except Exception:
                 traceback.print_exc()
