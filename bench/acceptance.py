@@ -11,7 +11,8 @@ ROLLOUTS = [f"tests/e2e/test_{name}.py" for name in ("rollouts", "rollback", "ro
 LISTS: dict[str, list[list[str]]] = {
     "suite": [
         ["-m", "bench.suite.times"],
-        [*PYTEST, "tests", "-m", "not e2e", "--hypothesis-profile", "whole"],
+        [*PYTEST, "tests", "-m", "not e2e and not acceptance", "--hypothesis-profile", "whole"],
+        [*PYTEST, "tests/adapters", "-m", "acceptance"],
         ["-m", "bench.suite.planted_faults"],
     ],
     "serving": [
