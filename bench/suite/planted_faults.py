@@ -1,7 +1,7 @@
 """`python -m bench.suite.planted_faults [--tree CLONE] [NAME …]`: plants each fault of `faults` and runs the tests.
 
-A fault is found when a test of its folder fails, or else one of all tests, which are run after the folders. It is planted
-in a clone of the last commit, made and set up for it, or in one that is there; never in the tree that this file lies in.
+A fault is found when a test of its folder fails, or else one of all tests, which are run after the folders. It is
+planted in a clone of the last commit, made and set up for it, or in one that is there; never in this tree.
 """
 
 import argparse
