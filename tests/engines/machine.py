@@ -64,6 +64,7 @@ class Machine:
         self.data.create()
         self.engine = LocalEngine(self.data.agent_socket)
         self._agents: list[subprocess.Popen[bytes]] = []
+        self.watches: list[Watch] = []
         self._overlay = self.root / "overlay"
         package = self._overlay / "tidegate_worker"
         package.mkdir(parents=True)
@@ -172,6 +173,8 @@ class Machine:
     async def close(self) -> None:
         """End everything that was started here."""
         await self.engine.close()
+        for watch in self.watches:
+            await watch.close()
         for agent in self._agents:
             agent.kill()
             agent.wait()
@@ -191,7 +194,10 @@ class Watch:
 
     @classmethod
     async def open(cls, machine: Machine) -> "Watch":
-        return cls(*await asyncio.open_unix_connection(machine.data.agent_socket))
+        """A connection that ends with the machine at the latest."""
+        watch = cls(*await asyncio.open_unix_connection(machine.data.agent_socket))
+        machine.watches.append(watch)
+        return watch
 
     def send(self, line: bytes) -> None:
         """Send a line as it is."""
