@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 FILE = Path(__file__).with_name("budget.toml")
-# Shares differ from run to run: a folder is over its budget where it takes so many times as much.
-TOLERANCE = 1.5
+# A folder may take so many times its budget: on a busy machine what computes takes a larger share, what waits a smaller.
+TOLERANCE = 2.0
 
 
 def folder_of(nodeid: str) -> str:
