@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.fakes.replica import echo
 from tests.gateway.house import TOKEN, V1, V2, house, until
 from tidegate.core.traffic import EndpointRoute, RouteTable
 from tidegate_worker import wire
@@ -274,6 +275,27 @@ async def test_a_draining_replica_hands_back_and_gets_nothing_more(tmp_path: Pat
         assert (await waiting).json() == {"predictions": [7]}
         await asyncio.gather(*[h.score() for _ in range(5)])
         assert len(old.seen) == 1
+
+
+async def test_a_draining_replica_answers_what_it_has_begun_and_nothing_runs_twice(tmp_path: Path) -> None:
+    finish = asyncio.Event()
+
+    async def slowly(request: wire.Request) -> wire.Answer | None:
+        await finish.wait()
+        return await echo(request)
+
+    async with house(tmp_path) as h:
+        old, new = await h.replica("aaaa0001", predict=slowly), await h.replica("aaaa0002")
+        h.agent.place(V1, old)
+        waiting = asyncio.create_task(h.score(b"[7]"))
+        await until(lambda: old.seen)
+        old.send(wire.frame(wire.DRAINING))
+        h.agent.place(V1, old, new)
+        assert (await h.score(b"[8]")).json() == {"predictions": [8]}
+        finish.set()
+        assert (await waiting).json() == {"predictions": [7]}
+        assert [request.body for request in new.seen] == [b"[8]"]
+        assert (await h.report()).revisions[V1].reruns == 0
 
 
 async def test_traffic_is_split_and_the_switch_loses_nothing(tmp_path: Path) -> None:
