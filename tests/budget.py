@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 FILE = Path(__file__).with_name("budget.toml")
-# A folder may take so many times its budget: on a busy machine what computes takes a larger share, what waits a smaller.
+# A folder may take so many times its budget: on a busy machine, what computes takes a larger share than what waits.
 TOLERANCE = 2.0
 
 
