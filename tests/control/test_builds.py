@@ -1,10 +1,12 @@
 """Preparation: once per model version, bounded, cancellable, and with a log that survives."""
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from tidegate.control.builds import ModelCache
 from tidegate.core.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Unavailable
 from tidegate.core.plan import Preparation, PreparationState
-from tidegate.core.revision import Revision, RevisionId
+from tidegate.core.revision import Environment, Revision, RevisionId
 from tidegate.ports import Log
 
 
@@ -106,6 +108,26 @@ async def test_an_abandoned_build_ends_and_may_begin_anew(house: House) -> None:
     house.builder.gate.set()
     house.builds.start(revision)
     assert (await ended(house, revision))[0].state is PreparationState.DONE
+
+
+async def test_a_build_that_ends_well_although_it_was_given_up_does_not_count(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, begun = house.builder.build, asyncio.Event()
+
+    async def stubborn(*arguments: Any) -> Environment:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return await build(*arguments)
+
+    monkeypatch.setattr(house.builder, "build", stubborn)
+    revision = a_revision(1)
+    house.builds.start(revision)
+    await begun.wait()
+    await house.builds.abandon(revision.id)
+    assert "Prepared." in house.data.build_log(revision.id).read_text()
+    assert (house.builds.preparations, house.builds.results["done"]) == ({}, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,25 @@ async def test_a_rollback_that_comes_into_a_switch_that_fails_is_not_lost(
     await serving.settle()
     assert routed == ["1", "2", "1"]
     assert await record(serving) == [1, 2, 1]
+
+
+async def test_what_somebody_else_writes_meanwhile_stays_and_the_switch_ends_at_once(
+    serving: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(save: Save) -> Save:
+        async def saved(endpoint: Endpoint, switch: Switch | None) -> Endpoint:
+            (stored,) = serving.store.all_endpoints
+            await save(replace(stored, description="Reds."), None)
+            return await save(endpoint, switch)
+
+        return saved
+
+    await serving.update("2")
+    saved = break_save(serving, monkeypatch, ENDS, overtaken)
+    await serving.settle()
+    assert len(saved) == 3, "it begins, it ends in vain, it ends"
+    assert (await serving.endpoints.get("wine")).endpoint.description == "Reds."
+    assert await record(serving) == [1, 2]
 
 
 async def test_a_successor_that_finds_a_switch_has_all_gateways_hold_it_again(
