@@ -4,7 +4,7 @@ The environment variable STUB says how it behaves, as words with an optional arg
 `gate:PATH` is ready once that file is there, `hang` never is ready, `fail` reports a sentence, `exit:3` and `abort` end
 before ready, `die:0.2` and `alarm:0.2` end by SIGSEGV and SIGALRM so long after ready, `doubt` finds batching wrong
 once ready, `deaf` does not end when asked to, `child` leaves a process behind, `foreign` welcomes with another
-protocol, `eat:200` uses so many MB.
+protocol, `eat:200` uses so many MB, `falls:PATH` ends by SIGKILL once that file is there and somebody greets it.
 """
 
 import contextlib
@@ -36,7 +36,8 @@ def main() -> None:
         if word in behave:
             signal.signal(signal.SIGALRM, lambda *_, number=number: end_by(number))
             signal.setitimer(signal.ITIMER_REAL, float(behave[word]))
-    serve(launch, wire.PROTOCOL + ("foreign" in behave), deaf="deaf" in behave, doubts="doubt" in behave)
+    falls = behave.get("falls", "")
+    serve(launch, wire.PROTOCOL + ("foreign" in behave), falls, deaf="deaf" in behave, doubts="doubt" in behave)
     del eaten
 
 
@@ -59,7 +60,8 @@ def before_ready(behave: "dict[str, str]") -> None:
 
 
 def end_by(number: int) -> None:
-    signal.signal(number, signal.SIG_DFL)
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 
@@ -68,7 +70,7 @@ def report(status: "dict[str, object]") -> None:
         os.write(STATUS, json.dumps(status).encode() + b"\n")
 
 
-def serve(launch: "dict[str, str]", protocol: int, *, deaf: bool, doubts: bool) -> None:
+def serve(launch: "dict[str, str]", protocol: int, falls: str, *, deaf: bool, doubts: bool) -> None:
     def on_term(*_: object) -> None:
         if not deaf:
             sys.exit(0)
@@ -89,6 +91,10 @@ def serve(launch: "dict[str, str]", protocol: int, *, deaf: bool, doubts: bool) 
         hello = None
         while hello is None and (data := connection.recv(65536)):
             hello = next((json.loads(bytes(p)) for kind, p in frames.feed(data) if kind == wire.HELLO), None)
+        if falls and Path(falls).exists():
+            connection.close()
+            time.sleep(0.03)  # as long as the kernel takes on a busy machine
+            end_by(signal.SIGKILL)
         if hello and hello["secret"] == launch["secret"] and hello["revision"] == launch["revision"]:
             welcome = {"protocol": protocol, "pid": os.getpid(), "credits": 1, "proof": proof}
             connection.sendall(wire.frame(wire.WELCOME, json.dumps(welcome).encode()))

@@ -99,6 +99,19 @@ async def test_without_the_supervisors_word_the_status_is_unknown(machine: Machi
     assert "status unknown" in machine.log()
 
 
+async def test_one_that_ends_while_it_is_greeted_is_told_with_its_end(machine: Machine, tmp_path: Path) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target(stub=f"falls:{tmp_path}/now"))
+    [pid] = await machine.until_ready()
+    machine.kill_agent()
+    (tmp_path / "now").touch()
+    await machine.start_agent()
+    await eventually(lambda: not running(pid))
+    (tmp_path / "now").unlink()
+    await machine.until(lambda o: o.ready_replicas == 1 and o.replicas[0].pid != pid)
+    assert "The replica ended" in machine.log()
+
+
 async def test_a_pid_that_now_belongs_to_another_is_left_alone(machine: Machine) -> None:
     await machine.start_agent()
     await machine.engine.apply(machine.target())

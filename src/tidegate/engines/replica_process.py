@@ -45,7 +45,7 @@ class Watcher(Protocol):
 class ReplicaProcess:
     """A process and what is known of it: `record` is what stands on disk, `facts` what decisions are made from.
 
-    `status_pipe` is where a process that was just started reports; an adopted one has none.
+    `status_pipe` is where a process that was just started reports; an adopted one has none. `ended`: its end was seen.
     """
 
     def __init__(self, record: ReplicaRecord, facts: ReplicaFacts, pidfd: int, status_pipe: int | None = None) -> None:
@@ -55,6 +55,7 @@ class ReplicaProcess:
         self._status_pipe = status_pipe
         self._unread = b""
         self.usage = Usage()
+        self.ended = False
 
     @classmethod
     def adopt(cls, record: ReplicaRecord) -> "ReplicaProcess":
@@ -114,6 +115,7 @@ class ReplicaProcess:
             os.killpg(self.record.pid, signal.SIGKILL)
 
     def _on_end(self, watcher: Watcher, reaper: Reaper) -> None:
+        self.ended = True
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._kill_group()

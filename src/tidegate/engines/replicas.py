@@ -82,9 +82,9 @@ class Replicas:
                 if replica.facts.state is ReplicaState.STARTING:
                     await asyncio.sleep(_GREETING_SECONDS)
                     continue
-                self._let_go(replica, "its socket is gone")
+                await self._let_go(replica, "its socket is gone")
             except Foreign:
-                self._let_go(replica, "it speaks another protocol")
+                await self._let_go(replica, "it speaks another protocol")
             return
 
     def start(self, revision: RevisionId, *, fork: bool) -> None:
@@ -264,8 +264,9 @@ class Replicas:
         self._fleet.start_failed(facts.revision, message, facts.since, time.monotonic(), forked=facts.forked)
         self._tell(facts.revision, message, facts.id)
 
-    def _let_go(self, replica: ReplicaProcess, reason: str) -> None:
-        if replica.record.alive and replica.facts.state is not ReplicaState.DRAINING:
+    async def _let_go(self, replica: ReplicaProcess, reason: str) -> None:
+        await asyncio.sleep(_GREETING_SECONDS)  # one that is ending by itself closes its sockets a moment before
+        if not replica.ended and replica.facts.state is not ReplicaState.DRAINING:
             _log.warning("an adopted replica is ended", extra=fields(replica=replica.facts.id, reason=reason))
             replica.drain()
             self.changed()
