@@ -275,6 +275,27 @@ async def test_the_next_agent_has_templates_for_what_sleeps(workers: Workers) ->
     assert replica.forked
 
 
+async def test_one_that_forks_just_now_is_not_evicted(tmp_path: Path) -> None:
+    templates = Templates(DataDirectory(tmp_path), {}, budget_bytes(300))
+    target = RevisionTarget(RevisionId("a"), "probe", "probe-1", str(tmp_path), ENVIRONMENT, 0, 0, 1, 30.0)
+    sleepers = [await asyncio.create_subprocess_exec("sleep", "600") for _ in range(2)]
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in sleepers]
+    for key, sleeper, (ours, _) in zip("kl", sleepers, pairs, strict=True):
+        templates._warm[key] = Template(key, target, sleeper.pid, ours, templates._ended)
+        templates._warm[key].memory_bytes = 1000
+    oldest, theirs = templates._warm["k"], pairs[0][1]
+    forked = asyncio.create_task(oldest.fork([theirs.fileno()]))
+    await eventually(lambda: oldest.forking)
+    assert templates.evict(1500) == 1000
+    assert list(templates.warm) == ["k"]
+    theirs.send(b'{"id":1,"pid":7}')
+    assert await forked == 7
+    assert templates.evict(1500) == 1000
+    for sleeper, (_, other) in zip(sleepers, pairs, strict=True):
+        await sleeper.wait()
+        other.close()
+
+
 @pytest.mark.parametrize(("age", "again"), [(30.0, ["k"]), (1.0, [])])
 async def test_one_that_dies_is_made_again_unless_it_has_just_been_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, again: list[str]
