@@ -14,7 +14,6 @@ __all__ = ["embedded", "mlflow_database", "mlflow_server", "owner"]
 draws.register_profiles()
 # A shell that runs the suite in the background has it ignore Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,5 +26,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)  # without workers nobody asks
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> order.Groups:
-    return order.Groups(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> order.Groups | None:
+    return order.Groups(config, log) if config.getoption("dist") == "load" else None  # what `-n` means by itself

@@ -16,7 +16,8 @@ from typing import BinaryIO
 import httpx
 import pytest
 
-from tests.services.process import free_port
+from tests.scripts import Script
+from tests.services.process import Program, free_port, running
 from tidegate.adapters import embedded_registry
 from tidegate.data_directory import DataDirectory
 
@@ -37,34 +38,18 @@ class RealRegistry:
 
 
 class Owner:
-    """Owns the registered models of all registries; a process of its own, with MLflow's own client."""
+    """Owns the registered models of all registries, with MLflow's own client. See `registry_owner`."""
 
     def __init__(self, log: Path) -> None:
-        self._log = log
-        with log.open("wb") as said:
-            self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("registry_owner.py"))],
-                env=os.environ | QUIET, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
-            )  # fmt: skip
+        file = Path(__file__).with_name("registry_owner.py")
+        self._script = Script(file, ("DONE", "FAILED"), os.environ | QUIET, log)
 
     def do(self, *words: str) -> None:
         """One thing, to its end."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(words) + "\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:  # MLflow prints, too
-            if line == "DONE\n":
-                return
-            if line == "FAILED\n":
-                break
-        raise AssertionError(self._log.read_text()[-4000:])
+        assert self._script.ask(json.dumps(words)) == "DONE", self._script.words()
 
     def end(self) -> None:
-        """End it, and close its pipes."""
-        with self._process:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+        self._script.end()
 
 
 @pytest.fixture(scope="session")
@@ -89,15 +74,10 @@ def running_server(folder: Path) -> Iterator[str]:
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "_MLFLOW_SGI_NAME": "uvicorn",
     }
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(argv, env=os.environ | QUIET | told, stdout=log, stderr=log, cwd=folder)
     uri = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_up(f"{uri}/health", server, folder / "log")
+    program = Program(argv, start_seconds=90, environ=QUIET | told)
+    with running(program, folder / "log", lambda: _answers(f"{uri}/health")):
         yield uri
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 @pytest.fixture(scope="session")
@@ -127,16 +107,10 @@ def _register(registry: RealRegistry, artifact_location: str = "") -> None:
     connection.close()
 
 
-def _wait_until_up(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            if httpx.get(url, timeout=2).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    pytest.fail(f"the MLflow server did not start:\n{log.read_text()}")
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(url, timeout=2).status_code == 200
+    return False
 
 
 # --- the embedded one ---

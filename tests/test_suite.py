@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from bench.acceptance import LISTS
 
 from tests import budget, order
 from tests.draws import examples
@@ -47,9 +48,9 @@ def test_a_folder_over_its_budget_or_without_one_is_named() -> None:
     shares = budget.shares_of({"a": 30.0, "b": 60.0, "c": 10.0})
     assert list(shares.items()) == [("b", 60.0), ("a", 30.0), ("c", 10.0)]
     [sentence] = budget.complaints(shares, {"a": 16.0, "b": 31.0, "c": 4.0})
-    assert sentence.startswith("tests/c takes 10 % of the suite's time, and 4 % are its budget. Make its tests quicker")
+    assert sentence.startswith("c: its tests take 10 % of the suite's time, and 4 % are its budget. Make them quicker")
     assert budget.complaints(shares, {"a": 30.0, "b": 60.0}) == [
-        "tests/c has no budget: give it one in tests/budget.toml."
+        "c: it has no budget. Give it one in tests/budget.toml."
     ]
 
 
@@ -69,3 +70,20 @@ def test_a_test_counts_for_its_folder(nodeid: str, folder: str) -> None:
 def test_a_part_of_the_examples_is_drawn() -> None:
     assert 1 <= examples(3) <= examples(100) <= 100
     assert examples(400) == 4 * examples(100)
+
+
+def test_what_only_acceptance_runs_is_in_one_of_its_lists() -> None:
+    marked = [
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "tests").rglob("test_*.py")
+        if "mark.acceptance" in file.read_text() and file != Path(__file__)
+    ]
+    commands = [command for commands in LISTS.values() for command in commands if "-m" in command[1:]]
+    runs = [
+        place
+        for command in commands
+        for place in command
+        if place.startswith("tests/") and "not acceptance" not in command[-1] and "acceptance" in " ".join(command)
+    ]
+    assert len(marked) > 10
+    assert [file for file in marked if not any(file.startswith(place) for place in runs)] == []

@@ -22,6 +22,13 @@ from tidegate.processes import listeners
 PLATFORM = Path(__file__).parent / "processes" / "stub_platform.py"
 
 
+@contextlib.contextmanager
+def _heard(number: signal.Signals) -> Iterator[None]:
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
 class Platform:
     """A supervisor with stub children."""
 
@@ -32,7 +39,8 @@ class Platform:
         self._journal = data.with_suffix(".journal")
         self._errors = data.with_suffix(".errors")
         given = {"server": {"data_dir": str(data), "port": port, "gateways": gateways}}
-        with self._errors.open("ab") as file:
+        # Under nohup it would ignore SIGHUP, as it should; here it is to hear it.
+        with self._errors.open("ab") as file, _heard(signal.SIGHUP):
             self.process = subprocess.Popen(
                 [sys.executable, PLATFORM, json.dumps(given), self._journal, *behaviours],
                 stdout=subprocess.PIPE,

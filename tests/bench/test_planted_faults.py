@@ -15,6 +15,7 @@ def test_it_can_be_planted_and_taken_back(fault: Fault) -> None:
     file = planted_faults._ROOT / "src" / fault.file
     assert file.read_text().count(fault.was) == 1
     assert fault.planted != fault.was
+    compile(file.read_text().replace(fault.was, fault.planted), fault.file, "exec")
 
 
 def test_a_file_is_as_it_was_whatever_happened(tmp_path_factory: pytest.TempPathFactory) -> None:

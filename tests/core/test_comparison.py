@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.draws import examples
 from tidegate.core.comparison import TOLERANCE, Difference, Likeness, difference
 
 EXACT, CLOSE, CHANGED = Likeness.EXACT, Likeness.CLOSE, Likeness.CHANGED
@@ -113,7 +114,7 @@ def test_another_number_of_rows_is_told(before: object, after: object, rows: tup
 # --- many values
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.tuples(NUMBERS, NUMBERS) | st.tuples(st.floats(-1, 1), st.floats(-1e-7, 1e-7)), min_size=1))
 def test_many_values_together_are_found_as_each_alone(pairs: list[tuple[float, float]]) -> None:
     alone = [difference(one, other) for one, other in pairs]
@@ -124,7 +125,7 @@ def test_many_values_together_are_found_as_each_alone(pairs: list[tuple[float, f
         assert whole.largest == max(found.largest for found in alone)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5), st.floats(1 - 3e-5, 1 + 3e-5))
 def test_floats_together_are_found_as_each_alone(values: list[float], factor: float) -> None:
     whole = difference(values, [value * factor for value in values])

@@ -166,6 +166,6 @@ class Walk(RuleBasedStateMachine):
             assert world.revisions[rid].state in (RevisionState.FAILED, RevisionState.RETIRED)
 
 
-# The same walks at every run: a green commit stays green. Raise max_examples by hand to look further.
+# The same walks at every run: a green commit stays green.
 Walk.TestCase.settings = settings(max_examples=examples(250), stateful_step_count=50, deadline=None, derandomize=True)
 TestWalk = Walk.TestCase

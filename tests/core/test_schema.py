@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.test_comparison import JSON
+from tests.draws import examples
 from tidegate.core.schema import MOST_PLACES, Schema, Sketch, changes, joined, loosened
 
 KINDS = st.sampled_from(["boolean", "integer", "float", "string", "null", "array", "object"])
@@ -202,7 +203,7 @@ def test_however_deep_an_answer_is_it_is_looked_at() -> None:
     assert changes(schema_of(deep), schema_of(deep)) == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(JSON, min_size=1, max_size=5))
 def test_the_same_answers_are_alike(answers: list[object]) -> None:
     assert otherwise(answers, answers) == []

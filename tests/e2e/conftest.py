@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.e2e import zoo
 from tests.e2e.running_platform import Platform, platform
+from tests.scripts import Script
 
 ZOO = Path(zoo.__file__)
 
@@ -35,7 +35,9 @@ def register(running: Platform, kind: str, name: str, python: str | None = None,
     """
     uri = uri or f"{running.url}/mlflow"
     if python is None:
-        return _script().register(kind, uri, name, running.token)
+        answer = _script().ask(" ".join((kind, uri, name, running.token)))
+        assert answer != "FAILED", f"{kind} was not registered; why is on standard error"
+        return dict(json.loads(answer.removeprefix("REQUEST ")))
     environment = running.environ | {"MLFLOW_TRACKING_TOKEN": running.token, "GIT_PYTHON_REFRESH": "quiet"}
     done = subprocess.run(
         [python, str(ZOO), kind, uri, name], env=environment, capture_output=True, text=True, timeout=300
@@ -45,40 +47,14 @@ def register(running: Platform, kind: str, name: str, python: str | None = None,
     return dict(json.loads(line.removeprefix("REQUEST ")))
 
 
-class Script:
-    """The zoo as one process that has imported MLflow once, for all models of a test run."""
-
-    def __init__(self) -> None:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEGATE_", "DATABRICKS_", "MLFLOW_"))}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self._process = subprocess.Popen(
-            [sys.executable, str(ZOO)],
-            env=environment | {"GIT_PYTHON_REFRESH": "quiet"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        atexit.register(self.end)
-
-    def register(self, *words: str) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(" ".join(words) + "\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:
-            if line.startswith("REQUEST "):
-                return dict(json.loads(line.removeprefix("REQUEST ")))
-            if line == "FAILED\n":
-                break
-        raise AssertionError(f"{words[0]} was not registered; why is on standard error")
-
-    def end(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-
-
 @functools.cache
 def _script() -> Script:
-    return Script()
+    """The zoo as one program that has imported MLflow once, for all models of a test run."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEGATE_", "DATABRICKS_", "MLFLOW_"))}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    script = Script(ZOO, ("REQUEST ", "FAILED"), environment | {"GIT_PYTHON_REFRESH": "quiet"})
+    atexit.register(script.end)
+    return script
 
 
 # So short that a replica's parking ends within a test.

@@ -185,8 +185,11 @@ def platform(data_dir: Path, *arguments: str, environment: dict[str, str] | None
     try:
         yield running.start()
     finally:
-        with contextlib.suppress(AssertionError, psutil.NoSuchProcess, subprocess.TimeoutExpired):
-            running.stop()
+        try:
+            with contextlib.suppress(AssertionError, psutil.NoSuchProcess):
+                running.stop()
+        except subprocess.TimeoutExpired:
+            running.kill()  # what it started ends with it
 
 
 def until(condition: Callable[[], bool], seconds: float) -> None:

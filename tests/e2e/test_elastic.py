@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def elastic(house: Platform, iris: Registered) -> House:
     """The shared platform, to break, with two endpoints at zero."""
-    elastic = House(house, {"wine": iris.request})
+    elastic = House(house, {"wine": iris.request})  # the races ask with the request of that name
     for name in NAMES:
         elastic.create(name, "iris")
     for name in NAMES:
@@ -31,7 +31,8 @@ def elastic(house: Platform, iris: Registered) -> House:
 
 
 NAMES = ["first", "second"]
-# Each process is killed under load in test_faults; here, while endpoints wake.
+# In `make test`, control, agent and replica are killed under load in test_faults.py, and the template in
+# tests/engines/test_templates.py; here they are killed while endpoints wake.
 VICTIMS = [
     victim if victim.endswith("replica") else pytest.param(victim, marks=pytest.mark.acceptance)
     for victim in faults.VICTIMS

@@ -91,6 +91,8 @@ def test_a_killed_supervisor_ends_everything_and_the_next_one_serves_on(fragile:
     before = running.get("iris")
     running.kill()
     _, alive = psutil.wait_procs(processes, timeout=5)
+    for survivor in alive:
+        survivor.kill()
     assert alive == []
     running.start()
     assert running.score("iris", iris.request).status_code == 200

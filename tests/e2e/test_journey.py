@@ -48,7 +48,7 @@ def test_what_was_stopped_comes_back_by_itself(tmp_path: Path) -> None:
         words = shlex.split(answers_the_printed_curl_line(running.printed))
     finally:
         assert running.stop() == 0
-    running.start()
+    running = Platform(tmp_path / "data").start()
     try:
         assert running.score("wine", json.loads(words[words.index("-d") + 1])).status_code == 200
     finally:

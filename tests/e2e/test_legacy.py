@@ -1,6 +1,6 @@
 """Scripts as notebooks of 2022 had them, against the older products' APIs and URLs; and stages moved under load.
 
-`make test` has the first half of each script, to the first predictions; `make acceptance` has them whole.
+In `make test` each script ends after the first predictions; `make acceptance` has it whole.
 """
 
 import contextlib

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.services.programs import CHROMIUM, environ
 
-# As root there is no sandbox. The others keep it from calling its maker, whom a machine without a way out cannot reach.
+# Chromium has no sandbox for root. The other flags keep it from making connections of its own to the internet.
 _FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -18,7 +18,7 @@ _FLAGS = (
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser with an empty profile. While it is there, its thread has no room for another event loop."""
+    """A browser with an empty profile. No other event loop can run in its thread meanwhile."""
     program = CHROMIUM.program("chromium")
     variables = dict[str, str | float | bool](environ(program))
     with _libraries_of(program), sync_playwright() as playwright:

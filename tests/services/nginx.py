@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from tests.services.process import folder, free_port, listens, running
+from tests.services.process import Program, folder, free_port, listens, running
 from tests.services.programs import NGINX
 
 _CONFIGURATION = """
@@ -35,6 +35,6 @@ def nginx_server(server: str) -> Iterator[str]:
         port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
         file = home / "nginx.conf"
         file.write_text(_CONFIGURATION.format(home=home, port=port, user=user, server=server))
-        argv = [NGINX.program("nginx"), "-e", "stderr", "-p", home, "-c", file]
-        with running(argv, home / "log", lambda: listens(port)):
+        words = [NGINX.program("nginx"), "-e", "stderr", "-p", home, "-c", file]
+        with running(Program(words), home / "log", lambda: listens(port)):
             yield f"http://127.0.0.1:{port}"

@@ -4,12 +4,13 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
 import psycopg
 
-from tests.services.process import folder, running
+from tests.services.process import Program, folder, running
 from tests.services.programs import POSTGRESQL, environ
 
 
@@ -28,9 +29,10 @@ def postgresql_server() -> Iterator[str]:
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
         # What is here is not kept: no need to wait for the disk.
-        argv = [postgres, "-D", home / "data", "-k", home, "-c", "listen_addresses=", "-c", "fsync=off"]
+        words = [postgres, "-D", home / "data", "-k", home, "-c", "listen_addresses=", "-c", "fsync=off"]
         url = f"postgresql://tidegate@/postgres?host={home}"
-        with running(argv, home / "log", lambda: _answers(url), user):
+        # SIGINT ends it at once; SIGTERM waits until the last client has gone.
+        with running(Program(words, user, signal.SIGINT), home / "log", lambda: _answers(url)):
             yield url
 
 

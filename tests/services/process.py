@@ -1,17 +1,34 @@
 """A server's process for the length of a `with`."""
 
 import contextlib
+import os
+import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.services.programs import environ
 
-START_SECONDS, END_SECONDS = 30.0, 10.0
+_END_SECONDS = 10.0
+# Below those that the kernel gives to clients: nobody gets one of these by chance between the look and the use.
+_PORTS = (20_000, 30_000)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is run: its words, and what differs from the usual. `end` is the signal that asks it to end."""
+
+    words: Sequence[object]
+    user: str | None = None
+    end: signal.Signals = signal.SIGTERM
+    start_seconds: float = 30.0
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -26,35 +43,40 @@ def folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def running(argv: Sequence[object], log: Path, ready: Callable[[], bool], user: str | None = None) -> Iterator[None]:
-    """Run a program until the end of the `with`; it begins when `ready` says so. Fails with the program's own words."""
-    words = [str(word) for word in argv]
-    program = Path(words[0])
+def running(program: Program, log: Path, ready: Callable[[], bool]) -> Iterator[None]:
+    """Run a program, with what it starts, until the end of the `with`. The block begins once `ready` is true.
+
+    Fails with the program's own words when it ends before that, or is not ready in time.
+    """
+    words = [str(word) for word in program.words]
     with log.open("wb") as said:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environ(program), cwd=log.parent, user=user
-        )
+            words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=log.parent, user=program.user,
+            env={**environ(Path(words[0])), **program.environ}, start_new_session=True,
+        )  # fmt: skip
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            why = f"{program.name} did not start:\n{log.read_text(errors='replace')[-4000:]}"
+        deadline = time.monotonic() + program.start_seconds
+        while not ready() or process.poll() is not None:  # else another program may be what is ready
+            why = f"{words[0]} did not start:\n{log.read_text(errors='replace')[-4000:]}"
             assert process.poll() is None and time.monotonic() < deadline, why
             time.sleep(0.02)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.send_signal(program.end)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
+        with contextlib.suppress(ProcessLookupError):  # whatever of it is still there
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = random.randrange(*_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listens(address: Path | int) -> bool:

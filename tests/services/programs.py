@@ -9,6 +9,7 @@ from pathlib import Path
 
 # Packages are unpacked here where they cannot be installed.
 UNPACKED = Path(sys.prefix) / "debian"
+UNPACKING = UNPACKED / ".apt"  # there until all of them are whole
 # Where Debian's libraries lie, below the root of a file system.
 _LIBRARIES = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/pulseaudio")
 
@@ -19,18 +20,24 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A server or browser: its Debian packages, and its programs as globs below the root of a file system."""
+    """A server or browser: its Debian packages, and its programs as globs below the root of a file system.
+
+    `unit` is what starts it with the machine, if anything does.
+    """
 
     name: str
     packages: tuple[str, ...]
     programs: tuple[str, ...]
+    unit: str = ""
 
     def program(self, name: str) -> Path:
         """The path of a program of it. Raises NotInstalled."""
         [glob] = [glob for glob in self.programs if glob.endswith(f"/{name}")]
-        for root in (Path("/"), UNPACKED):
-            if found := sorted(root.glob(glob)):
-                return found[-1]
+        # Where unpacking was interrupted, programs are there without their libraries.
+        roots = [Path("/")] if UNPACKING.exists() else [Path("/"), UNPACKED]
+        for root in roots:
+            for found in sorted(root.glob(glob), reverse=True):
+                return found
         if on_path := shutil.which(name):
             return Path(on_path)
         raise NotInstalled(f"{self.name} is not installed. {what_to_install((self,))}")
@@ -43,16 +50,16 @@ class Service:
             return False
 
 
-REDIS = Service("Redis", ("redis-server",), ("usr/bin/redis-server",))
+REDIS = Service("Redis", ("redis-server",), ("usr/bin/redis-server",), "redis-server")
 POSTGRESQL = Service(
-    "PostgreSQL", ("postgresql",), ("usr/lib/postgresql/*/bin/initdb", "usr/lib/postgresql/*/bin/postgres")
+    "PostgreSQL",
+    ("postgresql",),
+    ("usr/lib/postgresql/*/bin/initdb", "usr/lib/postgresql/*/bin/postgres"),
+    "postgresql",
 )
-# libatomic is for Playwright's driver.
-CHROMIUM = Service(
-    "Chromium", ("chromium", "libatomic1"), ("usr/lib/chromium/chromium", "usr/lib/*-linux-gnu*/libatomic.so.1")
-)
-NGINX = Service("nginx", ("nginx-light",), ("usr/sbin/nginx",))
-PROMETHEUS = Service("Prometheus", ("prometheus",), ("usr/bin/prometheus",))
+CHROMIUM = Service("Chromium", ("chromium", "libatomic1"), ("usr/lib/chromium/chromium",))  # the library: Playwright's
+NGINX = Service("nginx", ("nginx-light",), ("usr/sbin/nginx",), "nginx")
+PROMETHEUS = Service("Prometheus", ("prometheus",), ("usr/bin/prometheus",), "prometheus")
 SERVICES = (REDIS, POSTGRESQL, CHROMIUM, NGINX, PROMETHEUS)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from tests.services.process import folder, free_port, running
+from tests.services.process import Program, folder, free_port, running
 from tests.services.programs import PROMETHEUS
 
 _CONFIGURATION = """
@@ -31,9 +31,9 @@ def prometheus_server(target: str, path: str = "/metrics", token: str = "none") 
                 return httpx.get(f"{url}/-/ready").status_code == 200
             return False
 
-        argv = [
+        words = [
             PROMETHEUS.program("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={home}/data",
             f"--web.listen-address=127.0.0.1:{port}",
         ]  # fmt: skip
-        with running(argv, home / "log", ready):
+        with running(Program(words), home / "log", ready):
             yield url

@@ -1,5 +1,6 @@
 """Each service starts, does what it is for, and ends with its `with`."""
 
+import signal
 import socket
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import httpx
 import prometheus_client
+import psutil
 import psycopg
 import pytest
 import redis
@@ -14,8 +16,7 @@ import redis
 from tests.services.chromium import chromium
 from tests.services.nginx import nginx_server
 from tests.services.postgresql import postgresql_server
-from tests.services.process import free_port
-from tests.services.programs import NotInstalled, Service
+from tests.services.process import Program, free_port, listens, running
 from tests.services.prometheus import prometheus_server
 from tests.services.redis import redis_server
 
@@ -36,8 +37,9 @@ def test_postgresql_answers_a_query() -> None:
             connection.execute("INSERT INTO wine VALUES (7, 'röt')")
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT colour FROM wine WHERE id = ANY(%s)", ([7, 8],)).fetchall() == [("röt",)]
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(url)
+        open_to_the_end = psycopg.connect(url)
+    with open_to_the_end, pytest.raises(psycopg.OperationalError):
+        open_to_the_end.execute("SELECT 1")
 
 
 def test_nginx_passes_requests_on() -> None:
@@ -59,6 +61,8 @@ def test_prometheus_scrapes() -> None:
     try:
         with prometheus_server(f"127.0.0.1:{port}") as url:
             assert scraped(url, "bottles") == "42"
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
     finally:
         server.shutdown()
         server.server_close()
@@ -86,17 +90,42 @@ def test_chromium_runs_a_page_and_shows_it(tmp_path: Path) -> None:
         page.click("button")
         assert page.title() == "asked"
         assert page.screenshot().startswith(b"\x89PNG")
+        program = browser_process()
+    program.wait(10)
 
 
-def test_what_is_not_installed_says_what_to_install() -> None:
-    service = Service("Etcd", ("etcd-server",), ("usr/bin/no-such-etcd",))
-    assert not service.is_there()
-    with pytest.raises(
-        NotInstalled, match=r"^Etcd is not installed\. Install Etcd, .* in the packages: etcd-server\.$"
-    ):
-        service.program("no-such-etcd")
+def browser_process() -> psutil.Process:
+    """The process of the browser that this one has started."""
+    words = {one: " ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)}
+    [browser] = [one for one, said in words.items() if "--headless" in said and "--type=" not in said]
+    return browser
 
 
-def test_free_ports_are_free() -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", free_port()))
+def test_a_program_that_ends_at_once_fails_with_its_own_words(tmp_path: Path) -> None:
+    words = ["/bin/sh", "-c", "echo no such configuration; exit 3"]
+    with pytest.raises(AssertionError, match="no such configuration"), running(Program(words), tmp_path / "log", bool):
+        pass
+
+
+def test_another_server_on_the_port_is_not_taken_for_ours(tmp_path: Path) -> None:
+    program = Program(["/bin/sh", "-c", "echo the port is taken; exit 1"])
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = other.getsockname()[1]
+
+        def ready() -> bool:
+            time.sleep(0.2)  # the program has ended by then
+            return listens(port)
+
+        with pytest.raises(AssertionError, match="is taken"), running(program, tmp_path / "log", ready):
+            pass
+
+
+def test_what_a_program_has_started_ends_with_it(tmp_path: Path) -> None:
+    words = ["/bin/sh", "-c", "sleep 600 & echo $! > child; wait"]
+    with running(Program(words, end=signal.SIGKILL), tmp_path / "log", lambda: bool(read(tmp_path / "child"))):
+        child = psutil.Process(int(read(tmp_path / "child")))
+    child.wait(10)
+
+
+def read(file: Path) -> str:
+    return file.read_text().strip() if file.exists() else ""
