@@ -1,5 +1,6 @@
 """Each service starts, does what it is for, and ends with its `with`."""
 
+import contextlib
 import signal
 import socket
 import time
@@ -91,13 +92,18 @@ def test_chromium_runs_a_page_and_shows_it(tmp_path: Path) -> None:
         assert page.title() == "asked"
         assert page.screenshot().startswith(b"\x89PNG")
         program = browser_process()
-    program.wait(10)
+    wait_for_the_end(program)
 
 
 def browser_process() -> psutil.Process:
     """The process of the browser that this one has started."""
-    words = {one: " ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)}
-    [browser] = [one for one, said in words.items() if "--headless" in said and "--type=" not in said]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            words = " ".join(child.cmdline())
+            if "--headless" in words and "--type=" not in words:
+                found.append(child)
+    [browser] = found
     return browser
 
 
@@ -124,8 +130,17 @@ def test_what_a_program_has_started_ends_with_it(tmp_path: Path) -> None:
     words = ["/bin/sh", "-c", "sleep 600 & echo $! > child; wait"]
     with running(Program(words, end=signal.SIGKILL), tmp_path / "log", lambda: bool(read(tmp_path / "child"))):
         child = psutil.Process(int(read(tmp_path / "child")))
-    child.wait(10)
+    wait_for_the_end(child)
 
 
 def read(file: Path) -> str:
     return file.read_text().strip() if file.exists() else ""
+
+
+def wait_for_the_end(process: psutil.Process) -> None:
+    """Until it has ended, whether anybody has reaped it or not."""
+    deadline = time.monotonic() + 10
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "it goes on"
+            time.sleep(0.02)
