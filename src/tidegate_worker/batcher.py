@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Hashable, List, NamedTuple, Optional, Seq
 from tidegate_worker import rowwise, same, wire
 from tidegate_worker.alarm import alarm
 from tidegate_worker.costs import Cost
+from tidegate_worker.coverage import Admission
 from tidegate_worker.log import log
 from tidegate_worker.model import Model
 from tidegate_worker.parser import Parsed
@@ -54,8 +55,8 @@ class Batcher:
     """Forms batches and answers them. `timeout` is the most seconds that one request may take."""
 
     def __init__(self, model: Model, serving: Serving, timeout: float) -> None:
-        self.serving = serving
         self.model = model
+        self.serve(serving)
         self.tolerance = same.DOUBLE  # of the last batch's floats
         self.compiled_seconds = 0.0  # spent on batches so far
         self.patience = timeout  # the most seconds that anything may take
@@ -75,6 +76,10 @@ class Batcher:
             group //= 2
         return Credits(2 if self._quick and group > 1 else 1, group)
 
+    def serve(self, serving: Serving) -> None:
+        """Serve so from now on."""
+        self.serving, self.admission = serving, Admission(serving.verdict)
+
     def learn(self, rows: int, seconds: float) -> None:
         """Note what a prediction by the compiled path has cost."""
         self._rows.learn(rows, seconds)
@@ -82,13 +87,13 @@ class Batcher:
     def switch_off(self, reason: str) -> None:
         """Predict each request by itself from now on."""
         if self.serving.verdict.together:
-            self.serving = self.serving._replace(verdict=Verdict(rowwise.OFF, reason))
+            self.serve(self.serving._replace(verdict=Verdict(rowwise.OFF, reason)))
             log(f"batching is off from now on: {reason}")
 
     def fall_back(self, reason: str) -> None:
         """Serve all by the stock path from now on."""
         self.switch_off(reason)
-        self.serving = self.serving._replace(scorer=None, path=Path(STOCK, PYFUNC, reason))
+        self.serve(self.serving._replace(scorer=None, path=Path(STOCK, PYFUNC, reason)))
         log(f"the compiled path is off from now on: {reason}")
 
     # forming
@@ -98,6 +103,8 @@ class Batcher:
         _, first = queue.popitem(last=False)
         parsed = self._parsed(first)
         if parsed is None or first.alone or not self.serving.verdict.together or not queue or first.deadline <= now:
+            return [first]
+        if not self.admission.takes(parsed):
             return [first]
         return [first, *self._companions(queue, first, parsed, now)]
 
@@ -115,7 +122,9 @@ class Batcher:
 
     def _joins(self, other: Waiting, key: Hashable, room: int) -> bool:
         parsed, scorer = self._parsed(other), self.serving.scorer
-        return parsed is not None and scorer is not None and parsed.rows <= room and scorer.key(parsed) == key
+        if parsed is None or scorer is None or parsed.rows > room or scorer.key(parsed) != key:
+            return False
+        return self.admission.all or self.admission.takes(parsed)
 
     def _parsed(self, waiting: Waiting) -> Optional[Parsed]:
         if waiting.parsed is UNREAD:

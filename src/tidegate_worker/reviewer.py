@@ -12,6 +12,7 @@ from typing import Dict, Sequence, Tuple
 from tidegate_worker import rowwise, same, wire
 from tidegate_worker.alarm import alarm
 from tidegate_worker.batcher import Batcher
+from tidegate_worker.coverage import covering
 from tidegate_worker.log import log
 from tidegate_worker.parser import Parsed
 from tidegate_worker.rowwise import Verdict
@@ -43,6 +44,8 @@ class Reviewer:
             self._gather(batch[0], answers[0])
         elif serving.verdict.mode == rowwise.PROVED:
             self._batches += 1
+            if not self._batcher.admission.all and not self._batcher.admission.takes(batch[0].parsed):
+                self._gather(batch[0], answers[0])
             if self._due(_EVERY if len(batch) > 1 else _EVERY_SINGLE):
                 self._sample(batch, answers)
 
@@ -84,10 +87,15 @@ class Reviewer:
         first = {body: parsed for parsed, body in self._evidence.values()}  # one row of each answer goes first
         rows = [*first.values(), *(parsed for parsed, _ in self._evidence.values())]
         with alarm(batcher.patience):
-            verdict = rowwise.prove(batcher.serving.scorer.score, rows, _TRY_SECONDS)
+            found = rowwise.prove(batcher.serving.scorer.score, rows, seconds=_TRY_SECONDS)
+        before, signature = batcher.serving.verdict, batcher.model.signature
+        proved = before.mode == rowwise.PROVED
+        verdict = covering(signature, found, before if proved else None)
+        if verdict.thin and proved:
+            return  # what is proved stays; these rows go on alone
         if verdict.thin and last:
             verdict = Verdict(rowwise.OFF, f"among {_TRIES[-1]} real rows too: {verdict.reason}")
-        batcher.serving = batcher.serving._replace(verdict=verdict)
+        batcher.serve(batcher.serving._replace(verdict=verdict))
         if not verdict.thin:
             self._evidence.clear()
             log(f"batching, tried with real rows: {verdict.mode} {verdict.reason}".rstrip())

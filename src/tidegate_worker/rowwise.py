@@ -1,13 +1,14 @@
 """The proof that a model predicts each row by itself: only then may requests of different callers go together.
 
 At least `ROWS` distinct rows that have at least two different answers singly are predicted singly, all together, in
-other orders, in small groups, twice in one batch, and in a batch of `LARGEST`. Every row must get its own answer every
-time: exactly, but for the last digits of floats (see `same`).
+other orders, in pairs and small groups, twice in one batch, and in a batch of `LARGEST`. Every row must get its own
+answer every time: exactly, but for the last digits of floats (see `same`). Then rows of other kinds, with nulls and
+with unseen texts, are tried beside them; what the model refuses, or answers otherwise in company, is not covered.
 """
 
 import random
 import time
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from tidegate_worker import same
@@ -18,7 +19,7 @@ ROWS = 8
 LARGEST = 64
 _MOST_SINGLES = 28
 _KEPT = 12
-MOST_PREDICTS = 64
+MOST_PREDICTS = 160
 MOST_SECONDS = 2.0
 
 PROVED, OFF, ON = "proved", "off", "on"
@@ -28,11 +29,17 @@ Score = Callable[[Sequence[Parsed]], Scored]
 
 
 class Verdict(NamedTuple):
-    """Whether requests may be predicted together, and why. `exact`: no digit differed."""
+    """Whether requests may be predicted together, and why. `exact`: no digit differed.
+
+    `nulls` and `texts` are the columns of rows that go alone all the same (see `coverage`); `alone` says it for people.
+    """
 
     mode: str
     reason: str = ""
     exact: bool = False
+    nulls: Sequence[int] = ()
+    texts: Sequence[Tuple[int, Sequence[str]]] = ()
+    alone: Sequence[str] = ()
 
     @property
     def together(self) -> bool:
@@ -52,15 +59,42 @@ class _Failed(Exception):
 Known = Tuple[Parsed, Any]  # a row and its single answer
 
 
-def prove(score: Score, candidates: Iterable[Parsed], seconds: float = MOST_SECONDS) -> Verdict:
-    """Try the model with single rows out of `candidates`, for at most so long."""
+class Finding(NamedTuple):
+    """A verdict, and the rows that it rests on."""
+
+    verdict: Verdict
+    rows: Sequence[Parsed] = ()
+
+
+class Others(NamedTuple):
+    """Rows unlike the candidates, those that belong together in a list. Where those in `numbers` depend on their
+    company, the model is not row-wise; where those in `texts` or `nulls` do, rows like them are not covered.
+    """
+
+    numbers: Sequence[Sequence[Parsed]] = ()
+    texts: Sequence[Sequence[Parsed]] = ()
+    nulls: Sequence[Sequence[Parsed]] = ()
+
+
+NO_OTHERS = Others()
+
+
+def prove(
+    score: Score, candidates: Iterable[Parsed], others: Others = NO_OTHERS, seconds: float = MOST_SECONDS
+) -> Finding:
+    """Try the model with single rows out of `candidates`, and with `others` beside them, for at most so long."""
     trial = _Trial(score, seconds)
     try:
         rows = trial.singles(candidates)
         trial.together(rows)
+        numbers = trial.known(chain.from_iterable(others.numbers))
+        trial.beside(rows, numbers)
     except _Failed as failed:
-        return Verdict(OFF, str(failed))
-    return Verdict(PROVED, exact=trial.exact)
+        return Finding(Verdict(OFF, str(failed)))
+    covered = [*numbers]
+    for kind, one_by_one in ((others.texts, False), (others.nulls, True)):
+        covered += trial.covered(rows, kind, one_by_one=one_by_one)
+    return Finding(Verdict(PROVED, exact=trial.exact), [row for row, _ in [*rows, *covered]])
 
 
 class _Trial:
@@ -84,6 +118,54 @@ class _Trial:
             if scored is not None:
                 found.append((candidate, scored.answers[0]))
         return self._enough(found)
+
+    def known(self, rows: Iterable[Parsed]) -> List[Known]:
+        """Those of the rows that the model answers, with their answers. Raises _Failed."""
+        found: List[Known] = []
+        for row in rows:
+            scored = self._single(row)
+            if scored is not None and isinstance(scored.answers[0], list) and len(scored.answers[0]) == 1:
+                found.append((row, scored.answers[0]))
+        return found
+
+    def covered(self, usual: List[Known], kind: Sequence[Sequence[Parsed]], *, one_by_one: bool) -> List[Known]:
+        """Those rows of a kind that get their own answers beside the usual ones: all or none, or each list that does,
+        where it tells of one column only.
+        """
+        exact = self.exact
+        try:
+            lists = [self.known(rows) for rows in kind]
+            if self._bear(usual, list(chain.from_iterable(lists))):
+                return list(chain.from_iterable(lists))
+            single = [rows for rows in lists if one_by_one and _one_null(rows)]
+            return [row for rows in single if self._bear(usual, rows) for row in rows]
+        except _Failed:  # no time is left
+            return []
+        finally:
+            self.exact = self.exact and exact
+
+    def _bear(self, usual: List[Known], rows: List[Known]) -> bool:
+        try:
+            self.beside(usual, rows)
+        except _Failed:
+            if self._spent:
+                raise
+            return False
+        return True
+
+    def beside(self, usual: List[Known], rows: List[Known]) -> None:
+        """Predict rows of another kind in the company of usual ones. Raises _Failed."""
+        if not rows:
+            return
+        for row in rows:
+            one = self._random.choice(usual)
+            self._check([row, one])
+            self._check([one, row, row])
+        mixed = [*usual, *rows]
+        self._check(mixed)
+        self._check(mixed[::-1])
+        self._check(self._random.sample(mixed, min(7, len(mixed))))
+        self._check((mixed[::-1] * LARGEST)[:LARGEST])
 
     def _single(self, row: Parsed) -> Optional[Scored]:
         try:
@@ -142,15 +224,27 @@ class _Trial:
         self.exact = self.exact and likeness.exact
         return likeness.same
 
+    @property
+    def _spent(self) -> bool:
+        return self._predicts > MOST_PREDICTS or self._seconds <= 0
+
     def _run(self, rows: Sequence[Parsed]) -> Scored:
         self._predicts += 1
-        if self._predicts > MOST_PREDICTS or self._seconds <= 0:
+        if self._spent:
             raise _Failed(f"{THIN}: the model is too slow to be tried in {MOST_SECONDS:g} s")
         began = time.perf_counter()
         try:
             return self._score(rows)
         finally:
             self._seconds -= time.perf_counter() - began
+
+
+def _one_null(rows: List[Known]) -> bool:
+    """Whether the first row has a null in one column, and the second is like it but for that."""
+    if len(rows) != 2:
+        return False
+    (with_null, _), (without, _) = rows
+    return sum(a is None and b is not None for a, b in zip(with_null.data[0], without.data[0])) == 1
 
 
 def _mixed(found: List[Known]) -> List[Known]:

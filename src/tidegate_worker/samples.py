@@ -1,10 +1,12 @@
 """Requests of one row, made from a model's signature and its input example, to try the model with."""
 
+import base64
 import datetime as dt
+import itertools
 import json
 import math
 import random
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from tidegate_worker import predictions
 from tidegate_worker.signature import Column, Signature, Tensor
@@ -35,6 +37,67 @@ def requests(signature: Signature, example: Any) -> Iterator[Dict[str, Any]]:
     names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
     for row in [*rows, *_made_up(signature.columns, rows, source)]:
         yield {"dataframe_split": {**names, "data": [row]}}
+
+
+# In how many columns a null stands by itself, and how many rows have unseen texts and numbers far apart.
+_MOST_NULLS, _UNSEEN_ROWS, _WIDE_ROWS = 4, 5, 3
+NUMBERS, TEXTS, NULLS = "numbers", "texts", "nulls"
+
+
+def others(signature: Signature, example: Any) -> Iterator[Tuple[str, List[Dict[str, Any]]]]:
+    """Documents of one row each that hold what callers send and examples lack, by their kind: zero and both signs,
+    unseen texts and far dates, nulls. The same at every start; none for tensors.
+
+    With a null comes a row that is like it in all else: what fills it in may look at rows alike.
+    """
+    if signature.columns:
+        source = random.Random(3)  # noqa: S311 - not for secrets
+        rows = _rows(signature, example)
+        bases = [*rows[:4], *itertools.islice(_made_up(signature.columns, rows, source), 16)]
+        names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
+        for kind, changes in _changes(signature.columns, source):
+            base = source.choice(bases)
+            row = [changes[at](value) if at in changes else value for at, value in enumerate(base)]
+            rows_of_it = [row, base] if kind == NULLS else [row]
+            yield kind, [{"dataframe_split": {**names, "data": [each]}} for each in rows_of_it]
+
+
+Change = Callable[[Any], Any]
+
+
+def _changes(columns: Sequence[Column], source: random.Random) -> Iterator[Tuple[str, Dict[int, Change]]]:
+    """What is done to a usual row, by column."""
+    nullable = [at for at, column in enumerate(columns) if column.kind in _NULLABLE]
+    texts = {at: _UNSEEN[column.kind] for at, column in enumerate(columns) if column.kind in _UNSEEN}
+    numbers = [at for at, column in enumerate(columns) if column.kind in _NUMBERS]
+    if numbers:
+        yield NUMBERS, dict.fromkeys(numbers, lambda _: 0)
+        yield NUMBERS, dict.fromkeys(numbers, lambda value: -value if isinstance(value, (int, float)) else value)
+    for _ in range(_WIDE_ROWS if numbers else 0):
+        yield NUMBERS, dict.fromkeys(numbers, lambda _: source.randint(-100, 100))
+    for _ in range(_UNSEEN_ROWS if texts else 0):
+        yield TEXTS, {at: lambda _, unseen=unseen: unseen(source) for at, unseen in texts.items()}  # type: ignore[misc]
+    if nullable:
+        yield NULLS, dict.fromkeys(nullable, _null)
+        yield NULLS, dict.fromkeys([at for at in nullable if source.random() < 0.5], _null)
+    for at in source.sample(nullable, min(len(nullable), _MOST_NULLS)):
+        yield NULLS, {at: _null}
+
+
+def _null(_: Any) -> None:
+    return None
+
+
+def _word(source: random.Random) -> str:
+    return "".join(source.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(source.randint(3, 9)))
+
+
+_NULLABLE = frozenset({"double", "float", "string"})
+_UNSEEN: Dict[str, Callable[[random.Random], str]] = {
+    "string": _word,
+    "binary": lambda source: base64.b64encode(_word(source).encode()).decode(),
+    "datetime": lambda source: _moved("2001-02-03T04:05:06", source.uniform(-9000, 9000)),
+}
 
 
 _SAMPLES: Dict[str, Any] = {
@@ -119,7 +182,8 @@ def _value(kind: str, seen: List[Any], spread: float, source: random.Random) -> 
 
 def _number(kind: str, value: float, seen: List[Any], spread: float, source: random.Random) -> Any:
     """Near the value, by its size and by the range of those that were seen."""
-    width = max(max(seen) - min(seen), abs(value) * 0.5, 1e-3) if seen else max(abs(value), 1.0)
+    spread_seen = max(seen) - min(seen) if seen else 0.0
+    width = max(spread_seen, abs(value) * 0.5, 1e-3) if spread_seen else max(abs(value), 1.0)
     moved = value + source.uniform(-1, 1) * spread * width
     if kind in _LIMITS:
         return max(-_LIMITS[kind], min(_LIMITS[kind], round(moved)))

@@ -2,10 +2,11 @@
 
 import time
 from itertools import islice
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from tidegate_worker import paths, rowwise, samples
 from tidegate_worker.batcher import Batcher, Serving
+from tidegate_worker.coverage import covering, settled
 from tidegate_worker.launch import Launch
 from tidegate_worker.model import Model
 from tidegate_worker.parser import Parsed
@@ -40,7 +41,7 @@ def batcher_of(model: Model, launch: Launch) -> Batcher:
         verdict = recorded.verdict
     if verdict is None:
         assert scorer is not None
-        verdict = _prove(scorer, example, costs)
+        verdict = prove(scorer, example, costs)
     serving = Serving(scorer, path, verdict, once=launch.batching == rowwise.OFF)
     batcher = Batcher(model, serving, launch.timeout_seconds)
     for rows, seconds in costs.items():
@@ -52,7 +53,7 @@ def _recorded(proof: Optional[Dict[str, Any]]) -> Optional[_Recorded]:
     if not proof or not proof.get("path") or not proof.get("batching"):
         return None
     try:
-        return _Recorded(Path(**proof["path"]), Verdict(**proof["batching"]))
+        return _Recorded(Path(**proof["path"]), settled(Verdict(**proof["batching"])))
     except TypeError:  # from another version
         return None
 
@@ -68,14 +69,25 @@ def _forced(asked: str, scorer: Optional[Scorer], path: Path) -> Optional[Verdic
     return Verdict(rowwise.ON, "the served entity says so") if asked == rowwise.ON else None
 
 
-def _prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:
+def prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:
+    """The verdict after a trial with made-up rows. `costs` gets the seconds of predictions, by rows."""
+
     def score(requests: Sequence[Parsed]) -> Scored:
         began = time.perf_counter()
         scored = scorer.score(requests)
         costs[len(requests)] = time.perf_counter() - began
         return scored
 
-    documents = islice(samples.requests(scorer.model.signature, example), _CANDIDATES)
-    bodies = (scorer.model.json.encode(document) for document in documents)
-    parsed = (scorer.parse(b"", body) for body in bodies)
-    return rowwise.prove(score, (request for request in parsed if request is not None))
+    signature = scorer.model.signature
+    candidates = _parsed(scorer, islice(samples.requests(signature, example), _CANDIDATES))
+    kinds: Dict[str, List[List[Parsed]]] = {kind: [] for kind in (samples.NUMBERS, samples.TEXTS, samples.NULLS)}
+    for kind, documents in samples.others(signature, example):
+        kinds[kind].append(list(_parsed(scorer, documents)))
+    return covering(signature, rowwise.prove(score, candidates, rowwise.Others(**kinds)))
+
+
+def _parsed(scorer: Scorer, documents: Iterable[Dict[str, Any]]) -> Iterator[Parsed]:
+    for document in documents:
+        parsed = scorer.parse(b"", scorer.model.json.encode(document))
+        if parsed is not None:
+            yield parsed

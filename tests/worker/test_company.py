@@ -1,0 +1,146 @@
+"""Whoever is asked beside a request, it gets the answer that it would get by itself."""
+
+import json
+import random
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.worker import accidents, zoo
+from tests.worker.forms import form
+from tests.worker.queues import House, animal, request
+from tidegate_worker import rowwise, same, serving, wire
+from tidegate_worker.coverage import Admission, digest
+from tidegate_worker.parser import Parsed
+from tidegate_worker.rowwise import Verdict
+
+WORDS = ["a", "b", "ü", ""]
+MODELS = {**accidents.ACCIDENTS, **{name: zoo.ROW_WISE[name] for name in ("linear", "frame", "texts", "objects")}}
+BURST = 40
+
+
+def example(rows: int) -> pd.DataFrame | None:
+    """An input example of so many rows, without a null and with few texts."""
+    numbers = range(rows)
+    return pd.DataFrame(
+        {"x": [1.5 + n for n in numbers], "n": [n * 7 % 11 for n in numbers], "s": [WORDS[n % 2] for n in numbers]}
+    )
+
+
+def house_of(function: zoo.Function, rows: int, monkeypatch: pytest.MonkeyPatch) -> House:
+    given = ((example(rows), None), "") if rows else (None, "")
+    monkeypatch.setattr(serving, "input_example", lambda *_: given)
+    return House(animal(function))
+
+
+def columns(source: random.Random) -> dict[str, list[Any]]:
+    """A request's columns: one row or a few, with nulls, unseen texts and whole numbers now and then."""
+    rows = 1 if source.random() < 0.8 else source.randint(2, 5)
+
+    def x() -> float | None:
+        return None if source.random() < 0.1 else source.choice([source.uniform(-9, 9), float(source.randint(-3, 3))])
+
+    def s() -> str | None:
+        if source.random() < 0.05:
+            return None
+        return source.choice(WORDS) if source.random() < 0.8 else f"unseen {source.randrange(10**6)}"
+
+    return {
+        "x": [x() for _ in range(rows)],
+        "n": [source.randint(-50, 50) for _ in range(rows)],
+        "s": [s() for _ in range(rows)],
+    }
+
+
+def answers(house: House, requests: list[wire.Request]) -> dict[int, wire.Answer]:
+    return {answer.id: answer for answer in house.answers(requests)}
+
+
+@pytest.mark.parametrize("rows", [1, 20, *(pytest.param(rows, marks=pytest.mark.acceptance) for rows in (0, 2))])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_caller_gets_the_answer_that_it_would_get_alone(
+    name: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, source = house_of(MODELS[name], rows, monkeypatch), random.Random(f"{name} {rows}")
+    alone = House(animal(MODELS[name]), batching="off")
+    for _ in range(2):
+        requests = [request(number, form(columns(source), source)) for number in range(BURST)]
+        found, expected = answers(house, requests), answers(alone, requests)
+        for number, answer in found.items():
+            assert answer.outcome == expected[number].outcome, (house.batcher.serving.verdict, requests[number].body)
+            if answer.outcome == wire.OK:
+                one, other = json.loads(answer.body), json.loads(expected[number].body)
+                told = house.batcher.serving.verdict, requests[number].body, one, other
+                assert same.compare(one, other, same.DOUBLE).same, told
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 20])
+@pytest.mark.parametrize("name", ["linear", "frame", "texts", "objects"])
+def test_row_wise_models_are_batched_whatever_their_example(
+    name: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = house_of(zoo.ROW_WISE[name], rows, monkeypatch)
+    assert house.batcher.serving.verdict.mode == rowwise.PROVED
+    source = random.Random(1)
+    requests = [
+        request(number, {"inputs": {"x": [source.uniform(-9, 9)], "n": [number], "s": [source.choice(WORDS)]}})
+        for number in range(200)
+    ]
+    answers(house, requests)
+    assert max(house.sizes) > 16
+
+
+def test_what_is_not_covered_is_told_and_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = house_of(accidents.impute_mean, 20, monkeypatch)
+    verdict = house.batcher.serving.verdict
+    assert (verdict.mode, verdict.alone) == (rowwise.PROVED, ('null in "x"',))
+    usual = [request(number, {"inputs": {"x": [float(number)], "n": [1], "s": ["new"]}}) for number in range(6)]
+    null = request(6, {"inputs": {"x": [None], "n": [1], "s": ["a"]}})
+    found = answers(house, [*usual[:3], null, *usual[3:]])
+    assert house.sizes == [6, 1]
+    assert json.loads(found[6].body) == {"predictions": [0.5]}
+
+
+def test_what_was_not_covered_is_once_real_rows_have_proved_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def strict(data: pd.DataFrame, params: Any) -> Any:
+        if not data["s"].isin(["a", "b", *(f"id-{number}" for number in range(50))]).all():
+            raise ValueError("no such text")  # as all that are made up
+        return (data["x"] * 2).to_numpy()
+
+    house = house_of(strict, 2, monkeypatch)
+    assert list(house.batcher.serving.verdict.alone) == ['null in "s"', 'another text in "s" than the proof had']
+    requests = [request(n, {"inputs": {"x": [n / 3], "n": [n], "s": [f"id-{n}"]}}) for n in range(50)]
+    answers(house, requests[:8])
+    assert house.sizes == [1] * 8
+    assert list(house.batcher.serving.verdict.alone) == ['null in "s"']
+    answers(house, requests)
+    assert max(house.sizes) > 16
+
+
+def test_rows_that_turn_out_to_depend_on_others_end_batching(monkeypatch: pytest.MonkeyPatch) -> None:
+    def strict(data: pd.DataFrame, params: Any) -> Any:
+        if not data["s"].str.fullmatch(r"a|b|id-\d+").all():
+            raise ValueError("no such text")
+        return (data["n"] + data["s"].str.startswith("id-").sum()).to_numpy()
+
+    house = house_of(strict, 2, monkeypatch)
+    requests = [request(n, {"inputs": {"x": [1.0], "n": [n], "s": [f"id-{n}"]}}) for n in range(9)]
+    found = answers(house, requests)
+    assert [json.loads(found[n].body)["predictions"] for n in range(9)] == [[n + 1] for n in range(9)]
+    assert house.batcher.serving.verdict.mode == rowwise.OFF
+
+
+@pytest.mark.parametrize("by_column", [False, True])
+def test_the_rows_of_a_request_are_looked_at(by_column: bool) -> None:
+    admission = Admission(Verdict(rowwise.PROVED, nulls=(0,), texts=((2, (digest("a"), digest("b"))),)))
+
+    def takes(*rows: tuple[Any, ...]) -> bool:
+        data = tuple(map(list, zip(*rows, strict=True))) if by_column else list(rows)
+        return admission.takes(Parsed(data, len(rows), by_column=by_column))
+
+    assert takes((1.0, None, "a"), (2.0, None, "b"))
+    assert takes((1.0, 1, None))
+    assert not takes((1.0, 1, "a"), (None, 1, "a"))
+    assert not takes((1.0, 1, "a"), (1.0, 1, "c"))
+    assert Admission(Verdict(rowwise.PROVED)).takes(Parsed([(None, None, "c")], 1))
