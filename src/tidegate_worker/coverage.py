@@ -14,8 +14,8 @@ from tidegate_worker.signature import Column, Signature
 # Kinds of column in which the parser takes null, and those that hold text.
 _NULLABLE = frozenset({"double", "float", "string"})
 _TEXTS = frozenset({"string", "binary", "datetime"})
-# So many different texts of a column stand for any others.
-FEW_TEXTS = 4
+# So many different texts of real rows stand for any others.
+_MANY_TEXTS = 8
 
 
 class Coverage(NamedTuple):
@@ -40,8 +40,8 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def coverage_of(signature: Signature, rows: Sequence[Parsed]) -> Coverage:
-    """What these rows leave uncovered; of a tensor nothing, which has neither."""
+def coverage_of(signature: Signature, rows: Sequence[Parsed], unseen: Optional[bool]) -> Coverage:
+    """What these rows leave uncovered; of a tensor nothing, which has neither. For `unseen` see `Finding`."""
     if not signature.columns:
         return Coverage()
     values = _columns(rows, len(signature.columns))
@@ -49,7 +49,8 @@ def coverage_of(signature: Signature, rows: Sequence[Parsed]) -> Coverage:
     texts = []
     for at, column in enumerate(signature.columns):
         seen = {value for value in values[at] if isinstance(value, str)}
-        if column.kind in _TEXTS and len(seen) < FEW_TEXTS:
+        any_text = len(seen) >= _MANY_TEXTS if unseen is None else unseen
+        if column.kind in _TEXTS and not any_text:
             texts.append((at, tuple(sorted(map(digest, seen)))))
     return Coverage(tuple(nulls), tuple(texts))
 
@@ -58,7 +59,7 @@ def covering(signature: Signature, found: Finding, before: Optional[Verdict] = N
     """The verdict of a finding with what its rows, and those of the verdict before, leave uncovered."""
     if not found.rows:
         return found.verdict
-    nulls, texts = coverage_of(signature, found.rows)
+    nulls, texts = coverage_of(signature, found.rows, found.unseen)
     if before is not None:
         known = dict(texts)
         nulls = tuple(at for at in before.nulls if at in nulls)

@@ -20,6 +20,8 @@ LARGEST = 64
 _MOST_SINGLES = 28
 _KEPT = 12
 MOST_PREDICTS = 160
+# So many different texts of a column stand for any others, where they are made up.
+FEW_TEXTS = 4
 MOST_SECONDS = 2.0
 
 PROVED, OFF, ON = "proved", "off", "on"
@@ -60,10 +62,11 @@ Known = Tuple[Parsed, Any]  # a row and its single answer
 
 
 class Finding(NamedTuple):
-    """A verdict, and the rows that it rests on."""
+    """A verdict, and the rows that it rests on. `unseen`: whether unseen texts are covered; None: none was tried."""
 
     verdict: Verdict
     rows: Sequence[Parsed] = ()
+    unseen: Optional[bool] = None
 
 
 class Others(NamedTuple):
@@ -91,10 +94,11 @@ def prove(
         trial.beside(rows, numbers)
     except _Failed as failed:
         return Finding(Verdict(OFF, str(failed)))
-    covered = [*numbers]
-    for kind, one_by_one in ((others.texts, False), (others.nulls, True)):
-        covered += trial.covered(rows, kind, one_by_one=one_by_one)
-    return Finding(Verdict(PROVED, exact=trial.exact), [row for row, _ in [*rows, *covered]])
+    texts = trial.covered(rows, others.texts, one_by_one=False)
+    nulls = trial.covered(rows, others.nulls, one_by_one=True)
+    unseen = len(texts) >= FEW_TEXTS if others.texts else None
+    found = [row for row, _ in [*rows, *numbers, *texts, *nulls]]
+    return Finding(Verdict(PROVED, exact=trial.exact), found, unseen)
 
 
 class _Trial:
@@ -132,7 +136,6 @@ class _Trial:
         """Those rows of a kind that get their own answers beside the usual ones: all or none, or each list that does,
         where it tells of one column only.
         """
-        exact = self.exact
         try:
             lists = [self.known(rows) for rows in kind]
             if self._bear(usual, list(chain.from_iterable(lists))):
@@ -141,13 +144,13 @@ class _Trial:
             return [row for rows in single if self._bear(usual, rows) for row in rows]
         except _Failed:  # no time is left
             return []
-        finally:
-            self.exact = self.exact and exact
 
     def _bear(self, usual: List[Known], rows: List[Known]) -> bool:
+        exact = self.exact
         try:
             self.beside(usual, rows)
         except _Failed:
+            self.exact = exact  # these rows will not be in a batch
             if self._spent:
                 raise
             return False

@@ -24,7 +24,7 @@ def example(rows: int) -> pd.DataFrame | None:
     """An input example of so many rows, without a null and with few texts."""
     numbers = range(rows)
     return pd.DataFrame(
-        {"x": [1.5 + n for n in numbers], "n": [n * 7 % 11 for n in numbers], "s": [WORDS[n % 2] for n in numbers]}
+        {"x": [1.5 + n for n in numbers], "n": [n * 7 % 11 for n in numbers], "s": [WORDS[n % 4] for n in numbers]}
     )
 
 
@@ -94,7 +94,7 @@ def test_row_wise_models_are_batched_whatever_their_example(
 def test_what_is_not_covered_is_told_and_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     house = house_of(accidents.impute_mean, 20, monkeypatch)
     verdict = house.batcher.serving.verdict
-    assert (verdict.mode, verdict.alone) == (rowwise.PROVED, ('null in "x"',))
+    assert (verdict.mode, verdict.exact, verdict.alone) == (rowwise.PROVED, True, ('null in "x"',))
     usual = [request(number, {"inputs": {"x": [float(number)], "n": [1], "s": ["new"]}}) for number in range(6)]
     null = request(6, {"inputs": {"x": [None], "n": [1], "s": ["a"]}})
     found = answers(house, [*usual[:3], null, *usual[3:]])
@@ -102,33 +102,44 @@ def test_what_is_not_covered_is_told_and_goes_alone(monkeypatch: pytest.MonkeyPa
     assert json.loads(found[6].body) == {"predictions": [0.5]}
 
 
+def usual_and_ids(count: int) -> list[wire.Request]:
+    """Requests with a text of the example, and others with one of their own."""
+    texts = [*("ab"[n % 2] for n in range(count)), *(f"id-{n}" for n in range(count))]
+    return [request(n, {"inputs": {"x": [n / 3], "n": [n], "s": [text]}}) for n, text in enumerate(texts)]
+
+
 def test_what_was_not_covered_is_once_real_rows_have_proved_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def strict(data: pd.DataFrame, params: Any) -> Any:
-        if not data["s"].isin(["a", "b", *(f"id-{number}" for number in range(50))]).all():
+        if not data["s"].str.fullmatch(r"a|b|id-\d+").all():
             raise ValueError("no such text")  # as all that are made up
         return (data["x"] * 2).to_numpy()
 
     house = house_of(strict, 2, monkeypatch)
     assert list(house.batcher.serving.verdict.alone) == ['null in "s"', 'another text in "s" than the proof had']
-    requests = [request(n, {"inputs": {"x": [n / 3], "n": [n], "s": [f"id-{n}"]}}) for n in range(50)]
-    answers(house, requests[:8])
-    assert house.sizes == [1] * 8
+    requests = usual_and_ids(8)
+    for each in requests[:8]:
+        answers(house, [each])
+    answers(house, requests[8:])
+    assert house.sizes == [1] * 16
     assert list(house.batcher.serving.verdict.alone) == ['null in "s"']
-    answers(house, requests)
+    answers(house, usual_and_ids(30))
     assert max(house.sizes) > 16
 
 
-def test_rows_that_turn_out_to_depend_on_others_end_batching(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_turn_out_to_depend_on_others_go_alone_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     def strict(data: pd.DataFrame, params: Any) -> Any:
         if not data["s"].str.fullmatch(r"a|b|id-\d+").all():
             raise ValueError("no such text")
         return (data["n"] + data["s"].str.startswith("id-").sum()).to_numpy()
 
     house = house_of(strict, 2, monkeypatch)
-    requests = [request(n, {"inputs": {"x": [1.0], "n": [n], "s": [f"id-{n}"]}}) for n in range(9)]
-    found = answers(house, requests)
-    assert [json.loads(found[n].body)["predictions"] for n in range(9)] == [[n + 1] for n in range(9)]
-    assert house.batcher.serving.verdict.mode == rowwise.OFF
+    requests = usual_and_ids(70)
+    for _ in range(2):
+        found = answers(house, requests)
+        told = [json.loads(found[n].body)["predictions"] for n in range(140)]
+        assert told == [*([n] for n in range(70)), *([n + 1] for n in range(70, 140))]
+    verdict = house.batcher.serving.verdict
+    assert (verdict.mode, len(verdict.alone)) == (rowwise.PROVED, 2)
 
 
 @pytest.mark.parametrize("by_column", [False, True])

@@ -34,9 +34,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     """One replica for all tests that leave it as it was."""
     replica = start(model, tmp_path_factory.mktemp("replica"), proved=False)
-    assert replica.told()["state"] == "ready"
-    yield replica
-    replica.end()
+    try:
+        assert replica.told()["state"] == "ready"
+        yield replica
+    finally:
+        replica.end()
 
 
 @pytest.fixture
