@@ -36,7 +36,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     folder = tmp_path_factory.mktemp("zoo")
     replica = start(zoo_model(folder / "m", "linear"), folder, proved=False)
     try:
-        whole = {"nulls": [], "texts": [], "alone": []}
+        whole: dict[str, list[object]] = {"nulls": [], "texts": [], "alone": []}
         assert replica.told()["batching"] == {"mode": "proved", "exact": True, "reason": "", **whole}
         yield replica
     finally:
