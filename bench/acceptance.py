@@ -25,7 +25,7 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.peers", "--check"],
         [*PYTEST, "tests/e2e/test_bad_input.py", "-k", "large_body or over_the_limit"],
         [*PYTEST, "tests/worker/test_agreement.py", "-m", "acceptance"],
-        [*PYTEST, "tests/gateway/test_menagerie.py", "-m", "acceptance"],
+        [*PYTEST, "tests/worker/test_batching.py", "tests/gateway/test_menagerie.py", "-m", "acceptance"],
         [*PYTEST, "tests/e2e/test_neighbours.py", "-m", "acceptance"],
         ["-m", "bench.overhead"],
         ["-m", "bench.overhead", "--gateways", "2"],
@@ -34,7 +34,7 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.soak"],
     ],
     "answers": [
-        [*PYTEST, "tests/worker/test_company.py", "tests/worker/test_batching.py", "-m", "acceptance"],
+        [*PYTEST, "tests/worker/test_company.py", "-m", "acceptance"],
     ],
     "elasticity": [
         [*PYTEST, "tests/e2e/test_elastic.py", "-m", "acceptance or e2e"],
