@@ -11,9 +11,10 @@ from tests.worker import accidents, zoo
 from tests.worker.forms import form
 from tests.worker.queues import House, animal, request
 from tidegate_worker import rowwise, same, serving, wire
-from tidegate_worker.coverage import Admission, digest
+from tidegate_worker.coverage import Admission, Coverage, digest
 from tidegate_worker.parser import Parsed
 from tidegate_worker.rowwise import Verdict
+from tidegate_worker.signature import Column
 
 WORDS = ["a", "b", "ü", ""]
 MODELS = {**accidents.ACCIDENTS, **{name: zoo.ROW_WISE[name] for name in ("linear", "frame", "texts", "objects")}}
@@ -155,3 +156,10 @@ def test_the_rows_of_a_request_are_looked_at(by_column: bool) -> None:
     assert not takes((1.0, 1, "a"), (None, 1, "a"))
     assert not takes((1.0, 1, "a"), (1.0, 1, "c"))
     assert Admission(Verdict(rowwise.PROVED)).takes(Parsed([(None, None, "c")], 1))
+
+
+def test_of_many_columns_some_are_named() -> None:
+    columns = [Column(f"x{at}", "double", True, None) for at in range(600)]
+    said = Coverage(tuple(range(600))).described(columns)
+    assert (said[0], said[-1], len(said)) == ('null in "x0"', "and 580 more", 21)
+    assert Coverage((1,)).described([Column(None, "double", True, None)] * 2) == ["null in column 2"]
