@@ -83,7 +83,7 @@ def test_what_only_acceptance_runs_is_in_one_of_its_lists() -> None:
         place
         for command in commands
         for place in command
-        if place.startswith("tests/") and "not acceptance" not in command[-1] and "acceptance" in " ".join(command)
+        if place.startswith("tests/") and "acceptance" in " ".join(command).replace("not acceptance", "")
     ]
     assert len(marked) > 10
     assert [file for file in marked if not any(file.startswith(place) for place in runs)] == []

@@ -7,12 +7,11 @@ have, or the model refused, is not known to be safe.
 import hashlib
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
-from tidegate_worker.parser import MEMORY, Parsed
+from tidegate_worker.parser import MEMORY, NULLABLE, Parsed
 from tidegate_worker.rowwise import Finding, Verdict
 from tidegate_worker.signature import Column, Signature
 
-# Kinds of column in which the parser takes null, and those that hold text.
-_NULLABLE = frozenset({"double", "float", "string"})
+# Kinds of column that hold text.
 _TEXTS = frozenset({"string", "binary", "datetime"})
 # So many different texts of real rows stand for any others.
 _MANY_TEXTS = 8
@@ -48,7 +47,7 @@ def coverage_of(signature: Signature, rows: Sequence[Parsed], unseen: Optional[b
     if not signature.columns:
         return Coverage()
     values = _columns(rows, len(signature.columns))
-    nulls = [at for at, column in enumerate(signature.columns) if column.kind in _NULLABLE and None not in values[at]]
+    nulls = [at for at, column in enumerate(signature.columns) if column.kind in NULLABLE and None not in values[at]]
     texts = []
     for at, column in enumerate(signature.columns):
         seen = {value for value in values[at] if isinstance(value, str)}

@@ -24,6 +24,8 @@ _SCALARS: Dict[str, Any] = {
     "binary": str,
     "datetime": str,
 }
+# The kinds of column in which it takes null.
+NULLABLE = frozenset(kind for kind, scalar in _SCALARS.items() if type(None) in getattr(scalar, "__args__", ()))
 _LABEL = Union[int, float, str]
 _TENSOR_SCALARS: Dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool}
 

@@ -10,7 +10,7 @@ from tidegate_worker import codec, predictions, same, samples
 from tidegate_worker.layouts import BlockLayout, TensorLayout
 from tidegate_worker.log import log_exception
 from tidegate_worker.model import Model
-from tidegate_worker.parser import NotCompiled, Parsed
+from tidegate_worker.parser import NULLABLE, NotCompiled, Parsed
 from tidegate_worker.scorer import DATAFRAME, NDARRAY, PYFUNC, Scorer
 
 COMPILED, STOCK = "compiled", "stock"
@@ -126,7 +126,7 @@ def _with_nulls(scorer: Scorer, document: Dict[str, Any]) -> List[Dict[str, Any]
         return []
     split, columns = document["dataframe_split"], scorer.model.signature.columns
     kinds = [column.kind for column in columns]
-    row = [None if kind in ("double", "float", "string") else v for kind, v in zip(kinds, split["data"][0])]
+    row = [None if kind in NULLABLE else v for kind, v in zip(kinds, split["data"][0])]
     return [{"dataframe_split": {**split, "data": data}} for data in ([row], [split["data"][0], row])]
 
 

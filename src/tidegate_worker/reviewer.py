@@ -23,6 +23,8 @@ from tidegate_worker.waiting import Waiting
 _EVERY, _EVERY_SINGLE, _SHARE, _GRANT = 64, 512, 0.02, 0.25
 # At how many distinct real rows the proof is tried again; for so many seconds. After the last there is no other try.
 _TRIES, _TRY_SECONDS = (8, 24, 64), 0.5
+# So many covered requests are looked at for distinct rows: callers who always send the same ones have no others.
+_LOOKS = 1024
 
 Rows = Dict[str, Tuple[Parsed, bytes]]
 """Distinct rows with their answers."""
@@ -38,6 +40,7 @@ class Reviewer:
         self._seconds = 0.0
         self._evidence: Rows = {}
         self._usual: Rows = {}  # those that are covered, while some are not
+        self._looks = 0
         self._gave_up = False  # what is not covered goes alone for good
 
     def review(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
@@ -104,7 +107,8 @@ class Reviewer:
         """Keep rows that are covered, and rows that are not; try whether those bear the company of these."""
         assert waiting.parsed is not None
         if self._batcher.admission.takes(waiting.parsed):
-            if len(self._usual) < _TRIES[-1]:
+            if len(self._usual) < _TRIES[-1] and self._looks < _LOOKS:
+                self._looks += 1
                 self._keep(self._usual, waiting, answer)
         elif self._keep(self._evidence, waiting, answer) and len(self._evidence) in _TRIES:
             self._try_beside()

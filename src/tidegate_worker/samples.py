@@ -9,6 +9,7 @@ import random
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from tidegate_worker import predictions
+from tidegate_worker.parser import NULLABLE
 from tidegate_worker.signature import Column, Signature, Tensor
 
 # How far made-up numbers lie from those that were seen, relative to them: nearer first.
@@ -67,7 +68,7 @@ Change = Callable[[Any], Any]
 
 def _changes(columns: Sequence[Column], source: random.Random) -> Iterator[Tuple[str, Dict[int, Change]]]:
     """What is done to a usual row, by column."""
-    nullable = [at for at, column in enumerate(columns) if column.kind in _NULLABLE]
+    nullable = [at for at, column in enumerate(columns) if column.kind in NULLABLE]
     texts = {at: _UNSEEN[column.kind] for at, column in enumerate(columns) if column.kind in _UNSEEN}
     numbers = [at for at, column in enumerate(columns) if column.kind in _NUMBERS]
     if numbers:
@@ -92,7 +93,6 @@ def _word(source: random.Random) -> str:
     return "".join(source.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(source.randint(3, 9)))
 
 
-_NULLABLE = frozenset({"double", "float", "string"})
 _UNSEEN: Dict[str, Callable[[random.Random], str]] = {
     "string": _word,
     "binary": lambda source: base64.b64encode(_word(source).encode()).decode(),

@@ -33,7 +33,7 @@ def main() -> None:
     why = ""
     if shutil.which("apt-get") is None:
         why = "This machine has no apt-get."
-    elif not _installed(missing):
+    elif _why_not(missing):
         # One package that cannot be had must not keep back the others.
         why = " ".join(filter(None, [_why_not((service,)) for service in missing]))
     if still := _missing():
@@ -42,10 +42,6 @@ def main() -> None:
 
 def _missing() -> tuple[Service, ...]:
     return tuple(service for service in SERVICES if not service.is_there())
-
-
-def _installed(services: Sequence[Service]) -> bool:
-    return not _why_not(services)
 
 
 def _why_not(services: Sequence[Service]) -> str:
