@@ -62,8 +62,8 @@ FAULTS = (
     Fault(
         "equal answers to all rows prove batching",
         "tidegate_worker/rowwise.py",
-        "        if _variety(found) < 2:\n",
-        "        if _variety(found) < 1:\n",
+        "    if _variety(found) < 2:\n",
+        "    if _variety(found) < 1:\n",
         "worker",
     ),
     Fault(

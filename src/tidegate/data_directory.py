@@ -153,6 +153,10 @@ class DataDirectory:
         """What a revision's replicas print."""
         return self.logs / "replicas" / f"{revision}.log"
 
+    def refutations(self, revision: str) -> Path:
+        """What a revision's replicas have found to be wrong about batching, for the others to read."""
+        return self.targets / f"{revision}.refuted"
+
     def import_record(self, environment: str) -> Path:
         """What the models of an environment import."""
         return self.imports / f"{environment}.json"

@@ -24,6 +24,7 @@ from tidegate_worker.launch import Launch
 from tidegate_worker.log import log, log_exception
 from tidegate_worker.model import Model, exception_text
 from tidegate_worker.proof import Answered, NotProved, Proof, answer_example
+from tidegate_worker.refutations import Refutations
 from tidegate_worker.server import Identity, Server
 from tidegate_worker.serving import batcher_of
 from tidegate_worker.start import SPAWN, Start, spawned
@@ -104,7 +105,8 @@ def _start(launch: Launch, start: Start) -> Server:
         if len(sys.modules) != modules or start.mode == SPAWN:
             imports.record(launch.imports_file, launch.model_dir)
 
-    server = Server(listener, Identity(launch.revision, launch.secret), batcher, said, answered)
+    identity, refutations = Identity(launch.revision, launch.secret), Refutations(launch.refutations_file)
+    server = Server(listener, identity, batcher, said, answered, refutations)
     signal.signal(signal.SIGTERM, server.stop)
     _tell({"state": "ready", **said(), "answer": proved.answer if proved is not None else None})
     log(f"ready; {_proof_text(proof)}; {_serving_text(batcher)}; fast JSON: {model.json.note}")

@@ -86,7 +86,7 @@ class Batcher:
 
     def switch_off(self, reason: str) -> None:
         """Predict each request by itself from now on."""
-        if self.serving.verdict.together:
+        if self.serving.verdict.together or self.serving.verdict.thin:
             self.serve(self.serving._replace(verdict=Verdict(rowwise.OFF, reason)))
             log(f"batching is off from now on: {reason}")
 
@@ -134,7 +134,7 @@ class Batcher:
 
     def _most_rows(self, left: float) -> int:
         """How many rows go together: by their cost, with half of the oldest's time kept in hand."""
-        seconds, rows = min(_SECONDS_AT_ONCE, left / 2), MOST_ROWS
+        seconds, rows = min(_SECONDS_AT_ONCE, left / 2), self.serving.verdict.rows or MOST_ROWS
         while rows > 1 and self._rows.predicted(rows) > seconds:
             rows //= 2
         return rows
@@ -186,6 +186,18 @@ class Batcher:
         """The stock path's answer to a request that has had its answer."""
         with alarm(min(self._stock_seconds(waiting), self.patience)):
             return self._timed_stock(waiting, time.monotonic())
+
+    def single(self, waiting: Waiting) -> wire.Answer:
+        """The answer by itself to a request that has had its answer; nothing is learnt from it."""
+        scorer = self.serving.scorer
+        if scorer is None or waiting.parsed is None:
+            return self.reference(waiting)
+        try:
+            with alarm(self.patience):
+                body = scorer.encode(scorer.score([waiting.parsed]).answers[0])
+        except BaseException:
+            return self.reference(waiting)
+        return wire.Answer(waiting.request.id, wire.OK, 0, b"", body)
 
     def _timed_stock(self, waiting: Waiting, now: float) -> wire.Answer:
         answer = self.model.answer(waiting.request, now - waiting.arrived)

@@ -1,40 +1,56 @@
 """Which rows the proof of batching has covered: any other row is predicted by itself.
 
-A model may treat a null or an unseen text by what its batch holds, and other values row by row. What the proof did not
-have, or the model refused, is not known to be safe.
+A model may treat a null, an unseen text or a number beyond the usual ones by what its batch holds, and other values row
+by row. What the proof did not have, or the model refused, is not known to be safe.
 """
 
 import hashlib
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from tidegate_worker.parser import MEMORY, NULLABLE, Parsed
-from tidegate_worker.rowwise import Finding, Verdict
+from tidegate_worker.rowwise import NULL, NUMBER, PARAMS, TEXT, Kind, Verdict
 from tidegate_worker.signature import Column, Signature
 
-# Kinds of column that hold text.
+# Kinds of column whose values are told one by one, and those of which only real requests know the values.
 _TEXTS = frozenset({"string", "binary", "datetime"})
+_MEANINGFUL = frozenset({"string", "binary"})
+_NUMBERS = frozenset({"double", "float", "long", "integer", "boolean"})
 # So many different texts of real rows stand for any others.
 _MANY_TEXTS = 8
 # A table may have thousands of columns.
 _MOST_NAMED = 20
 
+Range = Tuple[float, float]
+_NO_NUMBER: Range = (0.0, -1.0)
+
 
 class Coverage(NamedTuple):
-    """What was not proved, by column. `nulls`: no null; `texts`: no other text than these, told by their digests."""
+    """What was proved, by column. `texts`: digests, or None for any text. `ranges`: the least and the largest number,
+    or None for any. `params`: digests of the params that were proved besides none, or None for any.
+    """
 
-    nulls: Tuple[int, ...] = ()
-    texts: Tuple[Tuple[int, Tuple[str, ...]], ...] = ()
+    nulls: FrozenSet[int] = frozenset()
+    texts: Mapping[int, Optional[FrozenSet[str]]] = {}
+    ranges: Mapping[int, Optional[Range]] = {}
+    params: Optional[FrozenSet[str]] = frozenset()
 
-    def described(self, columns: Sequence[Column]) -> List[str]:
-        """What is predicted by itself, for people."""
+    def joined(self, other: "Coverage") -> "Coverage":
+        """What either covers."""
+        texts, ranges = dict(self.texts), dict(self.ranges)
+        for at, known in other.texts.items():
+            mine = texts.get(at, frozenset())
+            texts[at] = None if mine is None or known is None else mine | known
+        for at, span in other.ranges.items():
+            ranges[at] = _spanning(ranges.get(at, _NO_NUMBER), span)
+        params = None if self.params is None or other.params is None else self.params | other.params
+        return Coverage(self.nulls | other.nulls, texts, ranges, params)
 
-        def name(at: int) -> str:
-            given = columns[at].name
-            return f"column {at + 1}" if given is None else f'"{given}"'
 
-        said = [f"null in {name(at)}" for at in self.nulls]
-        said += [f"another text in {name(at)} than the proof had" for at, _ in self.texts]
-        return said if len(said) <= _MOST_NAMED else [*said[:_MOST_NAMED], f"and {len(said) - _MOST_NAMED} more"]
+def _spanning(one: Optional[Range], other: Optional[Range]) -> Optional[Range]:
+    if one is None or other is None:
+        return None
+    spans = [span for span in (one, other) if span[0] <= span[1]]
+    return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else _NO_NUMBER
 
 
 def digest(text: str) -> str:
@@ -42,65 +58,180 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def coverage_of(signature: Signature, rows: Sequence[Parsed], unseen: Optional[bool]) -> Coverage:
-    """What these rows leave uncovered; of a tensor nothing, which has neither. For `unseen` see `Finding`."""
-    if not signature.columns:
-        return Coverage()
-    values = _columns(rows, len(signature.columns))
-    nulls = [at for at, column in enumerate(signature.columns) if column.kind in NULLABLE and None not in values[at]]
-    texts = []
+def of_made_up(signature: Signature, rows: Sequence[Parsed], *, by_type: bool, unseen: bool) -> Coverage:
+    """What rows that were made up cover. `unseen`: the model bore texts that no example has.
+
+    Of a known estimator, `by_type`, numbers need no range. Of other code the meaning of texts is not known.
+    """
+    found = of_real(signature, rows)
+    texts: Dict[int, Optional[FrozenSet[str]]] = dict(found.texts)
     for at, column in enumerate(signature.columns):
-        seen = {value for value in values[at] if isinstance(value, str)}
-        any_text = len(seen) >= _MANY_TEXTS if unseen is None else unseen
-        if column.kind in _TEXTS and not any_text:
-            texts.append((at, tuple(sorted(map(digest, seen)))))
-    return Coverage(tuple(nulls), tuple(texts))
+        if at in texts and (by_type or column.kind not in _MEANINGFUL):
+            texts[at] = None if unseen else _digests(_values(rows, at))
+        elif at in texts:
+            texts[at] = frozenset()
+    if by_type:
+        return Coverage(found.nulls, texts, dict.fromkeys(found.ranges), None)
+    return Coverage(found.nulls, texts, found.ranges)
 
 
-def covering(signature: Signature, found: Finding, before: Optional[Verdict] = None) -> Verdict:
-    """The verdict of a finding with what its rows, and those of the verdict before, leave uncovered."""
-    if not found.rows:
-        return found.verdict
-    nulls, texts = coverage_of(signature, found.rows, found.unseen)
-    if before is not None:
-        known = dict(texts)
-        nulls = tuple(at for at in before.nulls if at in nulls)
-        texts = tuple((at, tuple(sorted({*old, *known[at]}))) for at, old in before.texts if at in known)
-    alone = Coverage(nulls, texts).described(signature.columns)
-    return found.verdict._replace(nulls=nulls, texts=texts, alone=tuple(alone))
+def of_real(signature: Signature, rows: Sequence[Parsed]) -> Coverage:
+    """What rows of callers cover."""
+    nulls, texts, ranges = [], {}, {}
+    for at, column in enumerate(signature.columns):
+        values = _values(rows, at)
+        if column.kind in NULLABLE and None in values:
+            nulls.append(at)
+        if column.kind in _TEXTS:
+            texts[at] = _digests(values)
+        if column.kind in _NUMBERS:
+            numbers = [value for value in values if value is not None]
+            ranges[at] = (min(numbers), max(numbers)) if numbers else _NO_NUMBER
+    params = frozenset(digest_of_params(row) for row in rows if row.params)
+    return Coverage(frozenset(nulls), texts, ranges, params)
+
+
+def digest_of_params(parsed: Parsed) -> str:
+    """What stands on record for a request's params."""
+    return digest(parsed.params.decode("utf-8", "replace"))
+
+
+def of_verdict(signature: Signature, verdict: Verdict) -> Coverage:
+    """What a verdict covers."""
+    texts: Dict[int, Optional[FrozenSet[str]]] = {
+        at: None for at, column in enumerate(signature.columns) if column.kind in _TEXTS
+    }
+    texts.update({at: frozenset(known) for at, known in verdict.texts})
+    ranges: Dict[int, Optional[Range]] = {
+        at: None for at, column in enumerate(signature.columns) if column.kind in _NUMBERS
+    }
+    ranges.update({at: (low, high) for at, low, high in verdict.ranges})
+    nulls = _nullable(signature) - frozenset(verdict.nulls)
+    return Coverage(nulls, texts, ranges, None if verdict.params is None else frozenset(verdict.params))
+
+
+def covering(signature: Signature, verdict: Verdict, covered: Coverage) -> Verdict:
+    """The verdict with what is not covered; what was refuted never is."""
+    refuted = {Kind(what, at) for what, at in verdict.refuted}
+    nulls = [at for at in sorted(_nullable(signature)) if at not in covered.nulls or Kind(NULL, at) in refuted]
+    texts = [
+        (at, tuple(sorted(known)))
+        for at, known in sorted(covered.texts.items())
+        if known is not None and (len(known) < _MANY_TEXTS or Kind(TEXT, at) in refuted)
+    ]
+    ranges = [(at, *span) for at, span in sorted(covered.ranges.items()) if span is not None]
+    params = tuple(sorted(covered.params)) if covered.params is not None and signature.params else None
+    found = verdict._replace(nulls=tuple(nulls), texts=tuple(texts), ranges=tuple(ranges), params=params)
+    return found._replace(alone=tuple(_described(found, signature.columns)) if found.together else ())
+
+
+def without(covered: Coverage, kinds: Iterable[Kind], base: Coverage) -> Coverage:
+    """What is covered but for these kinds: of their texts and numbers, what `base` covers."""
+    nulls, texts, ranges, params = set(covered.nulls), dict(covered.texts), dict(covered.ranges), covered.params
+    for kind in kinds:
+        if kind.what == NULL:
+            nulls.discard(kind.at)
+        elif kind.what == TEXT:
+            texts[kind.at] = base.texts.get(kind.at) or frozenset()
+        elif kind.what == NUMBER:
+            ranges[kind.at] = base.ranges.get(kind.at) or _NO_NUMBER
+        elif params is not None:
+            params -= {kind.at}
+    return Coverage(frozenset(nulls), texts, ranges, params)
+
+
+def usual(signature: Signature, verdict: Verdict) -> Verdict:
+    """The verdict without its nulls: what is left is the rows that most callers send."""
+    return verdict._replace(nulls=tuple(sorted(_nullable(signature))))
 
 
 def settled(verdict: Verdict) -> Verdict:
     """The verdict with tuples, where it was read from JSON."""
-    texts = tuple((at, tuple(known)) for at, known in verdict.texts)
-    return verdict._replace(nulls=tuple(verdict.nulls), texts=texts, alone=tuple(verdict.alone))
+    return verdict._replace(
+        nulls=tuple(verdict.nulls),
+        texts=tuple((at, tuple(known)) for at, known in verdict.texts),
+        ranges=tuple((at, low, high) for at, low, high in verdict.ranges),
+        params=None if verdict.params is None else tuple(verdict.params),
+        refuted=tuple((str(what), at) for what, at in verdict.refuted),
+        alone=tuple(verdict.alone),
+    )
+
+
+def named(kind: Kind, columns: Sequence[Column]) -> str:
+    """A kind of row, for people."""
+    return f"{_WORDS[kind.what]} in {_name(columns, kind.at)}" if kind.what in _WORDS else kind.what
+
+
+_WORDS = {NULL: "null", TEXT: "another text than the proof had", NUMBER: "a number beyond those that the proof had"}
+
+
+def _name(columns: Sequence[Column], at: Any) -> str:
+    given = columns[at].name
+    return f"column {at + 1}" if given is None else f'"{given}"'
+
+
+def _described(verdict: Verdict, columns: Sequence[Column]) -> List[str]:
+    kinds = [Kind(NULL, at) for at in verdict.nulls]
+    kinds += [Kind(TEXT, at) for at, _ in verdict.texts]
+    said = [named(kind, columns) for kind in kinds]
+    spans = [at for at, _, _ in verdict.ranges]
+    if spans:
+        of = ", ".join(_name(columns, at) for at in spans[:3]) + (", …" if len(spans) > 3 else "")
+        said.append(f"{_WORDS[NUMBER]} in {of}")
+    if verdict.params is not None:
+        said.append("params other than the proof had")
+    return said if len(said) <= _MOST_NAMED else [*said[:_MOST_NAMED], f"and {len(said) - _MOST_NAMED} more"]
 
 
 class Admission:
-    """Whether a request's rows are covered by a verdict."""
+    """Whether a request's rows are covered by a verdict, and what keeps them from it."""
 
     def __init__(self, verdict: Verdict) -> None:
-        self.all = not verdict.nulls and not verdict.texts
+        self.all = not verdict.nulls and not verdict.texts and not verdict.ranges and verdict.params is None
         self._nulls = tuple(verdict.nulls)
         self._texts: Dict[int, FrozenSet[str]] = {at: frozenset(texts) for at, texts in verdict.texts}
+        self._ranges = tuple(verdict.ranges)
+        self._params = None if verdict.params is None else frozenset(verdict.params)
         self._known: Dict[Tuple[int, Optional[str]], bool] = {}  # what was looked up
 
-    def takes(self, parsed: Parsed) -> bool:
-        """Whether they may be predicted beside others."""
-        if self.all:
+    def takes(self, parsed: Optional[Parsed]) -> bool:
+        """Whether they may be predicted beside others; what the stock path reads never is in a batch."""
+        if self.all or parsed is None:
             return True
+        if parsed.params and not self._takes_params(parsed):
+            return False
         if parsed.by_column:
-            return not any(None in parsed.data[at] for at in self._nulls) and all(
-                self._is_known(at, text) for at in self._texts for text in parsed.data[at]
-            )
+            return not self.kinds(parsed)
         for row in parsed.data:
             for at in self._nulls:
                 if row[at] is None:
+                    return False
+            for at, low, high in self._ranges:
+                value = row[at]
+                if value is not None and not low <= value <= high:
                     return False
             for at in self._texts:
                 if not self._is_known(at, row[at]):
                     return False
         return True
+
+    def kinds(self, parsed: Parsed) -> FrozenSet[Kind]:
+        """What there is in the rows that is not covered."""
+        if self.all:
+            return frozenset()
+        found = []
+        if parsed.params and not self._takes_params(parsed):
+            found.append(Kind(PARAMS, digest_of_params(parsed)))
+        values = parsed.data if parsed.by_column else tuple(zip(*parsed.data))
+        found += [Kind(NULL, at) for at in self._nulls if None in values[at]]
+        for at, low, high in self._ranges:
+            if not all(value is None or low <= value <= high for value in values[at]):
+                found.append(Kind(NUMBER, at))
+        found += [Kind(TEXT, at) for at in self._texts if not all(self._is_known(at, text) for text in values[at])]
+        return frozenset(found)
+
+    def _takes_params(self, parsed: Parsed) -> bool:
+        return self._params is None or digest_of_params(parsed) in self._params
 
     def _is_known(self, at: int, text: Optional[str]) -> bool:
         """Whether a text is one of the proof's; null is no text."""
@@ -113,10 +244,16 @@ class Admission:
         return known
 
 
-def _columns(rows: Sequence[Parsed], width: int) -> List[List[Any]]:
-    values: List[List[Any]] = [[] for _ in range(width)]
+def _nullable(signature: Signature) -> FrozenSet[int]:
+    return frozenset(at for at, column in enumerate(signature.columns) if column.kind in NULLABLE)
+
+
+def _values(rows: Sequence[Parsed], at: int) -> List[Any]:
+    found: List[Any] = []
     for parsed in rows:
-        columns = parsed.data if parsed.by_column else zip(*parsed.data)
-        for at, column in enumerate(columns):
-            values[at] += column
-    return values
+        found += parsed.data[at] if parsed.by_column else [row[at] for row in parsed.data]
+    return found
+
+
+def _digests(values: Iterable[Any]) -> FrozenSet[str]:
+    return frozenset(digest(value) for value in values if isinstance(value, str))

@@ -21,6 +21,7 @@ class Launch(NamedTuple):
     proof: Optional[Dict[str, Any]] = None  # on record here; without its `path` and `batching`, these are made again
 
     imports_file: str = ""  # the environment's import record; empty: none is kept
+    refutations_file: str = ""  # what the revision's replicas have found to be wrong; empty: none is kept
     trial: bool = False  # only load, answer the example and compare: whether the model bears a fork
     answer: Optional[str] = None  # what the example was answered before, for a trial; None: not known
 

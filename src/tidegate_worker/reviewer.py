@@ -1,148 +1,259 @@
-"""Looks back once answers have gone out: were they right, and is there now evidence to batch?
+"""Looks back once answers have gone out: were they right, and do real rows now prove more than was proved?
 
-Now and then an answer of a batch is made again by the stock path; when the two differ, batching ends for this replica,
-and the compiled path too where it was to blame. While the proof of batching lacks evidence, real rows are kept for it.
+Answers of batches are made again singly: each kind of row in its first batches, then now and then. When the two differ,
+batching ends for that kind of row, or altogether. Real rows of which the proof does not know are kept, and the model is
+tried with them between two requests: nobody gets an answer that was made in a trial.
 """
 
 import json
 import random
 import time
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, FrozenSet, List, NamedTuple, Optional, Sequence
 
-from tidegate_worker import rowwise, same, wire
+from tidegate_worker import coverage, refutations, rowwise, same, wire
 from tidegate_worker.alarm import alarm
 from tidegate_worker.batcher import Batcher
-from tidegate_worker.coverage import covering
+from tidegate_worker.evidence import ByKind, Rows
 from tidegate_worker.log import log
 from tidegate_worker.parser import Parsed
-from tidegate_worker.rowwise import Finding, Others, Verdict
+from tidegate_worker.refutations import Refutation, Refutations
+from tidegate_worker.rowwise import Finding, Kind, Steps, Verdict
+from tidegate_worker.scorer import Scored
 from tidegate_worker.waiting import Waiting
+from tidegate_worker.watch import Watch, unusual_kinds
 
-# About one batch in so many, and one request by itself in more: a review holds up whoever comes next, and who was alone
-# had no neighbours to fear. In at most that share of the time spent predicting, beyond what is granted in seconds.
-_EVERY, _EVERY_SINGLE, _SHARE, _GRANT = 64, 512, 0.02, 0.25
-# At how many distinct real rows the proof is tried again; for so many seconds. After the last there is no other try.
-_TRIES, _TRY_SECONDS = (8, 24, 64), 0.5
+# Looks hold up whoever comes next: they take this share of the time spent predicting, beyond the first seconds. One in
+# so many asks the stock path. Of requests that were alone, one in so many is looked at: it had no neighbours to fear.
+_SHARE, _GRANT, _STOCK_EVERY, _EVERY_SINGLE = 0.02, 0.25, 8, 512
+# While a model waits for its first proof, trials take more. One goes on for no longer than this between two batches.
+_TRIAL_SHARE, _SLICE = 0.25, 0.002
+# At how many distinct real rows the first proof is tried; after the last there is no other try. Seconds for each.
+_TRIES, _TRY_SECONDS = (8, 24, 64), 20.0
 # So many covered requests are looked at for distinct rows: callers who always send the same ones have no others.
 _LOOKS = 1024
 
-Rows = Dict[str, Tuple[Parsed, bytes]]
-"""Distinct rows with their answers."""
+
+class _Job(NamedTuple):
+    """A trial under way."""
+
+    steps: "Steps[Finding]"
+    done: Callable[[Finding], None]
+    share: float
 
 
 class Reviewer:
     """Watches one batcher."""
 
-    def __init__(self, batcher: Batcher) -> None:
+    def __init__(self, batcher: Batcher, refutations: Optional[Refutations] = None) -> None:
         self._batcher = batcher
+        self._refutations = refutations or Refutations("")
+        self._signature = batcher.model.signature
         self._random = random.Random(2)  # noqa: S311 - not for secrets
-        self._batches = 0
-        self._seconds = 0.0
-        self._evidence: Rows = {}
-        self._usual: Rows = {}  # those that are covered, while some are not
-        self._looks = 0
-        self._gave_up = False  # what is not covered goes alone for good
+        self._watch = Watch(batcher.serving.verdict, self._signature)
+        self._singles = 0
+        self._look_seconds = self._trial_seconds = 0.0
+        self._first = Rows(_TRIES[-1])  # for the first proof
+        self._usual, self._usual_looks = Rows(_TRIES[0]), 0  # covered ones, as company for others
+        self._others = ByKind()
+        self._jobs: List[_Job] = []
+
+    def listen(self, now: float) -> None:
+        """Take in what other replicas have found to be wrong; to be called before each batch."""
+        for found in self._refutations.news(now):
+            if found.what == refutations.PATH:
+                self._batcher.fall_back(found.reason)
+            elif found.what == refutations.BATCHING:
+                self._batcher.switch_off(found.reason)
+            elif not all((kind.what, kind.at) in self._batcher.serving.verdict.refuted for kind in found.kinds):
+                self._refute(found.kinds, found.reason)
 
     def review(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
         """Look at a batch that was answered."""
         serving = self._batcher.serving
         if batch[0].parsed is None or serving.scorer is None:
             return
-        if serving.verdict.thin:
+        if serving.verdict.mode == rowwise.PROVED:
+            self._look(batch, answers)
+        if self._batcher.serving.verdict.thin:
             self._gather(batch[0], answers[0])
-        elif serving.verdict.mode == rowwise.PROVED:
-            self._batches += 1
-            if not self._batcher.admission.all and not self._gave_up:
-                self._extend(batch[0], answers[0])
-            if self._due(_EVERY if len(batch) > 1 else _EVERY_SINGLE):
-                self._sample(batch, answers)
+        elif self._batcher.serving.verdict.mode == rowwise.PROVED and not self._batcher.admission.all:
+            self._extend(batch[0], answers[0])
+        if self._jobs and self._trial_seconds <= _GRANT + self._jobs[0].share * self._batcher.compiled_seconds:
+            self.go_on()
 
-    # samples
+    # looks
 
-    def _due(self, every: int) -> bool:
-        number = self._batches
-        often = number % every == 0 or number & (number - 1) == 0  # more of the first ones
-        return often and self._seconds <= _GRANT + _SHARE * self._batcher.compiled_seconds
-
-    def _sample(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
-        at = self._random.randrange(len(batch))
-        if answers[at].outcome != wire.OK:
+    def _look(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
+        if len(batch) == 1:
+            self._singles += 1
+            number = self._singles
+            if (number % _EVERY_SINGLE == 0 or number & (number - 1) == 0) and self._affordable:
+                self._check_stock(batch, answers, 0)
             return
-        began, tolerance = time.perf_counter(), self._batcher.tolerance
-        expected = self._batcher.reference(batch[at])
-        if not _alike(expected, answers[at], tolerance):
-            single = self._batcher.answer([batch[at]])[0]
-            if _alike(expected, single, tolerance):
-                self._batcher.switch_off("a live request got another answer in its batch than by itself")
+        due = self._watch.count(batch)
+        if not due and self._affordable:
+            due = [self._random.randrange(len(batch))]
+        for place in due:
+            if self._batcher.serving.verdict.mode == rowwise.PROVED and answers[place].outcome == wire.OK:
+                self._check(batch, answers, place)
+        answered = self._watch.answered
+        if len(str(answered)) > len(str(answered - len(batch))):  # at 1,000, 10,000, …
+            self._serve(self._batcher.serving.verdict._replace(found_within=self._watch.found_within))
+
+    @property
+    def _affordable(self) -> bool:
+        return self._look_seconds <= _GRANT + _SHARE * self._batcher.compiled_seconds
+
+    def _check(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer], place: int) -> None:
+        began = time.perf_counter()
+        self._watch.looked += 1
+        if self._watch.looked % _STOCK_EVERY == 0:
+            self._check_stock(batch, answers, place)
+        elif not self._alike(self._batcher.single(batch[place]), answers[place]):
+            self._differs(batch, "by itself")
+        else:
+            self._look_seconds += time.perf_counter() - began
+
+    def _check_stock(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer], place: int) -> None:
+        if answers[place].outcome != wire.OK:
+            return
+        began, found = time.perf_counter(), answers[place]
+        expected = self._batcher.reference(batch[place])
+        if not self._alike(expected, found):
+            if self._alike(expected, self._batcher.single(batch[place])):
+                self._differs(batch, "by itself")
             else:
-                self._batcher.fall_back("a live request got another answer than by the stock path")
-        self._seconds += time.perf_counter() - began
+                reason = "a live request got another answer than by the stock path"
+                self._batcher.fall_back(reason)
+                self._refutations.add(Refutation(refutations.PATH, reason))
+        self._look_seconds += time.perf_counter() - began
+
+    def _alike(self, one: wire.Answer, other: wire.Answer) -> bool:
+        if one.outcome != wire.OK or other.outcome != wire.OK:
+            return one.outcome == other.outcome
+        return same.compare(json.loads(one.body), json.loads(other.body), self._batcher.tolerance).same
+
+    def _differs(self, batch: Sequence[Waiting], than: str) -> None:
+        """End batching for the kinds of row in the batch that are not usual; altogether where there is none."""
+        kinds = unusual_kinds([self._watch.kinds(each) for each in batch])
+        said = f"a live request got another answer in its batch than {than}"
+        if not kinds:
+            reason = f"{said}; {self._watch.answered} answers had gone out in batches"
+            self._batcher.switch_off(reason)
+            self._refutations.add(Refutation(refutations.BATCHING, reason))
+            return
+        gone = sum(self._watch.gone.get(kind, 0) for kind in kinds)
+        names = ", ".join(coverage.named(kind, self._signature.columns) for kind in sorted(kinds, key=str))
+        reason = f"rows with {names} are predicted by themselves: {said}; {gone} such answers had gone out in batches"
+        self._refute(kinds, reason)
+        self._refutations.add(Refutation(refutations.KINDS, reason, kinds))
+        log(f"batching: {reason}")
+
+    def _refute(self, kinds: FrozenSet[Kind], reason: str) -> None:
+        """Predict rows of these kinds by themselves for good."""
+        verdict = self._batcher.serving.verdict
+        covered = coverage.without(coverage.of_verdict(self._signature, verdict), kinds, self._watch.base)
+        more = [(kind.what, kind.at) for kind in sorted(kinds, key=str)]
+        verdict = verdict._replace(refuted=tuple(dict.fromkeys([*verdict.refuted, *more])), reason=reason)
+        self._serve(coverage.covering(self._signature, verdict, covered))
 
     # evidence
 
     def _gather(self, waiting: Waiting, answer: wire.Answer) -> None:
-        """Keep a real row; try the proof again when enough have come."""
-        if self._keep(self._evidence, waiting, answer) and len(self._evidence) in _TRIES:
-            self._try(last=len(self._evidence) == _TRIES[-1])
+        """Keep a real row; try the first proof once enough have come."""
+        parsed, verdict = waiting.parsed, self._batcher.serving.verdict
+        if answer.outcome != wire.OK or parsed is None or parsed.params or self._jobs:
+            return
+        kinds = self._batcher.admission.kinds(parsed)
+        if self._refuted(kinds) or any(kind.what == rowwise.NULL for kind in kinds):
+            return  # these are tried by themselves, later on
+        fresh, rows = self._first.add(parsed, answer.body), self._first
+        if verdict.tried and rows.requests >= _TRIES[0]:
+            self._try(rowwise.again(self._score, (), rows.varied()[: rowwise.LARGEST], _TRY_SECONDS), self._proved)
+        elif not verdict.tried and fresh and len(rows) in _TRIES:
+            self._try(rowwise.steps(self._score, rows.varied(), seconds=_TRY_SECONDS), self._proved)
 
-    def _keep(self, rows: "Rows", waiting: Waiting, answer: wire.Answer) -> bool:
-        """Keep a request of one row. Whether it is another one than those that are kept."""
-        parsed, kept = waiting.parsed, len(rows)
-        if answer.outcome != wire.OK or parsed is None or parsed.rows != 1 or parsed.params:
-            return False
-        rows.setdefault(repr(parsed.data), (parsed, answer.body))
-        return len(rows) > kept
-
-    def _try(self, *, last: bool) -> None:
-        batcher = self._batcher
-        verdict = covering(batcher.model.signature, self._prove(_varied(self._evidence), rowwise.NO_OTHERS))
-        if verdict.thin and last:
-            verdict = Verdict(rowwise.OFF, f"among {_TRIES[-1]} real rows too: {verdict.reason}")
-        batcher.serve(batcher.serving._replace(verdict=verdict))
-        if not verdict.thin:
-            self._evidence.clear()
-            log(f"batching, tried with real rows: {verdict.mode} {verdict.reason}".rstrip())
+    def _proved(self, found: Finding) -> None:
+        before, verdict = self._batcher.serving.verdict, found.verdict
+        if verdict.mode == rowwise.PROVED:
+            covered = coverage.of_verdict(self._signature, before).joined(coverage.of_real(self._signature, found.rows))
+            verdict = verdict._replace(by=rowwise.BY_REQUESTS, refuted=before.refuted, tried=before.tried)
+            verdict = coverage.covering(self._signature, verdict, covered)
+            self._watch = Watch(verdict, self._signature)
+        elif verdict.thin and (before.tried or len(self._first) >= _TRIES[-1]):
+            verdict = Verdict(rowwise.OFF, f"with {len(self._first)} real rows too: {verdict.reason}")
+        elif verdict.thin:
+            return  # more rows may tell
+        self._serve(verdict)
+        log(f"batching, tried with real rows: {verdict.mode} {verdict.reason}".rstrip())
 
     def _extend(self, waiting: Waiting, answer: wire.Answer) -> None:
         """Keep rows that are covered, and rows that are not; try whether those bear the company of these."""
-        assert waiting.parsed is not None
-        if self._batcher.admission.takes(waiting.parsed):
-            if len(self._usual) < _TRIES[-1] and self._looks < _LOOKS:
-                self._looks += 1
-                self._keep(self._usual, waiting, answer)
-        elif self._keep(self._evidence, waiting, answer) and len(self._evidence) in _TRIES:
-            self._try_beside()
-            self._gave_up = self._gave_up or len(self._evidence) == _TRIES[-1]
-
-    def _try_beside(self) -> None:
-        batcher = self._batcher
-        found = self._prove(_varied(self._usual), Others(texts=[_varied(self._evidence)[: _TRIES[0]]]))
-        if found.verdict.mode != rowwise.PROVED:
-            if not found.verdict.thin:
-                batcher.switch_off(found.verdict.reason)
+        parsed = waiting.parsed
+        if answer.outcome != wire.OK or parsed is None or self._jobs:
             return
-        if not found.unseen:
-            self._gave_up = True
+        kinds = self._batcher.admission.kinds(parsed)
+        if not kinds:
+            if len(self._usual) < _TRIES[0] and self._usual_looks < _LOOKS and not parsed.params:
+                self._usual_looks += 1
+                self._usual.add(parsed, answer.body)
+        elif not self._refuted(kinds):
+            rows = self._others.add(parsed, answer.body, kinds)
+            if rows is not None:
+                self._try_beside(rows)
+
+    def _try_beside(self, rows: Rows) -> None:
+        params = any(kind.what == rowwise.PARAMS for kind in rows.kinds)
+        usual = [] if params else self._usual.varied()[: _TRIES[0]]  # those with params are predicted apart
+        steps = rowwise.again(self._score, usual, rows.varied()[: _TRIES[0]], _TRY_SECONDS)
+        self._try(steps, lambda found: self._extended(found, rows.kinds))
+
+    def _extended(self, found: Finding, kinds: FrozenSet[Kind]) -> None:
+        verdict = self._batcher.serving.verdict
+        if verdict.mode != rowwise.PROVED:
             return
-        verdict = covering(batcher.model.signature, found._replace(unseen=None), batcher.serving.verdict)
-        batcher.serve(batcher.serving._replace(verdict=verdict))
-        self._evidence.clear()
-        log(f"batching, tried with real rows: by themselves go {', '.join(verdict.alone) or 'none'}")
+        if found.verdict.mode == rowwise.PROVED:
+            covered = coverage.of_verdict(self._signature, verdict)
+            covered = covered.joined(coverage.of_real(self._signature, found.rows))
+            self._serve(coverage.covering(self._signature, verdict, covered))
+            self._watch.renew(kinds)
+        else:
+            self._refute(kinds, verdict.reason)
+            self._refutations.add(Refutation(refutations.KINDS, verdict.reason, kinds))
+        alone = ", ".join(self._batcher.serving.verdict.alone)
+        log(f"batching, tried with more real rows: by themselves go {alone or 'none'}")
 
-    def _prove(self, rows: Sequence[Parsed], others: Others) -> Finding:
-        batcher = self._batcher
-        assert batcher.serving.scorer is not None
-        with alarm(batcher.patience):
-            return rowwise.prove(batcher.serving.scorer.score, rows, others, _TRY_SECONDS)
+    def _refuted(self, kinds: FrozenSet[Kind]) -> bool:
+        return any((kind.what, kind.at) in self._batcher.serving.verdict.refuted for kind in kinds)
 
+    # trials
 
-def _varied(rows: "Rows") -> List[Parsed]:
-    """One row of each answer first."""
-    first = {body: parsed for parsed, body in rows.values()}
-    return [*first.values(), *(parsed for parsed, _ in rows.values())]
+    def _try(self, steps: "Steps[Finding]", done: Callable[[Finding], None]) -> None:
+        thin = self._batcher.serving.verdict.thin
+        self._jobs.append(_Job(steps, done, _TRIAL_SHARE if thin else _SHARE))
 
+    def go_on(self, seconds: float = _SLICE) -> None:
+        """Go on with a trial, for no longer than it may hold up who comes next."""
+        if self._batcher.serving.scorer is None:
+            self._jobs.clear()
+        if not self._jobs:
+            return
+        job, began = self._jobs[0], time.perf_counter()
+        try:
+            with alarm(self._batcher.patience):
+                while time.perf_counter() - began < seconds:
+                    next(job.steps)
+        except StopIteration as end:
+            self._jobs.clear()
+            job.done(end.value)
+        self._trial_seconds += time.perf_counter() - began
 
-def _alike(one: wire.Answer, other: wire.Answer, tolerance: float) -> bool:
-    if one.outcome != wire.OK or other.outcome != wire.OK:
-        return one.outcome == other.outcome
-    return same.compare(json.loads(one.body), json.loads(other.body), tolerance).same
+    def _score(self, rows: Sequence[Parsed]) -> Scored:
+        assert self._batcher.serving.scorer is not None
+        began = time.perf_counter()
+        scored = self._batcher.serving.scorer.score(rows)
+        self._batcher.learn(len(rows), time.perf_counter() - began)
+        return scored
+
+    def _serve(self, verdict: Verdict) -> None:
+        self._batcher.serve(self._batcher.serving._replace(verdict=verdict))

@@ -19,6 +19,7 @@ from tidegate_worker.alertness import WATCH_SECONDS, Alertness
 from tidegate_worker.batcher import Batcher, Serving
 from tidegate_worker.connection import Connection, Gone
 from tidegate_worker.log import log
+from tidegate_worker.refutations import Refutations
 from tidegate_worker.reviewer import Reviewer
 from tidegate_worker.waiting import Waiting
 
@@ -53,7 +54,7 @@ class Server:
     """Answers gateways with what `batcher` makes, until it is told to stop.
 
     `said` is what a WELCOME says besides. `answered` is called after the first prediction, and
-    after one that has changed how the model is served.
+    after one that has changed how the model is served. `refutations` are shared with the revision's other replicas.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Server:
         batcher: Batcher,
         said: Callable[[], Dict[str, Any]],
         answered: Callable[[], None],
+        refutations: Optional[Refutations] = None,
     ) -> None:
         self._listener, self._identity = listener, identity
         self._answered = answered
         self._served: Optional[Serving] = None  # as it was when that was called last
         self._batcher, self._said = batcher, said
-        self._reviewer = Reviewer(batcher)
+        self._reviewer = Reviewer(batcher, refutations)
         self._credits = batcher.credits
         self._selector = selectors.DefaultSelector()
         self._connections: Dict[int, Connection] = {}  # by file descriptor
@@ -223,6 +225,7 @@ class Server:
     def _predict_next(self) -> None:
         """Answer the oldest request with all that goes with it."""
         now = time.monotonic()
+        self._reviewer.listen(now)
         batch = self._batcher.take(self._queue, now)
         if batch[0].deadline <= now:
             self._reply(batch, [_too_late(batch[0].request)])

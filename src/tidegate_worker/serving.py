@@ -4,18 +4,20 @@ import time
 from itertools import islice
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
-from tidegate_worker import paths, rowwise, samples
+from tidegate_worker import coverage, estimators, paths, rowwise, samples
 from tidegate_worker.batcher import Batcher, Serving
-from tidegate_worker.coverage import covering, settled
+from tidegate_worker.coverage import settled
 from tidegate_worker.launch import Launch
 from tidegate_worker.model import Model
 from tidegate_worker.parser import Parsed
 from tidegate_worker.paths import Path
 from tidegate_worker.proof import input_example
-from tidegate_worker.rowwise import Verdict
+from tidegate_worker.rowwise import Finding, Verdict
 from tidegate_worker.scorer import Scored, Scorer
+from tidegate_worker.signature import Signature
 
 _CANDIDATES = 64
+_REAL = "the model is code of its owner's, so it is tried with real requests first"
 
 
 class _Recorded(NamedTuple):
@@ -70,7 +72,10 @@ def _forced(asked: str, scorer: Optional[Scorer], path: Path) -> Optional[Verdic
 
 
 def prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:
-    """The verdict after a trial with made-up rows. `costs` gets the seconds of predictions, by rows."""
+    """The verdict after a trial with made-up rows. `costs` gets the seconds of predictions, by rows.
+
+    Made-up rows may refuse any model, and prove one that is of a known type; of other code, real rows prove the rest.
+    """
 
     def score(requests: Sequence[Parsed]) -> Scored:
         began = time.perf_counter()
@@ -83,7 +88,26 @@ def prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:
     kinds: Dict[str, List[List[Parsed]]] = {kind: [] for kind in (samples.NUMBERS, samples.TEXTS, samples.NULLS)}
     for kind, documents in samples.others(signature, example):
         kinds[kind].append(list(_parsed(scorer, documents)))
-    return covering(signature, rowwise.prove(score, candidates, rowwise.Others(**kinds)))
+    found = rowwise.prove(score, candidates, rowwise.Others(**kinds))
+    return _judged(signature, found, by_type=estimators.is_row_wise(scorer.model.pyfunc))
+
+
+def _judged(signature: Signature, found: Finding, *, by_type: bool) -> Verdict:
+    verdict, proved = found.verdict, found.verdict.mode == rowwise.PROVED
+    if not proved and not verdict.thin:
+        return verdict
+    if found.refuted_texts and not by_type:
+        return Verdict(rowwise.OFF, "a row's answer depends on the other rows of its batch, by their texts")
+    covered = coverage.of_made_up(signature, found.rows, by_type=by_type, unseen=found.unseen)
+    refuted = [(rowwise.NULL, at) for at in dict.fromkeys(found.refuted_nulls)]
+    if found.refuted_texts:
+        refuted += [(rowwise.TEXT, at) for at in covered.texts]
+    verdict = verdict._replace(refuted=tuple(refuted), tried=proved)
+    if by_type and proved:
+        verdict = verdict._replace(by=rowwise.BY_TYPE, rows=0)
+    elif proved:
+        verdict = verdict._replace(mode=rowwise.OFF, exact=False, reason=f"{rowwise.THIN}: {_REAL}")
+    return coverage.covering(signature, verdict, covered)
 
 
 def _parsed(scorer: Scorer, documents: Iterable[Dict[str, Any]]) -> Iterator[Parsed]:

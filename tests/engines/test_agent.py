@@ -49,6 +49,7 @@ async def test_the_worker_is_told_what_it_must_know(machine: Machine) -> None:
         "batching": "auto",
         "proof": None,
         "imports_file": str(machine.data.root / "imports" / "e1.json"),
+        "refutations_file": str(machine.data.root / "targets" / "rev1.refuted"),
         "trial": False,
         "answer": None,
     }

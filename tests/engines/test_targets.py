@@ -17,10 +17,12 @@ async def test_what_was_saved_is_loaded(tmp_path: Path, machine: Machine) -> Non
     for applied in (Applied(machine.target("a")), first, second):
         await targets.save(applied)
     assert Targets(tmp_path).load() == {"a": first, "b": second}
+    (tmp_path / "a.refuted").write_text("{}\n")
     assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o600  # it holds environment variables
     await targets.forget(RevisionId("a"))
     await targets.forget(RevisionId("a"))
     assert set(Targets(tmp_path).load()) == {"b"}
+    assert not (tmp_path / "a.refuted").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"target": 1}', b"\xff\xfe", b"[]"])

@@ -1,6 +1,8 @@
 """A batcher with a queue of requests, without sockets: what the server does with it, one step at a time."""
 
+import itertools
 import json
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -17,9 +19,11 @@ from tidegate_worker import serving, wire
 from tidegate_worker.batcher import Batcher
 from tidegate_worker.launch import Launch
 from tidegate_worker.model import Model
+from tidegate_worker.refutations import Refutations
 from tidegate_worker.reviewer import Reviewer
 from tidegate_worker.waiting import Waiting
 
+WORDS = ["a", "b", "ü", ""]
 ZOO = ModelSignature(
     Schema([ColSpec("double", "x"), ColSpec("long", "n"), ColSpec("string", "s")]),
     params=ParamSchema([ParamSpec("scale", "double", 1.0)]),
@@ -50,9 +54,11 @@ class House:
     def __init__(self, model: Model, **changes: Any) -> None:
         self.model = model
         self.batcher: Batcher = serving.batcher_of(model, launch(**changes))
-        self.reviewer = Reviewer(self.batcher)
+        self.reviewer = Reviewer(self.batcher, Refutations(changes.get("refutations_file", "")))
         self.queue: OrderedDict[tuple[int, int], Waiting] = OrderedDict()
         self.sizes: list[int] = []
+        self._turns = itertools.count()
+        self.whole_trials = True  # a trial is not done piece by piece between batches
         self._connection: Any = SimpleNamespace(socket=SimpleNamespace(fileno=lambda: 7))
 
     def put(self, request: wire.Request, seconds: float = 30.0) -> None:
@@ -62,9 +68,12 @@ class House:
 
     def step(self) -> list[wire.Answer]:
         """Answer one batch."""
+        self.reviewer.listen(next(self._turns))
         batch = self.batcher.take(self.queue, time.monotonic())
         answers = self.batcher.answer(batch)
         self.reviewer.review(batch, answers)
+        if self.whole_trials:
+            self.reviewer.go_on(60.0)
         self.sizes.append(len(batch))
         return answers
 
@@ -74,3 +83,14 @@ class House:
             self.put(each)
         while self.queue:
             yield from self.step()
+
+    def warm(self, requests: int = 400) -> "House":
+        """Let callers send usual rows, until these have told whether they may be predicted together."""
+        source = random.Random(9)
+        for number in range(requests):
+            if not self.batcher.serving.verdict.thin:
+                break
+            columns = {"x": source.uniform(-9, 9), "n": source.randint(-50, 50), "s": source.choice(WORDS)}
+            list(self.answers([request(number, {"dataframe_records": [columns]})]))
+        self.sizes.clear()
+        return self

@@ -11,10 +11,10 @@ from tests.worker import accidents, zoo
 from tests.worker.forms import form
 from tests.worker.queues import House, animal, request
 from tidegate_worker import rowwise, same, serving, wire
-from tidegate_worker.coverage import Admission, Coverage, digest
+from tidegate_worker.coverage import Admission, Coverage, covering, digest
 from tidegate_worker.parser import Parsed
-from tidegate_worker.rowwise import Verdict
-from tidegate_worker.signature import Column
+from tidegate_worker.rowwise import Kind, Verdict
+from tidegate_worker.signature import Column, Signature
 
 WORDS = ["a", "b", "ü", ""]
 MODELS = {**accidents.ACCIDENTS, **{name: zoo.ROW_WISE[name] for name in ("linear", "frame", "texts", "objects")}}
@@ -81,66 +81,99 @@ def test_every_caller_gets_the_answer_that_it_would_get_alone(
 def test_row_wise_models_are_batched_whatever_their_example(
     name: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = house_of(zoo.ROW_WISE[name], rows, monkeypatch)
+    house, source = house_of(zoo.ROW_WISE[name], rows, monkeypatch), random.Random(1)
+    assert house.batcher.serving.verdict.thin
+
+    def some(count: int) -> list[wire.Request]:
+        return [
+            request(n, {"inputs": {"x": [source.uniform(-9, 9)], "n": [n], "s": [source.choice(WORDS)]}})
+            for n in range(count)
+        ]
+
+    answers(house, some(60))
     assert house.batcher.serving.verdict.mode == rowwise.PROVED
-    source = random.Random(1)
-    requests = [
-        request(number, {"inputs": {"x": [source.uniform(-9, 9)], "n": [number], "s": [source.choice(WORDS)]}})
-        for number in range(200)
-    ]
-    answers(house, requests)
-    assert max(house.sizes) > 16
+    answers(house, some(60))
+    assert max(house.sizes) > 8
 
 
 def test_what_is_not_covered_is_told_and_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    house = house_of(accidents.impute_mean, 20, monkeypatch)
+    house = house_of(accidents.impute_mean, 20, monkeypatch).warm()
     verdict = house.batcher.serving.verdict
-    assert (verdict.mode, verdict.exact, verdict.alone) == (rowwise.PROVED, True, ('null in "x"',))
-    usual = [request(number, {"inputs": {"x": [float(number)], "n": [1], "s": ["new"]}}) for number in range(6)]
+    assert (verdict.mode, verdict.exact, verdict.refuted) == (rowwise.PROVED, True, (("null", 0),))
+    assert verdict.alone[0] == 'null in "x"'
+    usual = [request(number, {"inputs": {"x": [float(number)], "n": [1], "s": ["a"]}}) for number in range(6)]
     null = request(6, {"inputs": {"x": [None], "n": [1], "s": ["a"]}})
-    found = answers(house, [*usual[:3], null, *usual[3:]])
-    assert house.sizes == [6, 1]
+    far = request(7, {"inputs": {"x": [1e9], "n": [1], "s": ["a"]}})
+    found = answers(house, [*usual[:3], null, far, *usual[3:]])
+    assert house.sizes == [6, 1, 1]
     assert json.loads(found[6].body) == {"predictions": [0.5]}
 
 
-def usual_and_ids(count: int) -> list[wire.Request]:
-    """Requests with a text of the example, and others with one of their own."""
+def with_ids(count: int) -> list[wire.Request]:
+    """Requests with a usual text, and others with one of their own."""
     texts = [*("ab"[n % 2] for n in range(count)), *(f"id-{n}" for n in range(count))]
-    return [request(n, {"inputs": {"x": [n / 3], "n": [n], "s": [text]}}) for n, text in enumerate(texts)]
+    return [request(n, {"inputs": {"x": [n / 30], "n": [n], "s": [text]}}) for n, text in enumerate(texts)]
 
 
-def test_what_was_not_covered_is_once_real_rows_have_proved_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def strict(data: pd.DataFrame, params: Any) -> Any:
-        if not data["s"].str.fullmatch(r"a|b|id-\d+").all():
-            raise ValueError("no such text")  # as all that are made up
-        return (data["x"] * 2).to_numpy()
-
-    house = house_of(strict, 2, monkeypatch)
-    assert list(house.batcher.serving.verdict.alone) == ['null in "s"', 'another text in "s" than the proof had']
-    requests = usual_and_ids(8)
-    for each in requests[:8]:
-        answers(house, [each])
-    answers(house, requests[8:])
-    assert house.sizes == [1] * 16
-    assert list(house.batcher.serving.verdict.alone) == ['null in "s"']
-    answers(house, usual_and_ids(30))
-    assert max(house.sizes) > 16
+def test_what_was_not_covered_is_once_real_rows_have_proved_it() -> None:
+    house = House(animal(zoo.linear)).warm()
+    assert house.batcher.serving.verdict.alone[0] == 'another text than the proof had in "s"'
+    answers(house, with_ids(40))
+    assert max(house.sizes) > 8
+    assert house.sizes.count(1) >= 8
+    assert not [said for said in house.batcher.serving.verdict.alone if "text" in said]
+    house.sizes.clear()
+    answers(house, with_ids(30))
+    assert len(house.sizes) < 30
 
 
-def test_rows_that_turn_out_to_depend_on_others_go_alone_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    def strict(data: pd.DataFrame, params: Any) -> Any:
-        if not data["s"].str.fullmatch(r"a|b|id-\d+").all():
-            raise ValueError("no such text")
+def test_numbers_beyond_the_range_extend_it() -> None:
+    house = House(animal(zoo.linear)).warm()
+    far = [request(n, {"inputs": {"x": [1000.0 + n], "n": [10**6 * n], "s": ["a"]}}) for n in range(60)]
+    answers(house, far)
+    house.sizes.clear()
+    answers(house, far[:8])
+    assert len(house.sizes) < 8
+
+
+def test_rows_that_turn_out_to_depend_on_others_go_alone_for_good() -> None:
+    def counts(data: pd.DataFrame, params: Any) -> Any:
         return (data["n"] + data["s"].str.startswith("id-").sum()).to_numpy()
 
-    house = house_of(strict, 2, monkeypatch)
-    requests = usual_and_ids(70)
+    house, requests = House(animal(counts)).warm(), with_ids(70)
     for _ in range(2):
         found = answers(house, requests)
         told = [json.loads(found[n].body)["predictions"] for n in range(140)]
         assert told == [*([n] for n in range(70)), *([n + 1] for n in range(70, 140))]
     verdict = house.batcher.serving.verdict
-    assert (verdict.mode, len(verdict.alone)) == (rowwise.PROVED, 2)
+    assert (verdict.mode, verdict.refuted) == (rowwise.PROVED, (("text", 2),))
+    assert max(house.sizes) > 8
+
+
+def test_a_kind_that_is_found_wrong_live_goes_alone_and_is_named() -> None:
+    def late(data: pd.DataFrame, params: Any) -> Any:
+        texts = data["s"].fillna("")
+        return (data["x"] + (1.0 if len(data) > 1 and (texts == "id-9").any() else 0.0)).to_numpy()
+
+    house = House(animal(late)).warm()
+    others = [request(n, {"inputs": {"x": [0.5], "n": [1], "s": [f"id-{n % 8}"]}}) for n in range(60)]
+    answers(house, others)
+    assert not [said for said in house.batcher.serving.verdict.alone if "text" in said]
+    wrong = [request(n, {"inputs": {"x": [0.5], "n": [1], "s": [f"id-{n}"]}}) for n in (9, 1, 2)]
+    answers(house, wrong)
+    verdict = house.batcher.serving.verdict
+    assert verdict.mode == rowwise.PROVED
+    assert verdict.reason.startswith('rows with another text than the proof had in "s" are predicted')
+    assert verdict.reason.endswith(" such answers had gone out in batches")
+    found = answers(house, wrong)
+    assert [json.loads(found[n].body)["predictions"] for n in (9, 1, 2)] == [[0.5]] * 3
+
+
+def test_how_soon_a_fault_is_found_is_told() -> None:
+    house = House(animal(zoo.linear)).warm()
+    for _ in range(20):
+        answers(house, [request(n, {"inputs": {"x": [n / 60], "n": [1], "s": ["a"]}}) for n in range(60)])
+    assert house.batcher.serving.verdict.found_within > 4605  # as many as where each answer were looked at
 
 
 @pytest.mark.parametrize("by_column", [False, True])
@@ -158,8 +191,18 @@ def test_the_rows_of_a_request_are_looked_at(by_column: bool) -> None:
     assert Admission(Verdict(rowwise.PROVED)).takes(Parsed([(None, None, "c")], 1))
 
 
+def test_numbers_and_params_are_looked_at() -> None:
+    admission = Admission(Verdict(rowwise.PROVED, ranges=((0, -1.0, 2.0),), params=(digest("{}"),)))
+    assert admission.takes(Parsed([(2.0,), (None,), (-1.0,)], 3))
+    assert not admission.takes(Parsed([(2.0,), (2.5,)], 2))
+    assert admission.takes(Parsed([(2.0,)], 1, params=b"{}"))
+    assert admission.kinds(Parsed([(9,)], 1, params=b"[]")) == {Kind("number", 0), Kind("params", digest("[]"))}
+
+
 def test_of_many_columns_some_are_named() -> None:
-    columns = [Column(f"x{at}", "double", True, None) for at in range(600)]
-    said = Coverage(tuple(range(600))).described(columns)
+    def alone(*columns: Column) -> Any:
+        return covering(Signature(columns), Verdict(rowwise.PROVED), Coverage(params=None)).alone
+
+    said = alone(*(Column(f"x{at}", "double", True, None) for at in range(600)))
     assert (said[0], said[-1], len(said)) == ('null in "x0"', "and 580 more", 21)
-    assert Coverage((1,)).described([Column(None, "double", True, None)] * 2) == ["null in column 2"]
+    assert alone(Column(None, "long", True, None), Column(None, "double", True, None)) == ("null in column 2",)

@@ -36,11 +36,33 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     folder = tmp_path_factory.mktemp("zoo")
     replica = start(zoo_model(folder / "m", "linear"), folder, proved=False)
     try:
-        whole: dict[str, list[object]] = {"nulls": [], "texts": [], "alone": []}
-        assert replica.told()["batching"] == {"mode": "proved", "exact": True, "reason": "", **whole}
+        assert replica.told()["batching"]["reason"].startswith("not enough evidence")
+        warm(replica)
+        batching = replica.told()["batching"]
+        assert (batching["mode"], batching["exact"], batching["by"]) == ("proved", True, "real requests")
+        assert batching["alone"] == [
+            'another text than the proof had in "s"',
+            'a number beyond those that the proof had in "x", "n"',
+        ]
         yield replica
     finally:
         replica.end()
+
+
+def warm(replica: Replica) -> None:
+    """Send usual rows, one by one, until the replica takes groups."""
+    gateway = Gateway(replica.socket)
+    allowed = gateway.hello()
+    for number in range(400):
+        if allowed["group"] > 1:
+            break
+        gateway.socket.sendall(wire.pack_requests([row(number, number / 10)]))
+        gateway.answer()
+        gateway.socket.sendall(wire.frame(wire.PING))
+        while (frame := gateway.frame()) and frame[0] != wire.PONG:
+            allowed = json.loads(frame[1])
+    assert allowed["group"] > 1
+    gateway.close()
 
 
 def row(number: int, x: float, millis: int = 30_000, flags: int = 0) -> wire.Request:
@@ -125,11 +147,13 @@ def test_a_body_of_sixteen_megabytes(replica: Replica) -> None:
 def test_credits_follow_when_batching_ends(tmp_path: Path) -> None:
     replica = start(zoo_model(tmp_path / "m", "turncoat"), tmp_path, proved=False)
     try:
+        assert replica.told()["batching"]["mode"] == "off"
+        warm(replica)
         assert replica.told()["batching"]["mode"] == "proved"
         gateway = Gateway(replica.socket)
         assert gateway.hello()["group"] > 1
-        body = json.dumps({"inputs": {"x": [1.0], "n": [777], "s": ["a"]}}).encode()
-        other = json.dumps({"inputs": {"x": [5.0], "n": [777], "s": ["a"]}}).encode()
+        body = json.dumps({"inputs": {"x": [1.0], "n": [-7], "s": ["a"]}}).encode()
+        other = json.dumps({"inputs": {"x": [5.0], "n": [-7], "s": ["a"]}}).encode()
         group = [row(1, 0)._replace(body=body), row(2, 0)._replace(body=other)]
         told = None
         deadline = time.monotonic() + 60
@@ -148,7 +172,8 @@ def test_credits_follow_when_batching_ends(tmp_path: Path) -> None:
                 told = json.loads(frame[1])
         assert told == {"credits": 1, "group": 1}
         again = Gateway(replica.socket)
-        assert again.hello()["batching"]["reason"] == "a live request got another answer in its batch than by itself"
+        reason = "a live request got another answer in its batch than by itself; 2 answers had gone out in batches"
+        assert again.hello()["batching"]["reason"] == reason
         again.close()
         gateway.close()
         assert "batching is off from now on" in replica.log.read_text()
@@ -166,7 +191,7 @@ import zoo
 
 class Hanging(zoo.Animal):
     def predict(self, data, params=None):
-        if (data["n"] == 999).any():
+        if (data["n"] == -7).any():
             re.match(r"(a+)+$", "a" * 64 + "b")  # holds the interpreter lock for years
         return super().predict(data, params)
 
@@ -182,10 +207,11 @@ def test_a_batch_that_hangs_ends_long_before_its_deadline(tmp_path: Path) -> Non
     (model / "MLmodel").write_text((model / "MLmodel").read_text().replace('"zoo"', '"hanging"'))
     replica = start(model, tmp_path, proved=False)
     try:
-        assert replica.told()["batching"]["mode"] == "proved"
+        assert replica.told()["state"] == "ready"
+        warm(replica)
         gateway = Gateway(replica.socket)
         gateway.hello()
-        body = json.dumps({"inputs": {"x": [1.0], "n": [999], "s": ["a"]}}).encode()
+        body = json.dumps({"inputs": {"x": [1.0], "n": [-7], "s": ["a"]}}).encode()
         began = time.monotonic()
         gateway.socket.sendall(wire.pack_requests([row(1, 1.0), row(2, 1.0)._replace(body=body), row(3, 1.0)]))
         assert gateway.frame() is None  # the gateway runs each of them again, alone

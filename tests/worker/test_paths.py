@@ -20,7 +20,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tests.worker.queues import House, launch, request
 from tidegate_worker import serving, wire
 from tidegate_worker.model import Model
-from tidegate_worker.rowwise import PROVED
+from tidegate_worker.reviewer import Reviewer
+from tidegate_worker.rowwise import OFF, PROVED
 
 X = pd.DataFrame(np.random.default_rng(3).normal(size=(60, 3)), columns=["a", "b", "c d"])
 Y = (X["a"] + X["b"] > 0).map({True: "yes", False: "no"})
@@ -78,24 +79,35 @@ def test_the_form_of_input(name: str, tmp_path: Path) -> None:
         model = Model.load(path)
     house = House(model)
     house.batcher = serving.batcher_of(model, launch(model_dir=path))
+    house.reviewer = Reviewer(house.batcher)
     labels = "kept" if name == "labels of rows" else "ignored"
     assert house.batcher.serving.path == ("compiled", form, reason, labels)
+    of_its_owner = name in ("labels of rows", "frames differ")
+    assert house.batcher.serving.verdict.mode == (OFF if of_its_owner else PROVED)
+    if of_its_owner:
+        list(house.answers(rows_for(60, None, seed=5)))
     assert house.batcher.serving.verdict.mode == PROVED
     check_rows(house, None if labels == "ignored" else 0)
     check_rows(house, 7)
     check_rows(house, "last")
 
 
-def check_rows(house: House, label: object) -> None:
-    """What is answered, in a batch where the path is sure, is what the stock path answers; errors too."""
-    house.sizes.clear()
-    source = np.random.default_rng(4)
+def rows_for(count: int, label: object, seed: int) -> list[wire.Request]:
+    """Requests of one row, every tenth with a null."""
+    source = np.random.default_rng(seed)
     requests = []
-    for number in range(40):
+    for number in range(count):
         row: list[Any] = [round(float(value), 3) for value in source.normal(size=3)]
         row[0] = None if number % 10 == 0 else row[0]
         split = {"columns": list(X.columns), "data": [row], **({} if label is None else {"index": [label]})}
         requests.append(request(number, {"dataframe_split": split}))
+    return requests
+
+
+def check_rows(house: House, label: object) -> None:
+    """What is answered, in a batch where the path is sure, is what the stock path answers; errors too."""
+    house.sizes.clear()
+    requests = rows_for(40, label, seed=4)
     answers = {answer.id: answer for answer in house.answers(requests)}
     for asked in requests:
         stock, own = house.model.answer(asked), answers[asked.id]

@@ -112,10 +112,10 @@ class Counter:
 
 
 class Turncoat:
-    """Row-wise until a row says otherwise: what no proof can find, and the live sample must."""
+    """Row-wise until a row says otherwise: a number among usual ones, which no proof finds and the live look must."""
 
     def __call__(self, data: pd.DataFrame, params: dict[str, Any]) -> Any:
-        return data["x"].to_numpy() + (data["x"].mean() if (data["n"] == 777).any() else 0.0)
+        return data["x"].to_numpy() + (data["x"].mean() if (data["n"] == -7).any() else 0.0)
 
 
 ROW_WISE: dict[str, Function] = {

@@ -245,18 +245,21 @@ class Fleet:
         known.applied = msgspec.structs.replace(known.applied, proof=proof, answer=answer)
         return True
 
-    def serves(self, revision: RevisionId, path: Words, batching: Words, at: float) -> str:
-        """A replica of it serves in another way than was proved. The sentence on it, empty when that is no news."""
+    def serves(self, revision: RevisionId, path: Words, batching: Words, at: float) -> str | None:
+        """A replica of it serves in another way than was proved. None when that is known; else the sentence on it,
+        empty where only what it covers has changed.
+        """
         known = self.revisions.get(revision)
         if known is None or known.applied.proof is None:
-            return ""
+            return None
         proof = replace(known.applied.proof, path=path, batching=batching)
         if proof == known.applied.proof:
-            return ""
+            return None
+        before = _serving(known.applied.proof.path or {}, known.applied.proof.batching or {})
         known.applied = msgspec.structs.replace(known.applied, proof=proof)
-        reasons = [str(words["reason"]) for words in (path, batching) if words.get("reason")]
-        sentence = f"Batching is {batching['mode']}, requests take the {path['mode']} path"
-        sentence += f": {'; '.join(dict.fromkeys(reasons))}." if reasons else "."
+        sentence = _serving(path, batching)
+        if sentence == before:
+            return ""
         known.note(at, "serving", sentence)
         return sentence
 
@@ -341,6 +344,12 @@ class Fleet:
         )
         failed = known.failures.message if known.failures.starts else ""
         return RevisionAddresses(revision, True, ready, "" if ready else failed or known.blocked)
+
+
+def _serving(path: Words, batching: Words) -> str:
+    reasons = [str(words["reason"]) for words in (path, batching) if words.get("reason")]
+    sentence = f"Batching is {batching.get('mode')}, requests take the {path.get('mode')} path"
+    return sentence + (f": {'; '.join(dict.fromkeys(reasons))}." if reasons else ".")
 
 
 def _spared(replaced: int, limit: str) -> str:

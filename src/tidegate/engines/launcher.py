@@ -42,6 +42,7 @@ class Launch(msgspec.Struct, frozen=True):
     proof: Proof | None
     asked_at: float
     imports_file: str
+    refutations_file: str
     trial: bool = False
     answer: str | None = None
 
@@ -150,6 +151,7 @@ class Launcher:
             proof=beginning.proof,
             asked_at=beginning.asked_at,
             imports_file=str(self._data.import_record(target.environment.digest)),
+            refutations_file=str(self._data.refutations(target.revision)),
         )
 
     def _note(self, target: RevisionTarget, line: str) -> None:

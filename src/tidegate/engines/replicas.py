@@ -238,8 +238,10 @@ class Replicas:
     def replica_serves(self, replica: ReplicaProcess, path: Words, batching: Words) -> None:
         """It serves in another way than was proved, for what it has seen since."""
         revision = replica.facts.revision
-        if sentence := self._fleet.serves(revision, path, batching, time.time()):
+        sentence = self._fleet.serves(revision, path, batching, time.time())
+        if sentence:
             self._tell(revision, sentence, replica.facts.id)
+        if sentence is not None:
             self.keep(revision)
             self.changed()
 

@@ -49,8 +49,9 @@ class Targets:
         await asyncio.to_thread(self._write, self._file(applied.target.revision), msgspec.json.encode(applied))
 
     async def forget(self, revision: RevisionId) -> None:
-        """Drop it. Idempotent. Raises OSError."""
-        await asyncio.to_thread(self._file(revision).unlink, missing_ok=True)
+        """Drop it, with what its replicas have noted. Idempotent. Raises OSError."""
+        for file in (self._file(revision), self._folder / f"{revision}.refuted"):
+            await asyncio.to_thread(file.unlink, missing_ok=True)
 
     def _file(self, revision: RevisionId) -> Path:
         return self._folder / f"{revision}.json"
