@@ -34,6 +34,7 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.soak"],
     ],
     "answers": [
+        [*PYTEST, "tests/worker/test_row_wise.py"],
         [*PYTEST, "tests/worker/test_company.py", "-m", "acceptance"],
     ],
     "elasticity": [

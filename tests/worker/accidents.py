@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import StandardScaler
 
 from tests.worker.zoo import Function
 
@@ -140,8 +141,63 @@ def null_texts_as_words(data: pd.DataFrame, params: Params) -> Any:
     return [f"{text}!" for text in data["s"]]
 
 
+def quantile_bins(data: pd.DataFrame, params: Params) -> Any:
+    return pd.qcut(data["n"], 4, labels=False, duplicates="drop").fillna(0).to_numpy().astype(int)
+
+
+def scaler_fitted(data: pd.DataFrame, params: Params) -> Any:
+    """A scaler that is fitted in `predict`, and says what it has scaled."""
+    n = data[["n"]].to_numpy(dtype=float)
+    return (StandardScaler().fit_transform(n) + n).ravel()
+
+
+def softmax_of_rows(data: pd.DataFrame, params: Params) -> Any:
+    powers = np.exp((data["n"] - data["n"].max()) / 10)
+    return (powers / powers.sum() + data["n"]).to_numpy()
+
+
+def is_repeated(data: pd.DataFrame, params: Params) -> Any:
+    return (data["n"] + data.duplicated(["s"]).astype(int)).to_numpy()
+
+
+def best_of_group(data: pd.DataFrame, params: Params) -> Any:
+    return (data.groupby("s", dropna=False)["n"].transform("max") == data["n"]).to_numpy()
+
+
+def rare_texts_as_other(data: pd.DataFrame, params: Params) -> Any:
+    counts = data["s"].fillna("").map(data["s"].fillna("").value_counts())
+    return np.where(counts < 2, "other", data["s"].fillna("")).tolist()
+
+
+def outliers_cut(data: pd.DataFrame, params: Params) -> Any:
+    x = data["x"].fillna(0.0)
+    return x.clip(x.median() - 3.0, x.median() + 3.0).to_numpy()
+
+
+def with_total(data: pd.DataFrame, params: Params) -> Any:
+    """Another length: a row for the total."""
+    return [*data["n"].tolist(), int(data["n"].sum())]
+
+
+def centred_if_many(data: pd.DataFrame, params: Params) -> Any:
+    return (data["n"] - (data["n"].mean() if len(data) > 5 else 0.0)).to_numpy()
+
+
+class Remembered:
+    """State per call: the running mean of what it has seen."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def __call__(self, data: pd.DataFrame, params: Params) -> Any:
+        self.seen += data["n"].tolist()
+        return (data["n"] - np.mean(self.seen)).to_numpy()
+
+
 ACCIDENTS: dict[str, Function] = {
     name: each
     for name, each in globals().items()
-    if getattr(each, "__module__", "") == __name__ and not name.startswith("_") and name != "Params"
+    if getattr(each, "__module__", "") == __name__ and getattr(each, "__code__", None) is not None
 }
+# Whose answers depend on what it was asked before: by itself, each request has another one.
+STATEFUL = {"remembered": Remembered}

@@ -1,6 +1,8 @@
 """Whoever is asked beside a request, it gets the answer that it would get by itself."""
 
 import json
+import math
+import os
 import random
 from typing import Any
 
@@ -35,8 +37,12 @@ def house_of(function: zoo.Function, rows: int, monkeypatch: pytest.MonkeyPatch)
     return House(animal(function))
 
 
+# Most callers send the same category.
+SKEWED = [1, 1, 1, 30]
+
+
 def columns(source: random.Random) -> dict[str, list[Any]]:
-    """A request's columns: one row or a few, with nulls, unseen texts and whole numbers now and then."""
+    """A request's columns: one row or a few, with nulls, unseen texts, whole and large numbers now and then."""
     rows = 1 if source.random() < 0.8 else source.randint(2, 5)
 
     def x() -> float | None:
@@ -45,11 +51,11 @@ def columns(source: random.Random) -> dict[str, list[Any]]:
     def s() -> str | None:
         if source.random() < 0.05:
             return None
-        return source.choice(WORDS) if source.random() < 0.8 else f"unseen {source.randrange(10**6)}"
+        return source.choices(WORDS, SKEWED)[0] if source.random() < 0.8 else f"unseen {source.randrange(10**6)}"
 
     return {
         "x": [x() for _ in range(rows)],
-        "n": [source.randint(-50, 50) for _ in range(rows)],
+        "n": [source.randint(-50, 50) * (1 if source.random() < 0.98 else 10**4) for _ in range(rows)],
         "s": [s() for _ in range(rows)],
     }
 
@@ -58,22 +64,48 @@ def answers(house: House, requests: list[wire.Request]) -> dict[int, wire.Answer
     return {answer.id: answer for answer in house.answers(requests)}
 
 
-@pytest.mark.parametrize("rows", [1, 20, *(pytest.param(rows, marks=pytest.mark.acceptance) for rows in (0, 2))])
-@pytest.mark.parametrize("name", MODELS)
-def test_every_caller_gets_the_answer_that_it_would_get_alone(
-    name: str, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def check(name: str, rows: int, count: int, monkeypatch: pytest.MonkeyPatch) -> House:
+    """Send so many requests, up to 64 at once: each must get the model's answer to it alone."""
     house, source = house_of(MODELS[name], rows, monkeypatch), random.Random(f"{name} {rows}")
     alone = House(animal(MODELS[name]), batching="off")
-    for _ in range(2):
-        requests = [request(number, form(columns(source), source)) for number in range(BURST)]
+    while count > 0:
+        burst = min(count, source.randint(2, 64))
+        requests, count = [request(number, form(columns(source), source)) for number in range(burst)], count - burst
         found, expected = answers(house, requests), answers(alone, requests)
+        assert len(found) == burst
         for number, answer in found.items():
-            assert answer.outcome == expected[number].outcome, (house.batcher.serving.verdict, requests[number].body)
+            told = house.batcher.serving.verdict, requests[number].body, answer.body, expected[number].body
+            assert answer.outcome == expected[number].outcome, told
             if answer.outcome == wire.OK:
                 one, other = json.loads(answer.body), json.loads(expected[number].body)
-                told = house.batcher.serving.verdict, requests[number].body, one, other
                 assert same.compare(one, other, same.DOUBLE).same, told
+    return house
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_caller_gets_the_answer_that_it_would_get_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(name, random.Random(name).choice([0, 1, 2, 20]), 230, monkeypatch)
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("rows", [0, 1, 2, 20])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_caller_gets_it_at_full_size(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    share = math.ceil(int(os.environ.get("TIDEGATE_ZOO_REQUESTS", "1000000")) / len(MODELS) / 4)
+    house = check(name, rows, share, monkeypatch)
+    verdict, together = house.batcher.serving.verdict, sum(size for size in house.sizes if size > 1)
+    print(
+        f"FIGURE {name}, example of {rows}: {share:,} requests, 0 other answers, {together:,} of them in batches; "
+        f"{verdict.mode} {verdict.reason}; alone: {', '.join(verdict.alone) or 'none'}"
+    )
+
+
+@pytest.mark.parametrize("name", accidents.STATEFUL)
+def test_what_remembers_is_never_batched(name: str) -> None:
+    house = House(animal(accidents.STATEFUL[name]())).warm()
+    assert house.batcher.serving.verdict.mode == rowwise.OFF
+    assert not house.batcher.serving.verdict.thin
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 20])
