@@ -11,7 +11,7 @@ import pytest
 
 from tests.adapters.package_index import Lines
 from tidegate.adapters import interpreters as module
-from tidegate.adapters.interpreters import Interpreter, Interpreters, choose
+from tidegate.adapters.interpreters import Interpreter, Interpreters, choose, prefer_recorded
 from tidegate.adapters.uv import Uv, variables_for_uv
 from tidegate.core.errors import BuildFailed
 
@@ -32,11 +32,52 @@ FOUND = [Interpreter(f"/{v}", v, "linux") for v in ("3.7.16", "3.8.18", "3.10.2"
         ("<=3.8", None),
         (">=3.12", "3.13.0rc1"),
         ("3.13", "3.13.0rc1"),
+        ("3", "3.13.0rc1"),
     ],
 )
 def test_that_version_else_the_newest_patch(wanted: str, version: str | None) -> None:
     chosen = choose(wanted, FOUND)
     assert (chosen and chosen.version) == version
+
+
+@pytest.mark.parametrize(
+    ("wanted", "recorded", "version"),
+    [
+        (">=3.10", "3.11.7", "3.11.7"),
+        (">=3.10", "3.10.2", "3.10.2"),
+        (">=3.10", "3.10.99", "3.10.13"),
+        (">=3.10.5", "3.10.2", "3.10.13"),  # what is asked counts, its minor version all the same
+        (">=3.11", "3.10.13", "3.13.0rc1"),
+        (">=3.10", "3.12.1", "3.13.0rc1"),
+        ("==3.10.*", "3.10.2", "3.10.2"),
+        ("3.10", "3.10.2", "3.10.2"),
+        ("==3.*", "3.8.18", "3.8.18"),
+        ("3", "3.8.18", "3.8.18"),
+        ("3.10.13", "3.10.2", "3.10.13"),
+        (">=3.10", "", "3.13.0rc1"),
+        (">=3.10", "unknown", "3.13.0rc1"),
+    ],
+)
+def test_the_recorded_python_comes_before_newer_ones_that_will_do(wanted: str, recorded: str, version: str) -> None:
+    chosen = choose(wanted, FOUND, recorded)
+    assert (chosen and chosen.version) == version
+
+
+@pytest.mark.parametrize(
+    ("wanted", "recorded", "first"),
+    [
+        (">=3.11", "3.11.7", "3.11.7"),
+        ("==3.11.*", "3.11.7", "3.11.7"),
+        ("3.11", "3.11.7", "3.11.7"),
+        ("==3.*", "3.11.7", "3.11.7"),
+        (">=3.12", "3.11.7", ">=3.12"),
+        ("3.11.2", "3.11.7", "3.11.2"),
+        (">=3.11", "", ">=3.11"),
+        (">=3.11", "3.11.x", ">=3.11"),
+    ],
+)
+def test_what_is_looked_for_first(wanted: str, recorded: str, first: str) -> None:
+    assert prefer_recorded(wanted, recorded) == first
 
 
 @pytest.mark.parametrize(
@@ -119,6 +160,14 @@ async def test_a_missing_python_names_the_version_and_those_found(tmp_path: Path
         BuildFailed, match=rf"Python 3\.99\.1\. Found on this machine: {HERE}; .*allow_python_downloads"
     ):
         await interpreters(tmp_path).obtain("3.99.1", Lines().log, may_fetch=False)
+
+
+async def test_a_recorded_python_that_cannot_be_had_gives_way_to_one_that_will_do(tmp_path: Path) -> None:
+    lines = Lines()
+    obtained = await interpreters(tmp_path).obtain(">=3.8", lines.log, may_fetch=False, recorded="3.99.1")
+    assert obtained.version == HERE
+    assert "asks for Python 3.99.1" in lines[0]
+    assert f"allow >=3.8, so Python {HERE} is taken" in lines[0]
 
 
 async def test_fetching_without_a_network_fails_soon_and_clearly(tmp_path: Path) -> None:

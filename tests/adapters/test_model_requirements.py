@@ -72,6 +72,37 @@ def test_python_may_come_from_the_flavor_alone(tmp_path: Path) -> None:
     assert read_requirements(make_model(tmp_path / "2", "mlflow\n")).python == ""
 
 
+def test_the_recorded_python_stands_beside_what_is_asked_for(tmp_path: Path) -> None:
+    conda = {"dependencies": ["python>=3.9", {"pip": ["mlflow"]}]}
+    wanted = read_requirements(make_model(tmp_path, conda=conda, python_version="3.10.13"))
+    assert (wanted.python, wanted.recorded) == (">=3.9", "3.10.13")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("python_env.yaml", "python: 3.10\ndependencies: [mlflow]\n"),
+        ("conda.yaml", "channels: [1.10, yes]\ndependencies: [python=3.10, {pip: mlflow}]\n"),
+        ("MLmodel", "flavors: {python_function: {env: null, python_version: 3.10}}\nmlflow_version: 2.10\n"),
+    ],
+)
+def test_a_version_without_quotes_is_a_text(tmp_path: Path, name: str, text: str) -> None:
+    (make_model(tmp_path, env="conda.yaml") / name).write_text(text)
+    wanted = read_requirements(tmp_path)
+    assert wanted.python in ("3.10", "==3.10.*")
+    assert wanted.pip.requirements == (["mlflow==2.10"] if name == "MLmodel" else ["mlflow"])
+
+
+@pytest.mark.parametrize("text", ["- -r more.txt", "-r more.txt"])
+def test_dependencies_may_be_one_text(tmp_path: Path, text: str) -> None:
+    files = {
+        "more.txt": "mlflow\n",
+        "python_env.yaml": f"build_dependencies: setuptools==1.10\ndependencies:\n  {text}\n",
+    }
+    wanted = read_requirements(make_model(tmp_path, env="conda.yaml", files=files))
+    assert (wanted.pip.requirements, wanted.setuptools) == (["mlflow"], "setuptools==1.10")
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -67,7 +67,7 @@ def parse_conda(content: object) -> CondaFile:
     dependencies: Any = content.get("dependencies") if isinstance(content, dict) else None
     if not isinstance(dependencies, list):
         raise BuildFailed("The model's conda.yaml has no list of dependencies. Log the model again.")
-    pip = [str(line) for entry in dependencies if isinstance(entry, dict) for line in entry.get("pip") or ()]
+    pip = [line for entry in dependencies if isinstance(entry, dict) for line in texts(entry.get("pip"))]
     has_pip = any(isinstance(entry, dict) and "pip" in entry for entry in dependencies)
     specs = [_translate(entry) for entry in dependencies if isinstance(entry, str)]
     packages = [(name, version) for name, version in specs if name != "python" and name not in _BUILD_TOOLS]
@@ -78,6 +78,11 @@ def parse_conda(content: object) -> CondaFile:
         tuple(name + version for name, version in specs if name in _BUILD_TOOLS),
         tuple(pip) if has_pip else None,
     )
+
+
+def texts(value: Any) -> list[str]:
+    """A list of lines as YAML has it: none, one by itself, or a list."""
+    return [str(line) for line in ([value] if isinstance(value, str) else value or ())]
 
 
 def refuse_conda_only(names: list[str]) -> None:

@@ -34,6 +34,7 @@ print(json.dumps({
 """
 _INSTALL = ("python", "install", "--no-bin", "--install-dir")
 _NAME = re.compile(r"python3(\.\d+)?")
+_EXACT = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +51,42 @@ class Interpreter:
         return ".".join(self.version.split(".")[:2])
 
 
-def choose(wanted: str, found: Iterable[Interpreter]) -> Interpreter | None:
-    """The interpreter for `wanted`, a version or a specifier: that very version, else the newest that will do.
+def choose(wanted: str, found: Iterable[Interpreter], recorded: str = "") -> Interpreter | None:
+    """The interpreter for `wanted`, a version or a specifier, of a model that was logged under `recorded`.
 
-    A version stands for its minor version: packages are built for that. None when nothing will do.
+    That very version, else the recorded one, else the newest patch of its minor version, else the newest that will do.
+    A version stands for its minor version: packages are built for that, and so is pickled code. None when nothing will
+    do.
     """
     will_do = _specifier(wanted)
     fitting = [each for each in found if will_do.contains(each.version, prereleases=True)]
-    exact = [each for each in fitting if each.version == wanted.removeprefix("==")]
-    return max(exact or fitting, key=lambda each: Version(each.version), default=None)
+    best = (
+        [each for each in fitting if each.version == wanted.removeprefix("==")]
+        or [each for each in fitting if each.version == recorded]
+        or [each for each in fitting if recorded.startswith(f"{each.minor}.")]
+        or fitting
+    )
+    return max(best, key=lambda each: Version(each.version), default=None)
+
+
+def prefer_recorded(wanted: str, recorded: str) -> str:
+    """The version to look for first: the recorded one where `wanted` leaves a choice that it is among, else `wanted`.
+
+    Raises BuildFailed when `wanted` is neither a version nor a specifier.
+    """
+    if not _EXACT.fullmatch(recorded) or _EXACT.fullmatch(wanted.removeprefix("==")):
+        return wanted
+    return recorded if _specifier(wanted).contains(recorded, prereleases=True) else wanted
 
 
 def _specifier(wanted: str) -> SpecifierSet:
     """What will do. Raises BuildFailed when `wanted` is neither a version nor a specifier."""
-    version = re.fullmatch(r"(?:==)?(\d+\.\d+)(?:\.\S*)?", wanted)
+    version = re.fullmatch(r"(?:==)?(\d+(?:\.\d+)?)(?:\.\S*)?", wanted)
     try:
         specifier = SpecifierSet(f"=={version[1]}.*" if version else wanted)
     except InvalidSpecifier:
         raise BuildFailed(f"The model asks for Python '{wanted}', which is not a version. Log it again.") from None
-    if version and Version(version[1]) < OLDEST:
+    if version and "." in version[1] and Version(version[1]) < OLDEST:
         raise BuildFailed(
             f"The model asks for Python {wanted}; models run on Python {OLDEST} and newer. Log it under a newer Python."
         )
@@ -84,16 +102,22 @@ class Interpreters:
         self._folders = [*map(Path, search), owned, *_usual_folders(environ)]
         self._known: dict[tuple[str, int], Interpreter | None] = {}
 
-    async def obtain(self, wanted: str, log: Log, *, may_fetch: bool) -> Interpreter:
+    async def obtain(self, wanted: str, log: Log, *, may_fetch: bool, recorded: str = "") -> Interpreter:
         """An interpreter for `wanted`; empty means the version that Tidegate itself runs on.
 
-        Raises BuildFailed naming the version wanted and those found.
+        `recorded` is the version that the model was logged under: it is taken, and fetched, before others that
+        `wanted` allows. Raises BuildFailed naming the version wanted and those found.
         """
         wanted = wanted or ".".join(map(str, sys.version_info[:3]))
         found = await self.found()
-        chosen = choose(wanted, found)
-        if chosen is None:
-            chosen = await self._fetch(wanted, found, log, may_fetch=may_fetch)
+        chosen, first = choose(wanted, found, recorded), prefer_recorded(wanted, recorded)
+        if chosen is None or (first != wanted and not first.startswith(f"{chosen.minor}.")):
+            try:
+                chosen = await self._fetch(first, found, log, may_fetch=may_fetch)
+            except BuildFailed as failed:
+                if chosen is None:
+                    raise
+                log(f"{failed.message} The model's files allow {wanted}, so Python {chosen.version} is taken.")
         note = "" if f"{chosen.version}.".startswith(f"{wanted}.") else f" (the model asks for {wanted})"
         log(f"Python {chosen.version}{note}: {chosen.path}")
         return chosen

@@ -3,16 +3,17 @@
 Files: https://mlflow.org/docs/latest/ml/model/dependencies/. Models of MLflow 1.x have conda.yaml only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
-from tidegate.adapters.conda_file import CondaFile, parse_conda
+from tidegate.adapters.conda_file import CondaFile, parse_conda, texts
 from tidegate.adapters.pip_requirements import PipRequirements, name_of, parse_requirements
+from tidegate.adapters.yaml_text import NotYaml, load_texts
 from tidegate.core.errors import BuildFailed
 
 # Databricks' own look-up client is on no public index; Tidegate's worker does its work.
@@ -24,11 +25,13 @@ _MLFLOW = {"mlflow", "mlflow-skinny"}
 class ModelRequirements:
     """What a model asks for.
 
-    `python` is a version or specifier, empty when the model does not say. `setuptools` is the wanted pin of it, a wish
-    that yields to the other requirements; None when it is not asked for. `conda` are the names that came from conda.
+    `python` is a version or specifier, empty when the model does not say; `recorded` the version that the model was
+    logged under, empty when no file says it. `setuptools` is the wanted pin of it, a wish that yields to the other
+    requirements; None when it is not asked for. `conda` are the names that came from conda.
     """
 
     python: str
+    recorded: str
     pip: PipRequirements
     setuptools: str | None
     conda: tuple[str, ...]
@@ -44,12 +47,13 @@ def read_requirements(model_dir: Path) -> ModelRequirements:
     conda_env = _optional(model_dir, _env_file(flavor, "conda", "conda.yaml"))
     conda = parse_conda(conda_env) if conda_env is not None else CondaFile()
     pip = parse_requirements(_lines(model_dir, python_env, conda), model_dir)
-    build_tools = [str(line) for line in (python_env or {}).get("build_dependencies") or conda.build_tools]
+    build_tools = texts((python_env or {}).get("build_dependencies")) or conda.build_tools
     from_conda = _add_conda(pip, conda)
     _strip(pip)
     _add_mlflow(pip, model)
-    python = str((python_env or {}).get("python") or conda.python or flavor.get("python_version") or "")
-    return ModelRequirements(python, pip, _setuptools(pip, build_tools), from_conda)
+    recorded = str(flavor.get("python_version") or "")
+    python = str((python_env or {}).get("python") or conda.python or recorded)
+    return ModelRequirements(python, recorded, pip, _setuptools(pip, build_tools), from_conda)
 
 
 def _env_file(flavor: dict[str, Any], kind: str, default: str) -> str:
@@ -62,7 +66,7 @@ def _env_file(flavor: dict[str, Any], kind: str, default: str) -> str:
 def _lines(model_dir: Path, python_env: dict[str, Any] | None, conda: CondaFile) -> list[str]:
     """What pip is asked for: by python_env.yaml, else by requirements.txt, else by conda.yaml."""
     if python_env is not None:
-        return [str(line) for line in python_env.get("dependencies") or ()]
+        return texts(python_env.get("dependencies"))
     if (model_dir / "requirements.txt").is_file():
         return ["-r requirements.txt"]
     return list(conda.pip or ())
@@ -96,7 +100,7 @@ def _add_mlflow(pip: PipRequirements, model: dict[str, Any]) -> None:
     pip.notes.append(f"The model's requirements do not name mlflow, which loads it: {line} is added.")
 
 
-def _setuptools(pip: PipRequirements, build_tools: list[str]) -> str | None:
+def _setuptools(pip: PipRequirements, build_tools: Sequence[str]) -> str | None:
     """The setuptools that the model's environment had: old packages import its pkg_resources without asking for it."""
     if "setuptools" in pip.names:
         return None
@@ -120,8 +124,8 @@ def _mapping(model_dir: Path, name: str) -> dict[str, Any]:
     if not path.is_relative_to(model_dir) or not path.is_file():
         raise BuildFailed(f"The model has no file '{name}'. Log it again with MLflow.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        content = load_texts(path.read_text(encoding="utf-8"))
+    except (NotYaml, UnicodeDecodeError):
         content = None
     if not isinstance(content, dict):
         raise BuildFailed(f"The model's file '{name}' is not a YAML mapping. Log the model again.")

@@ -72,7 +72,9 @@ class UvEnvironments:
         wanted = await asyncio.to_thread(read_requirements, model_dir)
         for note in wanted.pip.notes:
             log(note)
-        interpreter = await self._interpreters.obtain(wanted.python, log, may_fetch=self._may_fetch)
+        interpreter = await self._interpreters.obtain(
+            wanted.python, log, may_fetch=self._may_fetch, recorded=wanted.recorded
+        )
         contents = await asyncio.to_thread(digest_of_files, wanted.pip.local, model_dir)
         uv = self._uv.seeing({MODEL_DIR: str(model_dir)}, default_index=not wanted.pip.names_index)
         environment = await self._environment(uv, PackageRequest(wanted, interpreter, contents), log, turn)
