@@ -22,9 +22,15 @@ def test_comments_blank_lines_and_continuations_are_pips(tmp_path: Path) -> None
         ">=2",
         "gamma @ https://host/g.zip#sha256=ab",
         "  delta; extra=='x'",
+        "epsilon==1\\",
+        "# a comment ends it",
+        "zeta==1 \\",
+        "    --hash=sha256:ab \\",
+        "    --hash=sha256:cd  # two",
     ]
     assert parse_requirements(lines, tmp_path).requirements == [
-        *("alpha==1.0", "beta>=2", "gamma @ https://host/g.zip#sha256=ab", "delta; extra=='x'")
+        *("alpha==1.0", "beta>=2", "gamma @ https://host/g.zip#sha256=ab", "delta; extra=='x'"),
+        *("epsilon==1", "zeta==1 --hash=sha256:ab --hash=sha256:cd"),
     ]
 
 
@@ -106,9 +112,11 @@ def test_wheelhouses_are_found_beside_their_file_or_in_the_model(tmp_path: Path)
         ("--find-links gone", "'--find-links gone', which is not there"),
         ("--index-url", "'--index-url' in the model's requirements has no value"),
         ("--index-url 'x", "cannot be read"),
+        ("-r bare.txt", "have --require-hashes, but 'beta' has no --hash"),
     ],
 )
 def test_a_line_that_cannot_be_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+    write(tmp_path, bare="--require-hashes\nalpha==1 --hash=sha256:ab\nbeta\n")
     with pytest.raises(BuildFailed, match=complaint):
         parse_requirements([line], tmp_path)
 
@@ -120,6 +128,7 @@ def test_a_line_that_cannot_be_is_named(tmp_path: Path, line: str, complaint: st
         ("mlflow @ git+https://host/other.git@v1", "mlflow"),
         ("git+https://host/mlflow.git@v1#egg=mlflow", "mlflow"),
         ("git+https://host/mlflow/mlflow@v1", "mlflow"),
+        ("mlflow --hash=sha256:ab", "mlflow"),
         ("${TIDEGATE_MODEL_DIR}/code/My_Package-1.0-py3-none-any.whl", "my-package"),
     ],
 )

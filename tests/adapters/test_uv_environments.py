@@ -1,6 +1,7 @@
 """Environments built by uv, from small packages on a loopback index."""
 
 import asyncio
+import hashlib
 import os
 import platform
 import re
@@ -254,6 +255,52 @@ async def test_a_failure_is_one_sentence_and_leaves_nothing(house: House, requir
     assert "\n" not in message
     assert lines
     assert house.environments == []
+
+
+def sha(path: Path, algorithm: str = "sha256") -> str:
+    return f"--hash={algorithm}:{hashlib.new(algorithm, path.read_bytes()).hexdigest()}"
+
+
+WRONG = f"--hash=sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    "requirements",
+    [
+        f"alpha==1.0 {WRONG}",
+        f"alpha==1.0 \\\n    {WRONG} \\\n    {WRONG}",
+        f"alpha==1.0 --hash {WRONG[7:]}",
+        f"Alpha {WRONG}",
+        f"-r more.txt\nalpha==1.0 {WRONG}",
+        "-r wrong.txt",
+        "alpha==1.0\n-c wrong.txt",
+        f"code/alpha-1.0-py3-none-any.whl {WRONG}",
+        f"alpha @ {{index}}alpha/alpha-1.0-py3-none-any.whl {WRONG}",
+    ],
+)
+async def test_a_wrong_hash_is_refused(house: House, requirements: str) -> None:
+    files = {"wrong.txt": f"alpha==1.0 \\\n  {WRONG}\n", "more.txt": "beta\n"}
+    make_wheel(house.root / "model" / "code", "alpha", "1.0")
+    message, _ = await house.failure(house.model(requirements.format(index=house.index.url), files=files))
+    assert re.match(r"The file of alpha(==[12]\.0)? has another hash than the one that is pinned\. Correct", message)
+    assert house.environments == []
+
+
+async def test_a_right_hash_among_wrong_ones_is_kept_in_the_lock(house: House) -> None:
+    wheel = house.index.root / "alpha" / "alpha-1.0-py3-none-any.whl"
+    first, _ = await house.build(f"alpha==1.0 {WRONG} \\\n  {sha(wheel)}\nbeta==1.0", "1")
+    assert version(first, "alpha") == "1.0"
+    assert WRONG in (house.data.envs / first.digest / MARKER).read_text()
+    again, lines = await house.build(f"alpha==1.0 {WRONG} {sha(wheel)}\nbeta==1.0", "2")
+    assert again == first
+    assert "unchanged" in lines.text
+    other, _ = await house.build(f"alpha==1.0 {sha(wheel, 'sha512')}", "3")
+    assert version(other, "alpha") == "1.0"
+
+
+async def test_a_hash_of_what_has_none_is_refused(house: House) -> None:
+    message, _ = await house.failure(house.model(f"./code/own {WRONG}", files={"code/own/pyproject.toml": PROJECT}))
+    assert "pin a hash of own, but a folder or repository has none" in message
 
 
 async def test_a_package_that_does_not_build_is_named(house: House) -> None:

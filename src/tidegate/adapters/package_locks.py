@@ -13,6 +13,7 @@ from pathlib import Path
 from tidegate.adapters.conda_file import refuse_conda_only
 from tidegate.adapters.interpreters import Interpreter
 from tidegate.adapters.model_requirements import ModelRequirements
+from tidegate.adapters.pinned_hashes import with_pinned_hashes
 from tidegate.adapters.uv import Uv, UvFailed
 from tidegate.adapters.uv_failures import missing_packages
 from tidegate.ports import LockMemory, Log
@@ -51,19 +52,23 @@ class PackageRequest:
 
 
 class PackageLocks:
-    """Remembers and resolves. Which uv is used is an argument: it sees the model whose requirements are resolved."""
+    """Remembers and resolves; the hashes that a model pins stand over those of the index.
+
+    Which uv is used is an argument: it sees the model whose requirements are resolved.
+    """
 
     def __init__(self, memory: LockMemory) -> None:
         self._memory = memory
 
     async def remembered(self, request: PackageRequest) -> str | None:
         """The lock that the same request resolved to before."""
-        return await self._memory.lock_of(await asyncio.to_thread(_digest_of, request))
+        lock = await self._memory.lock_of(await asyncio.to_thread(_digest_of, request))
+        return None if lock is None else _pinned(lock, request)
 
     async def resolve(self, uv: Uv, request: PackageRequest, log: Log) -> str:
         """The lock as the package indexes have it now; from now on remembered.
 
-        Raises UvFailed, and BuildFailed with the list of conda packages that no index has.
+        Raises UvFailed, and BuildFailed with the list of conda packages that no index has or the hashes that cannot be.
         """
         log(f"Resolving {len(request.wanted.pip.requirements)} requirements for Python {request.interpreter.version}")
         setuptools = request.wanted.setuptools
@@ -80,7 +85,7 @@ class PackageLocks:
             log("The package index has no setuptools: left out")
             lock = await _compile(uv, request, log, None)
         await self._memory.remember_lock(await asyncio.to_thread(_digest_of, request), lock)
-        return lock
+        return _pinned(lock, request)
 
 
 async def _compile(uv: Uv, request: PackageRequest, log: Log, setuptools: str | None) -> str:
@@ -132,6 +137,11 @@ def files_with(*contents: Iterable[str]) -> Iterator[list[Path]]:
         for path, lines in zip(paths, contents, strict=True):
             path.write_text("".join(f"{line}\n" for line in lines))
         yield paths
+
+
+def _pinned(lock: str, request: PackageRequest) -> str:
+    pip = request.wanted.pip
+    return with_pinned_hashes(lock, [*pip.requirements, *pip.constraints], request.interpreter.version)
 
 
 def _digest_of(request: PackageRequest) -> str:

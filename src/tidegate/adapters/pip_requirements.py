@@ -71,11 +71,15 @@ def parse_requirements(lines: Iterable[str], model_dir: Path) -> PipRequirements
     """What these lines ask for, and the files that they name. Raises BuildFailed with the line that cannot be."""
     reader = _Reader(model_dir)
     reader.read(lines, model_dir, constraint=False)
+    bare = next((line for line in reader.found.requirements if "--hash" not in line), None)
+    if reader.require_hashes and bare is not None:
+        raise BuildFailed(f"The model's requirements have --require-hashes, but '{bare}' has no --hash. Add it.")
     return reader.found
 
 
 def name_of(requirement: str) -> str:
     """The canonical name of what a requirement asks for; empty when the line does not show it."""
+    requirement = re.split(r"\s+--[a-z]", requirement)[0]
     named = _NAMED.fullmatch(requirement)
     if named:
         return canonicalize_name(named[1])
@@ -93,6 +97,7 @@ class _Reader:
 
     def __init__(self, model_dir: Path) -> None:
         self.found = PipRequirements()
+        self.require_hashes = False
         self._root = model_dir
         self._seen: set[tuple[Path, bool]] = set()
 
@@ -139,6 +144,8 @@ class _Reader:
             self.found.options.append(option)
         elif option == "--pre":
             self.found.prereleases = True
+        elif option == "--require-hashes":
+            self.require_hashes = True
         else:
             self.found.notes.append(f"{option} in the model's requirements means nothing to uv; left out.")
 
@@ -204,7 +211,7 @@ def _logical_lines(lines: Iterable[str]) -> Iterable[str]:
         if line.rstrip().endswith("\\") and not line.lstrip().startswith("#"):
             held += line.rstrip()[:-1]
             continue
-        whole = _COMMENT.sub("", held + line).strip()
+        whole = _COMMENT.sub("", f"{held} {line}" if line.lstrip().startswith("#") else held + line).strip()
         held = ""
         if whole:
             yield whole

@@ -48,8 +48,11 @@ _SENTENCES = (
         r"A requirement that is built from source failed to build; the build log says why. Choose one with a wheel.",
     ),
     (
-        re.compile(r"Hash mismatch for `([^`]+)`"),
-        r"The file of \1 on the package index is not the one that was locked. Check the index, or change its version.",
+        re.compile(r"Hash mismatch for `([^`@\s]+)"),
+        (
+            r"The file of \1 has another hash than the one that is pinned. Correct the --hash in the model's requirements; "
+            r"if they have none, the index has changed the file since it was locked: check it, or change the version."
+        ),
     ),
     (
         re.compile(r"Git operation failed|Git executable not found"),
