@@ -1,5 +1,6 @@
 """A package index on loopback with small wheels made on the spot, and models that ask for them."""
 
+import base64
 import functools
 import http.server
 import json
@@ -35,10 +36,13 @@ def make_wheel(folder: Path, name: str, version: str, requires: Iterable[str] = 
 
 
 class PackageIndex:
-    """A simple index (PEP 503): folders of wheels, served as they lie. `requests` are the paths that were asked for."""
+    """A simple index (PEP 503): folders of wheels, served as they lie. `requests` are the paths that were asked for.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    With `credentials`, `user:password`, others get a 401; with a `path`, what is not below it gets a 403.
+    """
+
+    def __init__(self, root: Path, credentials: str = "", path: str = "") -> None:
+        self.root, self.credentials, self.path = root, credentials, path
         self.requests: list[str] = []
         self.url = ""
 
@@ -52,6 +56,16 @@ class PackageIndex:
         index = self
 
         class Handler(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                given = self.headers.get("Authorization", "Basic ").removeprefix("Basic ")
+                if base64.b64decode(given).decode() != index.credentials and index.credentials:
+                    self.send_error(401)
+                elif not self.path.startswith(f"/{index.path}"):
+                    self.send_error(403)
+                else:
+                    self.path = "/" + self.path[len(index.path) + 1 :].lstrip("/")
+                    super().do_GET()
+
             def log_message(self, *_: Any) -> None:
                 index.requests.append(self.path)
 

@@ -5,6 +5,10 @@ import pytest
 from tidegate.adapters.uv_failures import explain, missing_packages, network_failed
 
 NO_SOLUTION = "error: No solution found when resolving dependencies\n  cause: Because "
+REFUSED = (
+    "The package index host refused the credentials ({}): it got none, or wrong ones. "
+    "Correct those in its URL, or the variables of the server's environment that the URL names."
+)
 END = ", we can conclude that your requirements are unsatisfiable."
 
 
@@ -39,7 +43,7 @@ END = ", we can conclude that your requirements are unsatisfiable."
         (
             "error: Failed to fetch: http://nosuch.invalid/simple/six/\n  cause: dns error",
             (
-                "nosuch.invalid cannot be reached, and what is needed is not in the cache. "
+                "nosuch.invalid cannot be reached, for its name is not known, and what is needed is not in the cache. "
                 "Check the network and the index URL."
             ),
         ),
@@ -48,7 +52,29 @@ END = ", we can conclude that your requirements are unsatisfiable."
                 "error: Failed to fetch: `https://u:p@host/simple/`\n"
                 "  cause: HTTP status client error (401 Unauthorized) for url (https://u:p@host/simple/)"
             ),
-            "The package index host refused access: 401 Unauthorized. Check the credentials in its URL.",
+            REFUSED.format("401 Unauthorized"),
+        ),
+        (
+            (
+                f"{NO_SOLUTION}alpha was not found in the package registry and you require alpha{END}\n\n"
+                "hint: An index URL (https://host/simple/) could not be queried due to a lack of valid authentication "
+                "credentials (401 Unauthorized)"
+            ),
+            REFUSED.format("401 Unauthorized"),
+        ),
+        (
+            (
+                f"{NO_SOLUTION}alpha was not found in the package registry and you require alpha{END}\n\n"
+                "hint: An index (https://host/s3cret/simple/) returned a 403 Forbidden error. Check that"
+            ),
+            REFUSED.format("403 Forbidden"),
+        ),
+        (
+            (
+                "error: Git operation failed\n"
+                "         fatal: could not read Username for 'https://host': terminal prompts disabled"
+            ),
+            REFUSED.format("could not read Username").replace("package index", "repository's server"),
         ),
         (
             (
@@ -80,6 +106,42 @@ END = ", we can conclude that your requirements are unsatisfiable."
 )
 def test_the_sentence(output: str, sentence: str) -> None:
     assert explain(output.splitlines()) == sentence
+
+
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        ("client error (Connect)\n  cause: Connection refused (os error 111)", "host:8 cannot be reached, and"),
+        ("operation timed out", "host:8 does not answer in time, and"),
+        (
+            "HTTP status server error (503 Service Unavailable) for url (x)",
+            "host:8 answers 503 Service Unavailable, and",
+        ),
+        ("HTTP status client error (429 Too Many Requests) for url (x)", "host:8 answers 429 Too Many Requests, and"),
+        (
+            "HTTP status client error (407 Proxy Auth) for url (x)",
+            "host:8 is behind a proxy that answers 407 Proxy Auth",
+        ),
+        (
+            "client error (Connect)\n  cause: invalid peer certificate: UnknownIssuer",
+            "host:8 has a certificate that is not trusted (UnknownIssuer), and",
+        ),
+        (
+            "client error (Connect)\n  cause: received corrupt message of type InvalidContentType",
+            "host:8 does not speak TLS, and",
+        ),
+    ],
+)
+def test_a_network_failure_says_how_it_failed(cause: str, sentence: str) -> None:
+    lines = f"error: Failed to fetch: https://u:p@host:8/simple/\n  cause: {cause}".splitlines()
+    assert network_failed(lines)
+    assert explain(lines).startswith(sentence)
+
+
+def test_the_variable_that_an_index_is_named_by_stands_for_it() -> None:
+    assert explain(["error: Failed to fetch: ${INDEX}/six/", "  cause: timed out"]).startswith(
+        "${INDEX} does not answer"
+    )
 
 
 def test_a_long_explanation_is_cut() -> None:

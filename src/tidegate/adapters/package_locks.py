@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from tidegate.adapters.interpreters import Interpreter
 from tidegate.adapters.model_requirements import ModelRequirements
 from tidegate.adapters.pinned_hashes import with_pinned_hashes
 from tidegate.adapters.uv import Uv, UvFailed
-from tidegate.adapters.uv_failures import missing_packages
+from tidegate.adapters.uv_failures import missing_packages, network_failed, refusal
 from tidegate.ports import LockMemory, Log
 
 # Part of every digest: a change in how locks or environments are made must not find those made before it.
@@ -46,9 +47,13 @@ class PackageRequest:
     def arguments(self, python: str) -> list[str]:
         """uv's arguments for an install into, or a resolution for, that Python."""
         # pip takes the best version that any index has; uv by itself looks at the first index that has the name.
-        many = any(option.startswith("--extra-index-url") for option in self.wanted.pip.options)
-        strategy = ["--index-strategy", "unsafe-best-match"] if many else []
+        strategy = ["--index-strategy", "unsafe-best-match"] if self.has_many_indexes else []
         return [*self.wanted.pip.arguments, *strategy, "--python", python]
+
+    @property
+    def has_many_indexes(self) -> bool:
+        """Whether the model names more indexes than one."""
+        return any(option.startswith("--extra-index-url") for option in self.wanted.pip.options)
 
 
 class PackageLocks:
@@ -77,6 +82,10 @@ class PackageLocks:
         try:
             lock = await _compile(uv, request, log, setuptools)
         except UvFailed as failed:
+            if refusal(failed.lines):
+                raise
+            if refused := await _refused(uv, request, failed.lines):
+                raise UvFailed([*refused, *failed.lines]) from None
             missing = missing_packages(failed.lines)
             if missing & set(request.wanted.conda):
                 refuse_conda_only([n for n in request.wanted.conda if await _is_missing(uv, request, n)])
@@ -109,6 +118,26 @@ async def _is_missing(uv: Uv, request: PackageRequest, name: str) -> bool:
         except UvFailed as failed:
             return name in missing_packages(failed.lines)
     return False
+
+
+async def _refused(uv: Uv, request: PackageRequest, lines: Sequence[str]) -> tuple[str, ...]:
+    """What uv says when an index refuses credentials.
+
+    Of several indexes uv passes over such a one in silence, unless it looks at one after the other. Some indexes answer
+    403 for what they do not have: that counts for missing packages only.
+    """
+    if not request.has_many_indexes or network_failed(lines):
+        return ()
+    missing = missing_packages(lines)
+    names = missing or {name for name in request.wanted.pip.names if re.search(rf"\b{name}\b", "\n".join(lines))}
+    with files_with([*request.wanted.pip.options, *sorted(names)]) as (asked,):
+        arguments = [*request.wanted.pip.arguments, "--python", request.interpreter.path, str(asked)]
+        try:
+            await uv.run(("pip", "compile", "--no-deps", "--index-strategy", "first-index", *arguments), lambda _: None)
+        except UvFailed as failed:
+            said = refusal(failed.lines)
+            return failed.lines if said and (missing or "401" in said) else ()
+    return ()
 
 
 def unhashed(lock: str) -> list[str]:

@@ -36,6 +36,7 @@ _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([=<>!~(;].
 _NAMED_FILE = re.compile(r"([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*@\s*file:(?://)?(.*?)(\s+;.*)?")
 _FILE = re.compile(r"(?:file:(?://)?)?(.*?)(\[[^\]]*\])?(\s*;.*)?")
 _ARCHIVE = re.compile(r"\.(whl|zip|tar\.gz)(\[|\s|;|$)")
+_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")  # a URL's beginning, it may be
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 
 
@@ -161,7 +162,7 @@ class _Reader:
             self.read(text.splitlines(), path.parent, constraint=constraint)
 
     def _find_links(self, value: str, folder: Path) -> str:
-        if "://" in value and not value.startswith("file://"):
+        if ("://" in value and not value.startswith("file://")) or _VARIABLE.match(value):
             return value
         given = value.removeprefix("file://")
         path = next((p for p in ((folder / given).resolve(), (self._root / given).resolve()) if p.exists()), None)
@@ -182,7 +183,9 @@ class _Reader:
         """The requirement, its file made portable where it names one."""
         if named := _NAMED_FILE.fullmatch(text):
             return f"{named[1]} @ file://{self._local(named[2])}{named[3] or ''}"
-        if ("://" in text and not text.startswith("file:")) or (_NAMED.fullmatch(text) and not _ARCHIVE.search(text)):
+        if ("://" in text and not text.startswith("file:")) or _VARIABLE.match(text):
+            return text
+        if _NAMED.fullmatch(text) and not _ARCHIVE.search(text):
             return text
         parts = _FILE.fullmatch(text)
         assert parts is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uv as uv_package
 
+from tidegate.adapters.named_variables import expanded, masked
 from tidegate.adapters.uv_failures import DISK_FULL, network_failed
 from tidegate.ports import Log
 
@@ -40,19 +41,30 @@ class UvFailed(Exception):
 
 
 class Uv:
-    """uv, seeing `environment` and nothing else of the server's. Its processes end when a call is cancelled."""
+    """uv, seeing `environment` and nothing else of the server's. Its processes end when a call is cancelled.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    `named` are variables that requirements name: uv sees them too, and their values are in no line that it writes.
+    """
+
+    def __init__(self, environment: Mapping[str, str], named: Mapping[str, str] | None = None) -> None:
         self._binary = uv_package.find_uv_bin()
-        self._environment = environment
+        self._named = dict(named or {})
+        self._environment = {**environment, **self._named}
 
-    def seeing(self, variables: Mapping[str, str], *, default_index: bool = True) -> "Uv":
+    def seeing(
+        self, variables: Mapping[str, str], *, default_index: bool = True, named: Mapping[str, str] | None = None
+    ) -> "Uv":
         """This uv, seeing these variables too.
 
         Without `default_index` the index that a requirements file names counts; uv prefers the environment's otherwise.
         """
         kept = self._environment.items()
-        return Uv({k: v for k, v in kept if default_index or k not in _DEFAULT_INDEX} | dict(variables))
+        environment = {k: v for k, v in kept if default_index or k not in _DEFAULT_INDEX} | dict(variables)
+        return Uv(environment, self._named | dict(named or {}))
+
+    def masked(self, text: str) -> str:
+        """The text without the values of the variables that requirements name."""
+        return masked(text, self._named)
 
     async def run(self, args: Sequence[str], log: Log, inherited: Sequence[int] = ()) -> None:
         """Run `uv args`; its lines go to `log`. Raises UvFailed.
@@ -60,7 +72,7 @@ class Uv:
         `inherited` file descriptors stay open until the last of its processes has ended.
         """
         process = await asyncio.create_subprocess_exec(
-            *(self._binary, *args, "--no-progress", "--color", "never"),
+            *(self._binary, *(expanded(arg, self._named) for arg in args), "--no-progress", "--color", "never"),
             cwd="/",  # where no project's configuration is found; the user's own still is
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -72,7 +84,8 @@ class Uv:
         assert process.stderr is not None
         lines: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
-            async for line in _lines(process.stderr, log):
+            async for written in _lines(process.stderr, log):
+                line = self.masked(written)
                 lines.append(line)
                 log(line)
             await process.wait()
@@ -140,6 +153,7 @@ async def _lines(stream: asyncio.StreamReader, log: Log) -> AsyncIterator[str]:
 def variables_for_uv(environ: Mapping[str, str], cache: Path, index_url: str = "") -> dict[str, str]:
     """The variables that uv may see of the server's `environ`; with its cache, and the index to use if not its own."""
     passed = {k: v for k, v in environ.items() if k in _PASSED or k.startswith(_PASSED_PREFIXES)}
+    index_url = expanded(index_url, environ)
     if index_url:
         passed = {k: v for k, v in passed.items() if k not in _DEFAULT_INDEX} | {"UV_DEFAULT_INDEX": index_url}
     # Many machines are set up for pip only; uv does not read pip's variables.

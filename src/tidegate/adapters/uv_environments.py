@@ -18,6 +18,7 @@ from tidegate.adapters.build_directory import BuildDirectory, locked
 from tidegate.adapters.bytecode import Bytecode
 from tidegate.adapters.interpreters import Interpreters
 from tidegate.adapters.model_requirements import read_requirements
+from tidegate.adapters.named_variables import variables_named, without_credentials
 from tidegate.adapters.overlays import Overlays
 from tidegate.adapters.package_locks import FORMAT, PackageLocks, PackageRequest, digest_of_files, files_with, unhashed
 from tidegate.adapters.pip_requirements import MODEL_DIR
@@ -45,10 +46,12 @@ class UvEnvironments:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ
+        self._environ = environ
         self._envs = data.envs
         self._may_fetch = settings.allow_python_downloads
         cache = Path(settings.cache_dir) if settings.cache_dir else cache_for(data.uv_cache, environ)
-        self._uv = Uv(variables_for_uv(environ, cache, settings.index_url))
+        named = {k: v for k, v in environ.items() if f"${{{k}}}" in settings.index_url}
+        self._uv = Uv(variables_for_uv(environ, cache, settings.index_url), named)
         self._interpreters = Interpreters(self._uv, data.pythons, settings.python_search, environ)
         self._locks = PackageLocks(locks)
         self._overlays = Overlays(self._uv, data.overlays)
@@ -57,9 +60,13 @@ class UvEnvironments:
     async def build(self, model_dir: Path, log: Log, turn: Turn = nullcontext) -> Environment:
         """See EnvironmentBuilder."""
         try:
-            return await self._build(await asyncio.to_thread(model_dir.resolve), log, turn)
+            return await self._build(
+                await asyncio.to_thread(model_dir.resolve), lambda line: log(without_credentials(line)), turn
+            )
         except UvFailed as failed:
-            raise BuildFailed(explain(failed.lines)) from None
+            raise BuildFailed(without_credentials(explain(failed.lines))) from None
+        except BuildFailed as failed:
+            raise BuildFailed(without_credentials(failed.message)) from None
         except OSError as error:
             where = str(error.filename or self._envs)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -76,7 +83,9 @@ class UvEnvironments:
             wanted.python, log, may_fetch=self._may_fetch, recorded=wanted.recorded
         )
         contents = await asyncio.to_thread(digest_of_files, wanted.pip.local, model_dir)
-        uv = self._uv.seeing({MODEL_DIR: str(model_dir)}, default_index=not wanted.pip.names_index)
+        pip = wanted.pip
+        named = variables_named([*pip.requirements, *pip.constraints, *pip.options, *pip.arguments], self._environ)
+        uv = self._uv.seeing({MODEL_DIR: str(model_dir)}, default_index=not pip.names_index, named=named)
         environment = await self._environment(uv, PackageRequest(wanted, interpreter, contents), log, turn)
         overlay = await self._overlays.obtain(interpreter, log)
         log(f"Environment {environment.name} is ready after {time.monotonic() - started:.1f} s")
@@ -124,6 +133,7 @@ class UvEnvironments:
                     log(f"Compiling {missing} files; those compiled before are linked")
                     await uv.run_from_cache((*arguments, *_COMPILE), log, (descriptor,))
                     await asyncio.to_thread(self._bytecode.keep, environment.path, minor)
+            await asyncio.to_thread(_mask_urls, uv, environment.path)
             return lock
 
         for entry in unhashed(lock):
@@ -131,6 +141,15 @@ class UvEnvironments:
         if not await environment.make(fill, log):
             log(f"Environment {digest} is there already")
         return environment.path
+
+
+def _mask_urls(uv: Uv, environment: Path) -> None:
+    """Take the values of variables out of the record of where a package came from."""
+    for record in environment.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
+        text = record.read_text()
+        if uv.masked(text) != text:
+            record.unlink()  # it may be a link into uv's cache
+            record.write_text(uv.masked(text))
 
 
 _: type[EnvironmentBuilder] = UvEnvironments

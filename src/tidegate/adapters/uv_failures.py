@@ -8,20 +8,59 @@ DISK_FULL = "No space left on device"
 _NETWORK = re.compile(
     r"client error \(Connect\)|dns error|error resolving DNS|Connection refused|Network is unreachable|"
     r"operation timed out|timed out|connection (?:reset|closed)|Failed to connect to|Could not resolve host|"
-    r"server error \(5\d\d|Connectivity is disabled",
+    r"server error \(5\d\d|client error \((?:407|429) |Connectivity is disabled",
     re.IGNORECASE,
 )
-_URL = re.compile(r"https?://(?:[^\s/@`']+@)?([^\s/`')]+)")
+# A URL without its credentials, or the variable that stands for it.
+_URL = re.compile(r"(?:https?://(?:[^\s/@`']+@)?)?((?<=//)[^\s/`')]+|(?<=@)[^\s/`')]+|\$\{[A-Z0-9_]+\})")
+_REFUSALS = (
+    re.compile(r"An index URL \((?P<url>\S+)\) could not be queried due to .* credentials \((?P<status>[^)]*)\)"),
+    re.compile(r"An index \((?P<url>\S+)\) returned a (?P<status>403 Forbidden) error"),
+    re.compile(r"\((?P<status>401 Unauthorized|403 Forbidden)\) for url \((?P<url>\S+)\)"),
+    re.compile(r"(?P<status>Authentication failed|could not read Username) for '(?P<url>[^']+)'"),
+)
+# Why the network failed → what there is to say and to do. The first that matches counts.
+_NETWORK_FAILURES = (
+    (
+        re.compile(r"invalid peer certificate: ([^\n]*)"),
+        r"has a certificate that is not trusted (\1)",
+        "Name a file with its authority's certificate in SSL_CERT_FILE where Tidegate starts, or correct the URL.",
+    ),
+    (
+        re.compile(r"InvalidContentType|received corrupt message"),
+        "does not speak TLS",
+        "Check whether the index URL must begin with http://.",
+    ),
+    (
+        re.compile(r"received fatal alert: (\w+)"),
+        r"refuses the TLS connection (\1)",
+        "Check its certificates, and a proxy in between.",
+    ),
+    (re.compile(r"client error \((407 [^)]*)\)"), r"is behind a proxy that answers \1", "Check HTTPS_PROXY."),
+    (re.compile(r"client error \((429 [^)]*)\)"), r"answers \1", "Try again later."),
+    (
+        re.compile(r"server error \((5\d\d[^)]*)\)"),
+        r"answers \1",
+        "Try again later, or ask whoever runs it.",
+    ),
+    (
+        re.compile(r"dns error|error resolving DNS|Could not resolve host", re.IGNORECASE),
+        "cannot be reached, for its name is not known",
+        "Check the network and the index URL.",
+    ),
+    (
+        re.compile(r"timed out", re.IGNORECASE),
+        "does not answer in time",
+        "Check the network, or give it more seconds in UV_HTTP_TIMEOUT.",
+    ),
+    (re.compile(""), "cannot be reached", "Check the network and the index URL."),
+)
 _MISSING = re.compile(r"(\S+) was not found in the (?:package registry|provided package locations|cache)")
 
 _CHANGE = "Change the model's requirements."
 
 # What uv says → the sentence. The first that matches counts, so the particular stand before the general.
 _SENTENCES = (
-    (
-        re.compile(r"\((401 Unauthorized|403 Forbidden)\) for url \(https?://(?:[^\s/@]+@)?([^\s/)]+)"),
-        r"The package index \2 refused access: \1. Check the credentials in its URL.",
-    ),
     (_MISSING, rf"No package index that was asked has a package '\1'. {_CHANGE}"),
     (
         re.compile(r"[Tt]here (?:is|are) no versions? of (?:([A-Za-z0-9._-]+)(?:\[[^\]]*\])?)([=<>!~]=?[^\s,]+)"),
@@ -50,8 +89,8 @@ _SENTENCES = (
     (
         re.compile(r"Hash mismatch for `([^`@\s]+)"),
         (
-            r"The file of \1 has another hash than the one that is pinned. Correct the --hash in the model's requirements; "
-            r"if they have none, the index has changed the file since it was locked: check it, or change the version."
+            r"The file of \1 has another hash than the one that is pinned. Correct --hash in the model's requirements. "
+            r"If they have none, the index has changed the file since it was locked: check it, or change the version."
         ),
     ),
     (
@@ -77,12 +116,10 @@ def explain(lines: Sequence[str]) -> str:
     text = "\n".join(lines)
     if DISK_FULL in text:
         return disk_full(_path_of(text))
+    if refused := refusal(lines):
+        return f"{refused} Correct those in its URL, or the variables of the server's environment that the URL names."
     if network_failed(lines):
-        host = _URL.search(text)
-        where = host[1] if host else "The package index"
-        return (
-            f"{where} cannot be reached, and what is needed is not in the cache. Check the network and the index URL."
-        )
+        return _network_sentence(text)
     for pattern, sentence in _SENTENCES:
         if match := pattern.search(text):
             return match.expand(sentence)
@@ -97,6 +134,17 @@ def disk_full(directory: str) -> str:
     return f"The disk is full: there is no room in {directory}. Free space there, then try again."
 
 
+def refusal(lines: Sequence[str]) -> str:
+    """Which index or server refused the credentials; empty when none did. Its URL's path may be a secret: left out."""
+    text = "\n".join(lines)
+    match = next(filter(None, (pattern.search(text) for pattern in _REFUSALS)), None)
+    if match is None:
+        return ""
+    status = match["status"]
+    what = "package index" if status[0].isdigit() else "repository's server"
+    return f"The {what} {_host(match['url'])} refused the credentials ({status}): it got none, or wrong ones."
+
+
 def network_failed(lines: Sequence[str]) -> bool:
     """Whether the network, not the requirements, is why uv failed."""
     return any(_NETWORK.search(line) for line in lines if not line.startswith("warning"))
@@ -105,6 +153,18 @@ def network_failed(lines: Sequence[str]) -> bool:
 def missing_packages(lines: Sequence[str]) -> set[str]:
     """The packages that no index has."""
     return set(_MISSING.findall("\n".join(lines)))
+
+
+def _network_sentence(text: str) -> str:
+    for pattern, what, advice in _NETWORK_FAILURES:
+        if match := pattern.search(text):
+            return f"{_host(text)} {match.expand(what)}, and what is needed is not in the cache. {advice}"
+    raise AssertionError("the last pattern matches everything")
+
+
+def _host(text: str) -> str:
+    found = _URL.search(text)
+    return found[1] if found else "The package index"
 
 
 def _path_of(text: str) -> str:
