@@ -84,14 +84,6 @@ def test_a_name_that_is_taken(platform: Platform, cli: Cli) -> None:
     )
 
 
-def test_a_name_of_which_nothing_is_left(platform: Platform, cli: Cli) -> None:
-    done = cli("launch", "models:/葡萄酒/1")
-    assert (done.exit_code, done.stderr) == (
-        1,
-        "'葡萄酒' does not make an endpoint's name; give one with --endpoint.\n",
-    )
-
-
 def test_a_model_that_is_not_there(platform: Platform, cli: Cli) -> None:
     done = cli("launch", "models:/tea/1")
     assert (done.exit_code, done.stderr) == (1, "The registry has no model 'tea'. It has wine.\n")

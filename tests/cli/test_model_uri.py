@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tidegate.cli.failure import Failure
-from tidegate.cli.model_uri import fit_name, parse
+from tidegate.cli.model_uri import parse
 from tidegate.core.endpoint import ModelRef
-from tidegate.core.validation import check_name
 
 
 @pytest.mark.parametrize(
@@ -53,16 +50,3 @@ def test_a_saved_model(tmp_path: Path) -> None:
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(Failure, match=r"is not a saved model: it has no file MLmodel\. Name the folder that has it\."):
         parse(str(tmp_path))
-
-
-def test_names_are_made_fit() -> None:
-    assert fit_name("main.default.my wine") == "main-default-my-wine"
-    assert fit_name("_wine_") == "wine"
-    assert fit_name("葡萄酒") == ""
-
-
-@given(st.text(max_size=100))
-def test_a_fit_name_names_an_endpoint_or_is_empty(name: str) -> None:
-    fit = fit_name(name)
-    if fit and not fit.startswith("databricks-"):
-        check_name(fit)

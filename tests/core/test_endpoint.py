@@ -26,6 +26,7 @@ from tidegate.core.endpoint import (
     default_served_name,
 )
 from tidegate.core.errors import Conflict, InvalidParameter
+from tidegate.core.names import fit_name
 from tidegate.core.validation import check_config, check_name
 
 
@@ -61,16 +62,33 @@ def test_a_refusal_never_echoes_a_long_name_whole() -> None:
     assert len(caught.value.message) < 250
 
 
-MODEL_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/:@"), min_size=1, max_size=80)
+# What MLflow's registry takes: https://github.com/mlflow/mlflow/blob/master/mlflow/utils/validation.py
+MODEL_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/:"), min_size=1, max_size=250)
+VERSIONS = st.integers(1, 99_999).map(str) | st.sampled_from(["Production", "@champion", f"@{'x' * 255}", "@ü"])
 
 
-@given(MODEL_NAMES, st.integers(1, 999))
-@example("_private", 1)
-@example("ü", 1)
-def test_a_default_served_name_is_a_good_name(name: str, version: int) -> None:
-    served = default_served_name(ModelRef(name, str(version)))
-    if not served.startswith("databricks-"):
-        check_name(served, "served entity")
+@given(MODEL_NAMES, VERSIONS)
+@example("_private", "1")
+@example("ü", "@ü")
+@example("databricks", "1")
+@example("databricks-dbrx", "1")
+@example("databricks." + "x" * 250, "1")
+def test_names_made_of_any_models_are_good_names(name: str, version: str) -> None:
+    check_name(default_served_name(ModelRef(name, version)), "served entity")
+    check_name(fit_name(name))
+
+
+@pytest.mark.parametrize(
+    "refs",
+    [
+        [ModelRef("x" * 250, str(version)) for version in range(1, 100)],
+        [ModelRef("x" * 61, "1"), ModelRef("x" * 62, "1"), ModelRef("x" * 63, "1")],
+        [ModelRef("葡萄酒", "1"), ModelRef("ワイン", "1"), ModelRef("葡萄酒", "2")],
+        [ModelRef("wine", f"@{'x' * 100}"), ModelRef("wine", f"@{'x' * 101}")],
+    ],
+)
+def test_models_and_versions_with_long_or_foreign_names_are_told_apart(refs: list[ModelRef]) -> None:
+    assert len({default_served_name(ref) for ref in refs}) == len(refs)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +98,8 @@ def test_a_default_served_name_is_a_good_name(name: str, version: int) -> None:
         (ModelRef("wine", "@champion"), "wine-champion"),
         (ModelRef("wine", "Production"), "wine-Production"),
         (ModelRef("main.schema.wine", "3"), "main-schema-wine-3"),
+        (ModelRef("_my wine_", "3"), "my-wine-3"),
+        (ModelRef("databricks-dbrx", "3"), "model-databricks-dbrx-3"),
     ],
 )
 def test_default_served_names(ref: ModelRef, served: str) -> None:

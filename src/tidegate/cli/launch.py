@@ -10,9 +10,10 @@ import typer
 
 from tidegate.cli.connection import connected
 from tidegate.cli.failure import Failure, Refused
-from tidegate.cli.model_uri import fit_name, parse
+from tidegate.cli.model_uri import parse
 from tidegate.cli.progress import Progress
 from tidegate.core.endpoint import IDLE_TIMEOUT_SECONDS, ModelRef
+from tidegate.core.names import fit_name
 
 if TYPE_CHECKING:
     from tidegate.cli.client import Client
@@ -53,8 +54,6 @@ def launch(
     """Make a REST endpoint of a model."""
     model = parse(model_uri)
     name = endpoint or fit_name(model.name)
-    if not name:
-        raise Failure(f"'{model.name}' does not make an endpoint's name; give one with --endpoint.")
     if existing(client, name) is not None:  # asked before anything is uploaded
         raise Failure(
             f"There is an endpoint '{name}' already. If {model_uri} is to replace its model, use "

@@ -29,8 +29,3 @@ def parse(uri: str) -> ModelRef | Path:
     if not (path / "MLmodel").is_file():
         raise Failure(f"'{uri}' is not a saved model: it has no file MLmodel. Name the folder that has it.")
     return path.resolve()
-
-
-def fit_name(name: str) -> str:
-    """The name in the characters that an endpoint's may have; empty when nothing is left of it."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:63]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from tidegate.core.endpoint import Endpoint, EndpointConfig, ModelRef, ModelVersion, ServedEntity, default_served_name
 from tidegate.core.errors import Conflict
 from tidegate.core.face import Face, Product
+from tidegate.core.names import NAME_CHARACTERS
 from tidegate.core.pointers import ARCHIVED
 
 # The stages that have an endpoint of their own, which follows them.
@@ -24,7 +25,6 @@ PRODUCT_TITLES = {
 }
 
 _COMPUTES_KEPT = 10  # of each stage
-_NAME_CHARACTERS = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,7 @@ def entity_of(
     Without a `compute` it sleeps while nobody asks for it.
     """
     ref = ModelRef(model, key)
-    name = default_served_name(ref)
-    if name.startswith("databricks-"):
-        name = f"model-{name}"[:_NAME_CHARACTERS]
-    entity = ServedEntity(name, ref, ModelVersion(model, version, registered_at))
+    entity = ServedEntity(default_served_name(ref), ref, ModelVersion(model, version, registered_at))
     if compute is not None:
         return compute.applied_to(entity)
     return replace(entity, scale_to_zero_enabled=True, idle_timeout_seconds=VERSION_IDLE_SECONDS)
@@ -182,7 +179,7 @@ def endpoint_name(face: Face, key: str, taken: Collection[str]) -> str:
 
 def _name(face: Face, key: str, attempt: int) -> str:
     start, end = f"{face.product.value}-", f"-{key.lower()}"
-    room = _NAME_CHARACTERS - len(start) - len(end)
+    room = NAME_CHARACTERS - len(start) - len(end)
     if attempt == 0 and len(face.model) <= room and re.fullmatch(r"[A-Za-z0-9_-]+", face.model):
         return f"{start}{face.model}{end}"
     digest = hashlib.sha256(f"{face.model}\0{attempt}".encode()).hexdigest()[:8]

@@ -1,12 +1,12 @@
 """An endpoint as its owner asked for it: types, verbs, defaults."""
 
-import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from tidegate.core.errors import Conflict
 from tidegate.core.face import Face
 from tidegate.core.gate_policy import GatePolicy
+from tidegate.core.names import fit_name
 
 # How long an endpoint that may go to zero is kept without a request, unless its owner says otherwise.
 IDLE_TIMEOUT_SECONDS = 1800.0
@@ -348,7 +348,7 @@ MAX_ENVIRONMENT_VARS = 50
 
 def default_served_name(model: ModelRef) -> str:
     """`{model}-{version}` in the characters that a served name may have."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{model.name}-{model.version.lstrip('@')}").strip("-_")[:63]
+    return fit_name(model.name, model.version)
 
 
 def default_routes(entities: tuple[ServedEntity, ...]) -> tuple[Route, ...]:

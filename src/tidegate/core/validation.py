@@ -11,6 +11,7 @@ from tidegate.core.endpoint import (
     ServedEntity,
 )
 from tidegate.core.errors import InvalidParameter
+from tidegate.core.names import RESERVED_PREFIX
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -23,8 +24,8 @@ def check_name(name: str, what: str = "endpoint") -> None:
             f"'{name[:80]}' cannot name the {what}: use 1 to 63 letters, digits, dashes and underscores, "
             "starting with a letter or digit."
         )
-    if name.startswith("databricks-"):
-        raise InvalidParameter(f"The {what}'s name may not start with 'databricks-'. Choose another one.")
+    if name.startswith(RESERVED_PREFIX):
+        raise InvalidParameter(f"The {what}'s name may not start with '{RESERVED_PREFIX}'. Choose another one.")
 
 
 def check_config(config: EndpointConfig) -> None:
