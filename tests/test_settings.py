@@ -129,6 +129,10 @@ def test_a_variable_without_a_group_is_refused() -> None:
         ("server", "port", 65536, "server.port must be from 0 to 65535."),
         ("server", "port", -1, "server.port must be from 0 to 65535."),
         ("gate", "replay_ms", 5001, "gate.replay_ms must be from 10 to 5000."),
+        (
+            *("gateway", "max_body_bytes", 2**28),
+            f"gateway.max_body_bytes must be from 1 to {2**28 - 2**17}.",
+        ),
         ("server", "gateways", 0, "server.gateways must be from 1 to 64."),
         ("engine", "kind", "ray", "engine.kind must be 'local'."),
         ("rollouts", "park_seconds", -1, "rollouts.park_seconds must be from 0 to 31536000."),

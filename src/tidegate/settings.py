@@ -15,6 +15,7 @@ from typing import Any
 
 from tidegate.core.errors import ConfigurationError
 from tidegate.core.gate_policy import GateMode
+from tidegate_worker import wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,8 @@ def _check(settings: Settings) -> None:
     require(10 <= settings.gate.replay_ms <= 5000, "gate.replay_ms must be from 10 to 5000.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
+    most = wire.MAX_FRAME_BYTES - wire.OVERHEAD_BYTES
+    require(1 <= settings.gateway.max_body_bytes <= most, f"gateway.max_body_bytes must be from 1 to {most}.")
     require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")
     require(
         settings.log.level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR"),

@@ -4,6 +4,8 @@ import sys
 import time
 import traceback
 
+_KEPT = 32 * 1024  # characters of a long traceback, from its beginning and from its end
+
 
 def log(line: str) -> None:
     """Write one line, stamped in UTC."""
@@ -15,5 +17,7 @@ def log(line: str) -> None:
 
 def log_exception(line: str, error: BaseException) -> None:
     """Write one line and the exception's traceback below it."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    log(f"{line}\n{''.join(lines).rstrip()}")
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()
+    if len(text) > 2 * _KEPT:
+        text = f"{text[:_KEPT]}\n… {len(text) - 2 * _KEPT} characters are left out …\n{text[-_KEPT:]}"
+    log(f"{line}\n{text}")

@@ -2,14 +2,18 @@
 
 from tidegate_worker import wire
 
+MAX_SENTENCE = 4000  # characters; a signature of thousands of columns has more
+
 
 class Refusal(Exception):
     """Why a request has no prediction: an outcome of `wire`, and a sentence for the caller.
 
-    The sentence names places and expected types, and never the caller's values.
+    The sentence names places and expected types, and never the caller's values. A longer one is cut.
     """
 
     def __init__(self, outcome: int, sentence: str) -> None:
+        if len(sentence) > MAX_SENTENCE:
+            sentence = f"{sentence[:MAX_SENTENCE]} …"
         super().__init__(sentence)
         self.outcome = outcome
         self.sentence = sentence

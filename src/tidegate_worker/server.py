@@ -240,12 +240,13 @@ class Server:
             self._answered()
 
     def _reply(self, batch: List[Waiting], answers: List[wire.Answer]) -> None:
-        """One frame of answers for each connection."""
+        """Frames of answers for each connection, one as a rule."""
         frames: Dict[Connection, List[wire.Answer]] = {}
         for waiting, answer in zip(batch, answers):
             frames.setdefault(waiting.connection, []).append(legacy.unwrapped(answer) if waiting.bare else answer)
         for connection, own in frames.items():
-            self._send(connection, wire.pack_answers(own))
+            for frame in wire.answer_frames(own):
+                self._send(connection, frame)
 
     def _tell_credits(self) -> None:
         allowed = self._batcher.credits

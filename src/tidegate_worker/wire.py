@@ -14,7 +14,7 @@ comes between two predictions.
 """
 
 import struct
-from typing import Iterable, List, NamedTuple, Optional, Tuple, Type, TypeVar
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
 
 PROTOCOL = 2
 
@@ -24,6 +24,8 @@ HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG, CREDI
 MAX_GROUP_BYTES = 32 * 1024 * 1024
 # A longer frame is a defect or an attack: the connection is closed.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
+# What a frame with a single request or answer has besides its body, metadata included.
+OVERHEAD_BYTES = 128 * 1024
 # A frame of which so much is missing is gathered in a buffer of its own.
 _LARGE = 64 * 1024
 
@@ -100,6 +102,35 @@ def pack_answers(answers: Iterable[Answer]) -> bytes:
         parts.append(answer[3])
         parts.append(answer[4])
     return frame(ANSWERS, b"".join((_COUNT.pack(len(parts) // 3), *parts)))
+
+
+def answer_frames(answers: Sequence[Answer]) -> List[bytes]:
+    """ANSWERS frames with these: each of at most MAX_GROUP_BYTES, or with a single larger answer.
+
+    One that no frame can hold becomes a sentence that says so.
+    """
+    if sum([len(answer[4]) for answer in answers]) <= MAX_GROUP_BYTES:
+        return [pack_answers(answers)]
+    groups: List[List[Answer]] = [[]]
+    room = MAX_GROUP_BYTES
+    for answer in map(_fitting, answers):
+        if groups[-1] and len(answer.body) > room:
+            groups.append([])
+            room = MAX_GROUP_BYTES
+        groups[-1].append(answer)
+        room -= len(answer.body)
+    return [pack_answers(group) for group in groups]
+
+
+def _fitting(answer: Answer) -> Answer:
+    size, most = len(answer.body), MAX_FRAME_BYTES - OVERHEAD_BYTES
+    if size <= most:
+        return answer
+    sentence = (
+        f"The model's answer is too large: it has {size} bytes, and at most {most} can be sent. "
+        "Ask for fewer rows at once, or let the model return less."
+    )
+    return answer._replace(outcome=BAD_OUTPUT, body=sentence.encode())
 
 
 def unpack_answers(payload: memoryview) -> List[Answer]:

@@ -106,6 +106,16 @@ async def test_unknown_names_and_methods(tmp_path: Path) -> None:
         assert named.status_code == 200
 
 
+async def test_headers_that_are_too_long_for_the_wire_do_not_go_on_it(tmp_path: Path) -> None:
+    async with house(tmp_path, max_header_bytes=300_000) as h:
+        replica = await h.replica("aaaa0001")
+        h.agent.place(V1, replica)
+        answer = await h.score(headers={"content-type": f"text/csv; a={'b' * 100_000}"})
+        assert_error(answer, 415, "INVALID_PARAMETER_VALUE", "Content-Type header is too long")
+        assert (await h.score(headers={"traceparent": "0" * 100_000})).status_code == 200
+        assert b"traceparent" not in replica.seen[-1].meta
+
+
 async def test_bodies_over_the_limit_are_refused_while_they_are_read(tmp_path: Path) -> None:
     async with house(tmp_path, max_body_bytes=100_000) as h:
         h.agent.place(V1, await h.replica("aaaa0001"))

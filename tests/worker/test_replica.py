@@ -306,6 +306,36 @@ def test_a_gateway_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:
         replica.end()
 
 
+def test_an_answer_that_no_frame_holds_is_an_error_and_the_others_get_theirs(tmp_path: Path) -> None:
+    replica = start(probe_model(tmp_path / "m", "narrow"), tmp_path, proved=False, batching="on")
+    try:
+        assert replica.told()["state"] == "ready"
+        gateway = Gateway(replica.socket)
+        gateway.hello()
+        sizes = ["3", "400000", "999000", "1000001", "5000000", "400000", "7"]
+        gateway.send(*sizes)
+        came: dict[int, wire.Answer] = {}
+        while len(came) < len(sizes):
+            came |= {each.id: each for each in wire.unpack_answers(memoryview(gateway.expect(wire.ANSWERS)))}
+        for number, size in enumerate(map(int, sizes), 1):
+            if size > 1_000_000:
+                assert came[number].outcome == wire.BAD_OUTPUT
+                assert came[number].body.startswith(b"The model's answer is too large: it has ")
+                assert b"at most 1000000 can be sent. Ask for fewer rows" in came[number].body
+            else:
+                assert predictions(came[number]) == ["x" * size]
+        gateway.close()
+        gateway = Gateway(replica.socket)
+        gateway.hello()
+        long = gateway.ask("-3000000")
+        assert (long.outcome, len(long.body) < 5000) == (wire.MODEL_ERROR, True)
+        assert replica.log.stat().st_size < 200_000
+        assert predictions(gateway.ask("3")) == ["xxx"]
+        gateway.close()
+    finally:
+        replica.end()
+
+
 # --- the end ---
 
 

@@ -116,3 +116,28 @@ def test_a_large_frame_may_be_read_into_its_place() -> None:
     assert [(kind, bytes(payload)) for kind, payload in got] == [(1, b"y" * 200_000)]
     assert frames.room is None
     assert frames.feed(wire.frame(2, b"z"))
+
+
+@given(sizes=st.lists(st.integers(0, 40), max_size=12))
+def test_answers_go_in_frames_that_a_gateway_takes(sizes: list[int]) -> None:
+    answers = [wire.Answer(number, wire.OK, 0, b"m=1", b"x" * size) for number, size in enumerate(sizes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "MAX_GROUP_BYTES", 24)
+        patch.setattr(wire, "MAX_FRAME_BYTES", wire.OVERHEAD_BYTES + 32)
+        frames = wire.answer_frames(answers)
+    came = [wire.unpack_answers(payload) for frame in frames for _, payload in wire.Frames().feed(frame)]
+    assert [answer.id for group in came for answer in group] == list(range(len(sizes)))
+    for answer, size in zip([answer for group in came for answer in group], sizes, strict=True):
+        assert answer.meta == b"m=1"
+        if size <= 32:
+            assert (answer.outcome, answer.body) == (wire.OK, b"x" * size)
+        else:
+            assert (answer.outcome, b"it has %d bytes, and at most 32" % size in answer.body) == (wire.BAD_OUTPUT, True)
+    assert all(
+        len(group) == 1 or sum(len(each.body) for each in group if each.outcome == wire.OK) <= 24 for group in came
+    )
+
+
+def test_answers_of_usual_size_go_in_one_frame() -> None:
+    answers = [wire.Answer(number, wire.OK, 0, b"", b"[]") for number in range(64)]
+    assert wire.answer_frames(answers) == [wire.pack_answers(answers)]

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 PREFIXES, SUFFIX = (b"/serving-endpoints/", *faces.PREFIXES), b"/invocations"
 MAX_REMEMBERED = 1024
+# Of what travels beside a body; the frame's field has 16 bits.
+_LONGEST_META, _LONGEST_TRACE = 16 * 1024, 256
 
 _OUTCOMES: dict[int, type[TidegateError]] = {
     wire.BAD_REQUEST: errors.BadRequest,
@@ -272,8 +274,12 @@ class ScoringRequest(Pending):
         meta = mark + b"request-id=" + self.request_id
         if b"content-type" in headers:
             meta += b"\ncontent-type=" + headers[b"content-type"]
-        if b"traceparent" in headers:
+        if len(headers.get(b"traceparent", b"-" * _LONGEST_TRACE)) < _LONGEST_TRACE:
             meta += b"\ntraceparent=" + headers[b"traceparent"]
+        if len(meta) > _LONGEST_META:
+            raise errors.UnsupportedMediaType(
+                "The Content-Type header is too long. Send `application/json` or `text/csv`."
+            )
         return meta
 
     def _let_go(self) -> None:
