@@ -5,20 +5,18 @@ one line (see `launch`); file descriptor 3 takes the status, in JSON lines: read
 on `serving`, when the model is served in another way than was proved. Everything else goes to the log.
 """
 
-import errno
 import faulthandler
 import json
 import os
 import signal
 import socket
-import stat
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, NoReturn, Optional
 
-from tidegate_worker import alarm, imports, trial
+from tidegate_worker import alarm, imports, outlets, trial
 from tidegate_worker.batcher import Batcher
 from tidegate_worker.launch import Launch
 from tidegate_worker.log import log, log_exception
@@ -29,7 +27,7 @@ from tidegate_worker.server import Identity, Server
 from tidegate_worker.serving import batcher_of
 from tidegate_worker.start import SPAWN, Start, spawned
 
-STATUS_FD = 3
+STATUS_FD = outlets.STATUS_FD
 # How long what a model left behind (threads, exit handlers) may hold up the end.
 EXIT_SECONDS = 5.0
 
@@ -37,7 +35,8 @@ EXIT_SECONDS = 5.0
 def main(start: Optional[Start] = None) -> NoReturn:
     """Be a replica, to its end. `start` is that of a fork."""
     start = start or spawned()
-    line = sys.stdin.readline()
+    with open(0, closefd=False) as stdin:  # a template's imports may have replaced sys.stdin
+        line = stdin.readline()
     if not line:
         sys.exit(0)  # the agent has ended, or needs it no longer
     launch = Launch.from_json(line)
@@ -52,7 +51,11 @@ def main(start: Optional[Start] = None) -> NoReturn:
         log_exception("the replica does not start", error)
         _tell({"state": "failed", "message": _sentence(error)})
         _exit(1)
-    server.run()
+    try:
+        server.run()
+    except Exception as error:  # such as sockets that the model has closed
+        log_exception("the replica ends", error)
+        _exit(1)
     _unlink(launch.socket)
     _exit(0)
 
@@ -64,13 +67,13 @@ def prepare_imports() -> None:
 
 
 def _prepare_process(launch: Launch) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    outlets.keep(status=True)
+    outlets.prepare_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the supervisor, which drains
-    faulthandler.enable(file=2)
+    faulthandler.enable(file=outlets.log_descriptor())
     alarm.prepare()
     del sys.argv[1:]
-    if _has_status_pipe():
+    with suppress(OSError):  # there is none
         os.set_inheritable(STATUS_FD, False)
     try:
         from setproctitle import setproctitle
@@ -87,6 +90,7 @@ def _start(launch: Launch, start: Start) -> Server:
         log("loaded" if launch.proof else "loaded; proving")
         proved = None if launch.proof else _prove(model, launch)
         batcher = batcher_of(model, launch)
+    outlets.mend()
     proof = proved.proof if proved is not None else None
     if proved is not None:
         imports.record(launch.imports_file, launch.model_dir)
@@ -100,6 +104,7 @@ def _start(launch: Launch, start: Start) -> Server:
     modules, served = len(sys.modules), batcher.serving
 
     def answered() -> None:
+        outlets.mend()
         if batcher.serving is not served:
             _tell({"state": "serving", "path": said()["path"], "batching": said()["batching"]})
         if len(sys.modules) != modules or start.mode == SPAWN:
@@ -179,24 +184,9 @@ def _sentence(error: BaseException) -> str:
     return f"The model could not be loaded: {exception_text(error)}"
 
 
-def _has_status_pipe() -> bool:
-    try:
-        mode = os.fstat(STATUS_FD).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-
-
 def _tell(status: Dict[str, Any]) -> None:
     """Write the status, if anybody is there to read it."""
-    if not _has_status_pipe():
-        return
-    try:
-        os.write(STATUS_FD, json.dumps(status).encode() + b"\n")
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
-        os.close(STATUS_FD)  # the engine that made the pipe has ended
+    outlets.write_status(json.dumps(status).encode() + b"\n")
 
 
 def _exit(code: int) -> NoReturn:

@@ -5,12 +5,14 @@ import signal
 from contextlib import contextmanager
 from typing import Iterator
 
+from tidegate_worker import outlets
+
 
 def prepare() -> None:
-    """Let SIGALRM write every thread's Python stack to stderr, then end the process as it does by default."""
+    """Let SIGALRM write every thread's Python stack to the log, then end the process as it does by default."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     faulthandler.unregister(signal.SIGALRM)
-    faulthandler.register(signal.SIGALRM, file=2, all_threads=True, chain=True)
+    faulthandler.register(signal.SIGALRM, file=outlets.log_descriptor(), all_threads=True, chain=True)
 
 
 @contextmanager

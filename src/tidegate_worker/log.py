@@ -1,8 +1,9 @@
-"""The replica's log: timestamped plain lines on stderr, among whatever the model prints."""
+"""The replica's log: timestamped plain lines, among whatever the model prints."""
 
-import sys
 import time
 import traceback
+
+from tidegate_worker import outlets
 
 _KEPT = 32 * 1024  # characters of a long traceback, from its beginning and from its end
 
@@ -11,8 +12,7 @@ def log(line: str) -> None:
     """Write one line, stamped in UTC."""
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-    sys.stderr.write(f"{stamp}.{int(now * 1000) % 1000:03d}Z {line}\n")
-    sys.stderr.flush()
+    outlets.write_log(f"{stamp}.{int(now * 1000) % 1000:03d}Z {line}\n")
 
 
 def log_exception(line: str, error: BaseException) -> None:

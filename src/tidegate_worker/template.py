@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from tidegate_worker import __main__ as replica
-from tidegate_worker import caches, generators
+from tidegate_worker import caches, generators, outlets
 from tidegate_worker.log import log
 from tidegate_worker.start import FORK, Start
 
@@ -39,6 +39,7 @@ def main() -> NoReturn:
     """Be a template until the channel ends; in each fork, be a replica to its end."""
     gc.disable()  # what imports leave behind is collected once, before the first fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    outlets.keep(status=False)
     replica.prepare_imports()
     channel = _own_channel()
     order = _receive(channel)[0]
@@ -211,7 +212,8 @@ def _close(descriptors: Sequence[int]) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with suppress(Exception):  # an import may have closed or replaced it
+            stream.flush()
 
 
 def _entitle(title: str) -> None:

@@ -1,10 +1,11 @@
 """A worker without a model, put into an overlay as `tidegate_worker.__main__`: it speaks the status pipe and the wire.
 
 The environment variable STUB says how it behaves, as words with an optional argument: `slow:0.5` is ready so late,
-`gate:PATH` is ready once that file is there, `hang` never is ready, `fail` reports a sentence, `exit:3` and `abort` end
-before ready, `die:0.2` and `alarm:0.2` end by SIGSEGV and SIGALRM so long after ready, `doubt` finds batching wrong
-once ready, `deaf` does not end when asked to, `child` leaves a process behind, `foreign` welcomes with another
-protocol, `eat:200` uses so many MB, `falls:PATH` ends by SIGKILL once that file is there and somebody greets it.
+`gate:PATH` is ready once that file is there, `hang` never is ready, `mute` neither and closes the status pipe, `fail`
+reports a sentence, `exit:3` and `abort` end before ready, `die:0.2` and `alarm:0.2` end by SIGSEGV and SIGALRM so
+long after ready, `doubt` finds batching wrong once ready, `deaf` does not end when asked to, `child` leaves a process
+behind, `foreign` welcomes with another protocol, `eat:200` uses so many MB, `falls:PATH` ends by SIGKILL once that
+file is there and somebody greets it.
 """
 
 import contextlib
@@ -45,6 +46,9 @@ def before_ready(behave: "dict[str, str]") -> None:
     if "child" in behave:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         print("child", child.pid, flush=True)
+    if "mute" in behave:
+        os.close(STATUS)
+        time.sleep(60)
     if "hang" in behave:
         time.sleep(60)
     time.sleep(float(behave.get("slow", 0)))

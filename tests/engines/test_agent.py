@@ -203,6 +203,15 @@ async def test_how_a_start_ended_is_told(machine: Machine) -> None:
         assert "see the log" in seen.message
 
 
+async def test_a_replica_that_can_no_longer_tell_that_it_is_ready_is_a_failed_start(machine: Machine) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target(stub="mute"))
+    seen = await machine.until(lambda o: o.failed_starts == 1)
+    assert seen.message.startswith(
+        "The model has closed the file descriptor by which its replica tells that it is ready"
+    )
+
+
 async def test_an_interpreter_that_is_not_there_is_a_failed_start(machine: Machine) -> None:
     await machine.start_agent()
     target = machine.target()

@@ -80,6 +80,9 @@ class Probe:
     def show(self, argument: str) -> None:
         print(argument)
 
+    def close(self, argument: str) -> None:
+        os.closerange(int(argument), 512)
+
     def loop(self, _argument: str) -> None:
         async def signals() -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: None)
@@ -117,6 +120,8 @@ def in_fork() -> bool:
 
 def _load_pyfunc(path: str) -> Probe:
     kind = pathlib.Path(path, "kind").read_text()
+    if kind.startswith("run "):
+        exec(kind[4:])
     if kind == "broken":
         raise ImportError("No module named 'absent'")
     if in_fork() and kind == "hanging in a fork":

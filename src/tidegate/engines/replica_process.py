@@ -18,6 +18,11 @@ from tidegate.engines.replica_record import ReplicaRecord
 from tidegate.engines.usage import Usage
 
 _MAX_STATUS_BYTES = 1024 * 1024
+_ENDING_SECONDS = 1.0
+_SILENT = (
+    "The model has closed the file descriptor by which its replica tells that it is ready, or has written over 1 MiB "
+    "there. Its code must leave descriptors alone that it has not opened."
+)
 
 Words = Mapping[str, Any]  # of a worker, on how it serves; see `Proof`
 
@@ -131,10 +136,17 @@ class ReplicaProcess:
         except BlockingIOError:
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
-        if not data or len(self._unread) > _MAX_STATUS_BYTES:
-            self._close_status_pipe()
         for line in lines:
             self._take(line, watcher)
+        if not data or len(self._unread) > _MAX_STATUS_BYTES:
+            self._close_status_pipe()
+            # One that ends closes its pipe too, a moment before its end is seen.
+            asyncio.get_running_loop().call_later(_ENDING_SECONDS, self._fell_silent, watcher)
+
+    def _fell_silent(self, watcher: Watcher) -> None:
+        if not self.ended and self.facts.state is ReplicaState.STARTING:
+            watcher.replica_failed(self, _SILENT)
+            self.kill()
 
     def _take(self, line: bytes, watcher: Watcher) -> None:
         try:
