@@ -141,6 +141,10 @@ ENTITY_FAULTS = [
     ({"environment_vars": (("1A", "x"),)}, "'1A' in environment_vars cannot be set."),
     ({"environment_vars": (("A=B", "x"),)}, "'A=B' in environment_vars cannot be set."),
     ({"environment_vars": (("A", "x\0y"),)}, "'A' in environment_vars cannot be set."),
+    *(
+        ({"environment_vars": ((name, "x"),)}, f"wine-1: {name} in environment_vars has no effect: a replica's Python")
+        for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT")
+    ),
 ]
 
 

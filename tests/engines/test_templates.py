@@ -234,6 +234,27 @@ async def test_variables_make_another_template(workers: Workers) -> None:
         assert ask(replica, revision, "variable:OMP_NUM_THREADS") == "1"
 
 
+async def test_pythons_own_variables_hold_in_a_spawned_replica_and_in_a_fork(workers: Workers) -> None:
+    """But for those by which it would take code from elsewhere."""
+    given = (("PYTHONHASHSEED", "7"), ("PYTHONPATH", str(workers.machine.root)))
+    await workers.hold("a", environment_vars=given)
+    [spawned] = await workers.ready("a")
+    environ = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "7"}
+    hashed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "print(hash('wine'))", env=environ, stdout=asyncio.subprocess.PIPE
+    )
+    expected = int((await hashed.communicate())[0])
+    assert ask(spawned, "a", "hash_of:wine") == [expected, False, 1]
+    assert ask(spawned, "a", "variable:PYTHONPATH") == "variable:PYTHONPATH"
+    await workers.decided("a")
+    await workers.hold("a", replicas=0, environment_vars=given)
+    await workers.machine.until(lambda o: not o.replicas, "a")
+    await workers.hold("a", replicas=1, environment_vars=given)
+    [forked] = await workers.ready("a")
+    assert forked.forked
+    assert ask(forked, "a", "hash_of:wine") == [expected, False, 1]
+
+
 async def test_where_imports_start_threads_replicas_are_spawned_visibly(machine: Machine) -> None:
     """With more than one thread, numpy starts them when it is imported."""
     workers = Workers(machine)

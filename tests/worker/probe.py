@@ -47,6 +47,9 @@ class Probe:
     def variable(self, argument: str) -> str | None:
         return os.environ.get(argument)
 
+    def hash_of(self, argument: str) -> list[Any]:
+        return [hash(argument), "" in sys.path or str(pathlib.Path.cwd()) in sys.path, sys.flags.no_user_site]
+
     def loaded(self, argument: str) -> bool:
         return argument in sys.modules
 

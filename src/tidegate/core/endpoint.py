@@ -344,6 +344,10 @@ WORKLOAD_SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
 
 MAX_SERVED_ENTITIES = 10
 MAX_ENVIRONMENT_VARS = 50
+# Where Python takes code from besides a model and its environment, and what it does besides serving.
+REFUSED_VARIABLES = frozenset(
+    {"PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONSTARTUP", "PYTHONINSPECT"}
+)
 
 
 def default_served_name(model: ModelRef) -> str:

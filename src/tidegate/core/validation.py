@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from tidegate.core.endpoint import (
     MAX_ENVIRONMENT_VARS,
     MAX_SERVED_ENTITIES,
+    REFUSED_VARIABLES,
     WORKLOAD_SIZES,
     EndpointConfig,
     ServedEntity,
@@ -59,6 +60,11 @@ def _check_entity(entity: ServedEntity) -> None:
     for key, value in entity.environment_vars:
         if not _VARIABLE.fullmatch(key) or "\0" in value:
             raise InvalidParameter(f"{entity.name}: {key[:80]!r} in environment_vars cannot be set.")
+        if key in REFUSED_VARIABLES:
+            raise InvalidParameter(
+                f"{entity.name}: {key} in environment_vars has no effect: a replica's Python takes code from the model "
+                "and its environment alone. Leave it out; log code with the model (code_paths) or as a requirement."
+            )
 
 
 def _check_routes(config: EndpointConfig) -> None:

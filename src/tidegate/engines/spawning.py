@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from tidegate.core.endpoint import REFUSED_VARIABLES
 from tidegate.core.revision import RevisionTarget
 
 STATUS_FD = 3
 _LOWEST_FREE_FD = 10  # above those that a process is given, so that handing one over never overwrites another
 
-# The overlay goes to the end of sys.path: the model's own packages win.
-_BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from tidegate_worker.{} import main; main()"
+# The overlay goes to the end of sys.path: the model's own packages win. The working directory is no place of code.
+_BOOTSTRAP = (
+    "import sys; sys.path[:] = [*filter(None, sys.path), sys.argv[1]]; from tidegate_worker.{} import main; main()"
+)
 REPLICA, TEMPLATE = _BOOTSTRAP.format("__main__"), _BOOTSTRAP.format("template")
 
 _PASSED_ON = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"})
@@ -29,7 +32,7 @@ def replica_environment(environ: Mapping[str, str], target: RevisionTarget) -> d
     cores. More of them wait for each other, and those that an import starts would forbid a fork.
     """
     passed = {key: value for key, value in environ.items() if key in _PASSED_ON or key.startswith("LC_")}
-    own = dict(target.environment_vars)
+    own = {key: value for key, value in target.environment_vars if key not in REFUSED_VARIABLES}
     threads = dict.fromkeys(_THREAD_COUNTS, own.get("OMP_NUM_THREADS", "1"))
     arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # pyarrow's allocator would start one
     return passed | threads | arrow | own
@@ -54,7 +57,7 @@ def spawn(
     try:
         return os.posix_spawn(
             python,
-            [python, "-I", "-c", program, target.environment.overlay],
+            [python, _isolation(environment), "-c", program, target.environment.overlay],
             environment,
             file_actions=[
                 *((os.POSIX_SPAWN_DUP2, source, place) for source, place in high),
@@ -67,6 +70,11 @@ def spawn(
     finally:
         for source, _ in high:
             os.close(source)
+
+
+def _isolation(environment: Mapping[str, str]) -> str:
+    """The interpreter's option: no packages of the user's, and no variables for Python unless the entity has some."""
+    return "-s" if any(name.startswith("PYTHON") for name in environment) else "-I"
 
 
 def _inherited() -> list[int]:
