@@ -24,7 +24,6 @@ LISTS: dict[str, list[list[str]]] = {
     "speed": [
         ["-m", "bench.peers", "--check"],
         [*PYTEST, "tests/e2e/test_bad_input.py", "-k", "large_body or over_the_limit"],
-        [*PYTEST, "tests/worker/test_agreement.py", "-m", "acceptance"],
         [*PYTEST, "tests/worker/test_batching.py", "tests/gateway/test_menagerie.py", "-m", "acceptance"],
         [*PYTEST, "tests/e2e/test_neighbours.py", "-m", "acceptance"],
         ["-m", "bench.overhead"],
@@ -36,6 +35,7 @@ LISTS: dict[str, list[list[str]]] = {
     "answers": [
         [*PYTEST, "tests/worker/test_row_wise.py"],
         [*PYTEST, "tests/worker/test_company.py", "-m", "acceptance"],
+        [*PYTEST, "tests/worker/test_agreement.py", "tests/worker/test_pandas.py", "-m", "acceptance"],
     ],
     "elasticity": [
         [*PYTEST, "tests/e2e/test_elastic.py", "-m", "acceptance or e2e"],

@@ -6,6 +6,8 @@ a refusal says where and never repeats the caller's data. Rows and values are co
 """
 
 import json
+import math
+import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from tidegate_worker import columns, table, tensors, wire
@@ -18,6 +20,9 @@ _ONE_OF = "exactly one of " + ", ".join(f'"{form}"' for form in FORMS)
 
 # Decodes JSON text; raises ValueError. msgspec's where it is there, else the standard library's.
 Decoder = Callable[[bytes], Any]
+
+# Where a number may stand that is too large for 64 bits, of which `json` makes infinity.
+_PERHAPS_TOO_LARGE = re.compile(rb"[eE]\+?0*[1-9][0-9]{2}|[0-9]{300}")
 
 
 class Decoded(NamedTuple):
@@ -62,7 +67,7 @@ def parse_json(body: bytes, decoder: Decoder = json.loads) -> Any:
         except (ValueError, RecursionError):
             pass  # it may still be what json.loads allows: NaN, a lone surrogate, UTF-16
     try:
-        return json.loads(body)
+        return json.loads(body, parse_float=_finite if _PERHAPS_TOO_LARGE.search(body) else None)
     except json.JSONDecodeError as error:
         raise bad_request(
             f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
@@ -72,7 +77,14 @@ def parse_json(body: bytes, decoder: Decoder = json.loads) -> Any:
     except RecursionError:
         raise bad_request("The body is nested too deep.") from None
     except ValueError:
-        raise bad_request("The body has a number with too many digits.") from None
+        raise bad_request("The body has a number that is too large, or has too many digits.") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("too large for 64 bits")
+    return number
 
 
 def read_form(document: Any, takes_params: bool = True) -> Tuple[str, Any, Optional[Dict[str, Any]]]:
@@ -162,7 +174,7 @@ def _table_of_arrays(value: Any, form: str, signature: Signature) -> table.Table
         return table.from_records(value, form)
     if only is not None and isinstance(value, list):
         return table.from_columns({only: value})
-    if signature.named:
+    if signature.named and not signature.numbered:
         raise bad_request(
             f'The model\'s columns have names: send an object for each row in "{form}", or "dataframe_split".'
         )

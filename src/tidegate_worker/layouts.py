@@ -48,7 +48,7 @@ class BlockLayout(Layout):
         rows: List[Any] = []
         for request in requests:
             rows += zip(*request.data) if request.by_column else request.data
-        return _numbers(rows, self.dtype)
+        return columns.numbers(rows, self.dtype)
 
     def frame(self, requests: Sequence[Parsed]) -> Any:
         """The same as a DataFrame."""
@@ -86,7 +86,7 @@ class TensorLayout(Layout):
     def array(self, requests: Sequence[Parsed]) -> Any:
         """The requests' items along the first dimension, under the tensor's name where it has one."""
         items = list(chain.from_iterable(request.data for request in requests))
-        array, shape = _numbers(items, self._tensor.dtype), self._tensor.shape
+        array, shape = columns.numbers(items, self._tensor.dtype), self._tensor.shape
         if array.ndim != len(shape) or any(want not in (-1, has) for want, has in zip(shape, array.shape)):
             raise ValueError("another shape")
         return array if self._tensor.name is None else {self._tensor.name: array}
@@ -100,26 +100,10 @@ def _labels(signature: Signature) -> List[Any]:
     return [column.name for column in signature.columns] if signature.named else list(range(len(signature.columns)))
 
 
-def _numbers(items: List[Any], dtype: Any) -> Any:
-    import numpy as np
-
-    if dtype.kind not in "iu" or dtype.itemsize == 8:
-        return np.array(items, dtype=dtype)
-    wide, limits = np.array(items, dtype=np.int64), np.iinfo(dtype)  # numpy 1 wraps what is out of range
-    if wide.size and (wide.min() < limits.min or wide.max() > limits.max):
-        raise OverflowError("out of range")
-    return wide.astype(dtype)
-
-
 def _converted(column: Any, parts: List[Tuple[Any, ...]], as_arrays: bool) -> Any:
-    """One column of all requests. Dates are read by request: pandas takes the format of a column from its first."""
+    """One column of all requests. Dates are read by request: pandas may take the format of a column from its first."""
     import numpy as np
 
     if column.kind == "datetime":
         return np.concatenate([columns.convert(column, list(part), as_arrays) for part in parts])
-    values = list(chain.from_iterable(parts))
-    return (
-        _numbers(values, column.type.to_numpy())
-        if column.kind in _NUMBERS
-        else columns.convert(column, values, as_arrays)
-    )
+    return columns.convert(column, list(chain.from_iterable(parts)), as_arrays)

@@ -124,11 +124,22 @@ def _column_readers(signature: Signature) -> Dict[str, Reader]:
         rows = _rows_reader([_SCALARS[column.kind] for column in columns])
         return {"dataframe_split": _Split(signature), "inputs": rows, "instances": rows}
     readers: Dict[str, Reader] = {"dataframe_split": _Split(signature)}
+    if any(not isinstance(column.name, str) for column in columns):  # which no key of an object can be
+        if _by_position(signature) and len(columns) > 1:
+            rows = _rows_reader([_SCALARS[column.kind] for column in columns])
+            readers.update(inputs=rows, instances=rows)
+        return readers
     try:
         arrays, records = _arrays_reader(columns), _records_reader(columns, as_arrays=False)
     except ValueError:  # a name that msgspec does not take as a key
         return readers
     return {**readers, "dataframe_records": records, "inputs": arrays, "instances": arrays}
+
+
+def _by_position(signature: Signature) -> bool:
+    """Whether rows without names fit: the columns have none, or are named by their places."""
+    names = [column.name for column in signature.columns]
+    return not signature.named or (signature.numbered and names == list(range(len(names))))
 
 
 def _rows_reader(kinds: Sequence[Any], as_arrays: bool = True) -> Reader:
@@ -222,9 +233,9 @@ class _Split:
         columns = self._signature.columns
         if not names or not self._signature.named:
             # Labels that the signature does not have would reach the model.
-            plain = not names and not self._signature.named
+            plain = not names and _by_position(self._signature)
             return _rows_reader([_SCALARS[column.kind] for column in columns], as_arrays=False) if plain else None
-        given = _decoder(List[str])(names)
+        given = _decoder(List[Union[int, str]])(names)
         places = {name: at for at, name in enumerate(given)}
         if len(places) < len(given) or any(column.name not in places for column in columns):
             return None

@@ -53,6 +53,8 @@ def plain(value: Any) -> Any:
         return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, str):  # an enumeration's member, say, whose own str() is its name
+        return str.__str__(value)
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
@@ -69,9 +71,10 @@ def _plain_of_library(value: Any) -> Any:
         return _plain_of_numpy(value)
     if library == "pandas":
         return _plain_of_pandas(value)
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            return plain(kind(value))
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return plain(float.__float__(value))
     dump = getattr(value, "model_dump", None)  # pydantic's, as MLflow's type hints use
     if callable(dump):
         return plain(dump())
@@ -148,7 +151,7 @@ def _column(series: Any) -> Any:
 def _key(key: Any) -> str:
     """A key as JSON has it; the literals are those of json.dumps."""
     if isinstance(key, str):
-        return str(key)
+        return str.__str__(key)
     if key is None or isinstance(key, (bool, int, float)):
         return json.dumps(key)
     if type(key).__module__ == "numpy" and hasattr(key, "item"):

@@ -4,9 +4,12 @@ from typing import Any, NamedTuple, Optional, Tuple
 
 
 class Column(NamedTuple):
-    """A column of a table. `kind` is the name of MLflow's DataType, or empty for Array, Object, Map and AnyType."""
+    """A column of a table. `kind` is the name of MLflow's DataType, or empty for Array, Object, Map and AnyType.
 
-    name: Optional[str]
+    `name` may be an integer.
+    """
+
+    name: Any
     kind: str
     required: bool
     type: Any
@@ -40,6 +43,8 @@ class Signature:
         self.from_type_hint = from_type_hint  # the model's own type hints check the data: it is passed on as it came
         names = [column.name for column in columns] + [tensor.name for tensor in tensors]
         self.named = bool(names) and names[0] is not None
+        # Its columns are named by integers, as those of a DataFrame that was made of an array.
+        self.numbered = self.named and all(isinstance(name, int) for name in names)
         self.compound = any(not column.kind for column in columns)  # some hold lists or objects
 
     def __str__(self) -> str:

@@ -2,10 +2,10 @@
 
 import csv
 import io
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tidegate_worker.refusal import bad_request, json_type
-from tidegate_worker.signature import Signature
+from tidegate_worker.signature import Column, Signature
 
 MISSING = float("nan")  # what stands for a key that a record does not have, as in pandas
 
@@ -98,6 +98,12 @@ def _values(count: int) -> str:
 # --- CSV ---
 
 _CSV_BOOLEANS = {"true": True, "false": False}
+# What pandas reads as missing. In a column of text only an empty cell is.
+_CSV_MISSING = frozenset(
+    ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+     "NULL", "NaN", "None", "n/a", "nan", "null")
+)  # fmt: skip
+_CSV_TEXTS = ("string", "binary")
 
 
 def from_csv(body: bytes, signature: Signature) -> Table:
@@ -109,18 +115,30 @@ def from_csv(body: bytes, signature: Signature) -> Table:
 
     text = _csv_text(body)
     try:
-        frame = pd.read_csv(io.StringIO(text), dtype=str if signature.columns else None)
+        stays: Dict[str, Any] = {"dtype": str, "keep_default_na": False} if signature.columns else {}
+        frame = pd.read_csv(io.StringIO(text), **stays)
     except ValueError:  # pandas' ParserError and EmptyDataError are among them
         raise bad_request("The body is not valid CSV with a header row.") from None
     columns = {name: frame[name].tolist() for name in frame.columns}
-    booleans = {column.name for column in signature.columns if column.kind == "boolean"}
-    for name in booleans & set(columns):
-        columns[name] = [_CSV_BOOLEANS.get(str(value).lower(), value) for value in columns[name]]
+    for name, column in zip(columns, signature.columns) if not signature.named else _named(columns, signature):
+        columns[name] = _csv_cells(columns[name], column.kind)
     return Table(columns, len(frame))
 
 
+def _named(columns: Dict[Any, List[Any]], signature: Signature) -> List[Tuple[Any, Column]]:
+    return [(column.name, column) for column in signature.columns if column.name in columns]
+
+
+def _csv_cells(cells: List[str], kind: str) -> List[Any]:
+    if kind in _CSV_TEXTS:
+        return [cell or MISSING for cell in cells]
+    if kind == "boolean":
+        return [MISSING if cell in _CSV_MISSING else _CSV_BOOLEANS.get(cell.lower(), cell) for cell in cells]
+    return [MISSING if cell in _CSV_MISSING else cell for cell in cells]
+
+
 def _csv_text(body: bytes) -> str:
-    """The text, once every row is known to have as many fields as the header."""
+    """The text, once every row is known to have as many fields as the header, which names each once."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -129,6 +147,9 @@ def _csv_text(body: bytes) -> str:
         rows = [row for row in csv.reader(io.StringIO(text)) if row]
     except csv.Error:
         raise bad_request("The body is not valid CSV.") from None
+    names = list(filter(None, rows[0])) if rows else []
+    if len(set(names)) < len(names):
+        raise bad_request("The header of the CSV has the same name twice.")
     for number, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise bad_request(f"row {number}: has {_values(len(row))}, but the header has {len(rows[0])}.")

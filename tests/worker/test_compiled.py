@@ -25,6 +25,7 @@ COMPILABLE: dict[str, ModelSignature] = {
     for name in (
         "MIXED", "EVERY_KIND", "OPTIONAL", "UNNAMED", "SINGLE", "DOUBLES", "FLOATS", "LONGS", "INTEGERS", "DATES",
         "FLAGS", "PAIR", "TENSOR", "TENSOR_INT", "IMAGE", "QUOTED", "MATRIX", "NAMED_TENSOR", "SWITCHES",
+        "NUMBERED", "NUMBERED_ALONE", "NUMBERED_MIXED", "NAMES_OF_BOTH_KINDS",
     )
 }  # fmt: skip
 HOUSES: dict[str, House] = {}
@@ -123,7 +124,31 @@ def test_bodies_that_were_written_by_hand(name: str, content_type: str, body: by
         ("INTEGERS", '{"inputs":{"a.b":[2147483648],"ünï":[1]}}'.encode(), True),
         ("QUOTED", b'{"inputs":{"a \\"b\\"":[1]}}', False),
         ("QUOTED", b'{"dataframe_split":{"columns":["a \\"b\\""],"data":[[1]]}}', True),
+        ("FLOATS", b'{"inputs":{"f":[1.5,1e38],"a column of words":[1,2]}}', True),
+        ("FLOATS", b'{"inputs":{"f":[1.5,1e39],"a column of words":[1,2]}}', True),
+        ("MATRIX", b'{"instances":[[1,2.5,1e39],[4,5,6]]}', True),
+        ("NUMBERED", b'{"inputs":[[1,2.5],[3,4]]}', True),
+        ("NUMBERED", b'{"inputs":[[1,2.5,3]]}', False),
+        ("NUMBERED", b'{"inputs":{"0":[1],"1":[2]}}', False),
+        ("NUMBERED", b'{"dataframe_split":{"columns":[0,1],"data":[[1,2.5]]}}', True),
+        ("NUMBERED", b'{"dataframe_split":{"columns":[1,"0",0],"data":[[1,2.5,3]]}}', True),
+        ("NUMBERED", b'{"dataframe_split":{"columns":["0","1"],"data":[[1,2.5]]}}', False),
+        ("NUMBERED", b'{"dataframe_split":{"columns":[0.0,1.0],"data":[[1,2.5]]}}', False),
+        ("NUMBERED", b'{"dataframe_split":{"data":[[1,2.5]]}}', True),
+        ("NUMBERED_ALONE", b'{"dataframe_split":{"columns":[0],"data":[[1]]}}', True),
+        ("NUMBERED_ALONE", b'{"inputs":[1]}', False),
+        ("NUMBERED_MIXED", b'{"dataframe_split":{"columns":[10,20],"data":[["x",2.5]]}}', True),
+        ("numbered backwards", b'{"inputs":[[1,2]]}', False),
+        ("NAMES_OF_BOTH_KINDS", b'{"dataframe_split":{"columns":[0,"b"],"data":[[1.5,2]]}}', True),
         ("DATES", b'{"inputs":{"when":["2024-01-01"],"blob":["raw"],"flag":[true]}}', True),
+        (
+            "DATES",
+            b'{"inputs":{"when":["2024-01-01","2024-01-01T10:00:00Z"],"blob":["",""],"flag":[true,false]}}',
+            True,
+        ),
+        ("DATES", b'{"inputs":{"when":["9999-12-31"],"blob":["raw"],"flag":[true]}}', True),
+        ("DATES", b'{"dataframe_records":[{"when":"2024-01-01","blob":"_-8=","flag":true}]}', True),
+        ("DATES", b'{"dataframe_records":[{"when":"2024-01-01","blob":"a*Gk=","flag":true}]}', True),
         ("DATES", b'{"dataframe_records":[{"when":"2024-01-01","blob":"aGk=","flag":true}]}', True),
         ("DATES", b'{"dataframe_records":[{"when":"2024-01-01","blob":"a","flag":true}]}', True),
         ("DATES", b'{"dataframe_records":[{"when":"1st","blob":"aGk=","flag":true}]}', True),
@@ -146,13 +171,14 @@ def test_the_edges(name: str, body: bytes, compiled: bool) -> None:
 
 # --- generated ---
 
+DATES = ["2024-01-01T12:00:00", "2024-01-01 12:00", "2024-01-01T12:00:00.5Z", "9999-12-31", "0001-01-01", "1st"]
 ANYTHING = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
     | st.text(max_size=4)
-    | st.sampled_from(["1", "2.5", "AA=="]),
+    | st.sampled_from(["1", "2.5", "AA==", "-_8=", "NA", *DATES]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=3,
 )
@@ -181,6 +207,8 @@ def columns_payload(draw: st.DrawFn, specs: list[ColSpec], wild: bool) -> dict[s
         return draw(st.sampled_from([{"inputs": rows}, {"instances": rows}, {"dataframe_split": {"data": rows}}]))
     order = draw(st.permutations(range(len(names))))
     names, rows = [names[at] for at in order], [[row[at] for at in order] for row in rows]
+    if not all(isinstance(name, str) for name in names):
+        return {"dataframe_split": {"columns": names, "data": rows}}
     records = [dict(zip(names, row, strict=True)) for row in rows]
     by_column = {name: [row[at] for row in rows] for at, name in enumerate(names)}
     forms: list[dict[str, Any]] = [

@@ -24,6 +24,13 @@ SIGNATURES: dict[str, ModelSignature | None] = {
     "tensor": signatures.TENSOR,
     "tensors": signatures.TENSORS,
     "image": signatures.IMAGE,
+    "dates": signatures.DATES,
+    "answered": signatures.ANSWERED,
+    "numbered": signatures.NUMBERED,
+    "numbered alone": signatures.NUMBERED_ALONE,
+    "numbered mixed": signatures.NUMBERED_MIXED,
+    "numbered backwards": signatures.NUMBERED_BACKWARDS,
+    "names of both kinds": signatures.NAMES_OF_BOTH_KINDS,
     "none": None,
 }
 
@@ -34,6 +41,37 @@ EVERY_NAMES = ["flag", "small", "big", "half", "full", "text", "blob", "when"]
 def split(columns: list[Any], *rows: list[Any], **more: Any) -> dict[str, Any]:
     return {"dataframe_split": {"columns": columns, "data": list(rows), **more}}
 
+
+DATED = ["when", "blob", "flag"]
+NUMBERED = ("numbered", "numbered alone", "numbered mixed", "numbered backwards", "names of both kinds")
+BY_NUMBER: list[Any] = [
+    split([0, 1], [1, 2], [3, 4]),
+    split([1, 0], [1, 2]),
+    split([0, 1, 2], [1, 2, 3]),
+    split([1, 2], [1, 2]),
+    split(["0", "1"], [1, 2]),
+    split([10, 20], ["x", 2.5]),
+    split([0, "b"], [1, 2]),
+    split([0.0, 1.0], [1, 2]),
+    split([0], [1]),
+    {"dataframe_split": {"data": [[1, 2], [3, 4]]}},
+    {"dataframe_split": {"data": [[1, 2, 3]]}},
+    {"dataframe_split": {"data": [1, 2]}},
+    {"dataframe_records": [{"0": 1, "1": 2}]},
+    {"dataframe_records": [[1, 2]]},
+    {"inputs": [[1, 2], [3, 4]]},
+    {"inputs": [[1, 2, 3]]},
+    {"inputs": [[1]]},
+    {"inputs": [1, 2]},
+    {"inputs": 1},
+    {"inputs": []},
+    {"inputs": [[1, "x"]]},
+    {"inputs": {"0": [1], "1": [2]}},
+    {"inputs": [{"0": 1, "1": 2}]},
+    {"instances": [[1, 2], [3, 4]]},
+    {"instances": {"0": [1], "1": [2]}},
+    {"instances": [{"0": 1, "1": 2}]},
+]
 
 CASES: list[tuple[str, Any]] = [
     # named columns
@@ -89,8 +127,28 @@ CASES: list[tuple[str, Any]] = [
     ("every", split(EVERY_NAMES, [1, 7, 1, 1, 1, "", "", "2024-01-01"])),
     # optional columns
     ("optional", split(["x"], [1.5])),
-    ("optional", split(["x", "y", "z"], [1.5, None, True], [2.5, 1, None])),
+    ("optional", split(["x", "y", "z"], [1.5, None, True], [2.5, 1, False])),
     ("optional", {"inputs": {"x": [1.5, 2.5]}}),
+    # dates and base64
+    ("dates", split(DATED, ["2024-01-01T12:00:00.5", "aGk=", True], ["2024-01-02T00:00:00.25", "", False])),
+    ("dates", split(DATED, ["01/02/2024", "aGk=", True])),
+    ("dates", split(DATED, [1_704_067_200_000, "aGk=", True])),
+    ("dates", split(DATED, [1_704_067_200_000_000_000, "aGk=", True])),
+    ("dates", split(DATED, ["9999-12-31", "aGk=", True])),
+    ("dates", split(DATED, ["0001-01-01", "aGk=", True])),
+    ("dates", split(DATED, ["2024-02-30", "aGk=", True])),
+    ("dates", split(DATED, [True, "aGk=", True])),
+    ("dates", split(DATED, [None, "aGk=", True])),
+    ("dates", split(DATED, ["2024-01-01", "a", True])),
+    ("dates", split(DATED, ["2024-01-01", None, True])),
+    ("dates", split(DATED, ["2024-01-01", "aGVs\nbG8=\n", True])),
+    ("dates", {"inputs": {"when": ["2024-01-01", "2024-01-01T12:00:00"], "blob": ["r", "s"], "flag": [True, False]}}),
+    ("dates", {"inputs": {"when": ["2024-02-30"], "blob": ["r"], "flag": [True]}}),
+    ("dates", {"instances": [{"when": "2024-01-01 10:00", "blob": "r", "flag": True}]}),
+    ("answered", split(["yes"], [True], [False])),
+    ("answered", split(["blob"], ["aGk="])),
+    # columns named by integers
+    *[(name, document) for name in NUMBERED for document in BY_NUMBER],
     # columns without names
     ("unnamed", split(["p", "q"], [1, 2.5])),
     ("unnamed", {"dataframe_split": {"data": [[1, 2.5]]}}),
@@ -168,6 +226,8 @@ RAW: list[tuple[str, str, bytes]] = [
     ("mixed", "text/csv", b"a,b,n\n1.5,x,2,9,9,9\n1,2\n"),
     ("optional", "text/csv", b"x,y,z\n1.5,2,true\n1,2,False\n"),
     ("none", "text/csv", b"a,b\n1,x\n2.5,\n"),
+    ("none", "text/csv", b"a,b\nNA,null\n2.5,x\n"),
+    ("mixed", "text/csv", b"a,b,n\nNA,x,1\n1.5,y,2\n"),
 ]
 
 

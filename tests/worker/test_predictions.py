@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import decimal
+import enum
 import json
 from typing import Any, NamedTuple
 
@@ -22,6 +23,45 @@ WHEN = dt.datetime(2024, 2, 29, 12, 30)  # noqa: DTZ001 - models return such
 class Pair(NamedTuple):
     a: int
     b: int
+
+
+class Label(str, enum.Enum):  # noqa: UP042 - its str() is not its value
+    SPAM = "spam"
+
+
+class Rank(enum.IntEnum):
+    FIRST = 1
+
+
+class Share(float, enum.Enum):
+    HALF = 0.5
+
+
+class Word(str):
+    def __str__(self) -> str:
+        return "another"
+
+
+class Whole(int):
+    def __int__(self) -> int:
+        return 9
+
+    __repr__ = __str__ = lambda self: "nine"
+
+
+class Real(float):
+    def __float__(self) -> float:
+        return 9.0
+
+    __repr__ = __str__ = lambda self: "nine"
+
+
+class Dict(dict[Any, Any]):
+    pass
+
+
+class List(list[Any]):
+    pass
 
 
 class Point(pydantic.BaseModel):
@@ -78,6 +118,18 @@ OUTPUTS: list[tuple[Any, Any]] = [
     (decimal.Decimal(9007199254740993), 2**53 + 1),
     (decimal.Decimal("NaN"), None),
     (Point(x=NAN, y=[1]), {"x": None, "y": [1]}),
+    # of subclasses the value, never what they say of themselves
+    ([Label.SPAM, Rank.FIRST, Share.HALF], ["spam", 1, 0.5]),
+    ({Label.SPAM: Label.SPAM, Rank.FIRST: 1, Share.HALF: 2}, {"spam": "spam", "1": 1, "0.5": 2}),
+    ([Word("x"), Whole(3), Real(2.5), Real(NAN)], ["x", 3, 2.5, None]),
+    ({Word("x"): 1, Whole(3): 2, Real(2.5): 3}, {"x": 1, "3": 2, "2.5": 3}),
+    (Dict(a=List([Dict(b=Label.SPAM)])), {"a": [{"b": "spam"}]}),
+    ([np.str_("x\0"), np.bool_(True), np.float32(0.5), np.int8(3)], ["x\0", True, 0.5, 3]),
+    ({np.str_("x"): 1, np.bool_(True): 2, np.float32(0.5): 3, np.int8(3): 4}, {"x": 1, "true": 2, "0.5": 3, "3": 4}),
+    (np.array([Label.SPAM, Rank.FIRST], dtype=object), ["spam", 1]),
+    (pd.DataFrame({Label.SPAM: [Label.SPAM]}, dtype=object), [{"spam": "spam"}]),
+    (pd.Series([Rank.FIRST, None], name=Label.SPAM, dtype=object), [{"spam": 1}, {"spam": None}]),
+    (pd.DataFrame({"c": pd.Categorical([Label.SPAM])}), [{"c": "spam"}]),
 ]  # fmt: skip
 
 
