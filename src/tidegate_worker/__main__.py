@@ -72,6 +72,7 @@ def _prepare_process(launch: Launch) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the supervisor, which drains
     faulthandler.enable(file=outlets.log_descriptor())
     alarm.prepare()
+    alarm.publish()
     del sys.argv[1:]
     with suppress(OSError):  # there is none
         os.set_inheritable(STATUS_FD, False)

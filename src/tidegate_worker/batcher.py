@@ -26,8 +26,6 @@ MOST_REQUESTS = 64
 MOST_ROWS = 4096
 # A batch that others wait behind takes no longer than this, as far as its cost is known.
 _SECONDS_AT_ONCE = 0.05
-# A batch is stopped when it takes so many times what was expected, but not before so many seconds.
-_OVERRUN, _PATIENCE = 20.0, 1.0
 # One batch ahead is sent only to replicas that are quicker than this, with some slack before it is taken back.
 _QUICK, _NO_LONGER_QUICK = 0.005, 0.0075
 
@@ -61,7 +59,6 @@ class Batcher:
         self.compiled_seconds = 0.0  # spent on batches so far
         self.patience = timeout  # the most seconds that anything may take
         self._rows = Cost(1e-4, 0.01)  # seconds by rows, of the compiled path
-        self._bytes = Cost(1e-6, 0.05)  # seconds by bytes, of the stock path
         self._quick = True
         self._predicting = False
 
@@ -143,12 +140,14 @@ class Batcher:
 
     def answer(self, batch: Sequence[Waiting]) -> List[wire.Answer]:
         """The answers, in the batch's order. Only the alarm keeps it from answering."""
-        scorer = self.serving.scorer
+        scorer, limit = self.serving.scorer, self._limit(batch)
+        if limit <= 0:  # what went before has taken all of their time
+            return [too_late(waiting.request) for waiting in batch]
         if scorer is None or batch[0].parsed is None:
-            return [self._stock(batch[0])]
+            return [self._stock(batch[0], limit)]
         self._predicting = False
         try:
-            with alarm(self._limit(batch)):
+            with alarm(limit):
                 return self._compiled(batch, scorer)
         except OtherLength:
             self.switch_off("the model did not return one item for each row of a batch")
@@ -156,7 +155,8 @@ class Batcher:
             if self.serving.once and self._predicting:
                 return [self.model.refused(batch[0].request, error)]
         if len(batch) == 1:
-            return [self._stock(batch[0])]  # which has the last word
+            limit = self._limit(batch)
+            return [self._stock(batch[0], limit) if limit > 0 else too_late(batch[0].request)]  # it has the last word
         middle = len(batch) // 2
         return self.answer(batch[:middle]) + self.answer(batch[middle:])
 
@@ -177,15 +177,13 @@ class Batcher:
         self.compiled_seconds += times[-1] - times[0]
         return _answers(batch, bodies, began, times)
 
-    def _stock(self, waiting: Waiting) -> wire.Answer:
-        now = time.monotonic()
-        with alarm(self._capped(self._stock_seconds(waiting), [waiting])):
-            return self._timed_stock(waiting, now)
+    def _stock(self, waiting: Waiting, limit: float) -> wire.Answer:
+        with alarm(limit):
+            return self.model.answer(waiting.request, time.monotonic() - waiting.arrived)
 
     def reference(self, waiting: Waiting) -> wire.Answer:
         """The stock path's answer to a request that has had its answer."""
-        with alarm(min(self._stock_seconds(waiting), self.patience)):
-            return self._timed_stock(waiting, time.monotonic())
+        return self._stock(waiting, self.patience)
 
     def single(self, waiting: Waiting) -> wire.Answer:
         """The answer by itself to a request that has had its answer; nothing is learnt from it."""
@@ -199,26 +197,15 @@ class Batcher:
             return self.reference(waiting)
         return wire.Answer(waiting.request.id, wire.OK, 0, b"", body)
 
-    def _timed_stock(self, waiting: Waiting, now: float) -> wire.Answer:
-        answer = self.model.answer(waiting.request, now - waiting.arrived)
-        self._bytes.learn(len(waiting.request.body), time.monotonic() - now)
-        return answer
-
-    # limits
-
     def _limit(self, batch: Sequence[Waiting]) -> float:
-        """Seconds until the process is ended. By itself, a request may use all of its time."""
-        expected = self._rows.predicted(sum(waiting.rows for waiting in batch))
-        return self._capped(max(_PATIENCE, _OVERRUN * expected), batch)
+        """Seconds until the process is ended: at the deadline of its callers, the last of them. Slow is no reason."""
+        return min(max(waiting.deadline for waiting in batch) - time.monotonic(), self.patience)
 
-    def _stock_seconds(self, waiting: Waiting) -> float:
-        return max(_PATIENCE, _OVERRUN * self._bytes.predicted(len(waiting.request.body)))
 
-    def _capped(self, seconds: float, batch: Sequence[Waiting]) -> float:
-        if len(batch) > 1:
-            return min(seconds, self.patience)
-        left = min(batch[0].deadline - time.monotonic(), self.patience)
-        return left if batch[0].alone or not self.serving.verdict.together else min(seconds, left)
+def too_late(request: wire.Request) -> wire.Answer:
+    """The answer to a request whose deadline has passed."""
+    sentence = b"The request's deadline passed before it could begin."
+    return wire.Answer(request.id, wire.TIMED_OUT, 0, b"", sentence)
 
 
 def _answers(

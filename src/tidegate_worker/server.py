@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from tidegate_worker import legacy, memory, wire
 from tidegate_worker.alertness import WATCH_SECONDS, Alertness
-from tidegate_worker.batcher import Batcher, Serving
+from tidegate_worker.batcher import Batcher, Serving, too_late
 from tidegate_worker.connection import Connection, Gone
 from tidegate_worker.log import log
 from tidegate_worker.refutations import Refutations
@@ -228,7 +228,7 @@ class Server:
         self._reviewer.listen(now)
         batch = self._batcher.take(self._queue, now)
         if batch[0].deadline <= now:
-            self._reply(batch, [_too_late(batch[0].request)])
+            self._reply(batch, [too_late(batch[0].request)])
             return
         answers = self._batcher.answer(batch)
         self._arm_waker()
@@ -275,8 +275,3 @@ class Server:
             self._turn(LINGER_SECONDS / 5)
         for connection in list(self._connections.values()):
             self._drop(connection)
-
-
-def _too_late(request: wire.Request) -> wire.Answer:
-    sentence = b"The request's deadline passed before it could begin."
-    return wire.Answer(request.id, wire.TIMED_OUT, 0, b"", sentence)

@@ -29,7 +29,7 @@ from tidegate.core.revision import (
 from tidegate.data_directory import DataDirectory
 from tidegate.engines.local import LocalEngine
 from tidegate.engines.replica_record import ReplicaRecord, ReplicaRecords
-from tidegate_worker import wire
+from tidegate_worker import alarm, wire
 
 HERE = Path(__file__).parent
 # The interpreter below this virtual environment: it has no package of ours but the overlay's.
@@ -69,7 +69,8 @@ class Machine:
         package = self._overlay / "tidegate_worker"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        shutil.copy(wire.__file__, package / "wire.py")
+        for module in (alarm, wire):
+            shutil.copy(str(module.__file__), package)
         shutil.copy(HERE / "stub_worker.py", package / "__main__.py")
 
     def target(self, revision: str = "rev1", stub: str = "", **changes: Any) -> RevisionTarget:

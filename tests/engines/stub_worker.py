@@ -4,8 +4,8 @@ The environment variable STUB says how it behaves, as words with an optional arg
 `gate:PATH` is ready once that file is there, `hang` never is ready, `mute` neither and closes the status pipe, `fail`
 reports a sentence, `exit:3` and `abort` end before ready, `die:0.2` and `alarm:0.2` end by SIGSEGV and SIGALRM so
 long after ready, `doubt` finds batching wrong once ready, `deaf` does not end when asked to, `child` leaves a process
-behind, `foreign` welcomes with another protocol, `eat:200` uses so many MB, `falls:PATH` ends by SIGKILL once that
-file is there and somebody greets it.
+behind, `foreign` welcomes with another protocol, `eat:200` uses so many MB, `late:0.5` has a deadline that passed so
+long ago, `falls:PATH` ends by SIGKILL once that file is there and somebody greets it.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from tidegate_worker import wire
+from tidegate_worker import alarm, wire
 
 STATUS = 3
 
@@ -32,6 +32,9 @@ def main() -> None:
     print("launch", json.dumps(launch), flush=True)
     behave = dict(word.partition(":")[::2] for word in os.environ.get("STUB", "").split())
     eaten = b"x" * (int(behave.get("eat", 0)) * 10**6)
+    alarm.publish()
+    if "late" in behave:
+        alarm._deadline[0] = time.monotonic() - float(behave["late"])
     before_ready(behave)
     for word, number in (("die", signal.SIGSEGV), ("alarm", signal.SIGALRM)):
         if word in behave:

@@ -44,6 +44,16 @@ async def test_a_new_agent_adopts_and_starts_nothing_more(machine: Machine) -> N
     assert (machine.launches("a"), machine.launches("b")) == (1, 1)
 
 
+async def test_an_adopted_replica_is_held_to_its_deadline(machine: Machine) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target(stub="late:0.5"))
+    [pid] = await machine.until_ready()
+    machine.kill_agent()
+    await machine.start_agent()
+    await eventually(lambda: not running(pid))
+    assert "ended after its deadline" in machine.log()
+
+
 async def test_a_replica_is_adopted_while_it_starts(machine: Machine) -> None:
     await machine.start_agent()
     gate = machine.root / "gate"

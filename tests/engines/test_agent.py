@@ -1,5 +1,6 @@
 """A real agent over real processes: starting, failing, draining, and what is told of it."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from tests.engines.machine import Machine, Watch, eventually, running
 from tidegate.core.revision import Proof, ReplicaState, RevisionId
+from tidegate.engines.deadline import LOOK_SECONDS
 
 REV = RevisionId("rev1")
 
@@ -68,7 +70,7 @@ async def test_no_secret_and_no_descriptor_of_the_server_reaches_a_replica(machi
     assert secret.encode() not in environ + Path(f"/proc/{pid}/cmdline").read_bytes()
     assert b"MODEL_KEY=given" in environ
     names = {file.name: str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
-    assert set(names) == {"0", "1", "2", "3", "4"}  # 4 is its own listening socket
+    assert set(names) == {"0", "1", "2", "3", "4", "5"}  # 4 is its own deadline, 5 its own listening socket
     assert names["1"] == names["2"] == str(machine.data.replica_log("rev1"))
     os.close(write)
 
@@ -165,6 +167,34 @@ async def test_an_enforced_deadline_is_no_crash(machine: Machine) -> None:
     await eventually(lambda: machine.launches() >= 6)  # crashes would have waited 0.5 + 1 + 2 + 4 s
     assert time.monotonic() - began < 7
     assert "ended at its deadline" in machine.log()
+
+
+async def test_one_that_does_not_come_back_at_its_deadline_is_ended_and_replaced(machine: Machine) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target(stub="late:1.5"))
+    seen = await machine.until(lambda o: bool(o.notices))
+    await eventually(lambda: machine.launches() >= 2)
+    [notice] = seen.notices
+    assert notice.kind == "replica_ended"
+    assert notice.message.startswith("The replica was ended after its deadline: a prediction took longer than it may")
+    assert seen.message == notice.message
+    assert seen.failed_starts == 0
+
+
+async def test_one_that_comes_back_or_is_not_late_enough_is_let_be(machine: Machine) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target("idle"))
+    await machine.engine.apply(machine.target("working", stub="late:-60"))
+    before = await machine.until_ready(revision="idle"), await machine.until_ready(revision="working")
+    await asyncio.sleep(2 * LOOK_SECONDS)
+    assert (await machine.until_ready(revision="idle"), await machine.until_ready(revision="working")) == before
+
+
+async def test_a_load_that_does_not_end_at_its_deadline_is_a_failed_start(machine: Machine) -> None:
+    await machine.start_agent()
+    await machine.engine.apply(machine.target(stub="late:1.5 hang"))
+    seen = await machine.until(lambda o: o.failed_starts == 1)
+    assert seen.message.startswith("The replica was ended after its deadline: loading took too long")
 
 
 async def test_what_a_replica_finds_out_later_is_on_the_proof_and_told_once(machine: Machine) -> None:

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tidegate.engines.endings import sentence, signal_of
+from tidegate.engines.endings import overdue, sentence, signal_of
 
 LATE = "The replica was ended at its deadline"
 
@@ -42,3 +42,10 @@ def test_signal_of() -> None:
     assert signal_of(signal.SIGALRM) == signal.SIGALRM
     assert signal_of(1 << 8) is None
     assert signal_of(None) is None
+
+
+def test_overdue() -> None:
+    end = "and its own alarm did not end it. The model must not handle, block or reset SIGALRM."
+    begin = "The replica was ended after its deadline"
+    assert overdue(starting=True) == f"{begin}: loading took too long, {end}"
+    assert overdue(starting=False) == f"{begin}: a prediction took longer than it may, {end}"

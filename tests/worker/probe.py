@@ -71,6 +71,12 @@ class Probe:
     def hang(self, _argument: str) -> None:
         re.match(r"(a+)+$", "a" * 64 + "b")  # holds the interpreter lock for years
 
+    def disarm(self, _argument: str) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        time.sleep(60)
+
     def fail(self, argument: str) -> None:
         raise KeyError(argument)
 

@@ -305,3 +305,34 @@ def test_one_deadline_that_has_passed_holds_up_nobody() -> None:
     house.put(row(2), seconds=-1)
     house.put(row(3))
     assert [answer.id for answer in house.step()] == [1, 3]
+
+
+def test_halves_of_a_failed_batch_do_not_begin_after_their_deadlines() -> None:
+    calls: list[int] = []
+
+    def slow(data: Any, params: Any) -> Any:
+        calls.append(len(data))
+        if len(data) == 5:
+            time.sleep(0.3)
+            raise ValueError("together")
+        return data["x"].to_numpy()
+
+    house = House(animal(slow), batching="on")
+    calls.clear()
+    for number in range(5):
+        house.put(row(number), seconds=30 if number == 4 else 0.2)  # the batch's limit is that of the last
+    outcomes = [answer.outcome for answer in house.step()]
+    assert outcomes[:2] == [wire.TIMED_OUT] * 2
+    assert outcomes[4] == wire.OK
+    assert calls[0] == 5
+
+
+def test_what_is_looked_at_again_is_not_held_to_a_deadline_that_has_passed() -> None:
+    house = House(animal(zoo.linear))
+    house.put(row(1), seconds=0.05)
+    [waiting] = house.batcher.take(house.queue, time.monotonic())
+    assert house.batcher.answer([waiting])[0].outcome == wire.OK
+    waiting.deadline = time.monotonic() - 1
+    assert house.batcher.answer([waiting])[0].outcome == wire.TIMED_OUT
+    assert house.batcher.single(waiting).outcome == wire.OK
+    assert house.batcher.reference(waiting).outcome == wire.OK

@@ -184,39 +184,70 @@ def test_credits_follow_when_batching_ends(tmp_path: Path) -> None:
         replica.end()
 
 
-HANGING = """
+MOODY = """
 import re
+import time
 import zoo
 
 
-class Hanging(zoo.Animal):
+class Moody(zoo.Animal):
     def predict(self, data, params=None):
         if (data["n"] == -7).any():
             re.match(r"(a+)+$", "a" * 64 + "b")  # holds the interpreter lock for years
+        if (data["n"] == -6).any():
+            time.sleep(1.4)
         return super().predict(data, params)
 
 
 def _load_pyfunc(path):
-    return Hanging(zoo.linear)
+    return Moody(zoo.linear)
 """
 
 
-def test_a_batch_that_hangs_ends_long_before_its_deadline(tmp_path: Path) -> None:
+@pytest.fixture
+def moody(tmp_path: Path) -> Iterator[Replica]:
+    """A replica of a row-wise model that hangs, or takes long, when it is told to."""
     model = zoo_model(tmp_path / "m", "linear")
-    (model / "code" / "hanging.py").write_text(HANGING)
-    (model / "MLmodel").write_text((model / "MLmodel").read_text().replace('"zoo"', '"hanging"'))
+    (model / "code" / "moody.py").write_text(MOODY)
+    (model / "MLmodel").write_text((model / "MLmodel").read_text().replace('"zoo"', '"moody"'))
     replica = start(model, tmp_path, proved=False)
     try:
         assert replica.told()["state"] == "ready"
         warm(replica)
-        gateway = Gateway(replica.socket)
-        gateway.hello()
-        body = json.dumps({"inputs": {"x": [1.0], "n": [-7], "s": ["a"]}}).encode()
-        began = time.monotonic()
-        gateway.socket.sendall(wire.pack_requests([row(1, 1.0), row(2, 1.0)._replace(body=body), row(3, 1.0)]))
-        assert gateway.frame() is None  # the gateway runs each of them again, alone
-        assert replica.wait() == -signal.SIGALRM
-        assert time.monotonic() - began < 15
-        gateway.close()
+        yield replica
     finally:
         replica.end()
+
+
+def mood(number: int, n: int, millis: int) -> wire.Request:
+    body = json.dumps({"inputs": {"x": [1.0], "n": [n], "s": ["a"]}}).encode()
+    return row(number, 1.0, millis)._replace(body=body)
+
+
+def test_a_batch_that_hangs_ends_at_the_last_of_its_deadlines(moody: Replica) -> None:
+    gateway = Gateway(moody.socket)
+    gateway.hello()
+    began = time.monotonic()
+    gateway.socket.sendall(wire.pack_requests([row(1, 1.0, 300), mood(2, -7, 2_000), row(3, 1.0, 300)]))
+    assert gateway.frame() is None
+    assert moody.wait() == -signal.SIGALRM
+    assert time.monotonic() - began > 1.9
+    gateway.close()
+
+
+def test_one_that_takes_far_longer_than_usual_is_answered_with_its_neighbours(moody: Replica) -> None:
+    gateway = Gateway(moody.socket)
+    gateway.hello()
+    for _ in range(5):  # what is usual
+        gateway.socket.sendall(wire.pack_requests([row(1, 1.0)]))
+        gateway.answer()
+    gateway.socket.sendall(wire.pack_requests([row(1, 1.0), mood(2, -6, 30_000), row(3, 1.0)]))
+    gateway.socket.sendall(wire.pack_requests([mood(4, -6, 30_000)]))
+    outcomes: dict[int, int] = {}
+    while len(outcomes) < 4:
+        kind, payload = gateway.frame() or (0, b"")
+        assert kind in (wire.ANSWERS, wire.CREDITS)
+        if kind == wire.ANSWERS:
+            outcomes |= {answer.id: answer.outcome for answer in wire.unpack_answers(memoryview(payload))}
+    assert outcomes == dict.fromkeys((1, 2, 3, 4), wire.OK)
+    gateway.close()

@@ -1,6 +1,7 @@
 """A replica's whole life in a process of its own, over its real socket."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from tests.worker.replica import (
     start,
     terminate,
 )
+from tidegate.engines.deadline import GRACE_SECONDS, Deadline
 from tidegate_worker import wire
 
 
@@ -350,6 +352,32 @@ def test_a_prediction_over_its_deadline_ends_the_process_with_its_stack(own: Rep
     assert re.search(r'probe\.py", line \d+ in hang', log)
     assert re.search(r'server\.py", line \d+ in _predict_next', log)
     gateway.close()
+
+
+def test_a_model_that_takes_the_alarm_away_does_not_take_the_deadline_away(own: Replica) -> None:
+    assert own.told()["state"] == "ready"
+    deadline = Deadline(own.process.pid)
+    assert not deadline.missed(math.inf)  # it was ready, and may wait as long as it likes
+    gateway = Gateway(own.socket)
+    gateway.hello()
+    assert predictions(gateway.ask("say:first")) == ["say:first"]
+    assert not deadline.missed(math.inf)
+    gateway.send("disarm:", millis=300)
+    eventually(lambda: deadline.missed(time.monotonic() + GRACE_SECONDS))
+    assert own.process.poll() is None
+    gateway.close()
+    deadline.close()
+
+
+def test_a_load_has_a_deadline_too(tmp_path: Path) -> None:
+    replica = start(probe_model(tmp_path / "m", "hanging"), tmp_path, load_timeout_seconds=30.0)
+    deadline = Deadline(replica.process.pid)
+    try:
+        eventually(lambda: deadline.missed(time.monotonic() + GRACE_SECONDS + 30.0))
+        assert not deadline.missed(time.monotonic() + GRACE_SECONDS)
+    finally:
+        deadline.close()
+        replica.end()
 
 
 def test_the_served_entitys_timeout_caps_the_deadline(model: Path, tmp_path: Path) -> None:

@@ -99,10 +99,15 @@ def test_a_fork_has_one_thread_and_no_descriptor_of_another(template: Template, 
     assert found["1"] == found["2"] == str(second.log)
     others = [name for place, name in found.items() if place not in {"0", "1", "2", "3"}]  # 3: its own status pipe
     sockets = [name for name in others if name.startswith("socket:")]
-    # Its own listener, the waker's two ends, and this connection; the selector; nothing of the template's.
+    # Its own listener, the waker's two ends, this connection; its deadline, the selector; nothing of the template's.
     assert len(sockets) == 4
     # The log and the status pipe once more: a model may close those that it knows of.
-    assert {name for name in others if name not in sockets} == {"anon_inode:[eventpoll]", str(second.log), found["3"]}
+    assert {name for name in others if name not in sockets} == {
+        "/memfd:tidegate-deadline (deleted)",
+        "anon_inode:[eventpoll]",
+        str(second.log),
+        found["3"],
+    }
 
 
 def test_two_forks_draw_other_numbers(template: Template, model: Path) -> None:

@@ -183,8 +183,13 @@ class Agent:
                 self._templates.expect(known.template, known.applied.target)
         meetings = [self._replicas.meet(replica) for replica in self._replicas.adopt()]
         sampler = Sampler(lambda: list(self._fleet.replicas.values()), self._measured)
-        beside = (self._rotate_logs(), self._templates.make(), self._replicas.try_forks(), sampler.run())
-        return [self._tasks.create_task(chore) for chore in (*meetings, *beside)]
+        beside = (
+            self._rotate_logs(),
+            self._templates.make(),
+            self._replicas.try_forks(),
+            self._replicas.watch_deadlines(),
+        )
+        return [self._tasks.create_task(chore) for chore in (*meetings, *beside, sampler.run())]
 
     def _measured(self) -> None:
         self._fleet.measured(time.time())

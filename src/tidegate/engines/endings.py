@@ -26,6 +26,15 @@ def sentence(status: int | None, *, starting: bool) -> str:
     return f"The replica was ended by {_name(number)}{when}{hint}{_SEE}"
 
 
+def overdue(*, starting: bool) -> str:
+    """A replica was ended from outside: its own alarm, SIGALRM, should have done so at its deadline."""
+    what = "loading took too long" if starting else "a prediction took longer than it may"
+    return (
+        f"The replica was ended after its deadline: {what}, and its own alarm did not end it. "
+        "The model must not handle, block or reset SIGALRM."
+    )
+
+
 def _name(number: int) -> str:
     try:
         return signal.Signals(number).name

@@ -282,6 +282,21 @@ class Fleet:
         elif known is not None:
             known.failures = known.failures.start_failed(message, started, now, self._max_backoff)
 
+    def overdue(self, identity: ReplicaId, now: float, at: float) -> str:
+        """A replica did not come back at its deadline, and is ended. The sentence on it. `at` is unix seconds."""
+        facts = self.replicas[identity].facts
+        message = endings.overdue(starting=facts.state is ReplicaState.STARTING)
+        known = self.revisions.get(facts.revision)
+        if known is not None and facts.state is ReplicaState.READY:
+            known.failures = replace(known.failures, message=message)
+            self._tell_of_end(known, message, now, at)
+        return message
+
+    def _tell_of_end(self, known: HeldRevision, message: str, now: float, at: float) -> None:
+        if now - known.ended_told_at >= TELL_AGAIN_SECONDS:
+            known.note(at, "replica_ended", message)
+            known.ended_told_at = now
+
     def ended(self, facts: ReplicaFacts, status: int | None, now: float, at: float) -> str:
         """A replica's process has ended. The sentence on it, empty when it was asked to end. `at` is unix seconds."""
         self.replicas.pop(facts.id, None)
@@ -293,9 +308,8 @@ class Fleet:
         if known is not None and starting:
             self.start_failed(facts.revision, message, facts.since, now, forked=facts.forked)
             return message
-        if known is not None and not facts.outgrown and now - known.ended_told_at >= TELL_AGAIN_SECONDS:
-            known.note(at, "replica_ended", message)
-            known.ended_told_at = now
+        if known is not None and not facts.outgrown:
+            self._tell_of_end(known, message, now, at)
         if known is not None and endings.signal_of(status) == signal.SIGALRM:
             known.failures = replace(known.failures, message=message)
         elif known is not None:

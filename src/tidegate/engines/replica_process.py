@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from tidegate.core.revision import Proof, Replica, ReplicaState
+from tidegate.engines.deadline import Deadline
 from tidegate.engines.plan import ReplicaFacts
 from tidegate.engines.reaper import Reaper
 from tidegate.engines.replica_record import ReplicaRecord
@@ -60,6 +61,7 @@ class ReplicaProcess:
         self._status_pipe = status_pipe
         self._unread = b""
         self.usage = Usage()
+        self.deadline = Deadline(record.pid)
         self.ended = False
 
     @classmethod
@@ -123,6 +125,7 @@ class ReplicaProcess:
         self.ended = True
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
+        self.deadline.close()
         self._kill_group()
         if self._status_pipe is not None:
             self._on_status(watcher)  # its last words, when its end is noticed first

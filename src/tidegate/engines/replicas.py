@@ -12,7 +12,7 @@ import msgspec
 from tidegate.core.errors import Unavailable
 from tidegate.core.revision import Proof, ReplicaId, ReplicaState, RevisionId
 from tidegate.data_directory import DataDirectory
-from tidegate.engines import replica_logs
+from tidegate.engines import deadline, replica_logs
 from tidegate.engines.fleet import SPAWN, Fleet, HeldRevision
 from tidegate.engines.greeting import Foreign, NotListening, greet
 from tidegate.engines.launcher import Beginning, Launcher, new_id
@@ -202,6 +202,25 @@ class Replicas:
         if replica.facts.state is ReplicaState.STARTING:
             self._start_failed(replica, message)
         replica.kill()
+
+    async def watch_deadlines(self) -> None:
+        """End those that do not come back at their deadlines, whatever their models did to the alarm; without end."""
+        while True:
+            await asyncio.sleep(deadline.LOOK_SECONDS)
+            now = time.monotonic()
+            for identity, replica in list(self._fleet.replicas.items()):
+                if not replica.ended and not replica.facts.killed and replica.deadline.missed(now):
+                    self._overdue(identity, now)
+
+    def _overdue(self, identity: ReplicaId, now: float) -> None:
+        replica = self._fleet.replicas[identity]
+        message = self._fleet.overdue(identity, now, time.time())
+        if replica.facts.state is ReplicaState.STARTING:
+            self._start_failed(replica, message)
+        else:
+            self._tell(replica.facts.revision, message, identity)
+        replica.kill()
+        self.changed()
 
     # --- what happens to them
 
