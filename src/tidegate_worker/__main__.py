@@ -21,7 +21,7 @@ from tidegate_worker.batcher import Batcher
 from tidegate_worker.launch import Launch
 from tidegate_worker.log import log, log_exception
 from tidegate_worker.model import Model, exception_text
-from tidegate_worker.proof import Answered, NotProved, Proof, answer_example
+from tidegate_worker.proof import NotProved, Proof
 from tidegate_worker.refutations import Refutations
 from tidegate_worker.server import Identity, Server
 from tidegate_worker.serving import batcher_of
@@ -87,10 +87,8 @@ def _start(launch: Launch, start: Start) -> Server:
     """Load and prove the model, listen, and say so. Raises whatever the model raises."""
     with alarm.alarm(launch.load_timeout_seconds):
         log(f"loading {launch.served_entity}, revision {launch.revision}")
-        model = Model.load(launch.model_dir)
-        log("loaded" if launch.proof else "loaded; proving")
-        proved = None if launch.proof else _prove(model, launch)
-        batcher = batcher_of(model, launch)
+        model, found, proved = trial.prepare(launch)
+        batcher = batcher_of(model, launch, found)
     outlets.mend()
     proof = proved.proof if proved is not None else None
     if proved is not None:
@@ -119,23 +117,11 @@ def _start(launch: Launch, start: Start) -> Server:
     return server
 
 
-def _prove(model: Model, launch: Launch) -> Optional[Answered]:
-    """The proof; None where it was once proved and now is not: that is no reason not to start."""
-    try:
-        return answer_example(model, launch.model_dir)
-    except NotProved as error:
-        if not launch.proved:
-            raise
-        log(f"it was proved before, and is not now: {error}")
-        return None
-
-
 def _tried(launch: Launch) -> Dict[str, Any]:
     """What a trial of a fork says. Its time limit is the load's."""
     try:
         with alarm.alarm(launch.load_timeout_seconds):
             model = Model.load(launch.model_dir)
-            batcher_of(model, launch)
             difference = trial.difference(model, launch.model_dir, launch.answer)
     except BaseException as error:
         log_exception("the trial of a fork failed", error)

@@ -43,6 +43,12 @@ def publish() -> None:
         _deadline = cast("MutableSequence[float]", memoryview(_mapped[-1]).cast("d"))
 
 
+def withdraw() -> None:
+    """In a child: its limits are not those of the process that the agent watches."""
+    global _deadline
+    _deadline = [0.0]
+
+
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
     """Give the block this long; when it overruns, the process ends by SIGALRM, or soon after by the agent's hand."""

@@ -30,6 +30,16 @@ def keep(*, status: bool) -> None:
     _status = _taken(STATUS_FD) if status and _is_pipe(STATUS_FD) else None
 
 
+def leave_status() -> None:
+    """In a child: who reads the status pipe must see its end when the replica ends."""
+    global _status
+    if _status is not None:
+        for descriptor in (_status, STATUS_FD):
+            with suppress(OSError):
+                os.close(descriptor)
+    _status = None
+
+
 def log_descriptor() -> int:
     """The log's."""
     return 2 if _log is None else _log

@@ -11,6 +11,7 @@ from tidegate_worker.layouts import BlockLayout, TensorLayout
 from tidegate_worker.log import log_exception
 from tidegate_worker.model import Model
 from tidegate_worker.parser import NULLABLE, NotCompiled, Parsed
+from tidegate_worker.proof import WIDE
 from tidegate_worker.scorer import DATAFRAME, NDARRAY, PYFUNC, Scorer
 
 COMPILED, STOCK = "compiled", "stock"
@@ -39,7 +40,7 @@ def choose(model: Model, example: Any = None) -> Tuple[Optional[Scorer], Path]:
     """The compiled path where it can be proved to be the stock path's equal. `example` is the model's input example."""
     try:
         scorer = _compile(model)
-        requests = list(islice(samples.requests(model.signature, example), _ROWS))
+        requests = list(islice(samples.requests(model.signature, example), _rows(model)))
         path = _prove(scorer, requests)
     except NotCompiled as error:
         return None, Path(STOCK, PYFUNC, str(error))
@@ -47,6 +48,21 @@ def choose(model: Model, example: Any = None) -> Tuple[Optional[Scorer], Path]:
         log_exception("the compiled path could not be tried", error)
         return None, Path(STOCK, PYFUNC, f"the compiled path could not be tried ({type(error).__name__})")
     return _in_force(scorer, path)
+
+
+def choose_unasked(model: Model, reason: str) -> Tuple[Optional[Scorer], Path]:
+    """The compiled path without a prediction: no form of input but the one that is the stock path's own."""
+    try:
+        scorer = _compile(model)
+        requests = list(islice(samples.requests(model.signature, None), _rows(model)))
+        _compare_reading(scorer, requests)
+        same_given = _same_given(scorer, requests)
+    except Exception as error:
+        return None, Path(STOCK, PYFUNC, str(error) if isinstance(error, NotCompiled) else reason)
+    if not same_given:
+        return _in_force(scorer, Path(COMPILED, PYFUNC, "MLflow's own checks change what the model is given"))
+    form = NDARRAY if isinstance(scorer.layout, TensorLayout) else DATAFRAME
+    return _in_force(scorer, Path(COMPILED, form, reason))
 
 
 def recall(model: Model, recorded: Path) -> Tuple[Optional[Scorer], Path]:
@@ -68,6 +84,15 @@ def _in_force(scorer: Scorer, path: Path) -> Tuple[Scorer, Path]:
     return scorer, path
 
 
+def _rows(model: Model) -> int:
+    """How many rows are made up: a table of many columns has many values in two, and MLflow takes 40 us for each."""
+    return 2 if _is_wide(model) else _ROWS
+
+
+def _is_wide(model: Model) -> bool:
+    return len(model.signature.columns) > WIDE
+
+
 def _compile(model: Model) -> Scorer:
     if model.json.decode is json.loads:
         raise NotCompiled(f"fast JSON is {model.json.note}")
@@ -82,7 +107,8 @@ def _prove(scorer: Scorer, requests: List[Dict[str, Any]]) -> Path:
     """Raises NotCompiled."""
     parsed = _compare_reading(scorer, requests)
     path = _form(scorer, requests, parsed)
-    if not isinstance(scorer.layout, TensorLayout) and _ignores_labels(scorer, path.input, parsed):
+    labelled = not isinstance(scorer.layout, TensorLayout) and not _is_wide(scorer.model)
+    if labelled and _ignores_labels(scorer, path.input, parsed):
         return path._replace(row_labels=IGNORED)
     return path
 
@@ -127,7 +153,8 @@ def _with_nulls(scorer: Scorer, document: Dict[str, Any]) -> List[Dict[str, Any]
     split, columns = document["dataframe_split"], scorer.model.signature.columns
     kinds = [column.kind for column in columns]
     row = [None if kind in NULLABLE else v for kind, v in zip(kinds, split["data"][0])]
-    return [{"dataframe_split": {**split, "data": data}} for data in ([row], [split["data"][0], row])]
+    tables = [[row], [split["data"][0], row]]
+    return [{"dataframe_split": {**split, "data": data}} for data in (tables[1:] if _is_wide(scorer.model) else tables)]
 
 
 def _decoded(scorer: Scorer, document: Dict[str, Any]) -> Any:
@@ -140,7 +167,10 @@ def _same_given(scorer: Scorer, requests: List[Dict[str, Any]]) -> bool:
     """Whether the model gets from MLflow just what the stock path reads, for one row and for all of them."""
     if not scorer.direct:
         return False
-    for document in (requests[0], _joined(requests), *_with_nulls(scorer, requests[0])):
+    documents = [requests[0], *_with_nulls(scorer, requests[0])]
+    if not _is_wide(scorer.model):
+        documents.append(_joined(requests))
+    for document in documents:
         try:
             given = scorer.given(_decoded(scorer, document)).data
         except Exception:  # noqa: S112 - null for a required column, say
@@ -223,9 +253,14 @@ def _alike(one: Any, other: Any) -> bool:
         one.equals(other)
         and one.columns.dtype == other.columns.dtype
         and one.index.equals(other.index)
-        and all(map(_cells_alike, (one[label] for label in one), (other[label] for label in other)))
+        and _types_alike(one, other)
     )
 
 
-def _cells_alike(one: Any, other: Any) -> bool:
-    return one.dtype == other.dtype and (one.dtype.kind != "O" or [*map(type, one)] == [*map(type, other)])
+def _types_alike(one: Any, other: Any) -> bool:
+    """Whether columns have the same dtypes; of objects, each value the same type."""
+    dtypes = list(one.dtypes)
+    if dtypes != list(other.dtypes):
+        return False
+    objects = [at for at, dtype in enumerate(dtypes) if dtype.kind == "O"]
+    return all([*map(type, one.iloc[:, at])] == [*map(type, other.iloc[:, at])] for at in objects)

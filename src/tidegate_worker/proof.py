@@ -10,6 +10,8 @@ from tidegate_worker.model import Model, exception_text
 from tidegate_worker.refusal import Refusal
 from tidegate_worker.samples import sample_body
 
+# What takes seconds for so many columns is done otherwise.
+WIDE = 2000
 _MAX_ANSWER = 64 * 1024  # bytes; of a longer one the digest is kept
 
 
@@ -32,34 +34,43 @@ class NotProved(Exception):
     """The model could not answer its own input example."""
 
 
-def prove(model: Model, model_dir: str) -> Proof:
-    """Let the model answer once. Raises NotProved when its own input example gets no answer."""
-    return answer_example(model, model_dir).proof
+def answer_example(model: Model, model_dir: str) -> Optional[Answered]:
+    """Let the model answer its own input example, if one can be read. Raises NotProved without an answer."""
+    example, _ = input_example(model, model_dir)
+    if example is None:
+        return None
+    try:
+        return _answered(Proof("input_example"), model, model.predict(*example))
+    except Refusal as refusal:
+        if refusal.__cause__ is not None:
+            log_exception("the input example failed", refusal.__cause__)
+        raise NotProved(f"The model failed on its own input example: {refusal.sentence}") from refusal
 
 
-def answer_example(model: Model, model_dir: str) -> Answered:
-    """Let the model answer once. Raises NotProved when its own input example gets no answer.
+def answer_made_up(model: Model, model_dir: str) -> Answered:
+    """Let the model answer a row made from its signature.
 
-    A made-up row proves less: when the model refuses it, the model may still be sound, and gets a warning.
+    It proves less: when the model refuses the row, the model may still be sound, and gets a warning.
     """
-    example, unreadable = input_example(model, model_dir)
-    if example is not None:
-        try:
-            return _answered(Proof("input_example"), model, model.predict(*example))
-        except Refusal as refusal:
-            if refusal.__cause__ is not None:
-                log_exception("the input example failed", refusal.__cause__)
-            raise NotProved(f"The model failed on its own input example: {refusal.sentence}") from refusal
+    _, unreadable = input_example(model, model_dir)
     body = sample_body(model.signature)
     if body is None:
-        warning = unreadable or "Nothing was predicted: the model has no input example and no signature."
-        return Answered(Proof("none", warning))
+        return unanswered(model, model_dir)
     try:
         data, params = codec.decode(json.dumps(body).encode(), codec.JSON, model.signature)
         return _answered(Proof("signature", unreadable), model, model.predict(data, params))
     except Refusal as refusal:
-        said = f"The model has no input example, and failed on a row made from its signature: {refusal.sentence}"
-        return Answered(Proof("none", f"{unreadable} {said}".strip()))
+        return unanswered(model, model_dir, f"it failed on a row made from its signature: {refusal.sentence}")
+
+
+def unanswered(model: Model, model_dir: str, reason: str = "") -> Answered:
+    """The proof of a model that has no input example, where nothing else was answered either."""
+    _, unreadable = input_example(model, model_dir)
+    if reason:
+        said = f"The model has no input example, and {reason}"
+    else:
+        said = "" if unreadable else "Nothing was predicted: the model has no input example and no signature."
+    return Answered(Proof("none", f"{unreadable} {said}".strip()))
 
 
 def _answered(proof: Proof, model: Model, output: Any) -> Answered:
@@ -75,9 +86,21 @@ def input_example(model: Model, model_dir: str) -> Tuple[Optional[Tuple[Any, Opt
     if not getattr(metadata, "saved_input_example_info", None):
         return None, ""
     try:
-        data = metadata.load_input_example(model_dir)
+        wide = len(model.signature.columns) > WIDE
+        data = _wide_example(model, model_dir) if wide else metadata.load_input_example(model_dir)
         read_params = getattr(metadata, "load_input_example_params", None)  # since MLflow 2.11
         params = read_params(model_dir) if read_params is not None else None
     except Exception as error:  # written by another version of MLflow, or its file is gone
         return None, f"The saved input example could not be read: {exception_text(error)}."
     return None if data is None else (data, params), ""
+
+
+def _wide_example(model: Model, model_dir: str) -> Any:
+    """The same of a table with many columns, for which MLflow takes a time that grows with their square."""
+    info = model.pyfunc.metadata.saved_input_example_info
+    if info.get("type") != "dataframe" or info.get("pandas_orient") != "split":
+        return model.pyfunc.metadata.load_input_example(model_dir)
+    with open(f"{model_dir}/{info['artifact_path']}", encoding="utf-8") as opened:  # noqa: PTH123
+        split = json.load(opened)
+    body = json.dumps({"dataframe_split": {name: split[name] for name in ("columns", "data")}})
+    return codec.decode(body.encode(), codec.JSON, model.signature, model.json.decode).data

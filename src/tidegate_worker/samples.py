@@ -36,7 +36,7 @@ def requests(signature: Signature, example: Any) -> Iterator[Dict[str, Any]]:
         return
     rows = _rows(signature, example)
     names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
-    for row in [*rows, *_made_up(signature.columns, rows, source)]:
+    for row in itertools.chain(rows, _made_up(signature.columns, rows, source)):
         yield {"dataframe_split": {**names, "data": [row]}}
 
 

@@ -124,7 +124,21 @@ class Scorer:
 
     def given(self, data: Any, params: Optional[Dict[str, Any]] = None) -> Given:
         """What MLflow's own checks make of `data` and `params` for the flavor's model. Raises what they raise."""
-        pyfunc, seen = copy.copy(self.model.pyfunc), []
+        return self._recorded(copy.copy(self.model.pyfunc), data, params)
+
+    def _given_params(self, params: Optional[Dict[str, Any]]) -> Given:
+        """The same with any data: it is not held against the signature, which takes long where it has many columns."""
+        pyfunc = copy.copy(self.model.pyfunc)
+        try:
+            metadata = pyfunc._model_meta = copy.copy(pyfunc.metadata)  # noqa: SLF001
+            metadata.signature = copy.copy(metadata.signature)
+            metadata.signature.inputs = None
+            return self._recorded(pyfunc, [], params)
+        except AttributeError:  # MLflow is built otherwise
+            return self.given(self._sample(), params)
+
+    def _recorded(self, pyfunc: Any, data: Any, params: Optional[Dict[str, Any]]) -> Given:
+        seen: List[Given] = []
 
         def record(*args: Any, **options: Any) -> None:
             seen.append(Given(args[0], options))
@@ -153,7 +167,7 @@ class Scorer:
         if given is not None and not isinstance(given, dict):
             raise TypeError
         codec.check_params(given, self.model.signature)
-        return self.given(self._sample(), given).options
+        return self._given_params(given).options
 
     def _sample(self) -> Any:
         body = json.dumps(samples.sample_body(self.model.signature)).encode()

@@ -20,48 +20,76 @@ _CANDIDATES = 64
 _REAL = "the model is code of its owner's, so it is tried with real requests first"
 
 
-class _Recorded(NamedTuple):
-    """What an earlier start has found out."""
+class Found(NamedTuple):
+    """How a model is to be served. `costs` are seconds of predictions by rows, as far as they are known."""
 
     path: Path
     verdict: Verdict
+    costs: Dict[int, float] = {}  # noqa: RUF012 - never changed
+
+    def to_json(self) -> Dict[str, Any]:
+        """As a child tells it."""
+        costs = [[rows, seconds] for rows, seconds in self.costs.items()]
+        return {"path": self.path._asdict(), "batching": self.verdict._asdict(), "costs": costs}
+
+    @classmethod
+    def from_json(cls, found: Dict[str, Any]) -> "Found":
+        """Raises TypeError or KeyError for what is from another version."""
+        verdict = settled(Verdict(**found["batching"]))
+        return cls(Path(**found["path"]), verdict, {int(rows): seconds for rows, seconds in found.get("costs", ())})
 
 
-def batcher_of(model: Model, launch: Launch) -> Batcher:
-    """The batcher for a loaded model. What was proved at an earlier start of the revision is not proved again."""
-    recorded = _recorded(launch.proof)
-    example = None
-    if recorded is None:
-        given, _ = input_example(model, launch.model_dir)
-        example = given[0] if given is not None else None
-        scorer, path = paths.choose(model, example)
-    else:
-        scorer, path = paths.recall(model, recorded.path)
+def find_out(model: Model, launch: Launch) -> Found:
+    """Try the model with rows that are made up: which path serves it, and may its requests go together?"""
+    given, _ = input_example(model, launch.model_dir)
+    example = given[0] if given is not None else None
+    scorer, path = paths.choose(model, example)
     costs: Dict[int, float] = {}
-    verdict = _forced(launch.batching, scorer, path)
-    if verdict is None and recorded is not None and scorer is not None:
-        verdict = recorded.verdict
+    verdict = _forced(launch, scorer, path)
     if verdict is None:
         assert scorer is not None
         verdict = prove(scorer, example, costs)
+    return Found(path, verdict, costs)
+
+
+def untried(model: Model, launch: Launch, reason: str, *, thin: bool = False) -> Found:
+    """The same without a prediction. `thin`: real requests may still prove it."""
+    scorer, path = paths.choose_unasked(model, reason)
+    verdict = _forced(launch, scorer, path)
+    if verdict is None and thin:
+        verdict = coverage.covering(
+            model.signature,
+            Verdict(rowwise.OFF, f"{rowwise.THIN}: {reason}"),
+            coverage.of_made_up(model.signature, (), by_type=False, unseen=False),
+        )
+    return Found(path, verdict or Verdict(rowwise.OFF, reason))
+
+
+def recorded(launch: Launch) -> Optional[Found]:
+    """What an earlier start of the revision has found out, if it is on record."""
+    proof = launch.proof
+    if not proof or not proof.get("path") or not proof.get("batching"):
+        return None
+    try:
+        return Found.from_json(proof)
+    except (TypeError, KeyError, ValueError):  # from another version
+        return None
+
+
+def batcher_of(model: Model, launch: Launch, found: Found) -> Batcher:
+    """The batcher for a loaded model."""
+    scorer, path = paths.recall(model, found.path)
+    verdict = _forced(launch, scorer, path) or found.verdict
     serving = Serving(scorer, path, verdict, once=launch.batching == rowwise.OFF)
     batcher = Batcher(model, serving, launch.timeout_seconds)
-    for rows, seconds in costs.items():
+    for rows, seconds in found.costs.items():
         batcher.learn(rows, seconds)
     return batcher
 
 
-def _recorded(proof: Optional[Dict[str, Any]]) -> Optional[_Recorded]:
-    if not proof or not proof.get("path") or not proof.get("batching"):
-        return None
-    try:
-        return _Recorded(Path(**proof["path"]), settled(Verdict(**proof["batching"])))
-    except TypeError:  # from another version
-        return None
-
-
-def _forced(asked: str, scorer: Optional[Scorer], path: Path) -> Optional[Verdict]:
+def _forced(launch: Launch, scorer: Optional[Scorer], path: Path) -> Optional[Verdict]:
     """The verdict that needs no trial."""
+    asked = launch.batching
     if asked == rowwise.OFF:
         return Verdict(rowwise.OFF, "the served entity says so")
     if scorer is None:

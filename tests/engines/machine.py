@@ -29,7 +29,7 @@ from tidegate.core.revision import (
 from tidegate.data_directory import DataDirectory
 from tidegate.engines.local import LocalEngine
 from tidegate.engines.replica_record import ReplicaRecord, ReplicaRecords
-from tidegate_worker import alarm, wire
+from tidegate_worker import alarm, outlets, wire
 
 HERE = Path(__file__).parent
 # The interpreter below this virtual environment: it has no package of ours but the overlay's.
@@ -69,7 +69,7 @@ class Machine:
         package = self._overlay / "tidegate_worker"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        for module in (alarm, wire):
+        for module in (alarm, outlets, wire):
             shutil.copy(str(module.__file__), package)
         shutil.copy(HERE / "stub_worker.py", package / "__main__.py")
 

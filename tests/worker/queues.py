@@ -53,7 +53,9 @@ class House:
 
     def __init__(self, model: Model, **changes: Any) -> None:
         self.model = model
-        self.batcher: Batcher = serving.batcher_of(model, launch(**changes))
+        told = launch(**changes)
+        found = serving.recorded(told) or serving.find_out(model, told)
+        self.batcher: Batcher = serving.batcher_of(model, told, found)
         self.reviewer = Reviewer(self.batcher, Refutations(changes.get("refutations_file", "")))
         self.queue: OrderedDict[tuple[int, int], Waiting] = OrderedDict()
         self.sizes: list[int] = []

@@ -17,10 +17,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from tests.worker.queues import House, launch, request
-from tidegate_worker import serving, wire
+from tests.worker.queues import House, request
+from tidegate_worker import wire
 from tidegate_worker.model import Model
-from tidegate_worker.reviewer import Reviewer
 from tidegate_worker.rowwise import OFF, PROVED
 
 X = pd.DataFrame(np.random.default_rng(3).normal(size=(60, 3)), columns=["a", "b", "c d"])
@@ -77,9 +76,7 @@ def test_the_form_of_input(name: str, tmp_path: Path) -> None:
             serialization_format="cloudpickle",
         )
         model = Model.load(path)
-    house = House(model)
-    house.batcher = serving.batcher_of(model, launch(model_dir=path))
-    house.reviewer = Reviewer(house.batcher)
+    house = House(model, model_dir=path)
     labels = "kept" if name == "labels of rows" else "ignored"
     assert house.batcher.serving.path == ("compiled", form, reason, labels)
     of_its_owner = name in ("labels of rows", "frames differ")

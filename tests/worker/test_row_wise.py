@@ -97,7 +97,7 @@ def test_an_estimator_is_batched_from_its_start_on(name: str, monkeypatch: pytes
     model = estimator(make().fit(data, target), infer_signature(data))
     monkeypatch.setattr(serving, "input_example", lambda *_: ((data.head(3), None), ""))
     began = time.perf_counter()
-    batcher: Batcher = serving.batcher_of(model, launch())
+    batcher: Batcher = serving.batcher_of(model, launch(), serving.find_out(model, launch()))
     print(f"FIGURE {name}: {time.perf_counter() - began:.2f} s until its verdict")
     verdict = batcher.serving.verdict
     assert (verdict.mode, verdict.by) == (rowwise.PROVED, rowwise.BY_TYPE), verdict

@@ -54,6 +54,7 @@ class ServedEntityIn(Lenient):
     batching: Batching | None = None
     timeout_seconds: float | None = None
     retry_on_crash: bool | None = None
+    trials: bool | None = None
     external_model: Any = None
 
     def entity(self, where: str) -> ServedEntity:
@@ -313,6 +314,7 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
         "batching": entity.batching.value,
         "timeout_seconds": entity.timeout_seconds,
         "retry_on_crash": entity.retry_on_crash,
+        "trials": entity.trials,
         "creator": endpoint.creator,
         "creation_timestamp": _millis(endpoint.created_at),
         "state": {

@@ -86,6 +86,12 @@ class ServedEntity:
     batching: Batching = Batching.AUTO
     timeout_seconds: float = 60.0
     retry_on_crash: bool = True
+    trials: bool = True
+
+    @property
+    def may_be_tried(self) -> bool:
+        """Whether the model may be asked what no caller has asked, or the same again, to find out how it is served."""
+        return self.trials and self.retry_on_crash
 
     @property
     def scaling(self) -> ScalingPolicy:

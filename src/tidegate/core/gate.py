@@ -64,7 +64,7 @@ def replays_of(endpoint: Endpoint, gate: Gate) -> tuple[Replay, ...]:
 
 def is_asked(endpoint: Endpoint, entity: ServedEntity, gate: Gate) -> bool:
     """Whether recorded requests may be asked of it before it serves: it needs a replica for that."""
-    return entity.retry_on_crash and policy_of(endpoint, gate).record and entity in _fresh(endpoint, gate)
+    return entity.may_be_tried and policy_of(endpoint, gate).record and entity in _fresh(endpoint, gate)
 
 
 def policy_of(endpoint: Endpoint, gate: Gate) -> GatePolicy:

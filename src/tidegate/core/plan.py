@@ -134,6 +134,7 @@ def target_of(
         environment_vars=entity.environment_vars,
         proved=revision.proof is not None,
         batching=_batching(entity),
+        trials=entity.may_be_tried,
         proof=revision.proof,
         memory_bytes=memory_bytes,
         parked=parked,
@@ -145,8 +146,8 @@ def _first_replicas(revision: Revision) -> int:
 
 
 def _batching(entity: ServedEntity) -> Batching:
-    """A model whose requests must not be predicted twice is not tried either, unless its owner says so."""
-    return Batching.OFF if entity.batching is Batching.AUTO and not entity.retry_on_crash else entity.batching
+    """Without trials nothing is proved, unless its owner says so."""
+    return Batching.OFF if entity.batching is Batching.AUTO and not entity.may_be_tried else entity.batching
 
 
 def _hold(world: Snapshot, endpoint: Endpoint, rid: RevisionId, entity: ServedEntity) -> Iterator[Action]:
@@ -208,7 +209,7 @@ def _proof_of_a_twin(world: Snapshot, entity: ServedEntity, preparation: Prepara
 
 def _proved_with(entity: ServedEntity) -> tuple[object, ...]:
     """What a proof depends on besides model and environment."""
-    return entity.environment_vars, entity.timeout_seconds, _batching(entity)
+    return entity.environment_vars, entity.timeout_seconds, _batching(entity), entity.may_be_tried
 
 
 def _ails(world: Snapshot, rid: RevisionId) -> bool:

@@ -80,6 +80,8 @@ def revision_id(endpoint_id: str, entity: ServedEntity) -> RevisionId:
     values = asdict(entity)
     if not entity.resolved.registered_at:
         del values["resolved"]["registered_at"]  # a revision from before it was known keeps its id
+    if entity.trials:
+        del values["trials"]  # as before there was a choice
     canonical = json.dumps([endpoint_id, values], sort_keys=True, separators=(",", ":"))
     return RevisionId(hashlib.sha256(canonical.encode()).hexdigest()[:16])
 
@@ -109,6 +111,7 @@ class RevisionTarget:
     proved: bool = False  # its proof is on record: a further replica is ready as soon as it has loaded
     batching: Batching = Batching.AUTO
     memory_bytes: int = 0  # what one replica may use; 0: no limit
+    trials: bool = True  # whether the model may be tried with more than its input example
     proof: Proof | None = None  # on record: what the engine need not find out
     parked: bool = False  # held for a rollback only: it makes room for others first
 

@@ -22,6 +22,12 @@ class RevisionRoute:
     agent: str  # the engine's socket that wakes it and names its replicas
     timeout_seconds: float
     retry_on_crash: bool
+    trials: bool = True
+
+    @property
+    def may_be_tried(self) -> bool:
+        """Whether its requests may be asked once more, to compare what is answered."""
+        return self.trials and self.retry_on_crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +165,13 @@ def _revision_routes(endpoint: Endpoint, config: EndpointConfig | None, agent: s
     served = revision_ids(endpoint.id, config)
     for entity in config.served_entities:
         yield RevisionRoute(
-            served[entity.name], endpoint.name, entity.name, agent, entity.timeout_seconds, entity.retry_on_crash
+            served[entity.name],
+            endpoint.name,
+            entity.name,
+            agent,
+            entity.timeout_seconds,
+            entity.retry_on_crash,
+            entity.trials,
         )
 
 

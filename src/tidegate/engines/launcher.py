@@ -43,6 +43,7 @@ class Launch(msgspec.Struct, frozen=True):
     asked_at: float
     imports_file: str
     refutations_file: str
+    trials: bool = True
     trial: bool = False
     answer: str | None = None
 
@@ -63,7 +64,8 @@ class Beginning(msgspec.Struct, frozen=True):
 def launch_digest(target: RevisionTarget) -> str:
     """Names all that a replica is started with: replicas with another digest are replaced."""
     parts = (target.model_dir, target.environment, target.environment_vars, target.timeout_seconds, target.batching)
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+    without = () if target.trials else ("no trials",)
+    return hashlib.sha256(msgspec.json.encode((*parts, *without))).hexdigest()[:16]
 
 
 class Launcher:
@@ -152,6 +154,7 @@ class Launcher:
             asked_at=beginning.asked_at,
             imports_file=str(self._data.import_record(target.environment.digest)),
             refutations_file=str(self._data.refutations(target.revision)),
+            trials=target.trials,
         )
 
     def _note(self, target: RevisionTarget, line: str) -> None:

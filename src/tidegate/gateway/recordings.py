@@ -41,7 +41,7 @@ class Recorder:
     def record(self, route: RevisionRoute, meta: bytes, body: bytes, answer: wire.Answer, seconds: float) -> None:
         """Keep it, unless it is too large, or its model is not to be asked twice."""
         size = len(body) + len(answer[4])
-        if size > self._largest or not route.retry_on_crash:
+        if size > self._largest or not route.may_be_tried:
             return
         grown = size = size + len(meta) + len(answer[3]) + OVERHEAD
         kept, shared = self._kept, self._shared

@@ -76,7 +76,7 @@ class Trial:
         queue = self._router.queue_of(self._replay.candidate)
         if queue is None:
             return Findings(self._replay.id, unavailable="the gateway does not know it")
-        if not queue.route.retry_on_crash:
+        if not queue.route.may_be_tried:
             return Findings(self._replay.id)
         self._recordings = await questions(self._replay, self._recordings, self._asking_baseline())
         if not self._recordings:
@@ -278,7 +278,7 @@ class Trial:
         """The queue of the version that serves. Not where it sleeps, or must not be asked twice."""
         baseline = self._replay.baseline
         serving = self._router.queue_of(baseline) if baseline is not None else None
-        return serving if serving is not None and serving.lanes and serving.route.retry_on_crash else None
+        return serving if serving is not None and serving.lanes and serving.route.may_be_tried else None
 
     async def _time_old(self, serving: RevisionQueue, recordings: Sequence[Recording]) -> list[Cost]:
         """What predictions of the version that serves take now; nothing of those that it does not answer."""
