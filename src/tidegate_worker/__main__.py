@@ -18,6 +18,7 @@ from typing import Any, Dict, NoReturn, Optional
 
 from tidegate_worker import alarm, imports, outlets, trial
 from tidegate_worker.batcher import Batcher
+from tidegate_worker.ending import end
 from tidegate_worker.launch import Launch
 from tidegate_worker.log import log, log_exception
 from tidegate_worker.model import Model, exception_text
@@ -25,11 +26,9 @@ from tidegate_worker.proof import NotProved, Proof
 from tidegate_worker.refutations import Refutations
 from tidegate_worker.server import Identity, Server
 from tidegate_worker.serving import batcher_of
-from tidegate_worker.start import SPAWN, Start, spawned
+from tidegate_worker.start import FORK, SPAWN, Start, spawned
 
 STATUS_FD = outlets.STATUS_FD
-# How long what a model left behind (threads, exit handlers) may hold up the end.
-EXIT_SECONDS = 5.0
 
 
 def main(start: Optional[Start] = None) -> NoReturn:
@@ -38,26 +37,26 @@ def main(start: Optional[Start] = None) -> NoReturn:
     with open(0, closefd=False) as stdin:  # a template's imports may have replaced sys.stdin
         line = stdin.readline()
     if not line:
-        sys.exit(0)  # the agent has ended, or needs it no longer
+        end(0, forked=start.mode == FORK)  # the agent has ended, or needs it no longer
     launch = Launch.from_json(line)
     prepare_imports()
     _prepare_process(launch)
     if launch.trial:
         _tell(_tried(launch))
-        _exit(0)
+        end(0, forked=start.mode == FORK)
     try:
         server = _start(launch, start)
     except BaseException as error:
         log_exception("the replica does not start", error)
         _tell({"state": "failed", "message": _sentence(error)})
-        _exit(1)
+        end(1, forked=start.mode == FORK)
     try:
         server.run()
     except Exception as error:  # such as sockets that the model has closed
         log_exception("the replica ends", error)
-        _exit(1)
+        end(1, forked=start.mode == FORK)
     _unlink(launch.socket)
-    _exit(0)
+    end(0, forked=start.mode == FORK)
 
 
 def prepare_imports() -> None:
@@ -174,11 +173,6 @@ def _sentence(error: BaseException) -> str:
 def _tell(status: Dict[str, Any]) -> None:
     """Write the status, if anybody is there to read it."""
     outlets.write_status(json.dumps(status).encode() + b"\n")
-
-
-def _exit(code: int) -> NoReturn:
-    signal.setitimer(signal.ITIMER_REAL, EXIT_SECONDS)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

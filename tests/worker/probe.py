@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import importlib
 import os
@@ -92,11 +93,29 @@ class Probe:
     def close(self, argument: str) -> None:
         os.closerange(int(argument), 512)
 
+    def leave_behind(self, argument: str) -> None:
+        """An exit handler, a file that is not closed, a thread that is not done, and what has a destructor."""
+        atexit.register(pathlib.Path(f"{argument}.handler").touch)
+        self.left = pathlib.Path(f"{argument}.file").open("w")  # noqa: SIM115
+        self.left.write("whole")
+        threading.Timer(0.2, pathlib.Path(f"{argument}.thread").touch).start()
+        self.torn = Torn(pathlib.Path(f"{argument}.torn"))
+
     def loop(self, _argument: str) -> None:
         async def signals() -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: None)
 
         asyncio.run(signals())
+
+
+class Torn:
+    """Leaves a trace where the interpreter is taken down. Refers to itself: no one but the collector ends it."""
+
+    def __init__(self, trace: pathlib.Path) -> None:
+        self.trace, self.itself = trace, self
+
+    def __del__(self) -> None:
+        self.trace.touch()
 
 
 class Large(Probe):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.replica import OVERLAY, Gateway, eventually, predictions, probe_model
+from tests.worker.replica import OVERLAY, Gateway, eventually, predictions, probe_model, terminate
 from tests.worker.replica import start as spawn
 from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper, wait
 from tidegate_worker import caches, wire
@@ -135,6 +135,33 @@ def test_a_fork_ends_at_its_deadline_and_by_sigterm(template: Template, model: P
     other.begin(model)
     os.kill(other.pid, signal.SIGTERM)
     assert _status(other) == 0
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_what_a_model_left_behind_is_seen_to_and_a_fork_does_not_take_its_interpreter_down(
+    template: Template, model: Path, tmp_path: Path, how: str
+) -> None:
+    """That would copy all that it shares with its template, while others start."""
+    left = tmp_path / "left"
+    if how == "fork":
+        forked = template.fork()
+        forked.begin(model)
+        ask(forked, f"leave_behind:{left}")
+        os.kill(forked.pid, signal.SIGTERM)
+        assert _status(forked) == 0
+    else:
+        spawned = spawn(model, tmp_path)
+        assert spawned.told()["state"] == "ready"
+        gateway = Gateway(spawned.socket)
+        gateway.hello()
+        gateway.ask(f"leave_behind:{left}")
+        gateway.close()
+        terminate(spawned)
+        assert spawned.wait() == 0
+        spawned.end()
+    assert left.with_suffix(".file").read_text() == "whole"
+    found = {each.suffix for each in tmp_path.glob("left.*")}
+    assert found == {".file", ".handler", ".thread", *([".torn"] if how == "spawn" else [])}
 
 
 def _status(replica: Forked) -> int:
