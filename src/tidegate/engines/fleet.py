@@ -61,14 +61,22 @@ class HeldRevision:
 
     @property
     def untested(self) -> bool:
-        """Whether a replica of it was ready, and nobody knows whether one can be forked."""
+        """Whether a replica of it was ready, and nobody knows whether one can be forked: it is to be tried."""
         return self.applied.proof is not None and not self.start_mode and not self.applied.removing
 
     def held(self, templates: Templates, now: float) -> Held:
-        """What decisions are made from. One of which no replica was ever ready may try a fork at once."""
+        """What decisions are made from. One of which no replica was ever ready may try a fork at once.
+
+        A start of one that is to be tried waits for that: both at a time would take twice as long.
+        """
         target, proof, key = self.applied.target, self.applied.proof, self.template
         may_fork = not self.refused and (proof is None or self.start_mode == FORK)
         known_to_fork = may_fork and proof is not None
+        template_until = -math.inf
+        if known_to_fork or self.untested:
+            template_until = templates.awaited_until(key, now)
+        if self.untested:
+            template_until = max(template_until, templates.tried_until(key))
         return Held(
             target,
             self.launch,
@@ -77,7 +85,7 @@ class HeldRevision:
             self.failures.starts,
             self.failures.start_after,
             may_fork and key in templates.warm,
-            templates.awaited_until(key, now) if known_to_fork else -math.inf,
+            template_until,
             known_to_fork and templates.may_begin(key, now),
             self.evicted,
             self.awaited,

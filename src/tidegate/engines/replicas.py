@@ -142,10 +142,10 @@ class Replicas:
         return self._fleet.forking.pop(facts.id).state is ReplicaState.STARTING
 
     async def try_forks(self) -> None:
-        """Try, once for each revision, whether its replicas can be forked; without end."""
+        """Try, once for each revision, whether its replicas can be forked; without end. Those waited for come first."""
         while True:
             self._testable.clear()
-            for revision, known in list(self._fleet.revisions.items()):
+            for revision, known in sorted(self._fleet.revisions.items(), key=lambda item: not item[1].awaited):
                 if known.untested and known.template in self._templates.hopeless:
                     self._tested(revision, self._templates.hopeless[known.template])
                 elif known.untested and known.template in self._templates.warm:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import signal
@@ -48,6 +49,7 @@ class Template:
         self.key, self.target, self.pid = key, target, pid
         self.memory_bytes = 0  # PSS, as last measured
         self.recorded_at = 0  # see `Imports.recorded_at`
+        self.warm_at = -math.inf  # monotonic seconds
         self._channel, self._on_end = channel, ended
         self._pidfd = os.pidfd_open(pid)
         loop = asyncio.get_running_loop()

@@ -24,6 +24,7 @@ _MB = 1024 * 1024
 _MOST_MB = 4096  # of a quarter of the machine's memory, when no budget is set
 _IMPORT_SECONDS = 120.0
 _WAIT_SECONDS = 10.0  # that a start waits for one
+_TRIAL_SECONDS = 5.0  # and then for a trial of its revision, if there was none
 _MOST_LEFT_OUT = 3  # modules that start threads; an environment with more of them has no template
 # One that could not be made is not tried again for so long, twice as long each time, up to a minute.
 _AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 1.0, 60.0
@@ -88,6 +89,11 @@ class Templates:
         if self._begun is not None:
             return self._begun[1] + _WAIT_SECONDS if self._begun[0] == key else -math.inf
         return now + _WAIT_SECONDS if next(reversed(self._wanted), None) == key else -math.inf
+
+    def tried_until(self, key: str) -> float:
+        """Until when a start should wait for its revision's first trial on the warm one; the past if none is warm."""
+        warm = self._warm.get(key)
+        return -math.inf if warm is None else warm.warm_at + _TRIAL_SECONDS
 
     def use(self, key: str) -> Template | None:
         """The warm template of that key, from now on the last to be ended."""
@@ -190,6 +196,7 @@ class Templates:
             message = await template.warm(target.environment.digest, imports)
             if message.state == "ready":
                 before = self._warm.pop(key, None)
+                template.warm_at = time.monotonic()
                 self._warm[key] = template
                 if before is not None:
                     before.retire()
