@@ -104,6 +104,15 @@ async def test_an_index_that_refuses_is_named(
     assert "hunter3" not in str(failure.value) + lines.text
 
 
+async def test_an_index_that_refuses_is_in_the_log_where_another_has_the_package(
+    house: House, private: PackageIndex
+) -> None:
+    environment, lines = await house.build(f"--extra-index-url {private.url}\nalpha")
+    assert version(environment, "alpha") == "1.0"
+    host = private.url.split("/")[2]
+    assert f"warning: The package index {host} refused the credentials (401 Unauthorized)" in lines.text
+
+
 async def test_a_package_that_is_nowhere_is_still_that(house: House, private: PackageIndex) -> None:
     url = private.url.replace("//", f"//me:{QUOTED}@")
     message, lines = await house.failure(house.model(f"--extra-index-url {url}\nnowhere"))

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from tidegate.adapters.conda_file import refuse_conda_only
 from tidegate.adapters.interpreters import Interpreter
@@ -82,17 +84,20 @@ class PackageLocks:
         try:
             lock = await _compile(uv, request, log, setuptools)
         except UvFailed as failed:
-            if refusal(failed.lines):
+            if refusal(failed.lines) or network_failed(failed.lines):
                 raise
-            if refused := await _refused(uv, request, failed.lines):
-                raise UvFailed([*refused, *failed.lines]) from None
             missing = missing_packages(failed.lines)
+            names = missing or _named_in(failed.lines, request.wanted.pip.names)
+            if refused := await _refused(uv, request, names, missing=bool(missing)):
+                raise UvFailed([*refused, *failed.lines]) from None
             if missing & set(request.wanted.conda):
                 refuse_conda_only([n for n in request.wanted.conda if await _is_missing(uv, request, n)])
             if missing != {"setuptools"}:
                 raise
             log("The package index has no setuptools: left out")
             lock = await _compile(uv, request, log, None)
+        if refused := await _refused(uv, request, request.wanted.pip.names, missing=False):
+            log(f"warning: {refusal(refused)} What it has was not considered.")
         await self._memory.remember_lock(await asyncio.to_thread(_digest_of, request), lock)
         return _pinned(lock, request)
 
@@ -120,16 +125,14 @@ async def _is_missing(uv: Uv, request: PackageRequest, name: str) -> bool:
     return False
 
 
-async def _refused(uv: Uv, request: PackageRequest, lines: Sequence[str]) -> tuple[str, ...]:
-    """What uv says when an index refuses credentials.
+async def _refused(uv: Uv, request: PackageRequest, names: Collection[str], *, missing: bool) -> tuple[str, ...]:
+    """What uv says when an index refuses credentials for packages of these names.
 
     Of several indexes uv passes over such a one in silence, unless it looks at one after the other. Some indexes answer
-    403 for what they do not have: that counts for missing packages only.
+    403 for what they do not have: that counts for packages only that are `missing` everywhere.
     """
-    if not request.has_many_indexes or network_failed(lines):
+    if not request.has_many_indexes:
         return ()
-    missing = missing_packages(lines)
-    names = missing or {name for name in request.wanted.pip.names if re.search(rf"\b{name}\b", "\n".join(lines))}
     with files_with([*request.wanted.pip.options, *sorted(names)]) as (asked,):
         arguments = [*request.wanted.pip.arguments, "--python", request.interpreter.path, str(asked)]
         try:
@@ -138,6 +141,11 @@ async def _refused(uv: Uv, request: PackageRequest, lines: Sequence[str]) -> tup
             said = refusal(failed.lines)
             return failed.lines if said and (missing or "401" in said) else ()
     return ()
+
+
+def _named_in(lines: Sequence[str], names: Collection[str]) -> set[str]:
+    words = set(re.findall(r"[A-Za-z0-9._-]+", "\n".join(lines)))
+    return {name for name in names if name in {canonicalize_name(word) for word in words}}
 
 
 def unhashed(lock: str) -> list[str]:
