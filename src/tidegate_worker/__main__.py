@@ -34,7 +34,7 @@ STATUS_FD = outlets.STATUS_FD
 def main(start: Optional[Start] = None) -> NoReturn:
     """Be a replica, to its end. `start` is that of a fork."""
     start = start or spawned()
-    with open(0, closefd=False) as stdin:  # a template's imports may have replaced sys.stdin
+    with open(0, encoding="utf-8", closefd=False) as stdin:  # a template's imports may have replaced sys.stdin
         line = stdin.readline()
     if not line:
         end(0, forked=start.mode == FORK)  # the agent has ended, or needs it no longer
