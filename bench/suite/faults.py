@@ -74,6 +74,20 @@ FAULTS = (
         "worker",
     ),
     Fault(
+        "base64 may have characters that it has not",
+        "tidegate_worker/columns.py",
+        "    if base64.b64encode(found).decode() != plain:",
+        "    if not plain.isascii():",
+        "worker",
+    ),
+    Fault(
+        "a compressed body may be cut short",
+        "tidegate/gateway/coding.py",
+        "        if self._taken and (self._member is None or not self._member.eof):\n",
+        "        if self._taken and self._member is None:\n",
+        "gateway",
+    ),
+    Fault(
         "the end of a switch is not written where others wrote meanwhile",
         "tidegate/control/reconciler.py",
         "                current = await self._store.endpoint(endpoint.name)\n",

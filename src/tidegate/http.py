@@ -54,6 +54,8 @@ def error_headers(error: errors.TidegateError) -> Headers:
     headers: Headers = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
+    if isinstance(error, errors.MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allow).encode()))
     if isinstance(error, errors.Unauthenticated):
         headers.append((b"www-authenticate", b'Basic realm="tidegate"'))  # so that browsers can log in
     return headers

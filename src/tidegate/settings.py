@@ -40,6 +40,7 @@ class GatewaySettings:
     header_timeout_seconds: float = 10.0  # from a request's first byte to the end of its headers
     body_timeout_seconds: float = 10.0  # longest pause in a body that comes in
     keep_alive_seconds: float = 75.0  # longest pause between two requests of a connection
+    cors_origins: str = ""  # of pages whose scripts may score, separated by spaces; "*" for any
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +267,18 @@ def _check(settings: Settings) -> None:
     require(1 <= settings.gateway.max_body_bytes <= most, f"gateway.max_body_bytes must be from 1 to {most}.")
     require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")
     require(
+        all(_is_origin(origin) for origin in settings.gateway.cors_origins.split()),
+        "gateway.cors_origins must be origins such as https://example.org, separated by spaces, or *.",
+    )
+    require(
         settings.log.level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR"),
         "log.level must be DEBUG, INFO, WARNING or ERROR.",
     )
+
+
+def _is_origin(text: str) -> bool:
+    scheme, separator, host = text.partition("://")
+    return text == "*" or bool(scheme and separator and host and not set(host) & set("/?#@*,"))
 
 
 def _boolean(text: str) -> bool:

@@ -175,6 +175,24 @@ async def test_paths_and_methods_that_are_not_there(api: Api) -> None:
     is_error(await api.http.get(f"{URL}/nobody/metrics"), 404, "RESOURCE_DOES_NOT_EXIST")
 
 
+async def test_a_method_that_is_not_there_gets_those_that_are(api: Api) -> None:
+    for method, path, allow in (
+        ("POST", f"{URL}/wine", "DELETE, GET"),
+        ("DELETE", URL, "GET, POST"),
+        ("GET", f"{URL}/wine/config", "PUT"),
+        ("PUT", "/api/tidegate/v1/endpoints/wine/gate", "GET, PATCH"),
+    ):
+        answer = await api.http.request(method, path)
+        is_error(answer, 405, "BAD_REQUEST")
+        assert answer.headers["allow"] == allow
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+async def test_a_compressed_body_is_refused_by_its_coding(api: Api, coding: str) -> None:
+    answer = await api.http.post(URL, content=b"{}", headers={"content-encoding": coding})
+    assert "Content-Encoding" in is_error(answer, 415, "INVALID_PARAMETER_VALUE")
+
+
 async def test_a_defect_is_answered_in_the_house_shape_and_logged(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,6 +36,15 @@ def answer_of(document: dict[str, Any]) -> Any:
     return operation["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["predictions"]
 
 
+def test_columns_named_by_integers_are_rows(tmp_path: Path) -> None:
+    """No key of an object can be an integer."""
+    columns = [{"type": "double", "name": at, "required": True} for at in (0, 1)]
+    model = a_model(tmp_path / "m", inputs=columns)
+    forms = forms_of(describe("wine", a_config(), {"wine-1": model}))
+    assert forms["dataframe_split"]["properties"]["columns"]["items"] == {"enum": [0, 1]}
+    assert len(forms["instances"]["items"]["prefixItems"]) == 2
+
+
 COLUMNS = [
     {"type": "double", "name": "age", "required": True},
     {"type": "string", "name": "city", "required": False},

@@ -8,15 +8,26 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tidegate.core.errors import BadRequest, Internal, InvalidParameter, MethodNotAllowed, NotFound, TidegateError
+from tidegate.core.errors import (
+    BadRequest,
+    Internal,
+    InvalidParameter,
+    MethodNotAllowed,
+    NotFound,
+    TidegateError,
+    UnsupportedMediaType,
+)
 from tidegate.http import error_body, error_headers, status_of
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
 TOO_DEEP = "The body is nested too deeply."
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 # The older products' calls were first under the one, and later under both.
 _PREVIEW, _RELEASED = "/api/2.0/preview/mlflow/endpoints", "/api/2.0/mlflow/endpoints"
@@ -37,6 +48,14 @@ class Edge:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
+        coding = dict(scope["headers"]).get(b"content-encoding", b"identity")
+        if coding.strip().lower() not in (b"", b"identity"):
+            name = coding.decode("latin-1")[:40]
+            refusal = UnsupportedMediaType(
+                f"The body's Content-Encoding {name!a} is decoded by scoring only; send none."
+            )
+            await error_response(refusal)(scope, receive, send)
+            return
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
         scope = {
             **scope,
@@ -109,9 +128,19 @@ def _problem(problem: dict[str, object]) -> str:
     return f"{field or 'The body'}: {str(problem['msg'])[:1].lower()}{str(problem['msg'])[1:]}"
 
 
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes that have this path; FastAPI tells of the first of them only."""
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in _METHODS if takes(method)]
+
+
 def _routing_error(request: Request, error: HTTPException) -> TidegateError:
     if error.status_code == 405:
-        return MethodNotAllowed(f"{request.method} is not allowed here.")
+        return MethodNotAllowed(f"{request.method} is not allowed here.", allow=_allowed(request))
     if error.status_code == 404:
         return NotFound("There is nothing at this path.")
     if isinstance(error.__cause__, RecursionError):

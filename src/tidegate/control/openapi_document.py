@@ -184,7 +184,7 @@ def _is_tensor(columns: list[JsonSchema] | None) -> bool:
 def _row_schema(columns: list[JsonSchema] | None) -> JsonSchema:
     if not columns:
         return {}
-    if not all("name" in column for column in columns):
+    if not all(isinstance(column.get("name"), str) for column in columns):  # an integer is no key of an object
         return {"type": "array", "prefixItems": [_type_schema(column) for column in columns]}
     return _object_schema({column["name"]: column for column in columns})
 

@@ -1,5 +1,6 @@
 """The errors of Tidegate: each knows whose fault it is and says what to do next. No HTTP here; see `tidegate.http`."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -65,7 +66,7 @@ class RequestTimeout(CallerError):
 
 
 class UnsupportedMediaType(CallerError):
-    """The body's content type is not one that is read."""
+    """The body's content type or coding is not one that is read."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"
 
@@ -89,9 +90,13 @@ class NotFound(CallerError):
 
 
 class MethodNotAllowed(CallerError):
-    """The path exists, but not for this method."""
+    """The path exists, but not for this method; `allow` are those that it exists for."""
 
     code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, message: str, *, allow: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.allow = tuple(allow)
 
 
 class AlreadyExists(CallerError):

@@ -16,9 +16,11 @@ from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.core.face import Face
 from tidegate.core.traffic import EndpointRoute, RouteTable
-from tidegate.gateway import answers, faces
+from tidegate.gateway import answers, cors, faces
 from tidegate.gateway.admission import Admission, too_large
+from tidegate.gateway.coding import Decoder, decoder
 from tidegate.gateway.cold import ColdStart
+from tidegate.gateway.cors import Cors
 from tidegate.gateway.held import Held
 from tidegate.gateway.meter import Account, Meter
 from tidegate.gateway.pending import Pending
@@ -69,7 +71,7 @@ class Scoring:
 
     def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
         self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
-        self.admission, self.held = Admission(), Held()
+        self.admission, self.held, self.cors = Admission(), Held(), Cors(settings.cors_origins)
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
         self._targets: dict[bytes, Target] = {}
@@ -113,7 +115,7 @@ class ScoringRequest(Pending):
     """
 
     __slots__ = (
-        "account", "chunks", "connection", "disconnected", "expects_100", "headers", "keep_alive", "method",
+        "account", "chunks", "coding", "connection", "disconnected", "expects_100", "headers", "keep_alive", "method",
         "more_body", "path", "refusal", "request_id", "response_complete", "scoring", "size", "started", "target",
     )  # fmt: skip
 
@@ -128,6 +130,9 @@ class ScoringRequest(Pending):
         self.target: Target | None = None
         self.request_id = b""  # drawn when it begins
         self.refusal: TidegateError | None = None  # known before it begins
+        self.coding: Decoder | None = None  # of a body that comes compressed
+        if b"content-encoding" in headers:
+            self._expect_coding(headers[b"content-encoding"])
         self.chunks: list[bytes] = []
         self.size = 0
         self.more_body = self.keep_alive = True
@@ -139,11 +144,13 @@ class ScoringRequest(Pending):
         """The head has come, and all requests before it on this connection are answered."""
         scoring, headers = self.scoring, self.headers
         self.request_id = http.request_id(headers.get(b"x-request-id"))
+        if self.method != b"POST" and scoring.cors.is_preflight(self.method, headers):
+            return  # it is answered when it is whole
         try:
             scoring.admission.check(headers.get(b"authorization"), scoring.router.table)
             target = scoring.target(self.path)
             if self.method != b"POST":
-                raise errors.MethodNotAllowed("Scoring takes POST.")
+                raise errors.MethodNotAllowed("Scoring takes POST.", allow=["POST", *["OPTIONS"] * bool(scoring.cors)])
             self.target, self.account = target, target.account
             self.account.accept()
             self._check_size(int(headers.get(b"content-length", 0)))
@@ -158,10 +165,12 @@ class ScoringRequest(Pending):
         """A part of the body has come."""
         if self.done or self.refusal is not None:
             return
-        self.chunks.append(data)
-        self.size += len(data)
-        self.scoring.bytes_coming_in += len(data)
         try:
+            if self.coding is not None:
+                data = self.coding.feed(data)
+            self.chunks.append(data)
+            self.size += len(data)
+            self.scoring.bytes_coming_in += len(data)
             self._check_size(self.size)
         except TidegateError as error:
             self.refuse(error)
@@ -179,6 +188,15 @@ class ScoringRequest(Pending):
         self.scoring.bytes_coming_in -= self.size
         self.body = b"".join(self.chunks)
         self.chunks.clear()
+        if self.target is None:
+            self._answer_preflight()
+            return
+        if self.coding is not None:
+            try:
+                self.coding.finish()
+            except TidegateError as error:
+                self.failed(error)
+                return
         self._go_on()
 
     def _go_on(self) -> None:
@@ -261,6 +279,16 @@ class ScoringRequest(Pending):
 
     # inside
 
+    def _expect_coding(self, coding: bytes) -> None:
+        try:
+            self.coding = decoder(coding, self.scoring.settings.max_body_bytes)
+        except TidegateError as error:
+            self.refusal = error
+
+    def _answer_preflight(self) -> None:
+        self.done = True
+        self.connection.reply(self, self.scoring.cors.preflight(self.headers[b"origin"]), b"")
+
     def _check_size(self, size: int) -> None:
         settings = self.scoring.settings
         if size > settings.max_body_bytes:
@@ -292,10 +320,14 @@ class ScoringRequest(Pending):
         timing = answers.server_timing(answer.meta, self.sent_at - self.queued_at, seconds)
         if self.cold is not None:
             timing += self._cold_timing(self.cold, seconds)
-        self.connection.reply(self, answers.ok(served, self.request_id, timing, len(answer.body)), answer.body)
+        head = answers.ok(served, self.request_id, timing, len(answer.body))
+        if self.scoring.cors:
+            head += cors.lines(self.scoring.cors.headers(self.headers.get(b"origin")))
+        self.connection.reply(self, head, answer.body)
 
     def _write_error(self, error: TidegateError, meta: bytes, seconds: float) -> None:
         headers = [*http.error_headers(error), (b"x-request-id", self.request_id)]
+        headers += self.scoring.cors.headers(self.headers.get(b"origin"))
         if self.route is not None:
             waited = (self.sent_at or self.started + seconds) - self.queued_at
             headers.append((b"served-model-name", self.route.served_entity.encode()))

@@ -1,0 +1,55 @@
+"""Cross-origin requests to scoring (CORS, of the Fetch standard): which pages' scripts may score."""
+
+from collections.abc import Mapping
+
+from tidegate import http
+
+ANY = "*"
+_EXPOSED = b"served-model-name, server-timing, x-request-id, retry-after"
+_ALLOWED = b"authorization, content-type, content-encoding, traceparent, x-request-id"
+_PREFLIGHT_SECONDS = b"600"
+
+
+class Cors:
+    """What pages of these origins may do. A token is always needed; browsers' own credentials are never allowed."""
+
+    def __init__(self, origins: str) -> None:
+        """`origins` are separated by spaces; `*` means all."""
+        self._origins = frozenset(origin.lower().encode() for origin in origins.split())
+        self._any = ANY.encode() in self._origins
+
+    def __bool__(self) -> bool:
+        return bool(self._origins)
+
+    def is_preflight(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a browser asks, without a token, if a page may send its request."""
+        asks = method == b"OPTIONS" and b"access-control-request-method" in headers
+        return asks and self._may(headers.get(b"origin"))
+
+    def headers(self, origin: bytes | None) -> http.Headers:
+        """What an answer carries besides, to a request from that origin."""
+        if not self._origins:
+            return []
+        vary = [] if self._any else [(b"vary", b"origin")]
+        if origin is None or not self._may(origin):
+            return vary
+        allowed = ANY.encode() if self._any else origin
+        return [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", _EXPOSED), *vary]
+
+    def preflight(self, origin: bytes) -> bytes:
+        """The head of the answer to a preflight, without the empty line at its end."""
+        headers = [
+            *self.headers(origin),
+            (b"access-control-allow-methods", b"POST"),
+            (b"access-control-allow-headers", _ALLOWED),
+            (b"access-control-max-age", _PREFLIGHT_SECONDS),
+        ]
+        return b"HTTP/1.1 204 No Content\r\n" + lines(headers)
+
+    def _may(self, origin: bytes | None) -> bool:
+        return origin is not None and (self._any or origin.lower() in self._origins)
+
+
+def lines(headers: http.Headers) -> bytes:
+    """Headers as they are written."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
