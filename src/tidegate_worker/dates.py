@@ -6,7 +6,7 @@ nanoseconds since 1970, as in MLflow. What nanoseconds cannot hold is refused: p
 
 import re
 import warnings
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 # What 64 bits of nanoseconds hold, for people.
 RANGE = "from 1677-09-22 to 2262-04-11"
@@ -16,6 +16,8 @@ _MISSING = frozenset({"", "NaT", "nat", "NAT", "nan", "NaN", "NAN"})
 _FINER = re.compile(r"[.,]\d{9}\d*?[1-9]")  # than nanoseconds: pandas drops it
 _FINER_LENGTH = 20
 _DATE_LENGTH = len("20240101")
+# How pandas and dateutil warn of a zone that they do not know and leave out.
+_UNKNOWN_ZONE = (FutureWarning, RuntimeWarning)
 _COMMA = re.compile(r"(:\d\d),(?=\d)")  # ISO 8601's other decimal sign
 _LIMIT = 2**63 - 1
 # Nearer to the limit than two days a zone may have wrapped it around.
@@ -81,43 +83,42 @@ def _of_texts(values: List[Optional[str]]) -> Any:
             places = [at for at, one in enumerate(zoned) if one is has]
             found[places] = _of_texts([values[at] for at in places])
         return found
-    try:
-        parsed = _parsed(values, _iso())
-    except ValueError:
-        values = [value and _COMMA.sub(r"\1.", value) for value in values]
-        parsed = _in_one_format(values)
+    units = hasattr(pd.Series.dt, "as_unit")  # since pandas 2; before, all is in nanoseconds, and each text in its form
+    parsed = _in_iso(values) if units else None
+    if parsed is None:
+        points = [value and _COMMA.sub(r"\1.", value) for value in values]
+        parsed = _in_iso(points) if units and points != values else None
+        parsed = _in_one_format(points) if parsed is None else parsed
     parsed = parsed.dt.tz_localize(None)
-    if hasattr(pd.Series.dt, "as_unit"):  # since pandas 2; before, all is in nanoseconds
+    if units:
         parsed = parsed.dt.as_unit("ns")  # raises, where astype would wrap around
     found = parsed.to_numpy()
     _check_the_far(values, found)
     return found
 
 
-def _parsed(values: List[Optional[str]], options: Dict[str, Any]) -> Any:
+def _parsed(values: List[Optional[str]], **options: Any) -> Any:
     import pandas as pd
 
     return pd.to_datetime(pd.Series(values, dtype=object), utc=True, **options)
 
 
-def _iso() -> Dict[str, Any]:
-    """How pandas is told that texts are in ISO 8601, each in a form of its own; before version 2 it takes any."""
-    import pandas as pd
-
-    return {"format": "ISO8601"} if hasattr(pd.Series.dt, "as_unit") else {}
+def _in_iso(values: List[Optional[str]]) -> Any:
+    """The texts as ISO 8601, each in a form of its own; None if that is not what they are."""
+    try:
+        return _parsed(values, format="ISO8601")
+    except ValueError:
+        return None
 
 
 def _in_one_format(values: List[Optional[str]]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", FutureWarning)  # a zone that it does not know and leaves out
+        for kind in _UNKNOWN_ZONE:
+            warnings.simplefilter("error", kind)
         try:
-            return _parsed(values, _iso())
-        except ValueError:
-            pass
-        try:
-            return _parsed(values, {})
-        except FutureWarning:
+            return _parsed(values)
+        except _UNKNOWN_ZONE:
             raise ValueError("an unknown zone") from None
 
 
