@@ -219,6 +219,11 @@ def _convert(column: Column, values: List[Any], as_arrays: bool) -> Any:
         return _objects([None if _is_null(value) else _decoded(value) for value in values])
     if kind == _ASCII:
         return _objects([None if _is_null(value) else value.encode("ascii") for value in values])
+    if kind == "float":
+        import numpy as np
+
+        with np.errstate(over="ignore"):  # which is looked for
+            return numbers(values, column.type.to_numpy())
     if kind:
         return numbers(values, column.type.to_numpy())
     if as_arrays and type(column.type).__name__ == "Array":
@@ -237,9 +242,9 @@ def numbers(values: List[Any], dtype: Any) -> Any:
     if dtype.itemsize == 8 or dtype.kind not in "iuf":
         return np.array(values, dtype=dtype)
     if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            narrow = np.array(values, dtype=dtype)
-        if np.isinf(narrow).any() and not np.isinf(np.array(values, dtype=np.float64)[np.isinf(narrow)]).all():
+        narrow = np.array(values, dtype=dtype)
+        infinite = np.isinf(narrow)
+        if np.count_nonzero(infinite) and not np.isinf(np.array(values, dtype=np.float64)[infinite]).all():
             raise OverflowError("out of range")
         return narrow
     wide, limits = np.array(values, dtype=np.int64), np.iinfo(dtype)  # numpy 1 wraps what is out of range
@@ -252,7 +257,7 @@ def _booleans(values: List[Any]) -> Any:
     """Of numpy's type, or objects where some are missing: numpy would make False of None, and True of NaN."""
     import numpy as np
 
-    if any(map(_is_null, values)):
+    if set(map(type, values)) != {bool} and any(map(_is_null, values)):
         return _objects([None if _is_null(value) else bool(value) for value in values])
     return np.array(values, dtype=bool)
 
