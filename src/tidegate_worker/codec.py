@@ -205,10 +205,10 @@ def _tensors_of(value: Any, form: str, signature: Signature) -> Any:
 
 
 def _untyped(value: Any, form: str) -> Any:
-    """Without a signature: arrays of whatever type numpy finds; `inputs` keeps a list of objects as one."""
+    """Without a signature: arrays of whatever type numpy finds; `inputs` keeps a list of objects, and an empty one."""
     if _is_records(value) and form == "instances":
         value = _stacked(value)
-    if value == [] and form == "inputs":
+    if value == []:
         return value
     if isinstance(value, dict):
         return {name: tensors.typed(array, None, f'an array in "{form}"') for name, array in value.items()}

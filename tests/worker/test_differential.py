@@ -198,6 +198,8 @@ CASES: list[tuple[str, Any]] = [
     ("none", {"inputs": [[1, 2], [3, 4.5]]}),
     ("none", {"inputs": {"a": [1, 2], "b": ["x", "y"]}}),
     ("none", {"inputs": [{"a": 1, "b": "x"}]}),
+    ("none", {"inputs": []}),
+    ("none", {"instances": []}),
     ("none", {"inputs": 5}),
     ("none", {"inputs": "text"}),
     ("none", {"inputs": [[1, 2], [3]]}),
