@@ -39,7 +39,10 @@ class Caller:
 
     def call(self, endpoint: str, request: Any) -> Cold:
         """Send one request and wait for its answer."""
-        body = json.dumps(request)
+        return self.send(endpoint, json.dumps(request))
+
+    def send(self, endpoint: str, body: str) -> Cold:
+        """The same with a body that is written already."""
         began = time.monotonic()
         self._connection.request("POST", f"/serving-endpoints/{endpoint}/invocations", body, self._headers)
         answer = self._connection.getresponse()
