@@ -29,10 +29,10 @@ def test_create_makes_what_must_be_there_and_may_be_repeated(tmp_path: Path) -> 
         assert folder.is_dir()
 
 
-def test_root_and_run_are_for_this_user_alone(tmp_path: Path) -> None:
+def test_root_run_and_scratch_are_for_this_user_alone(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path / "data")
     data.create()
-    assert (mode(data.root), mode(data.run)) == (0o700, 0o700)
+    assert (mode(data.root), mode(data.run), mode(data.scratch)) == (0o700, 0o700, 0o700)
 
 
 def test_a_run_directory_that_was_open_is_closed(tmp_path: Path) -> None:
@@ -88,3 +88,12 @@ def test_logs_are_named_by_revision(tmp_path: Path) -> None:
     assert data.build_log("abc") == tmp_path / "logs" / "builds" / "abc.log"
     assert data.replica_log("abc") == tmp_path / "logs" / "replicas" / "abc.log"
     assert data.route_table(0) != data.route_table(1)
+
+
+def test_a_models_sockets_fit_below_a_scratch_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    assert DataDirectory(Path("/data")).scratch == Path("/data/scratch")
+    longest = "torch-shm-dir-XXXXXX/manager.sock"
+    roots = [DataDirectory(Path("/" + "d" * length)) for length in range(1, 120)]
+    assert max(len(str(root.scratch / "0123abcd" / longest)) for root in roots) <= 107
+    assert len({root.scratch for root in roots}) == len(roots)

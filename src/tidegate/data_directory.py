@@ -8,6 +8,9 @@ from pathlib import Path
 
 # A Unix socket's path may have 107 bytes (sun_path, unix(7)); the longest name below `run/` is 16.
 _MAX_RUN_PATH = 107 - 17
+# Below a scratch directory, of which the name has 8, models' libraries make sockets of up to 36 (multiprocessing's are
+# `pymp-XXXXXXXX/listener-XXXXXXXX`, PyTorch's `torch-shm-dir-XXXXXX/manager.sock`).
+_MAX_SCRATCH_PATH = 107 - 9 - 37
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class DataDirectory:
         self.run.mkdir(exist_ok=True, parents=True)
         self.run.chmod(0o700)
         self.exits.mkdir(exist_ok=True)
+        self.scratch.mkdir(exist_ok=True)
+        self.scratch.chmod(0o700)
 
     @property
     def database(self) -> Path:
@@ -110,7 +115,20 @@ class DataDirectory:
         if len(os.fsencode(inside)) <= _MAX_RUN_PATH:
             return inside
         base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        return Path(base) / f"tidegate-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
+        return Path(base) / f"tidegate-{self._digest}"
+
+    @property
+    def scratch(self) -> Path:
+        """Replicas' working directories, one for each. Elsewhere when the root is too deep for a model's sockets; not
+        in the runtime directory, which is memory."""
+        inside = self.root / "scratch"
+        if len(os.fsencode(inside)) <= _MAX_SCRATCH_PATH:
+            return inside
+        return Path(tempfile.gettempdir()) / f"tidegate-scratch-{self._digest}"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
 
     @property
     def api_socket(self) -> Path:

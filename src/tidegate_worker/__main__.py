@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, NoReturn, Optional
 
-from tidegate_worker import alarm, imports, outlets, trial
+from tidegate_worker import alarm, imports, outlets, signals, trial, workplace
 from tidegate_worker.batcher import Batcher
 from tidegate_worker.ending import end
 from tidegate_worker.launch import Launch
@@ -41,6 +41,12 @@ def main(start: Optional[Start] = None) -> NoReturn:
     launch = Launch.from_json(line)
     prepare_imports()
     _prepare_process(launch)
+    try:
+        workplace.enter(launch.scratch, launch.temporary)
+    except OSError as error:
+        message = f"The replica's scratch directory {launch.scratch} cannot be used: {error.strerror}."
+        _tell({"state": "failed", "message": message})
+        _exit(1)
     if launch.trial:
         _tell(_tried(launch))
         end(0, forked=start.mode == FORK)
@@ -68,7 +74,7 @@ def prepare_imports() -> None:
 def _prepare_process(launch: Launch) -> None:
     outlets.keep(status=True)
     outlets.prepare_streams()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the supervisor, which drains
+    signals.prepare()
     faulthandler.enable(file=outlets.log_descriptor())
     alarm.prepare()
     alarm.publish()
@@ -110,7 +116,7 @@ def _start(launch: Launch, start: Start) -> Server:
 
     identity, refutations = Identity(launch.revision, launch.secret), Refutations(launch.refutations_file)
     server = Server(listener, identity, batcher, said, answered, refutations)
-    signal.signal(signal.SIGTERM, server.stop)
+    signals.handle(signal.SIGTERM, server.stop)
     _tell({"state": "ready", **said(), "answer": proved.answer if proved is not None else None})
     log(f"ready; {_proof_text(proof)}; {_serving_text(batcher)}; fast JSON: {model.json.note}")
     return server

@@ -22,6 +22,8 @@ class Launch(NamedTuple):
 
     imports_file: str = ""  # the environment's import record; empty: none is kept
     refutations_file: str = ""  # what the revision's replicas have found to be wrong; empty: none is kept
+    scratch: str = ""  # the directory to work in; empty: where it is started
+    temporary: str = ""  # where temporary files go
     trials: bool = True  # whether the model may be asked more than its input example to find out how it is served
     trial: bool = False  # only load, answer the example and compare: whether the model bears a fork
     answer: Optional[str] = None  # what the example was answered before, for a trial; None: not known

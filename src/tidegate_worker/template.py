@@ -13,7 +13,6 @@ import importlib
 import json
 import os
 import select
-import signal
 import socket
 import sys
 import time
@@ -21,7 +20,7 @@ from contextlib import suppress
 from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from tidegate_worker import __main__ as replica
-from tidegate_worker import caches, generators, outlets
+from tidegate_worker import caches, generators, outlets, signals
 from tidegate_worker.log import log
 from tidegate_worker.start import FORK, Start
 
@@ -38,13 +37,14 @@ _LULL_SECONDS = 0.2
 def main() -> NoReturn:
     """Be a template until the channel ends; in each fork, be a replica to its end."""
     gc.disable()  # what imports leave behind is collected once, before the first fork
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals.prepare()
     outlets.keep(status=False)
     replica.prepare_imports()
     channel = _own_channel()
     order = _receive(channel)[0]
     if order is None:
         sys.exit(0)
+    os.chdir(order.get("scratch") or ".")
     _entitle(f"tidegate: template {order['environment']}")
     began = time.monotonic()
     left_out, thread_of = _import(order["imports"], order["left_out"])

@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "tidegate/adapters/mlflow_registry.py": "what the MLflow client's process inherits",
     "tidegate/adapters/mlflow_client.py": "a process of its own: MLflow is configured by variables only",
     "tidegate_worker/__main__.py": "a process of its own: MLflow is configured by variables only",
+    "tidegate_worker/workplace.py": "TMPDIR, which each replica has of its own",
     "tidegate/cli/": "the edge: it is where a person's shell comes in",
 }
 # Databricks' SDK sends a request again when its error contains one of these, even after a 400.

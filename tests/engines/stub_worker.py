@@ -4,7 +4,8 @@ The environment variable STUB says how it behaves, as words with an optional arg
 `gate:PATH` is ready once that file is there, `hang` never is ready, `mute` neither and closes the status pipe, `fail`
 reports a sentence, `exit:3` and `abort` end before ready, `die:0.2` and `alarm:0.2` end by SIGSEGV and SIGALRM so
 long after ready, `doubt` finds batching wrong once ready, `deaf` does not end when asked to, `child` leaves a process
-behind, `foreign` welcomes with another protocol, `eat:200` uses so many MB, `late:0.5` has a deadline that passed so
+behind, `daemon` one that has left its session, its parent, its folder and its environment, `litter` a file where it
+works, `foreign` welcomes with another protocol, `eat:200` uses so many MB, `late:0.5` has a deadline that passed so
 long ago, `falls:PATH` ends by SIGKILL once that file is there and somebody greets it.
 """
 
@@ -22,6 +23,16 @@ from pathlib import Path
 from tidegate_worker import alarm, wire
 
 STATUS = 3
+DAEMON = """
+import os
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.chdir("/")
+        os.closerange(3, 100)
+        print("daemon", os.getpid(), flush=True)
+        os.execve("/bin/sleep", ["sleep", "60"], {})
+"""
 
 
 def main() -> None:
@@ -35,7 +46,7 @@ def main() -> None:
     alarm.publish()
     if "late" in behave:
         alarm._deadline[0] = time.monotonic() - float(behave["late"])
-    before_ready(behave)
+    before_ready(behave, line)
     for word, number in (("die", signal.SIGSEGV), ("alarm", signal.SIGALRM)):
         if word in behave:
             signal.signal(signal.SIGALRM, lambda *_, number=number: end_by(number))
@@ -45,13 +56,17 @@ def main() -> None:
     del eaten
 
 
-def before_ready(behave: "dict[str, str]") -> None:
+def before_ready(behave: "dict[str, str]", launch: str) -> None:
     if "child" in behave:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         print("child", child.pid, flush=True)
     if "mute" in behave:
         os.close(STATUS)
         time.sleep(60)
+    if "daemon" in behave:
+        subprocess.run([sys.executable, "-c", DAEMON], check=True)
+    if "litter" in behave:
+        Path(json.loads(launch)["scratch"], "litter").write_text("x")
     if "hang" in behave:
         time.sleep(60)
     time.sleep(float(behave.get("slow", 0)))

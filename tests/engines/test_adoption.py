@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,13 +129,15 @@ async def test_a_pid_that_now_belongs_to_another_is_left_alone(machine: Machine)
     [pid] = await machine.until_ready()
     machine.kill_agent()
     [record] = machine.records()
-    forged = msgspec.structs.replace(record, start_ticks=record.start_ticks - 1)
-    ReplicaRecords(machine.data.run).write(forged)
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    ReplicaRecords(machine.data.run).write(msgspec.structs.replace(record, pid=stranger.pid))
     await machine.start_agent()
     [new] = await machine.until_ready()
-    assert new != pid
-    assert running(pid)
-    os.kill(pid, signal.SIGKILL)
+    assert new not in (pid, stranger.pid)
+    await eventually(lambda: not running(pid))  # which nobody could talk to any more
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
 
 
 async def test_replicas_of_an_unknown_target_are_ended(machine: Machine) -> None:

@@ -52,6 +52,8 @@ async def test_the_worker_is_told_what_it_must_know(machine: Machine) -> None:
         "proof": None,
         "imports_file": str(machine.data.root / "imports" / "e1.json"),
         "refutations_file": str(machine.data.root / "targets" / "rev1.refuted"),
+        "scratch": str(machine.data.scratch / seen.replicas[0].id),
+        "temporary": str(machine.data.scratch / seen.replicas[0].id),
         "trials": True,
         "trial": False,
         "answer": None,

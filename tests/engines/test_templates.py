@@ -262,7 +262,7 @@ async def test_where_imports_start_threads_replicas_are_spawned_visibly(machine:
     await workers.hold("a", environment_vars=(("OMP_NUM_THREADS", "2"),))
     start = await workers.decided("a")
     assert start["mode"] == "spawn"
-    assert start["reason"].startswith("Its imports start threads (")
+    assert start["reason"].startswith("Its imports start threads or keep files open (")
     assert workers.templates() == []
 
 
@@ -302,7 +302,7 @@ async def test_one_that_forks_just_now_is_not_evicted(tmp_path: Path) -> None:
     sleepers = [await asyncio.create_subprocess_exec("sleep", "600") for _ in range(2)]
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in sleepers]
     for key, sleeper, (ours, _) in zip("kl", sleepers, pairs, strict=True):
-        templates._warm[key] = Template(key, target, sleeper.pid, ours, templates._ended)
+        templates._warm[key] = Template(key, target, sleeper.pid, ours, tmp_path / key, templates._ended)
         templates._warm[key].memory_bytes = 1000
     oldest, theirs = templates._warm["k"], pairs[0][1]
     forked = asyncio.create_task(oldest.fork([theirs.fileno()]))
@@ -332,7 +332,7 @@ async def test_one_that_dies_is_made_again_unless_it_has_just_been_made(
     (sleeper,) = [await asyncio.create_subprocess_exec("sleep", "600")]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     target = RevisionTarget(RevisionId("a"), "probe", "probe-1", str(tmp_path), ENVIRONMENT, 0, 0, 1, 30.0)
-    template = Template("k", target, sleeper.pid, ours, templates._ended)
+    template = Template("k", target, sleeper.pid, ours, tmp_path / "k", templates._ended)
     templates._warm["k"], templates._not_before["k"] = template, time.monotonic() - age + 20.0
     theirs.close()  # as it does when it dies
     await eventually(lambda: not templates.warm)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,14 @@ class Replica:
         self.process.wait(PATIENCE)
 
 
-def start(model: Path, folder: Path, **changes: Any) -> Replica:
-    """Start a replica of the model with its files in `folder`."""
+def start(
+    model: Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    overlay: Path = OVERLAY,
+    **changes: Any,
+) -> Replica:
+    """Start a replica of the model, as leader of a session, with its files in `folder`."""
     launch = {
         "revision": REVISION,
         "endpoint": "probe",
@@ -102,14 +108,15 @@ def start(model: Path, folder: Path, **changes: Any) -> Replica:
                 "-I",
                 "-c",
                 BOOTSTRAP,
-                str(OVERLAY),
+                str(overlay),
             ],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             pass_fds=(writer,),
-            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+            env=environment or {"PATH": os.environ["PATH"], "HOME": str(folder)},
             cwd=folder,
+            start_new_session=True,
         )
     os.close(writer)
     assert process.stdin is not None

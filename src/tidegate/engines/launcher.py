@@ -1,11 +1,12 @@
 """Starts replicas: in processes of their own, or forked from a warm template."""
 
+import asyncio
 import contextlib
 import hashlib
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,10 +14,11 @@ import msgspec
 from tidegate.core.errors import Unavailable
 from tidegate.core.revision import Address, Proof, ReplicaId, ReplicaState, RevisionTarget
 from tidegate.data_directory import DataDirectory
-from tidegate.engines import fork_test, replica_logs
+from tidegate.engines import fork_test, offspring, replica_logs
 from tidegate.engines.plan import ReplicaFacts
 from tidegate.engines.replica_process import ReplicaProcess
 from tidegate.engines.replica_record import ReplicaRecord, ReplicaRecords, boot_id, start_ticks
+from tidegate.engines.scratch import Scratch, new_name
 from tidegate.engines.spawning import REPLICA, STATUS_FD, replica_environment, spawn
 from tidegate.engines.template import NoFork, Template
 
@@ -43,6 +45,8 @@ class Launch(msgspec.Struct, frozen=True):
     asked_at: float
     imports_file: str
     refutations_file: str
+    scratch: str
+    temporary: str
     trials: bool = True
     trial: bool = False
     answer: str | None = None
@@ -74,6 +78,7 @@ class Launcher:
     def __init__(self, data: DataDirectory, start_timeout_seconds: float, environ: Mapping[str, str]) -> None:
         self._data = data
         self._records = ReplicaRecords(data.run)
+        self._scratch = Scratch(data.scratch)
         self._load_timeout = start_timeout_seconds * _LOAD_SHARE
         self._environ = environ
 
@@ -84,11 +89,11 @@ class Launcher:
         identity = new_id()
         try:
             self._note(target, f"replica {identity} starts")
-            with _Pipes(self._data.replica_log(target.revision)) as pipes:
+            with self._scratch.made(identity) as scratch, _Pipes(self._data.replica_log(target.revision)) as pipes:
                 environment = replica_environment(self._environ, target)
                 wiring = tuple(zip((*pipes.given, pipes.given[1]), (0, 1, STATUS_FD, 2), strict=True))
                 pid = spawn(target, REPLICA, wiring, environment)
-                return self._begin(target, beginning, pipes, self._record(target, identity, pid))
+                return self._begin(target, beginning, scratch, pipes, self._record(target, identity, pid))
         except FileNotFoundError as error:
             raise Unavailable(
                 f"There is no interpreter {error.filename}. Deploy the model again: its environment is then made anew."
@@ -101,10 +106,12 @@ class Launcher:
     ) -> ReplicaProcess:
         """A new replica, forked from its warm template. Raises NoFork."""
         try:
-            with _Pipes(self._data.replica_log(target.revision)) as pipes:
+            with self._scratch.made(identity) as scratch, _Pipes(self._data.replica_log(target.revision)) as pipes:
                 pid = await template.fork(pipes.given)
                 self._note(target, f"replica {identity} starts, forked from template {template.pid}")
-                return self._begin(target, beginning, pipes, self._record(target, identity, pid, forked=True))
+                return self._begin(target, beginning, scratch, pipes, self._record(target, identity, pid, forked=True))
+        except Unavailable as error:
+            raise NoFork(error.message) from None
         except OSError as error:
             raise NoFork(str(error.strerror)) from None
 
@@ -112,31 +119,48 @@ class Launcher:
         """Why replicas of it cannot be forked, by a trial that takes at most `FORK_TEST_SECONDS`; empty when they can.
 
         `answer` is what its spawned replica said to the example. Raises NoFork when there was no trial."""
-        address = Address("", "")
-        launch = self._launch(target, address, Beginning(time.monotonic(), proved=True, proof=proof, untried=True))
+        identity, beginning = new_id(), Beginning(time.monotonic(), proved=True, proof=proof, untried=True)
         try:
-            with _Pipes(self._data.replica_log(target.revision)) as pipes:
+            with self._scratch.made(identity) as scratch, _Pipes(self._data.replica_log(target.revision)) as pipes:
                 pid = await template.fork(pipes.given)
                 self._note(target, "a fork of its template is tried")
                 pidfd = pipes.own(os.pidfd_open(pid))
+                offspring.mark(pid, identity)
+                launch = self._launch(target, Address("", ""), scratch, beginning)
                 pipes.write(msgspec.structs.replace(launch, trial=True, answer=answer))
-                return await fork_test.verdict(pid, pidfd, pipes.status, FORK_TEST_SECONDS)
+                reason = await fork_test.verdict(pid, pidfd, pipes.status, FORK_TEST_SECONDS)
+        except Unavailable as error:
+            raise NoFork(error.message) from None
         except OSError as error:
             raise NoFork(str(error.strerror)) from None
+        await asyncio.to_thread(self.clear, identity)
+        return reason
+
+    def clear(self, *replicas: ReplicaId) -> None:
+        """End what replicas that have ended left running, and remove what they left on disk. Blocks."""
+        if replicas:
+            offspring.end(replicas)
+        for replica in replicas:
+            self._scratch.remove(replica)
+
+    def left_over(self, living: Collection[ReplicaId]) -> list[ReplicaId]:
+        """The replicas, but for these, of which something may be left to clear. Raises OSError."""
+        return [ReplicaId(name) for name in self._scratch.names() if name not in living]
 
     def _begin(
-        self, target: RevisionTarget, beginning: Beginning, pipes: "_Pipes", record: ReplicaRecord
+        self, target: RevisionTarget, beginning: Beginning, scratch: Path, pipes: "_Pipes", record: ReplicaRecord
     ) -> ReplicaProcess:
         """Let a process that is on record begin. Should the agent end before this, it reads nothing and ends too.
 
         Raises OSError."""
         pidfd = pipes.own(os.pidfd_open(record.pid))
-        pipes.write(self._launch(target, record.address, beginning))
+        offspring.mark(record.pid, record.id)
+        pipes.write(self._launch(target, record.address, scratch, beginning))
         state, forked = ReplicaState.STARTING, record.forked
         facts = ReplicaFacts(record.id, target.revision, record.launch, state, time.monotonic(), forked=forked)
         return ReplicaProcess(record, facts, os.dup(pidfd), os.dup(pipes.status))
 
-    def _launch(self, target: RevisionTarget, address: Address, beginning: Beginning) -> Launch:
+    def _launch(self, target: RevisionTarget, address: Address, scratch: Path, beginning: Beginning) -> Launch:
         return Launch(
             revision=target.revision,
             endpoint=target.endpoint,
@@ -154,6 +178,8 @@ class Launcher:
             asked_at=beginning.asked_at,
             imports_file=str(self._data.import_record(target.environment.digest)),
             refutations_file=str(self._data.refutations(target.revision)),
+            scratch=str(scratch),
+            temporary=dict(target.environment_vars).get("TMPDIR", str(scratch)),
             trials=target.trials,
         )
 
@@ -178,7 +204,7 @@ class Launcher:
 
 def new_id() -> ReplicaId:
     """An id that no replica has had."""
-    return ReplicaId(secrets.token_hex(4))
+    return ReplicaId(new_name())
 
 
 class _Pipes(contextlib.ExitStack):

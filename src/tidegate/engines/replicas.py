@@ -67,6 +67,9 @@ class Replicas:
                 adopted.append(replica)
                 _log.info("replica is adopted", extra=fields(replica=record.id, revision=record.revision))
         self._reaper.discard_strangers()
+        with contextlib.suppress(OSError):
+            left_over = self._launcher.left_over({replica.record.id for replica in adopted})
+            self.tasks.create_task(self._clear(*left_over))
         return adopted
 
     def close(self) -> None:
@@ -274,7 +277,11 @@ class Replicas:
             _log.info("replica has drained", extra=fields(replica=facts.id, revision=facts.revision))
         with contextlib.suppress(OSError):
             self._records.remove(facts.id)
+        self.tasks.create_task(self._clear(facts.id))
         self.changed()
+
+    async def _clear(self, *ended: ReplicaId) -> None:
+        await asyncio.to_thread(self._launcher.clear, *ended)
 
     def _watch(self, replica: ReplicaProcess) -> None:
         self._fleet.replicas[replica.facts.id] = replica

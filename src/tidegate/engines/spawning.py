@@ -20,6 +20,7 @@ _BOOTSTRAP = (
 )
 REPLICA, TEMPLATE = _BOOTSTRAP.format("__main__"), _BOOTSTRAP.format("template")
 
+_DEFAULT = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _PASSED_ON = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"})
 # What the numeric libraries read when they are imported.
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -65,7 +66,7 @@ def spawn(
             ],
             setsid=True,
             setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them, and to ignore is inherited
+            setsigdef=_DEFAULT,  # to ignore is inherited: Python ignores SIGPIPE, nohup SIGHUP
         )
     finally:
         for source, _ in high:

@@ -44,9 +44,16 @@ class Template:
     """
 
     def __init__(
-        self, key: str, target: RevisionTarget, pid: int, channel: socket.socket, ended: Callable[["Template"], None]
+        self,
+        key: str,
+        target: RevisionTarget,
+        pid: int,
+        channel: socket.socket,
+        scratch: Path,
+        ended: Callable[["Template"], None],
     ) -> None:
         self.key, self.target, self.pid = key, target, pid
+        self.scratch = scratch  # the directory that it works in
         self.memory_bytes = 0  # PSS, as last measured
         self.recorded_at = 0  # see `Imports.recorded_at`
         self.warm_at = -math.inf  # monotonic seconds
@@ -66,6 +73,7 @@ class Template:
         target: RevisionTarget,
         environment: Mapping[str, str],
         log: int,
+        scratch: Path,
         ended: Callable[["Template"], None],
     ) -> "Template":
         """Run one that begins to import when it is told what. Raises OSError."""
@@ -79,14 +87,14 @@ class Template:
         finally:
             theirs.close()
         ours.setblocking(False)
-        return cls(key, target, pid, ours, ended)
+        return cls(key, target, pid, ours, scratch, ended)
 
     async def warm(self, environment: str, imports: Imports) -> Message:
         """Have it import; returns what came of it. Raises NoFork when it ends meanwhile."""
         self.recorded_at = imports.recorded_at
         order = {"environment": environment, "imports": imports.names, "left_out": imports.left_out}
         try:
-            self._channel.send(msgspec.json.encode(order))
+            self._channel.send(msgspec.json.encode(order | {"scratch": str(self.scratch)}))
         except OSError as error:
             raise NoFork(f"it takes no order: {error.strerror}") from None
         return await self._warm
@@ -139,6 +147,8 @@ class Template:
         self._channel.close()
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)  # what its imports have started; its forks lead groups of their own
         os.close(self._pidfd)
         waiting: list[asyncio.Future[Any]] = [self._warm, *self._replies.values()]
         for future in waiting:

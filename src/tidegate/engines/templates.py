@@ -11,10 +11,12 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping
 
+from tidegate.core.errors import Unavailable
 from tidegate.core.revision import RevisionTarget
 from tidegate.data_directory import DataDirectory
 from tidegate.engines import replica_logs, spawning
 from tidegate.engines.imports import Imports, imports_of, recorded_at
+from tidegate.engines.scratch import Scratch, new_name
 from tidegate.engines.template import NoFork, Template, pss
 from tidegate.telemetry import fields
 
@@ -25,7 +27,7 @@ _MOST_MB = 4096  # of a quarter of the machine's memory, when no budget is set
 _IMPORT_SECONDS = 120.0
 _WAIT_SECONDS = 10.0  # that a start waits for one
 _TRIAL_SECONDS = 5.0  # and then for a trial of its revision, if there was none
-_MOST_LEFT_OUT = 3  # modules that start threads; an environment with more of them has no template
+_MOST_LEFT_OUT = 3  # modules that start threads or keep files open; an environment with more of them has no template
 # One that could not be made is not tried again for so long, twice as long each time, up to a minute.
 _AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 1.0, 60.0
 # One that is warm is not made anew for so long for imports that it lacks.
@@ -47,12 +49,13 @@ class Templates:
         self, data: DataDirectory, environ: Mapping[str, str], budget: int, wait_from: float = -math.inf
     ) -> None:
         self._data, self._environ, self._budget, self._wait_from = data, environ, budget, wait_from
+        self._scratch = Scratch(data.scratch)
         self._warm: OrderedDict[str, Template] = OrderedDict()  # the longest unused first
         self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest wish last
         self._expected: OrderedDict[str, RevisionTarget] = OrderedDict()  # wanted once there is nothing else to do
         self._not_before: dict[str, float] = {}  # monotonic: neither made nor renewed before
         self._failures: Counter[str] = Counter()  # in a row
-        self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads, by key
+        self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads or keep files open, by key
         self.hopeless: dict[str, str] = {}  # key → why there never will be one
         self._making: Template | None = None
         self._begun: tuple[str, float] | None = None  # the key of the one that is being made, and since when
@@ -166,7 +169,7 @@ class Templates:
             imports = await asyncio.to_thread(imports_of, self._data.import_record(digest), target.model_dir)
             async with asyncio.timeout(_IMPORT_SECONDS):
                 template = await self._warmed(key, target, imports)
-        except (NoFork, OSError, TimeoutError) as error:
+        except (NoFork, Unavailable, OSError, TimeoutError) as error:
             reason = f"its imports took longer than {_IMPORT_SECONDS:g} s" if isinstance(error, TimeoutError) else error
             _log.warning("no template can be made", extra=fields(environment=digest, error=reason))
             pause = min(_LONGEST_AGAIN_SECONDS, _AGAIN_SECONDS * 2 ** min(self._failures[key], 10))
@@ -186,9 +189,9 @@ class Templates:
         await self._keep_to_budget(template)
 
     async def _warmed(self, key: str, target: RevisionTarget, imports: Imports) -> Template:
-        """A warm template in its place. Begins anew without a module that starts a thread: none can be ended.
+        """A warm template in its place. Begins anew without a module that starts a thread or keeps a file open.
 
-        Raises NoFork or OSError."""
+        Raises NoFork, Unavailable or OSError."""
         for module in self._threaded.get(key, ()):
             imports = imports.without(module)
         while len(imports.left_out) <= _MOST_LEFT_OUT:
@@ -204,15 +207,18 @@ class Templates:
             template.end()
             imports = imports.without(message.module)
             self._threaded[key] = imports.left_out
-            _log.warning("a module is left out of a template: it starts a thread", extra=fields(module=message.module))
-        self.hopeless[key] = f"Its imports start threads ({', '.join(imports.left_out)}), which a fork would not have."
+            sentence = "a module is left out of a template: it starts a thread or keeps a file open"
+            _log.warning(sentence, extra=fields(module=message.module))
+        left_out = ", ".join(imports.left_out)
+        self.hopeless[key] = f"Its imports start threads or keep files open ({left_out}): a fork has none of its own."
         raise NoFork(self.hopeless[key])
 
     def _start(self, key: str, target: RevisionTarget) -> Template:
         log = replica_logs.open_log(self._data.template_log(target.environment.digest))
         try:
             environment = spawning.replica_environment(self._environ, target)
-            return Template.start(key, target, environment, log, self._ended)
+            with self._scratch.made(new_name()) as scratch:
+                return Template.start(key, target, environment, log, scratch, self._ended)
         finally:
             os.close(log)
 
@@ -233,6 +239,7 @@ class Templates:
         self.changed()
 
     def _ended(self, template: Template) -> None:
+        self._scratch.remove(template.scratch.name)  # of what imports have written there
         if self._warm.get(template.key) is template:  # it was not ended on purpose
             del self._warm[template.key]
             if time.monotonic() >= self._not_before.pop(template.key, 0.0):
