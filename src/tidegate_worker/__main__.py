@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, NoReturn, Optional
 
-from tidegate_worker import alarm, imports, outlets, signals, trial, workplace
+from tidegate_worker import alarm, imports, outlets, shadows, signals, trial, workplace
 from tidegate_worker.batcher import Batcher
 from tidegate_worker.ending import end
 from tidegate_worker.launch import Launch
@@ -48,7 +48,7 @@ def main(start: Optional[Start] = None) -> NoReturn:
         _tell({"state": "failed", "message": message})
         _exit(1)
     if launch.trial:
-        _tell(_tried(launch))
+        _tell(_tried(launch, start))
         end(0, forked=start.mode == FORK)
     try:
         server = _start(launch, start)
@@ -92,6 +92,8 @@ def _start(launch: Launch, start: Start) -> Server:
     """Load and prove the model, listen, and say so. Raises whatever the model raises."""
     with alarm.alarm(launch.load_timeout_seconds):
         log(f"loading {launch.served_entity}, revision {launch.revision}")
+        if start.mode == FORK:
+            shadows.clear(launch.model_dir, start.first)
         model, found, proved = trial.prepare(launch)
         batcher = batcher_of(model, launch, found)
     outlets.mend()
@@ -122,10 +124,11 @@ def _start(launch: Launch, start: Start) -> Server:
     return server
 
 
-def _tried(launch: Launch) -> Dict[str, Any]:
+def _tried(launch: Launch, start: Start) -> Dict[str, Any]:
     """What a trial of a fork says. Its time limit is the load's."""
     try:
         with alarm.alarm(launch.load_timeout_seconds):
+            shadows.clear(launch.model_dir, start.first)
             model = Model.load(launch.model_dir)
             difference = trial.difference(model, launch.model_dir, launch.answer)
     except BaseException as error:
@@ -171,7 +174,7 @@ def _proof_text(proof: Optional[Proof]) -> str:
 
 def _sentence(error: BaseException) -> str:
     """What the owner of the endpoint reads."""
-    if isinstance(error, NotProved):
+    if isinstance(error, (NotProved, shadows.Shadowed)):
         return str(error)
     return f"The model could not be loaded: {exception_text(error)}"
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, FrozenSet, NamedTuple
 
 SPAWN, FORK = "spawn", "fork"
 
@@ -12,6 +12,7 @@ class Start(NamedTuple):
 
     mode: str
     began: float
+    first: FrozenSet[str] = frozenset()  # of a fork: what was imported before any model's own folder is known
 
     def told(self, asked: float, ready: float) -> Dict[str, Any]:
         """As it stands in WELCOME: when the engine was asked, the process began, and it listened."""

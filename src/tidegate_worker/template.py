@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, NoReturn, Optional, Sequence, Set, Tuple
 
 from tidegate_worker import __main__ as replica
 from tidegate_worker import caches, generators, outlets, signals
@@ -30,6 +30,8 @@ _LOWEST_FREE_FD = 10
 _GIVEN = 3  # descriptors that come with a request: standard input, log, status pipe
 # A thread that an import has started may be on its way out.
 _THREAD_SECONDS = 0.1
+_LOADER = "mlflow.pyfunc"
+_STATELESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 # After so long without a request the machine is free to fork ahead.
 _LULL_SECONDS = 0.2
 
@@ -47,11 +49,13 @@ def main() -> NoReturn:
     os.chdir(order.get("scratch") or ".")
     _entitle(f"tidegate: template {order['environment']}")
     began = time.monotonic()
-    left_out, thread_of = _import(order["imports"], order["left_out"])
+    with generators.noted():
+        left_out, thread_of, first = _import(order["imports"], order["left_out"])
     if thread_of:
         _tell(channel, {"state": "thread", "module": thread_of})
         os._exit(1)
     caches.fill()
+    generators.find()
     gc.collect()
     gc.freeze()
     log(f"{len(sys.modules)} modules in {time.monotonic() - began:.2f} s; left out: {left_out or 'none'}")
@@ -60,15 +64,19 @@ def main() -> NoReturn:
     channel.close()
     gc.enable()
     generators.reseed()
-    replica.main(start)
+    vars(sys.modules["__main__"])["main"] = replica.main  # as it is in a replica's own program
+    replica.main(start._replace(first=first))
 
 
 # --- imports
 
 
-def _import(names: Sequence[str], without: Sequence[str]) -> Tuple[Dict[str, str], str]:
-    """Import them in order. Returns those left out, with the reason, and the first that started a thread."""
-    left_out = dict.fromkeys(without, "it starts a thread")
+def _import(names: Sequence[str], without: Sequence[str]) -> Tuple[Dict[str, str], str, FrozenSet[str]]:
+    """Import them in order. Returns those left out, with the reason; the first that started a thread or keeps a file
+    open, which forks cannot have of their own; and all that was imported with MLflow: a spawned replica has it before
+    it knows where its model's own code is."""
+    first, held = frozenset(sys.modules), _descriptors()
+    left_out = dict.fromkeys(without, "it starts a thread or keeps a file open")
     inside = tuple(name + "." for name in without)  # whose import would import the whole
     for name in names:
         if name in left_out or name in sys.modules or name.startswith(inside):
@@ -77,9 +85,22 @@ def _import(names: Sequence[str], without: Sequence[str]) -> Tuple[Dict[str, str
             importlib.import_module(name)
         except BaseException as error:  # what exits, too: a replica may never import it in this order
             left_out[name] = type(error).__name__
-        if _threads() > 1 and not _alone():
-            return left_out, name
-    return left_out, ""
+        if (_threads() > 1 and not _alone()) or _descriptors() - held:
+            return left_out, name, first
+        if name == _LOADER:
+            first = frozenset(sys.modules)
+    return left_out, "", first
+
+
+def _descriptors() -> Set[Tuple[str, str]]:
+    """The open descriptors, and of what, but those of devices that keep no state."""
+    found = set()
+    for place in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
+        with suppress(OSError):  # the listing's own
+            what = os.readlink(f"/proc/self/fd/{place}")
+            if what not in _STATELESS and not what.startswith("/proc/"):
+                found.add((place, what))
+    return found
 
 
 def _threads() -> int:
