@@ -123,6 +123,13 @@ async def test_a_revision_is_tried_and_then_forked(workers: Workers) -> None:
     replicas = await workers.ready("a", 3)
     assert [replica.forked for replica in replicas if replica.id != first.id] == [True] * (len(replicas) - 1)
     assert ask(replicas[-1], "a", "say:hello") == "say:hello"
+    scratch = workers.machine.data.scratch
+    for replica in replicas:
+        assert Path(ask(replica, "a", "temporary:")).parent == scratch / replica.id
+    template = await workers.template()
+    own = Path(f"/proc/{template}/cwd").resolve().name
+    # Neither the trial nor an earlier template has left its own.
+    await eventually(lambda: {path.name for path in scratch.iterdir()} == {own, *(replica.id for replica in replicas)})
     assert "Replicas are forked from now on" in workers.machine.log("a")
 
 
