@@ -46,7 +46,7 @@ def main(start: Optional[Start] = None) -> NoReturn:
     except OSError as error:
         message = f"The replica's scratch directory {launch.scratch} cannot be used: {error.strerror}."
         _tell({"state": "failed", "message": message})
-        _exit(1)
+        end(1, forked=start.mode == FORK)
     if launch.trial:
         _tell(_tried(launch, start))
         end(0, forked=start.mode == FORK)
