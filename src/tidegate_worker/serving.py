@@ -71,9 +71,11 @@ def recorded(launch: Launch) -> Optional[Found]:
     if not proof or not proof.get("path") or not proof.get("batching"):
         return None
     try:
-        return Found.from_json(proof)
+        found = Found.from_json(proof)
     except (TypeError, KeyError, ValueError):  # from another version
         return None
+    # A version that did not say what its proof rests on has proved less.
+    return None if found.verdict.mode == rowwise.PROVED and not found.verdict.by else found
 
 
 def batcher_of(model: Model, launch: Launch, found: Found) -> Batcher:

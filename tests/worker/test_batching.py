@@ -299,6 +299,13 @@ def test_what_was_proved_is_not_proved_again() -> None:
     assert calls == []
 
 
+def test_a_proof_of_an_earlier_version_is_made_anew() -> None:
+    house = House(animal(zoo.batch_mean))
+    old = {"path": house.batcher.serving.path._asdict(), "batching": {"mode": "proved", "reason": "", "exact": True}}
+    again = House(animal(zoo.batch_mean), proof={"example": "signature", "warning": "", **old})
+    assert again.batcher.serving.verdict.mode == rowwise.OFF
+
+
 def test_one_deadline_that_has_passed_holds_up_nobody() -> None:
     house = House(animal(zoo.linear)).warm()
     house.put(row(1))
