@@ -36,6 +36,7 @@ LISTS: dict[str, list[list[str]]] = {
         [*PYTEST, "tests/worker/test_row_wise.py"],
         [*PYTEST, "tests/worker/test_company.py", "-m", "acceptance"],
         [*PYTEST, "tests/worker/test_agreement.py", "tests/worker/test_pandas.py", "-m", "acceptance"],
+        ["-m", "bench.deadlines"],
     ],
     "elasticity": [
         [*PYTEST, "tests/e2e/test_elastic.py", "-m", "acceptance or e2e"],

@@ -20,8 +20,8 @@ FAULTS = (
     Fault(
         "what was in flight at a death runs again beside others",
         "tidegate/gateway/queue.py",
-        "                request.alone = True\n",
-        "                request.alone = False\n",
+        "            request.alone = True  # until it is answered\n",
+        "            request.alone = False\n",
         "gateway",
     ),
     Fault(
@@ -34,7 +34,7 @@ FAULTS = (
     Fault(
         "a draining replica's answers are not waited for",
         "tidegate/gateway/transport.py",
-        "        if self.draining and not self.in_flight:\n",
+        "        if self.draining and not self.busy:\n",
         "        if self.draining:\n",
         "gateway",
     ),

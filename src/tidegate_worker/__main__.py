@@ -104,7 +104,11 @@ def _start(launch: Launch, start: Start) -> Server:
 
     def said() -> Dict[str, Any]:
         serving = {"path": batcher.serving.path._asdict(), "batching": batcher.serving.verdict._asdict()}
-        told = {"proof": _proof_json(proof, serving), "accelerators": {"json": model.json.note}, **serving}
+        told = {
+            "proof": _proof_json(proof, {**serving, "costs": batcher.costs}),
+            "accelerators": {"json": model.json.note},
+            **serving,
+        }
         return {**told, "start": start.told(launch.asked_at, ready_at)}
 
     modules, served = len(sys.modules), batcher.serving
@@ -112,7 +116,7 @@ def _start(launch: Launch, start: Start) -> Server:
     def answered() -> None:
         outlets.mend()
         if batcher.serving is not served:
-            _tell({"state": "serving", "path": said()["path"], "batching": said()["batching"]})
+            _tell({"state": "serving", "path": said()["path"], "batching": said()["batching"], "costs": batcher.costs})
         if len(sys.modules) != modules or start.mode == SPAWN:
             imports.record(launch.imports_file, launch.model_dir)
 

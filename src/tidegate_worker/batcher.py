@@ -26,6 +26,8 @@ MOST_REQUESTS = 64
 MOST_ROWS = 4096
 # A batch that others wait behind takes no longer than this, as far as its cost is known.
 _SECONDS_AT_ONCE = 0.05
+# Of so many rows together, what they cost is kept for later starts.
+_POINTS = (1, 64)
 # One batch ahead is sent only to replicas that are quicker than this, with some slack before it is taken back.
 _QUICK, _NO_LONGER_QUICK = 0.005, 0.0075
 
@@ -92,6 +94,11 @@ class Batcher:
         self.switch_off(reason)
         self.serve(self.serving._replace(scorer=None, path=Path(STOCK, PYFUNC, reason)))
         log(f"the compiled path is off from now on: {reason}")
+
+    @property
+    def costs(self) -> List[Tuple[int, float]]:
+        """Seconds that so many rows take together, as far as it was measured: for those that start later."""
+        return self._rows.points(_POINTS)
 
     # forming
 

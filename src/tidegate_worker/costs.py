@@ -1,5 +1,7 @@
 """What a prediction costs, learnt from those that were made: a·n + b seconds for n items."""
 
+from typing import List, Sequence, Tuple
+
 _FORGETTING = 0.98  # what a measurement weighs after the next
 
 
@@ -18,6 +20,10 @@ class Cost:
         self._seconds = self._seconds * keep + seconds
         self._items_squared = self._items_squared * keep + items * items
         self._products = self._products * keep + items * seconds
+
+    def points(self, at: Sequence[int]) -> List[Tuple[int, float]]:
+        """The line at these numbers of items; nothing before there is one."""
+        return [(items, self.predicted(items)) for items in at] if self._items else []
 
     def predicted(self, items: int) -> float:
         """Seconds that so many items take, rather too many than too few where little was measured."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -96,7 +97,7 @@ class ScriptedEngine(FakeEngine):
         super().__init__()
         self.broken: dict[str, str] = {}  # served entity → the sentence that its starts fail with
         self.warning = ""
-        self.serving: dict[str, dict[str, object]] = {}  # a proof's `path` and `batching`
+        self.serving: dict[str, Any] = {}  # a proof's `path` and `batching`
         self.log: list[tuple[str, RevisionId]] = []
 
     @property

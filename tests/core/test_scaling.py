@@ -121,13 +121,13 @@ def test_one_that_is_held_up_and_nobody_waits_is_let_be() -> None:
     assert revision.look(0.1, load_in_flight=1, load_stuck=1).replicas == 1
 
 
-def test_for_those_that_are_held_up_there_are_twice_as_many_at_most() -> None:
+def test_each_that_is_held_up_has_a_stand_in_within_the_endpoints_bounds() -> None:
     revision = Revision(1)
     revision.work(60, 0.5, cpu_share=1.0)
     held_up = {"load_queued": 9, "load_oldest_wait_seconds": 0.01}
-    for number in range(1, 9):
+    for number in range(1, 20):
         revision.look(0.1, load_in_flight=number, load_stuck=number, **held_up)
-    assert revision.replicas == 2 * CORES
+        assert revision.replicas == min(number + (1 if number == 1 else 2), revision.policy.max_replicas)
 
 
 def test_replicas_that_start_slowly_are_not_started_again_and_again() -> None:

@@ -261,7 +261,7 @@ def picky():
 
 
 def crowded():
-    """Row-wise, but for two moods: one that holds the interpreter for years, and one that ends the process."""
+    """Row-wise, but for some moods: that hold the interpreter for years, take their time, or end the process."""
     return _moods(0)
 
 
@@ -279,6 +279,11 @@ def _moods(by_other_row):
             moods = model_input["mood"].tolist()
             if "die" in moods:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if "deaf" in moods:  # to the alarm that ends it at its deadline
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, signal.SIG_IGN)
+                time.sleep(3600)
+            time.sleep(sum(float(mood.split()[1]) for mood in moods if mood.startswith("sleep ")))
             if "hang" in moods:
                 re.match(r"(a+)+$", "a" * 64 + "b")
             others = by_other_row * (len(moods) - 1)

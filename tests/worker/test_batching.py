@@ -306,6 +306,22 @@ def test_a_proof_of_an_earlier_version_is_made_anew() -> None:
     assert again.batcher.serving.verdict.mode == rowwise.OFF
 
 
+def test_what_a_start_has_measured_the_next_one_does_not_guess() -> None:
+    def slow(data: Any, params: Any) -> Any:
+        time.sleep(0.0015 * len(data))
+        return data["x"].to_numpy()
+
+    first = House(animal(slow)).batcher
+    assert first.serving.verdict.mode == rowwise.PROVED
+    assert first.credits.group < 64  # 50 ms at most
+    record = {"path": first.serving.path._asdict(), "batching": first.serving.verdict._asdict(), "costs": first.costs}
+    again = House(animal(slow), proof=json.loads(json.dumps({"example": "signature", "warning": "", **record}))).batcher
+    assert again.credits == first.credits
+    assert dict(again.costs) == pytest.approx(dict(first.costs))
+    del record["costs"]
+    assert House(animal(slow), proof={"example": "signature", "warning": "", **record}).batcher.costs == []
+
+
 def test_one_deadline_that_has_passed_holds_up_nobody() -> None:
     house = House(animal(zoo.linear)).warm()
     house.put(row(1))

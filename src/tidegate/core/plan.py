@@ -239,6 +239,7 @@ def _learnt(world: Snapshot, revision: Revision) -> Iterator[Action]:
             start=proof.start or known.start,
             path=proof.path or known.path,
             batching=proof.batching or known.batching,
+            costs=proof.costs or known.costs,
         )
     if proof != known:
         yield Learn(revision.id, proof)

@@ -44,7 +44,8 @@ class Proof:
     or nothing (then `warning` says why). `path` and `batching` are the worker's words on how it serves: the request
     path (`mode`, `input`, `reason`), and whether requests of different callers are predicted together (`mode`, `exact`,
     `reason`). `start` is the engine's word on how further replicas start: forked from a warm template or spawned
-    (`mode`, `reason`). Later replicas are told and do not try again. None where it was not tried yet.
+    (`mode`, `reason`). `costs` are the seconds that so many rows took together. Later replicas are told and do not try
+    again. None or nothing where it was not tried yet.
     """
 
     example: str  # "input_example" | "signature" | "none"
@@ -52,6 +53,7 @@ class Proof:
     path: Mapping[str, Any] | None = None
     batching: Mapping[str, Any] | None = None
     start: Mapping[str, Any] | None = None
+    costs: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

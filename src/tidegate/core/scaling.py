@@ -158,7 +158,7 @@ def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int)
     if load.queued and load.oldest_wait_seconds >= WAITS_SECONDS:
         yield ScaleDecision(min(limit, _needed_now(state, sight, panic)), _waiting(load))
     if load.queued and load.stuck:
-        yield ScaleDecision(min(2 * limit, policy.max_replicas, load.stuck + 1), _stuck(load))
+        yield ScaleDecision(min(policy.max_replicas, _beside(load.stuck)), _stuck(load))
     if not state.replicas or _idle(policy, state, sight, load.at) or _absorbed(sight, panic):
         return  # what is over does not wake, and keeps nothing
     if stable is not None:
@@ -232,6 +232,13 @@ def _wait(load: LoadPoint) -> str:
     return "1 request waits" if load.queued == 1 else f"{load.queued} requests wait"
 
 
+def _beside(stuck: int) -> int:
+    """How many there are to be while so many are held up: one that serves. Where several are, the next one that is held
+    up is not far, and those that are ended start anew meanwhile: one more.
+    """
+    return stuck + min(stuck, 2)
+
+
 def _stuck(load: LoadPoint) -> str:
     which = "a replica is" if load.stuck == 1 else f"{load.stuck} replicas are"
     return f"{which} held up far longer than usual, and {_wait(load)}"
@@ -257,9 +264,9 @@ def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> Sc
             state = replace(state, panic_at=now)
     if sight.load.queued:
         needed = max(needed, _needed_now(state, sight, recent))
-    if sight.load.stuck:
-        needed = max(needed, sight.load.stuck + 1)
     needed = min(limit, needed)
+    if sight.load.stuck:
+        needed = max(needed, _beside(sight.load.stuck))  # whatever holds them up, they are of no use
     kept = [(at, need) for at, need in state.needs if at > now - state.delay and need > needed]
     return replace(state, needs=(*kept, (now, needed)))
 

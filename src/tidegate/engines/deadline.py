@@ -12,7 +12,7 @@ from tidegate_worker import alarm
 
 # How late a replica may come back. The worker's own timer ends it before, and leaves in the log where it was.
 GRACE_SECONDS = 2.0
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 _WORD = struct.Struct("=d")
 
 

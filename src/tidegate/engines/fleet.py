@@ -24,7 +24,7 @@ from tidegate.engines.backoff import Failures
 from tidegate.engines.capacity import gb
 from tidegate.engines.launcher import launch_digest
 from tidegate.engines.plan import HOUR_SECONDS, Decision, Held, Limits, ReplicaFacts, decide, replaceable
-from tidegate.engines.replica_process import ReplicaProcess, Words
+from tidegate.engines.replica_process import Costs, ReplicaProcess, Words
 from tidegate.engines.targets import Applied
 from tidegate.engines.templates import Templates
 
@@ -253,7 +253,7 @@ class Fleet:
         known.applied = msgspec.structs.replace(known.applied, proof=proof, answer=answer)
         return True
 
-    def serves(self, revision: RevisionId, path: Words, batching: Words, at: float) -> str | None:
+    def serves(self, revision: RevisionId, path: Words, batching: Words, at: float, costs: Costs = ()) -> str | None:
         """A replica of it serves in another way than was proved. None when that is known; else the sentence on it,
         empty where only what it covers has changed.
         """
@@ -264,6 +264,7 @@ class Fleet:
         if proof == known.applied.proof:
             return None
         before = _serving(known.applied.proof.path or {}, known.applied.proof.batching or {})
+        proof = replace(proof, costs=costs or proof.costs)
         known.applied = msgspec.structs.replace(known.applied, proof=proof)
         sentence = _serving(path, batching)
         if sentence == before:

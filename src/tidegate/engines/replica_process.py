@@ -25,7 +25,9 @@ _SILENT = (
     "there. Its code must leave descriptors alone that it has not opened."
 )
 
-Words = Mapping[str, Any]  # of a worker, on how it serves; see `Proof`
+# What a worker says of how it serves; see `Proof`.
+Words = Mapping[str, Any]
+Costs = tuple[tuple[int, float], ...]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -37,6 +39,7 @@ class Status(msgspec.Struct, frozen=True):
     answer: str | None = None  # what the model said to its example, when it was proved
     path: Words | None = None
     batching: Words | None = None
+    costs: Costs = ()
 
 
 class Watcher(Protocol):
@@ -44,7 +47,7 @@ class Watcher(Protocol):
 
     def replica_ready(self, replica: "ReplicaProcess", proof: Proof | None, answer: str | None) -> None: ...
     def replica_failed(self, replica: "ReplicaProcess", message: str) -> None: ...
-    def replica_serves(self, replica: "ReplicaProcess", path: Words, batching: Words) -> None: ...
+    def replica_serves(self, replica: "ReplicaProcess", path: Words, batching: Words, costs: Costs) -> None: ...
     def replica_ended(self, replica: "ReplicaProcess", status: int | None) -> None: ...
 
 
@@ -161,7 +164,7 @@ class ReplicaProcess:
         elif status.state == "failed":
             watcher.replica_failed(self, status.message)
         elif status.path is not None and status.batching is not None:
-            watcher.replica_serves(self, status.path, status.batching)
+            watcher.replica_serves(self, status.path, status.batching, status.costs)
 
     def _close_status_pipe(self) -> None:
         if self._status_pipe is not None:

@@ -18,7 +18,7 @@ from tidegate.engines.greeting import Foreign, NotListening, greet
 from tidegate.engines.launcher import Beginning, Launcher, new_id
 from tidegate.engines.plan import ReplicaFacts
 from tidegate.engines.reaper import Reaper
-from tidegate.engines.replica_process import ReplicaProcess, Words
+from tidegate.engines.replica_process import Costs, ReplicaProcess, Words
 from tidegate.engines.replica_record import ReplicaRecords
 from tidegate.engines.template import NoFork, Template
 from tidegate.engines.templates import Templates
@@ -257,10 +257,10 @@ class Replicas:
             replica.enter(ReplicaState.DRAINING)
             self.changed()
 
-    def replica_serves(self, replica: ReplicaProcess, path: Words, batching: Words) -> None:
+    def replica_serves(self, replica: ReplicaProcess, path: Words, batching: Words, costs: Costs) -> None:
         """It serves in another way than was proved, for what it has seen since."""
         revision = replica.facts.revision
-        sentence = self._fleet.serves(revision, path, batching, time.time())
+        sentence = self._fleet.serves(revision, path, batching, time.time(), costs)
         if sentence:
             self._tell(revision, sentence, replica.facts.id)
         if sentence is not None:

@@ -58,7 +58,7 @@ def hold(waiting: Iterable[Pending]) -> None:
 
 
 def _not_begun(waiting: Iterable[Pending]) -> Iterable[Pending]:
-    return (request for request in waiting if not (request.alone and request.sent_at) and not request.slices)
+    return (request for request in waiting if not request.begun)
 
 
 class ColdTimes:

@@ -16,8 +16,8 @@ class Pending:
     """Whoever makes one hears `answered` or `failed`, once, unless it cancels it. Times are those of time.monotonic."""
 
     __slots__ = (
-        "alone", "body", "cold", "crashes", "deadline", "done", "group", "id", "lane", "latest", "meta", "queue",
-        "queued_at", "route", "sent_at", "slice_ends", "slices", "turn",
+        "alone", "body", "cold", "crashes", "deadline", "done", "group", "id", "lane", "latest", "meta",
+        "moved", "queue", "queued_at", "route", "sent_at", "turn",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -32,11 +32,15 @@ class Pending:
         self.queued_at = self.sent_at = 0.0
         self.lane: Lane | None = None  # at a replica; else it waits
         self.group = 0  # of that lane, in which it travelled
-        self.alone = False  # to be predicted by itself: it was in flight when a replica died
+        self.alone = False  # to be predicted by itself: it was in flight when a replica died, or its batch overran
         self.crashes = 0  # deaths of a replica at which it was by itself
-        self.slices = 0  # times that it used up its slice of time, by itself, while others waited
-        self.slice_ends = float("inf")
+        self.moved = False  # taken back from a replica that was held up
         self.cold: ColdStart | None = None  # that it waited for
+
+    @property
+    def begun(self) -> bool:
+        """Whether a model has it, or may have had it."""
+        return self.lane is not None or (self.alone and self.sent_at > 0)
 
     def waited_for(self, start: "ColdStart", *, first: bool) -> None:
         """There was no replica when it came; now there is. `first` of those that waited for it."""

@@ -4,10 +4,9 @@ Replicas give credits, and waiting requests go to whoever has one: there is no q
 capacity takes waiting work at once. A sweep some 20 times a second sees to deadlines, so that a request costs no timer.
 Times are those of time.monotonic: uvloop keeps its own in whole milliseconds.
 
-What was in flight when a replica died runs again alone, on a replica with nothing else of ours. While others wait it
-gets a slice of time only, twice as long each time, and after it goes to the end of the queue: so one request that hangs
-gets its 504, and those behind it their answers. Where a replica takes one request at a time, each gets such a slice
-from the start, once it is known what requests take there.
+What was in flight when a replica died runs again alone, on a replica with nothing else of ours. A replica that takes
+far longer than usual gets nothing further; what has not begun there, and what shares a batch that overruns, is asked of
+others too, and whatever answer comes first counts. It is the caller's deadline that ends a replica.
 """
 
 import asyncio
@@ -19,7 +18,8 @@ from tidegate.core.errors import TidegateError, Unavailable
 from tidegate.core.load import RevisionLoad
 from tidegate.core.revision import Address, ReplicaId, RevisionAddresses
 from tidegate.core.traffic import RevisionRoute
-from tidegate.gateway import cold, refusals
+from tidegate.gateway import cold, overrun, refusals
+from tidegate.gateway.overrun import Usual
 from tidegate.gateway.pace import Pace
 from tidegate.gateway.pending import Pending
 from tidegate.gateway.transport import Answered, Lane
@@ -32,15 +32,15 @@ RECONNECT_SECONDS = 0.1
 WAKE_AGAIN_SECONDS = 1.0
 # A replica that died so near to a request's deadline was ended because of it.
 DEADLINE_SLACK_SECONDS = 0.2
-# The first slice of a request that runs alone while others wait; at least so many times what requests take here.
-FIRST_SLICE_SECONDS, FIRST_SLICE_TIMES = 2.0, 20
 
 
 class RevisionQueue:
     """The requests of one revision in this gateway, waiting and under way."""
 
-    def __init__(self, route: RevisionRoute, waker: Waker, settings: GatewaySettings) -> None:
-        self.route = route
+    def __init__(
+        self, route: RevisionRoute, waker: Waker, settings: GatewaySettings, *, only_gateway: bool = True
+    ) -> None:
+        self.route, self._only_gateway = route, only_gateway
         self._waker, self._settings = waker, settings
         self._loop = asyncio.get_running_loop()
         self._waiting = Waiting()
@@ -56,7 +56,7 @@ class RevisionQueue:
         self._message = ""
         self._closed = False
         self.known = True
-        self._pace = Pace()
+        self._pace, self._usual = Pace(), Usual()
         self._busy_before = 0.0  # of replicas that are gone
         self._reruns = 0
         self._came = 0
@@ -90,6 +90,8 @@ class RevisionQueue:
         self._count(now)
         if now >= self._next_deadline:
             self._sweep_deadlines(now)
+        if self.route.retry_on_crash:  # what may not run twice waits
+            self._relieve(now)
         self._waiting.tidy()
         if self._waiting.count and not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
             self._wake(now)
@@ -114,7 +116,7 @@ class RevisionQueue:
     @property
     def idle(self) -> bool:
         """Whether nothing waits or is under way."""
-        return not self._waiting.count and not any(lane.in_flight for lane in self._lanes.values())
+        return not self._waiting.count and not any(lane.busy for lane in self._lanes.values())
 
     @property
     def lanes(self) -> Collection[Lane]:
@@ -175,7 +177,7 @@ class RevisionQueue:
 
     def _connect(self, replica: ReplicaId) -> None:
         if not self._closed:
-            lane = self._lanes[replica] = Lane(replica, self.route.revision, self._wanted[replica], self)
+            lane = self._lanes[replica] = Lane(replica, self.route.revision, self._wanted[replica], self, self._usual)
             self._connecting[replica] = self._loop.create_task(self._reach(lane))
 
     async def _reach(self, lane: Lane) -> None:
@@ -205,17 +207,19 @@ class RevisionQueue:
     def answered(self, _lane: Lane, answered: Answered) -> None:
         now = time.monotonic()
         for request, answer in answered:
-            if request.done:
-                continue
-            if answer.outcome == wire.TIMED_OUT and request.slice_ends < request.deadline - DEADLINE_SLACK_SECONDS:
-                self._go_behind(request)  # only its slice is over
-            else:
+            if not request.done:
                 request.done = True
                 request.answered(answer)
         if self._waiting.count:
             self._pump()
         if self._waiting.count or self._pace.measuring:
             self._pace.ended(len(answered), now, others_wait=self._waiting.count > 0)
+
+    def overtakes(self, request: Pending) -> bool:
+        if request.done or request.queue is not self:
+            return False
+        self._let_go(request)
+        return True
 
     def returned(self, _lane: Lane, requests: list[Pending]) -> None:
         self._put_back(requests)
@@ -235,7 +239,9 @@ class RevisionQueue:
             self._connect(lane.replica)
         for request in held:
             request.lane = None
-        self._rerun(held, now)
+        lane.in_flight.clear()
+        by_itself = len(held) == 1 and not lane.busy  # with nothing that was taken back
+        self._rerun(held, now, by_itself=by_itself)
 
     # what waits
 
@@ -254,20 +260,37 @@ class RevisionQueue:
                 self._wake(time.monotonic())
             self._schedule_pump()
 
-    def _go_behind(self, request: Pending) -> None:
-        """It has used up its slice of time: it goes on, with a longer one, after all that wait now."""
-        self._next_id += 1
-        request.turn = self._next_id
-        request.slices += 1
-        self._put(request)
-
     def _drop(self, request: Pending) -> None:
         request.done = True
+        self._let_go(request)
+        request.body = b""
+
+    def _let_go(self, request: Pending) -> None:
+        """Nobody waits for it where it is now: in the queue, or at a replica."""
         if request.lane is None:
             self._waiting.forget(request)
         else:
             request.lane.cancel(request.id)
-        request.body = b""
+
+    def _relieve(self, now: float) -> None:
+        """Have asked of others what replicas are held up with, or keep waiting."""
+        for lane in self._serving:
+            if lane.in_flight and lane.stuck(now):
+                found = overrun.moved(
+                    lane.in_flight.values(), overruns=lane.overruns(now), others_batch_along=self._batches_along(lane)
+                )
+                again = [*found.singly, *found.behind]
+                lane.take_back(again)
+                for request in again:
+                    self._next_id += 1
+                    request.id, request.moved = self._next_id, True  # another id: two answers may come
+                for request in found.singly:
+                    request.alone = True
+                self._put_back(again)
+
+    def _batches_along(self, lane: Lane) -> bool:
+        """Whether what other gateways send may be predicted together with what this one has sent there."""
+        return lane.group > 1 and not self._only_gateway
 
     # sending
 
@@ -285,7 +308,7 @@ class RevisionQueue:
         now = time.monotonic()
         lanes = [lane for lane in self._lanes.values() if lane.free and not lane.stuck(now)]
         lanes = self._send_alone(lanes, now)
-        self._spread([lane for lane in lanes if not lane.in_flight], now)
+        self._spread([lane for lane in lanes if not lane.busy], now)
         self._spread([lane for lane in lanes if lane.free], now)
 
     def _send_alone(self, lanes: list[Lane], now: float) -> list[Lane]:
@@ -297,21 +320,12 @@ class RevisionQueue:
             other = self._waiting.first(alone=False)
             if other is not None and other.turn < request.turn:
                 break
-            lane = min(lanes, key=lambda lane: len(lane.in_flight))
+            lane = min(lanes, key=lambda lane: (lane.busy, len(lane.in_flight)))
             lanes.remove(lane)
-            if lane.in_flight:
+            if lane.busy:
                 break
-            self._waiting.pop(alone=True)
-            request.slice_ends = self._slice_end(request, now)
-            lane.send([request], now)
+            lane.send([self._waiting.pop(alone=True)], now)
         return lanes
-
-    def _slice_end(self, request: Pending, now: float) -> float:
-        """Until when it may run: to its deadline, or not so long while others wait."""
-        if not self._waiting.count:
-            return request.deadline
-        first = max(FIRST_SLICE_SECONDS, FIRST_SLICE_TIMES * self._pace.seconds(len(self._lanes)))
-        return min(request.deadline, now + first * (1 << request.slices))
 
     def _spread(self, lanes: list[Lane], now: float) -> None:
         while lanes and self._waiting.first(alone=False) is not None:
@@ -329,14 +343,7 @@ class RevisionQueue:
                 break
             group.append(self._waiting.pop(alone=False))
         if group:
-            if lane.group == 1:
-                group[0].slice_ends = self._turn_end(group[0], now)
             lane.send(group, now)
-
-    def _turn_end(self, request: Pending, now: float) -> float:
-        """Until when a request may run that goes to its replica by itself, though it has not been there at a death."""
-        judged = self.route.retry_on_crash and self._pace.seconds(1) > 0
-        return self._slice_end(request, now) if judged else request.deadline
 
     # refusals, deadlines, deaths
 
@@ -356,31 +363,26 @@ class RevisionQueue:
             if request.done:
                 continue
             if now >= request.deadline:
-                begun = request.lane is not None
+                begun = request.begun
                 self._drop(request)
-                request.failed(refusals.too_slow(self.route) if begun or request.slices else self._not_begun())
+                request.failed(refusals.too_slow(self.route) if begun else self._not_begun())
             else:
                 self._next_deadline = min(self._next_deadline, request.deadline)
 
-    def _rerun(self, held: list[Pending], now: float) -> None:
+    def _rerun(self, held: list[Pending], now: float, *, by_itself: bool) -> None:
         """Run again, alone, what was in flight when a replica died; give up what killed it twice by itself."""
         again: list[Pending] = []
         for request in held:
             if request.done:
                 continue
-            by_itself = len(held) == 1
-            sliced = by_itself and request.slice_ends - DEADLINE_SLACK_SECONDS <= now
-            error = self._crash_error(request, now, crashed=by_itself and not sliced)
+            error = self._crash_error(request, now, crashed=by_itself)
             if error is not None:
                 request.done = True
                 request.failed(error)
                 continue
             self._reruns += 1
-            if sliced:
-                self._go_behind(request)
-            else:
-                request.alone = True
-                again.append(request)
+            request.alone = True  # until it is answered
+            again.append(request)
         self._put_back(again)
 
     def _crash_error(self, request: Pending, now: float, *, crashed: bool) -> TidegateError | None:

@@ -37,8 +37,8 @@ USE_SECONDS = 1.0
 class Router:
     """Routes requests by the newest table. `table` is None until the first one has come."""
 
-    def __init__(self, saved: Path, settings: GatewaySettings) -> None:
-        self._saved, self._settings = saved, settings
+    def __init__(self, saved: Path, settings: GatewaySettings, *, only_gateway: bool = True) -> None:
+        self._saved, self._settings, self._only_gateway = saved, settings, only_gateway
         self._queues: dict[RevisionId, RevisionQueue] = {}
         self._active: set[RevisionId] = set()  # whose queues may hold something; the sweep is for these only
         self._used: set[RevisionId] = set()  # that were asked for since the agents were told
@@ -143,7 +143,8 @@ class Router:
             queue = self._queues.get(revision)
             if queue is None:
                 agent = self._agent(route.agent)
-                queue = self._queues[revision] = RevisionQueue(route, agent, self._settings)
+                queue = RevisionQueue(route, agent, self._settings, only_gateway=self._only_gateway)
+                self._queues[revision] = queue
                 agent.watch(revision)
             queue.route = route
         self._unrouted = self._queues.keys() - table.revisions.keys()

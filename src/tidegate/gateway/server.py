@@ -31,7 +31,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     # The first gateway reports for those that are not started any more.
     others = list(left_by_others(path, settings.server.gateways)) if index == 0 else []
     meter = Meter(index, os.getpid(), Ledger(path), others)
-    router = Router(data.route_table(index), settings.gateway)
+    router = Router(data.route_table(index), settings.gateway, only_gateway=settings.server.gateways == 1)
     recordings = Recordings(settings.gate)
     replays = Replays(router, recordings, lambda: link.report_now())
 

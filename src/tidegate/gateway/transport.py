@@ -3,22 +3,20 @@
 import asyncio
 import contextlib
 import json
-import math
 import os
 import time
 from collections.abc import Iterable, Sequence
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from tidegate.core.revision import Address, ReplicaId, RevisionId
 from tidegate.gateway.cold import ColdStart
+from tidegate.gateway.overrun import Usual
 from tidegate.gateway.pending import Pending
 from tidegate_worker import wire
 from tidegate_worker.alertness import WATCH_SECONDS, Alertness
 
 # After so long without a request, the next one is not watched for: the caller is in no hurry either.
 _BRISK_SECONDS = 0.001
-# A replica is stuck on what takes so long, seconds, and so many times what its requests usually take.
-STUCK_SECONDS, STUCK_TIMES = 0.1, 10
 
 Answered = list[tuple[Pending, wire.Answer]]
 
@@ -34,6 +32,10 @@ class Owner(Protocol):
         """Answers have come."""
         ...
 
+    def overtakes(self, request: Pending) -> bool:
+        """An answer has come from where a request was taken back: whether it counts, and is awaited nowhere else."""
+        ...
+
     def returned(self, _lane: "Lane", requests: list[Pending]) -> None:
         """Requests come back that were not begun."""
         ...
@@ -43,25 +45,36 @@ class Owner(Protocol):
         ...
 
 
-class Lane(asyncio.Protocol):
-    """A connection to a replica. `in_flight` has, by id, what it has been sent and has not answered."""
+class _Left(NamedTuple):
+    """What was sent and taken back: the replica still owes an answer, or the request unbegun."""
 
-    def __init__(self, replica: ReplicaId, revision: RevisionId, address: Address, owner: Owner) -> None:
+    request: Pending
+    group: int
+    sent_at: float
+
+
+class Lane(asyncio.Protocol):
+    """A connection to a replica. `in_flight` has, by id, what it has been sent and has not answered.
+
+    `usual` is what the revision's groups take, at whichever replica.
+    """
+
+    def __init__(self, replica: ReplicaId, revision: RevisionId, address: Address, owner: Owner, usual: Usual) -> None:
         self.replica = replica
         self.in_flight: dict[int, Pending] = {}
         self.draining = False
         self.group = 0  # requests that it takes at once
         self.start: ColdStart | None = None  # as it was told in its welcome
-        self._revision, self._address, self._owner = revision, address, owner
+        self._revision, self._address, self._owner, self._usual = revision, address, owner, usual
         self._frames = wire.Frames()
         self._transport: asyncio.Transport | None = None
         self._credits = 0  # groups that it takes, answered or not begun
         self._groups: dict[int, int] = {}  # group → requests of it that are still out
         self._next_group = 0
         self._exclusive = False
-        self._busy_seconds = self._busy_since = self._idle_since = 0.0
+        self._left: dict[int, _Left] = {}  # by the id that it was sent by
+        self._busy_seconds = self._busy_since = self._idle_since = self._heard_at = 0.0
         self._alertness = Alertness()  # of the time that a request by itself takes
-        self._usual_seconds = math.inf  # of a group, smoothed; nothing is known before the first answer
         self._measuring: list[asyncio.Future[int]] = []
         self._loop = asyncio.get_running_loop()
 
@@ -78,12 +91,27 @@ class Lane(asyncio.Protocol):
         """Whether it may be sent a group now."""
         return self._credits > len(self._groups) and not self.draining and not self._exclusive
 
+    @property
+    def busy(self) -> bool:
+        """Whether it has something to answer or to return."""
+        return bool(self.in_flight or self._left)
+
     def stuck(self, now: float) -> bool:
-        """Whether it has been busy for far too long with what it was sent first."""
-        if not self.in_flight:
-            return False
-        oldest = next(iter(self.in_flight.values()))
-        return now - oldest.sent_at > max(STUCK_SECONDS, STUCK_TIMES * self._usual_seconds)
+        """Whether it is held up: it has been busy for far too long with what it was sent first."""
+        return self._usual.is_held_up(self._busy_for(now))
+
+    def overruns(self, now: float) -> bool:
+        """Whether what it was sent first overruns."""
+        return self._usual.overruns(self._busy_for(now))
+
+    def _busy_for(self, now: float) -> float:
+        """How long it has been at one thing."""
+        since = now
+        if self.in_flight:
+            since = next(iter(self.in_flight.values())).sent_at
+        if self._left:
+            since = min(since, next(iter(self._left.values())).sent_at)
+        return now - max(since, self._heard_at)
 
     def send(self, requests: Sequence[Pending], now: float) -> None:
         """Send one group; `free` must hold. A request that must be alone needs a lane with nothing in flight."""
@@ -91,13 +119,13 @@ class Lane(asyncio.Protocol):
         self._next_group += 1
         self._groups[self._next_group] = len(requests)
         self._exclusive = requests[0].alone
-        if not self.in_flight:
+        if not self.busy:
             self._busy_since = now
         packed = []
         for request in requests:
             request.lane, request.group, request.sent_at = self, self._next_group, now
             self.in_flight[request.id] = request
-            millis = max(1, int((min(request.deadline, request.slice_ends) - now) * 1000))
+            millis = max(1, int((request.deadline - now) * 1000))
             flags = wire.ALONE if request.alone else 0
             packed.append(wire.Request(request.id, millis, flags, request.meta, request.body))
         self._transport.write(wire.pack_requests(packed))
@@ -112,12 +140,23 @@ class Lane(asyncio.Protocol):
 
     def busy_seconds(self, now: float) -> float:
         """For how long it has had something in flight, all in all."""
-        return self._busy_seconds + (now - self._busy_since if self.in_flight else 0.0)
+        return self._busy_seconds + (now - self._busy_since if self.busy else 0.0)
 
     def cancel(self, request: int) -> None:
         """Say that nobody waits for this request any more."""
         if self._transport is not None:
             self._transport.write(wire.pack_ids(wire.CANCEL, (request,)))
+
+    def take_back(self, requests: Iterable[Pending]) -> None:
+        """These are asked elsewhere. An answer that comes nevertheless counts; what was not begun never will be."""
+        ids = []
+        for request in requests:
+            del self.in_flight[request.id]
+            self._left[request.id] = _Left(request, request.group, request.sent_at)
+            request.lane = None
+            ids.append(request.id)
+        if ids and self._transport is not None:
+            self._transport.write(wire.pack_ids(wire.CANCEL, ids))
 
     async def measure(self, seconds: float) -> int:
         """The resident bytes of the replica's process; 0 where it does not tell within so many seconds."""
@@ -157,15 +196,7 @@ class Lane(asyncio.Protocol):
 
     def _received(self, kind: int, payload: memoryview) -> None:
         if kind == wire.ANSWERS:
-            answered = []
-            for answer in wire.unpack_answers(payload):
-                request = self.in_flight.get(answer.id)
-                if request is not None and not answer.flags & wire.MORE:
-                    self._settle(request)
-                    answered.append((request, answer))
-            if answered:
-                self._learn(time.monotonic() - answered[0][0].sent_at)
-            self._owner.answered(self, answered)
+            self._take_answers(wire.unpack_answers(payload))
         elif kind == wire.RETURNED:
             self._owner.returned(self, self._settle_all(wire.unpack_ids(payload)))
         elif kind in (wire.WELCOME, wire.CREDITS):
@@ -176,8 +207,29 @@ class Lane(asyncio.Protocol):
             self._measured(*wire.unpack_ids(payload)[:1])
         elif kind == wire.DRAINING:
             self.draining = True
-        if self.draining and not self.in_flight:
+        if self.draining and not self.busy:
             self.close()  # a replica that drains ends as soon as nobody is connected to it
+
+    def _take_answers(self, answers: Iterable[wire.Answer]) -> None:
+        answered: Answered = []
+        since = 0.0
+        for answer in answers:
+            if answer.flags & wire.MORE:
+                continue
+            request = self.in_flight.get(answer.id)
+            if request is not None:
+                since = since or request.sent_at
+                self._settle(request)
+                answered.append((request, answer))
+            elif (left := self._left.get(answer.id)) is not None:
+                since = since or left.sent_at
+                self._forget(answer.id)
+                if self._owner.overtakes(left.request):
+                    answered.append((left.request, answer))
+        self._heard_at = time.monotonic()
+        if since:
+            self._usual.learn(self._heard_at - since)
+        self._owner.answered(self, answered)
 
     def _measured(self, amount: int = 0) -> None:
         """All who have asked are told the same: it is the newest that there is."""
@@ -186,25 +238,34 @@ class Lane(asyncio.Protocol):
                 answer.set_result(amount)
         self._measuring.clear()
 
-    def _learn(self, seconds: float) -> None:
-        known = self._usual_seconds
-        self._usual_seconds = seconds if known == math.inf else known + (seconds - known) / 8
-
     def _settle_all(self, ids: Iterable[int]) -> list[Pending]:
-        held = [request for number in ids if (request := self.in_flight.get(number)) is not None]
-        for request in held:
-            self._settle(request)
+        held = []
+        for number in ids:
+            request = self.in_flight.get(number)
+            if request is not None:
+                self._settle(request)
+                held.append(request)
+            elif number in self._left:
+                self._forget(number)
         return held
 
     def _settle(self, request: Pending) -> None:
         del self.in_flight[request.id]
         request.lane = None
-        left = self._groups[request.group] - 1
+        self._gone(request.group)
+
+    def _forget(self, number: int) -> None:
+        """What was taken back has been answered or returned."""
+        self._gone(self._left.pop(number).group)
+
+    def _gone(self, group: int) -> None:
+        """One of a group is no longer out."""
+        left = self._groups[group] - 1
         if left:
-            self._groups[request.group] = left
+            self._groups[group] = left
         else:
-            del self._groups[request.group]
-        if not self.in_flight:
+            del self._groups[group]
+        if not self.busy:
             self._exclusive = False
             self._idle_since = time.monotonic()
             busy = self._idle_since - self._busy_since
