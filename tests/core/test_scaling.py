@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.draws import examples
 from tidegate.core.endpoint import ScalingPolicy
 from tidegate.core.load_window import LoadPoint
-from tidegate.core.scaling import STABLE_SECONDS, ScaleDecision, ScalingState, Sight, decide
+from tidegate.core.scaling import STABLE_SECONDS, STAND_INS, ScaleDecision, ScalingState, Sight, decide
 
 CORES = 2
 WIDE = ScalingPolicy(0, 16, 30.0)
@@ -108,11 +108,11 @@ def test_a_replica_that_is_held_up_is_no_replica() -> None:
     revision = Revision(1)
     revision.work(30, 0.02, service=0.001)
     decision = revision.look(0.1, load_in_flight=1, load_queued=1, load_oldest_wait_seconds=0.01, load_stuck=1)
-    assert decision == ScaleDecision(2, "a replica is held up far longer than usual, and 1 request waits")
-    assert revision.look(0.1).replicas == 2  # while it starts
+    assert decision == ScaleDecision(3, "a replica is held up far longer than usual, and 1 request waits")
+    assert revision.look(0.1).replicas == 3  # while it starts
     revision.rest(3, load_stuck=0)
     revision.work(50, 0.02, service=0.001)
-    assert revision.replicas == 2  # the next one that is held up finds another beside it
+    assert revision.replicas == 3  # the next one that is held up finds others beside it
 
 
 def test_one_that_is_held_up_and_nobody_waits_is_let_be() -> None:
@@ -121,13 +121,20 @@ def test_one_that_is_held_up_and_nobody_waits_is_let_be() -> None:
     assert revision.look(0.1, load_in_flight=1, load_stuck=1).replicas == 1
 
 
+def test_several_that_are_held_up_have_stand_ins_before_anybody_waits() -> None:
+    revision = Revision(3)
+    revision.work(30, 0.02, service=0.001)
+    decision = revision.look(0.1, load_in_flight=2, load_stuck=2)
+    assert decision == ScaleDecision(4, "2 replicas are held up far longer than usual, and 0 requests wait")
+
+
 def test_each_that_is_held_up_has_a_stand_in_within_the_endpoints_bounds() -> None:
     revision = Revision(1)
     revision.work(60, 0.5, cpu_share=1.0)
     held_up = {"load_queued": 9, "load_oldest_wait_seconds": 0.01}
     for number in range(1, 20):
         revision.look(0.1, load_in_flight=number, load_stuck=number, **held_up)
-        assert revision.replicas == min(number + (1 if number == 1 else 2), revision.policy.max_replicas)
+        assert revision.replicas == min(number + STAND_INS, revision.policy.max_replicas)
 
 
 def test_replicas_that_start_slowly_are_not_started_again_and_again() -> None:

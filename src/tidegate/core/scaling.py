@@ -23,6 +23,8 @@ TARGET_UTILISATION, LOW_UTILISATION = 0.7, 0.6
 WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES, WAITS_SECONDS = 0.25, 2.0, 0.1
 # While requests are through so fast, seconds, the batches of a replica that takes many at once absorb the load.
 ABSORBED_SECONDS = 0.02
+# Beside replicas that are held up: one that serves, and one for when that one is held up too, or one is started anew.
+STAND_INS = 2
 # Gateways use a replica so soon after it is ready, seconds. Who reported waiting before that has waited for the start.
 SETTLE_SECONDS = 0.2
 # A step down is at most to half, and at least to so much: less is not worth the unrest. The next one comes so much
@@ -157,8 +159,8 @@ def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int)
         yield ScaleDecision(1, "a request came")
     if load.queued and load.oldest_wait_seconds >= WAITS_SECONDS:
         yield ScaleDecision(min(limit, _needed_now(state, sight, panic)), _waiting(load))
-    if load.queued and load.stuck:
-        yield ScaleDecision(min(policy.max_replicas, _beside(load.stuck)), _stuck(load))
+    if load.stuck > 1 or (load.stuck and load.queued):
+        yield ScaleDecision(min(policy.max_replicas, load.stuck + STAND_INS), _stuck(load))
     if not state.replicas or _idle(policy, state, sight, load.at) or _absorbed(sight, panic):
         return  # what is over does not wake, and keeps nothing
     if stable is not None:
@@ -232,13 +234,6 @@ def _wait(load: LoadPoint) -> str:
     return "1 request waits" if load.queued == 1 else f"{load.queued} requests wait"
 
 
-def _beside(stuck: int) -> int:
-    """How many there are to be while so many are held up: one that serves. Where several are, the next one that is held
-    up is not far, and those that are ended start anew meanwhile: one more.
-    """
-    return stuck + min(stuck, 2)
-
-
 def _stuck(load: LoadPoint) -> str:
     which = "a replica is" if load.stuck == 1 else f"{load.stuck} replicas are"
     return f"{which} held up far longer than usual, and {_wait(load)}"
@@ -266,7 +261,7 @@ def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> Sc
         needed = max(needed, _needed_now(state, sight, recent))
     needed = min(limit, needed)
     if sight.load.stuck:
-        needed = max(needed, _beside(sight.load.stuck))  # whatever holds them up, they are of no use
+        needed = max(needed, sight.load.stuck + STAND_INS)  # whatever holds them up, they are of no use
     kept = [(at, need) for at, need in state.needs if at > now - state.delay and need > needed]
     return replace(state, needs=(*kept, (now, needed)))
 

@@ -98,7 +98,7 @@ class Lane(asyncio.Protocol):
 
     def stuck(self, now: float) -> bool:
         """Whether it is held up: it has been busy for far too long with what it was sent first."""
-        return self._usual.is_held_up(self._busy_for(now))
+        return bool(self.in_flight or self._left) and self._usual.is_held_up(self._busy_for(now))
 
     def overruns(self, now: float) -> bool:
         """Whether what it was sent first overruns."""
@@ -119,7 +119,7 @@ class Lane(asyncio.Protocol):
         self._next_group += 1
         self._groups[self._next_group] = len(requests)
         self._exclusive = requests[0].alone
-        if not self.busy:
+        if not self.in_flight and not self._left:
             self._busy_since = now
         packed = []
         for request in requests:
@@ -265,7 +265,7 @@ class Lane(asyncio.Protocol):
             self._groups[group] = left
         else:
             del self._groups[group]
-        if not self.busy:
+        if not self.in_flight and not self._left:
             self._exclusive = False
             self._idle_since = time.monotonic()
             busy = self._idle_since - self._busy_since
