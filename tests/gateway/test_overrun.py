@@ -40,6 +40,12 @@ def test_what_is_behind_goes_at_once_and_the_batch_when_it_overruns() -> None:
     assert moved([], overruns=True, others_batch_along=False) == ((), ())
 
 
+def test_one_that_was_followed_may_be_in_one_batch_with_what_came_after() -> None:
+    first, behind = sent(1, 2)
+    assert moved([first, behind], overruns=False, others_batch_along=False) == ([behind], [])
+    assert moved([first, behind], overruns=True, others_batch_along=False) == ([behind], [first])
+
+
 def test_one_by_itself_stays_unless_others_may_be_in_its_batch() -> None:
     [single] = sent(1)
     assert moved([single], overruns=True, others_batch_along=False) == ([], [])

@@ -152,6 +152,27 @@ async def test_the_first_answer_wins_and_the_other_is_nobodys(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_groups_that_a_replica_has_put_into_one_batch_are_all_asked_anew(tmp_path: Path) -> None:
+    hung = asyncio.Event()
+
+    async def model(request: wire.Request) -> wire.Answer:
+        await hung.wait()
+        return ok(request)
+
+    async with house(tmp_path) as h:
+        first = await h.replica("aaaa0001", predict=model, credit=2, group=16)
+        second = await h.replica("aaaa0002", group=16)
+        h.agent.place(V1, first)
+        neighbour = asyncio.create_task(h.score(b"[1]"))
+        await until(lambda: len(first.seen) == 1)
+        guilty = asyncio.create_task(h.score(b"[2]"))
+        await until(lambda: len(first.cancelled) == 2)
+        h.agent.place(V1, first, second)
+        assert statuses(list(await asyncio.gather(neighbour, guilty))) == [200] * 2
+        hung.set()
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_one_that_is_held_up_with_what_others_have_answered_gets_nothing_until_it_comes_back(
     tmp_path: Path,
 ) -> None:

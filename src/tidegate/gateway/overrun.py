@@ -53,16 +53,16 @@ class Moved(NamedTuple):
 def moved(in_flight: Iterable[Pending], *, overruns: bool, others_batch_along: bool) -> Moved:
     """What is taken back from a replica that is held up, of what it has, oldest first.
 
-    What came after the first group has not begun, and goes at once; at an overrun, the first group too. One request by
-    itself stays: to ask it anew would hold up another replica. Where other gateways' requests may be in its batch
-    (`others_batch_along`), it may be one of their neighbours.
+    What came after the first group has hardly begun, and goes at once; at an overrun, the first group too. One request
+    by itself stays: to ask it anew would hold up another replica. But what came soon after it, went before, or other
+    gateways have sent, may be in its batch (`others_batch_along`): then it may be the neighbour of what is to blame.
     """
     held = list(in_flight)
     if not held:
         return Moved()
     first = list(takewhile(lambda request: request.group == held[0].group, held))
     behind = held[len(first) :]
-    has_neighbours = len(first) > 1 or (others_batch_along and not held[0].alone)
+    has_neighbours = len(held) > 1 or (others_batch_along and not held[0].alone)
     singly = first if overruns and has_neighbours else []
     again = [request for request in behind if request.moved]
     return Moved([request for request in behind if not request.moved], [*singly, *again])

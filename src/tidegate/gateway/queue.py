@@ -239,8 +239,7 @@ class RevisionQueue:
             self._connect(lane.replica)
         for request in held:
             request.lane = None
-        lane.in_flight.clear()
-        by_itself = len(held) == 1 and not lane.busy  # with nothing that was taken back
+        by_itself = len(held) == 1 and not lane.owes
         self._rerun(held, now, by_itself=by_itself)
 
     # what waits
@@ -289,8 +288,8 @@ class RevisionQueue:
                 self._put_back(again)
 
     def _batches_along(self, lane: Lane) -> bool:
-        """Whether what other gateways send may be predicted together with what this one has sent there."""
-        return lane.group > 1 and not self._only_gateway
+        """Whether something else may be predicted together with what is in flight there."""
+        return lane.group > 1 and (lane.owes or not self._only_gateway)
 
     # sending
 

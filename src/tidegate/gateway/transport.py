@@ -96,6 +96,11 @@ class Lane(asyncio.Protocol):
         """Whether it has something to answer or to return."""
         return bool(self.in_flight or self._left)
 
+    @property
+    def owes(self) -> bool:
+        """Whether something that was taken back is still there: begun, or not yet returned."""
+        return bool(self._left)
+
     def stuck(self, now: float) -> bool:
         """Whether it is held up: it has been busy for far too long with what it was sent first."""
         return bool(self.in_flight or self._left) and self._usual.is_held_up(self._busy_for(now))
