@@ -72,7 +72,9 @@ def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, 
         assert told["batching"]["mode"] == "off"
         assert told["batching"]["reason"].startswith("not enough evidence: ")
         serving = {"path": told["path"], "batching": told["batching"]}
-        assert told["proof"] == {"example": "input_example", "warning": "", **serving}
+        costs = told["proof"]["costs"]
+        assert [rows for rows, _ in costs] == [1, 64]
+        assert told["proof"] == {"example": "input_example", "warning": "", **serving, "costs": costs}
         assert re.fullmatch(r"msgspec [\d.]+", told["accelerators"]["json"])
         assert json.loads(told["answer"]) == {"predictions": ["say:hello"]}
         gateway = Gateway(replica.socket)
