@@ -30,8 +30,8 @@ class Child:
 
     def __init__(self, task: Task) -> None:
         """Raises OSError."""
-        order, self._order = os.pipe()
-        self._found, found = os.pipe()
+        order, self._order = map(outlets.out_of_the_way, os.pipe())
+        self._found, found = map(outlets.out_of_the_way, os.pipe())
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._order)
@@ -48,6 +48,8 @@ class Child:
             text = _read(self._found, time.monotonic() + seconds)
         except TimeoutError:
             raise NoFinding(f"it took longer than {seconds:g} s") from None
+        except (OSError, ValueError) as error:
+            raise NoFinding(f"its process cannot be heard ({error})") from None
         finally:
             status = self.end()
         try:
@@ -61,8 +63,9 @@ class Child:
         if not self.pid:
             return 0
         pid, self.pid = self.pid, 0
-        os.close(self._order)
-        os.close(self._found)
+        for pipe in (self._order, self._found):
+            with suppress(OSError):  # the model has closed it
+                os.close(pipe)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):  # the model reaps children that are not its own

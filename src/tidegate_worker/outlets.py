@@ -100,6 +100,15 @@ def _open(descriptor: int) -> None:
             os.dup2(_log, descriptor)
 
 
+def out_of_the_way(descriptor: int) -> int:
+    """Another number for a descriptor, which code that closes "all" of them usually leaves alone."""
+    taken = _taken(descriptor)
+    if taken is None:
+        return descriptor
+    os.close(descriptor)
+    return taken
+
+
 def _taken(descriptor: int) -> Optional[int]:
     for lowest in (_LOWEST_FD, 10):
         with suppress(OSError):  # it is closed, or so high a number is not allowed here

@@ -25,6 +25,7 @@ OTHERS: dict[str, object] = {
     "batching": Batching.OFF,
     "timeout_seconds": 5.0,
     "retry_on_crash": False,
+    "trials": False,
 }
 
 

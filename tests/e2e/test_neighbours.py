@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import register
 from tests.e2e.crowd import Answer, all_at_once
-from tests.e2e.running_platform import Platform
+from tests.e2e.running_platform import Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -26,10 +26,20 @@ def endpoints(house: Platform) -> list[str]:
         name = kind.replace("_", "-")
         register(house, kind, name)
         house.launch(name, name, timeout_seconds=TIMEOUT_SECONDS)
-        [served] = house.get(name)["config"]["served_entities"]
-        assert served["state"]["batching"]["mode"] == mode, served["state"]
+        for number in range(100):  # usual requests tell whether they may be predicted together
+            body = {"dataframe_records": [{"x": number / 4, "mood": "fine"}]}
+            assert house.score(name, body).json() == {"predictions": [number / 2]}
+        until_batching(house, name, mode)
         found.append(name)
     return found
+
+
+def until_batching(house: Platform, endpoint: str, mode: str) -> None:
+    def so() -> bool:
+        [served] = house.get(endpoint)["config"]["served_entities"]
+        return bool(served["state"]["batching"]["mode"] == mode)
+
+    until(so, 30)
 
 
 @pytest.mark.parametrize(("mood", "status"), [pytest.param("hang", 504, marks=pytest.mark.acceptance), ("die", 500)])

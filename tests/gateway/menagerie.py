@@ -75,11 +75,15 @@ class Menagerie:
         Path(self.data.route_table(0)).write_bytes(msgspec.json.encode(self._table()))
         for animal in ANIMALS:
             await until(lambda animal=animal: _listens(self._socket(animal)), 100)
-            self.verdicts[animal] = _verdict(self._socket(animal), _revision(animal))
             replica = (ReplicaId(f"{ANIMALS.index(animal):08x}"), Address(str(self._socket(animal)), SECRET))
             self._agent.addresses[_revision(animal)] = RevisionAddresses(_revision(animal), True, (replica,))
         self._gateway.start()
         await until(lambda: len(self._gateways.reports) == 1, 30)
+        self.look()
+
+    def look(self) -> None:
+        """See how each animal is served now."""
+        self.verdicts = {animal: _verdict(self._socket(animal), _revision(animal)) for animal in ANIMALS}
 
     async def stop(self) -> None:
         self._gateway.stop()

@@ -9,11 +9,14 @@ import signal
 import socket
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 from tidegate_worker import wire
 from tidegate_worker.batcher import Batcher, Credits
+from tidegate_worker.rowwise import OFF, Verdict
 from tidegate_worker.server import Identity, Server
+from tidegate_worker.signature import Signature
 
 STATUS = 3
 NAP = 0.03
@@ -23,7 +26,8 @@ class Naps(Batcher):
     """Answers each request with itself, after a nap."""
 
     def __init__(self) -> None:
-        self.serving: Any = type("Serving", (), {"scorer": None})()
+        self.serving: Any = SimpleNamespace(scorer=None, verdict=Verdict(OFF))
+        self.model: Any = SimpleNamespace(signature=Signature())
 
     @property
     def credits(self) -> Credits:

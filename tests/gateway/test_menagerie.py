@@ -30,11 +30,13 @@ Scrape = dict[str, dict[str, dict[str, float]]]
 async def test_every_visitor_gets_its_own_answer(tmp_path: Path, count: int) -> None:
     corpus = everything(count)
     async with menagerie(tmp_path) as house:
-        found_out(house)
+        assert {verdict.mode for verdict in house.verdicts.values()} == {rowwise.OFF}  # all are code of their owner's
         began = time.monotonic()
         tally = await send_in(house.port, corpus, count, VISITORS)
         seconds = time.monotonic() - began
         told = await house.settled()
+        house.look()
+        found_out(house)
     print(figure(tally, told, count, seconds))
     assert (tally.wrong[:5], tally.hanging[:5]) == ([], [])
     assert tally.done == count

@@ -5,7 +5,6 @@ fork is the worker's own `main`; as under the agent, no more of them start at on
 input ends, all of them are ended.
 """
 
-import io
 import json
 import os
 import signal
@@ -41,7 +40,11 @@ def be_replica(line: str) -> NoReturn:
     os.dup2(log, 2)
     os.closerange(3, 64)
     os.open(os.devnull, os.O_RDONLY)  # 3: nobody waits for a status, and no socket may take its place
-    sys.stdin = io.StringIO(line + "\n")
+    told, tells = os.pipe()
+    os.write(tells, line.encode() + b"\n")
+    os.close(tells)
+    os.dup2(told, 0)
+    os.close(told)
     main()
 
 
