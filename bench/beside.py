@@ -97,6 +97,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of load in each round")
     parser.add_argument("--colds", type=int, default=16, help="cold requests in each round")
     chosen = parser.parse_args(arguments)
+    wrk.binary()
     claims, cpu, cold = Claims(), [], []
     with side(Path(__file__).parents[1]) as this, side(chosen.other) as other:
         for one in (this, other):
