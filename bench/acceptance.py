@@ -34,6 +34,7 @@ LISTS: dict[str, list[list[str]]] = {
     ],
     "answers": [
         [*PYTEST, "tests/worker/test_row_wise.py"],
+        ["-m", "bench.cold_starts", "--only", "tabular", "--times", "150", "--endpoints", "30", "--others", "1"],
         [*PYTEST, "tests/worker/test_company.py", "-m", "acceptance"],
         [*PYTEST, "tests/worker/test_agreement.py", "tests/worker/test_pandas.py", "-m", "acceptance"],
         ["-m", "bench.deadlines"],

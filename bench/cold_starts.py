@@ -2,7 +2,7 @@
 
 Some endpoints of one model take turns: each goes to zero a second after its answer, and is asked again then. One
 request at a time, client-side, over a connection that is there already.
-`python -m bench.cold_starts [--times 1000] [--others 100] [--only tabular,xgboost,…]`.
+`python -m bench.cold_starts [--times 1000] [--others 100] [--endpoints 12] [--only tabular,…]`.
 """
 
 import argparse
@@ -158,13 +158,13 @@ def mlflow_seconds(house: House, model: str, endpoint: str) -> float:
     return statistics.median(rounds)
 
 
-def measure(kinds: Sequence[str], times: int, others: int, claims: Claims) -> None:
+def measure(kinds: Sequence[str], times: int, others: int, claims: Claims, count: int = TURNS) -> None:
     """All kinds on one platform; scikit-learn first, with MLflow and the evicted template beside it."""
     with tempfile.TemporaryDirectory() as folder, elastic_house() as house, Progress() as progress:
         for kind in kinds:
             python = [environment(Path(folder) / kind, "3.11", *KINDS[kind])] if KINDS[kind] else []
             house.add_model(kind, kind, *python)
-            with endpoints_of(house, kind) as endpoints:
+            with endpoints_of(house, kind, count) as endpoints:
                 colds = ask(house, kind, endpoints, times if kind == "tabular" else others, progress)
                 colds.claim(claims)
                 if kind == "tabular":
@@ -185,10 +185,12 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=1000, help="cold requests for scikit-learn")
     parser.add_argument("--others", type=int, default=100, help="of every other kind")
+    parser.add_argument("--endpoints", type=int, default=TURNS, help="of each kind, which take turns")
     parser.add_argument("--only", default=",".join(KINDS), help=f"of {', '.join(KINDS)}, with commas between")
     chosen = parser.parse_args(arguments)
     claims = Claims()
-    measure([kind for kind in KINDS if kind in chosen.only.split(",")], chosen.times, chosen.others, claims)
+    kinds = [kind for kind in KINDS if kind in chosen.only.split(",")]
+    measure(kinds, chosen.times, chosen.others, claims, chosen.endpoints)
     return len(claims.missed)
 
 
