@@ -94,7 +94,7 @@ def _start(launch: Launch, start: Start) -> Server:
         log(f"loading {launch.served_entity}, revision {launch.revision}")
         if start.mode == FORK:
             shadows.clear(launch.model_dir, start.first)
-        model, found, proved = trial.prepare(launch)
+        model, found, proved, renewed = trial.prepare(launch)
         batcher = batcher_of(model, launch, found)
     outlets.mend()
     proof = proved.proof if proved is not None else None
@@ -124,6 +124,8 @@ def _start(launch: Launch, start: Start) -> Server:
     server = Server(listener, identity, batcher, said, answered, refutations)
     signals.handle(signal.SIGTERM, server.stop)
     _tell({"state": "ready", **said(), "answer": proved.answer if proved is not None else None})
+    if renewed:
+        _tell({"state": "serving", "path": said()["path"], "batching": said()["batching"], "costs": batcher.costs})
     log(f"ready; {_proof_text(proof)}; {_serving_text(batcher)}; fast JSON: {model.json.note}")
     return server
 

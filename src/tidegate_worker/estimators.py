@@ -17,6 +17,9 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice)
 # Where MLflow's wrappers keep the estimator.
 _WRAPPED = ("sklearn_model", "xgb_model", "lgb_model")
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+# Whose answer for a row depends on others after all: their factorization stops by a sum over all rows, distances that
+# tie are decided by last digits that differ with the number of rows, values are drawn at random.
+_NOT_ROW_WISE = frozenset({"NMF", "MiniBatchNMF", "LatentDirichletAllocation", "KNNImputer", "IterativeImputer"})
 # A forest has some ten thousand.
 _MOST_VALUES = 500_000
 
@@ -29,6 +32,18 @@ def is_row_wise(pyfunc: Any) -> bool:
         return _Parts().unmodified(_estimator(getattr(pyfunc, "_model_impl", None)))
     except Exception:  # an attribute that raises when it is read
         return False
+
+
+def exception(pyfunc: Any) -> str:
+    """The class of an estimator in a model whose answer for a row depends on others after all; empty without one."""
+    if getattr(pyfunc, "loader_module", None) not in _FLAVORS:
+        return ""
+    parts = _Parts()
+    try:
+        parts.unmodified(_estimator(getattr(pyfunc, "_model_impl", None)))
+    except Exception:  # an attribute that raises when it is read
+        return ""
+    return parts.exception
 
 
 def _estimator(wrapper: Any) -> Any:
@@ -44,6 +59,7 @@ class _Parts:
     def __init__(self) -> None:
         self._seen: Set[int] = set()
         self._kinds: Dict[type, bool] = {}
+        self.exception = ""
 
     def unmodified(self, model: Any) -> bool:
         """Whether all of it is data, or an instance of an unmodified class of the libraries."""
@@ -70,6 +86,9 @@ class _Parts:
         kind = type(value)
         if kind not in self._kinds:
             self._kinds[kind] = _is_unmodified(kind)
+        if kind.__name__ in _NOT_ROW_WISE and self._kinds[kind]:
+            self.exception = kind.__name__
+            return False
         # One that calls a function which it was given; numpy's may be any: a sum, a sort.
         return self._kinds[kind] and not (kind.__name__ == "FunctionTransformer" and value.func is not None)
 

@@ -1,6 +1,6 @@
 """Real rows, kept until they are enough to try the model with."""
 
-from typing import Dict, FrozenSet, List, Optional, Tuple
+from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 from tidegate_worker.parser import Parsed
 from tidegate_worker.rowwise import NUMBER, Kind
@@ -9,8 +9,10 @@ from tidegate_worker.rowwise import NUMBER, Kind
 ENOUGH, _LONG = 8, 64
 # Kinds of rows that are gathered at the same time: callers choose their params, and which columns have nulls.
 _MOST_KINDS = 32
+# A larger body is not kept, nor are its rows.
+MOST_BYTES = 65536
 
-Key = Kind
+Key = Tuple[Kind, bytes]
 _NUMBERS = Kind(NUMBER, -1)  # those beyond the range in any column are tried together
 
 
@@ -20,6 +22,7 @@ class Rows:
     def __init__(self, most: int) -> None:
         self._most = most
         self._rows: Dict[str, Tuple[Parsed, bytes]] = {}
+        self._answers: Set[bytes] = set()
         self.requests = 0
         self.kinds: FrozenSet[Kind] = frozenset()
 
@@ -27,13 +30,21 @@ class Rows:
         return len(self._rows)
 
     def add(self, parsed: Parsed, answer: bytes, kinds: FrozenSet[Kind] = frozenset()) -> bool:
-        """Keep the first row of a request. Whether it is another one than those that are kept."""
-        known, self.requests = len(self._rows), self.requests + 1
-        if known < self._most:
-            row = first_row(parsed)
-            self._rows.setdefault(repr((row.data, row.params)), (row, answer if parsed.rows == 1 else b""))
-            self.kinds |= kinds
-        return len(self._rows) > known
+        """Keep the first row of a request. Whether it is another one than those that are kept.
+
+        Once they are many, only one with another answer is kept, in the place of the oldest.
+        """
+        self.requests += 1
+        row, body = first_row(parsed), answer if parsed.rows == 1 else b""
+        text = repr((row.data, row.params))
+        if text in self._rows or (len(self._rows) >= self._most and body in self._answers):
+            return False
+        if len(self._rows) >= self._most:
+            del self._rows[next(iter(self._rows))]
+        self._rows[text] = row, body
+        self._answers.add(body)
+        self.kinds |= kinds
+        return True
 
     @property
     def enough(self) -> bool:
@@ -54,7 +65,7 @@ class ByKind:
 
     def add(self, parsed: Parsed, answer: bytes, kinds: FrozenSet[Kind]) -> Optional[Rows]:
         """Keep a row. The rows of its kind, once they are enough; they are forgotten then."""
-        key = _key(kinds)
+        key = _key(kinds), parsed.params  # those with other params are predicted apart
         if key not in self._found and len(self._found) >= _MOST_KINDS:
             self._found.clear()
         rows = self._found.setdefault(key, Rows(ENOUGH))
@@ -62,7 +73,7 @@ class ByKind:
         return self._found.pop(key) if rows.enough else None
 
 
-def _key(kinds: FrozenSet[Kind]) -> Key:
+def _key(kinds: FrozenSet[Kind]) -> Kind:
     """Rows of several kinds are kept with the rarest: params, texts, nulls, then numbers."""
     if all(kind.what == NUMBER for kind in kinds):
         return _NUMBERS

@@ -8,13 +8,13 @@ tried with them between two requests: nobody gets an answer that was made in a t
 import json
 import random
 import time
-from typing import Callable, FrozenSet, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence
 
 from tidegate_worker import coverage, refutations, rowwise, same, wire
 from tidegate_worker.alarm import alarm
 from tidegate_worker.batcher import Batcher
-from tidegate_worker.evidence import ByKind, Rows
-from tidegate_worker.log import log
+from tidegate_worker.evidence import MOST_BYTES, ByKind, Rows
+from tidegate_worker.log import log, log_exception
 from tidegate_worker.parser import Parsed
 from tidegate_worker.refutations import Refutation, Refutations
 from tidegate_worker.rowwise import Finding, Kind, Steps, Verdict
@@ -27,8 +27,10 @@ from tidegate_worker.watch import Watch, unusual_kinds
 _SHARE, _GRANT, _STOCK_EVERY, _EVERY_SINGLE = 0.02, 0.25, 8, 512
 # While a model waits for its first proof, trials take more. One goes on for no longer than this between two batches.
 _TRIAL_SHARE, _SLICE = 0.25, 0.002
-# At how many distinct real rows the first proof is tried; after the last there is no other try. Seconds for each.
+# At how many distinct real rows the first proof is tried; beyond the last, at each that has another answer.
 _TRIES, _TRY_SECONDS = (8, 24, 64), 20.0
+# Callers choose their params.
+_MOST_PARAMS = 8
 # So many covered requests are looked at for distinct rows: callers who always send the same ones have no others.
 _LOOKS = 1024
 
@@ -52,8 +54,11 @@ class Reviewer:
         self._watch = Watch(batcher.serving.verdict, self._signature)
         self._singles = 0
         self._look_seconds = self._trial_seconds = 0.0
-        self._first = Rows(_TRIES[-1])  # for the first proof
-        self._usual, self._usual_looks = Rows(_TRIES[0]), 0  # covered ones, as company for others
+        self._first: Dict[bytes, Rows] = {}  # for the first proof, by their params
+        self._passed_over = 0  # rows with a null, which may wait until others are proved
+        self._gave_up: FrozenSet[Kind] = frozenset()  # kinds that were too slow to be tried
+        self._usual: Dict[bytes, Rows] = {}  # covered ones, as company for others, by their params
+        self._usual_looks = 0
         self._others = ByKind()
         self._jobs: List[_Job] = []
 
@@ -64,11 +69,21 @@ class Reviewer:
                 self._batcher.fall_back(found.reason)
             elif found.what == refutations.BATCHING:
                 self._batcher.switch_off(found.reason)
-            elif not all((kind.what, kind.at) in self._batcher.serving.verdict.refuted for kind in found.kinds):
-                self._refute(found.kinds, found.reason)
+            else:
+                kinds = frozenset(kind for kind in found.kinds if coverage.is_known(kind, self._signature))
+                if not all((kind.what, kind.at) in self._batcher.serving.verdict.refuted for kind in kinds):
+                    self._refute(kinds, found.reason)
 
     def review(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
-        """Look at a batch that was answered."""
+        """Look at a batch that was answered. Never raises: what a model makes of it ends batching, and nothing else."""
+        try:
+            self._review(batch, answers)
+        except BaseException as error:
+            log_exception("batching: the look back failed", error)
+            self._jobs.clear()
+            self._batcher.switch_off(f"the look back at what was answered failed ({type(error).__name__})")
+
+    def _review(self, batch: Sequence[Waiting], answers: Sequence[wire.Answer]) -> None:
         serving = self._batcher.serving
         if batch[0].parsed is None or serving.scorer is None:
             return
@@ -154,6 +169,7 @@ class Reviewer:
         verdict = self._batcher.serving.verdict
         covered = coverage.without(coverage.of_verdict(self._signature, verdict), kinds, self._watch.base)
         more = [(kind.what, kind.at) for kind in sorted(kinds, key=str)]
+        reason = verdict.reason if verdict.thin else reason  # which says that it still waits for its first proof
         verdict = verdict._replace(refuted=tuple(dict.fromkeys([*verdict.refuted, *more])), reason=reason)
         self._serve(coverage.covering(self._signature, verdict, covered))
 
@@ -162,50 +178,62 @@ class Reviewer:
     def _gather(self, waiting: Waiting, answer: wire.Answer) -> None:
         """Keep a real row; try the first proof once enough have come."""
         parsed, verdict = waiting.parsed, self._batcher.serving.verdict
-        if answer.outcome != wire.OK or parsed is None or parsed.params or self._jobs:
+        if answer.outcome != wire.OK or parsed is None or self._jobs or len(waiting.request.body) > MOST_BYTES:
             return
         kinds = self._batcher.admission.kinds(parsed)
-        if self._refuted(kinds) or any(kind.what == rowwise.NULL for kind in kinds):
-            return  # these are tried by themselves, later on
-        fresh, rows = self._first.add(parsed, answer.body), self._first
+        if self._refuted(kinds):
+            return
+        if any(kind.what == rowwise.NULL for kind in kinds) and self._passed_over < _TRIES[-1]:
+            self._passed_over += 1
+            return  # these are tried by themselves, later on, unless there are no others
+        if parsed.params not in self._first and len(self._first) >= _MOST_PARAMS:
+            self._first.clear()
+        rows = self._first.setdefault(parsed.params, Rows(_TRIES[-1]))
+        fresh = rows.add(parsed, answer.body)
         if verdict.tried and rows.requests >= _TRIES[0]:
-            self._try(rowwise.again(self._score, (), rows.varied()[: rowwise.LARGEST], _TRY_SECONDS), self._proved)
+            steps = rowwise.again(self._score, (), rows.varied()[: rowwise.LARGEST], _TRY_SECONDS)
+            self._try(steps, lambda found: self._proved(found, rows))
         elif not verdict.tried and fresh and len(rows) in _TRIES:
-            self._try(rowwise.steps(self._score, rows.varied(), seconds=_TRY_SECONDS), self._proved)
+            steps = rowwise.steps(self._score, rows.varied(), seconds=_TRY_SECONDS)
+            self._try(steps, lambda found: self._proved(found, rows))
 
-    def _proved(self, found: Finding) -> None:
+    def _proved(self, found: Finding, rows: Rows) -> None:
         before, verdict = self._batcher.serving.verdict, found.verdict
         if verdict.mode == rowwise.PROVED:
             covered = coverage.of_verdict(self._signature, before).joined(coverage.of_real(self._signature, found.rows))
             verdict = verdict._replace(by=rowwise.BY_REQUESTS, refuted=before.refuted, tried=before.tried)
             verdict = coverage.covering(self._signature, verdict, covered)
             self._watch = Watch(verdict, self._signature)
-        elif verdict.thin and (before.tried or len(self._first) >= _TRIES[-1]):
-            verdict = Verdict(rowwise.OFF, f"with {len(self._first)} real rows too: {verdict.reason}")
+        elif verdict.slow:
+            verdict = Verdict(rowwise.OFF, f"with {len(rows)} real rows too: {verdict.reason}")
         elif verdict.thin:
-            return  # more rows may tell
+            return  # more rows may tell: many that have one answer are followed by one that has another
         self._serve(verdict)
         log(f"batching, tried with real rows: {verdict.mode} {verdict.reason}".rstrip())
 
     def _extend(self, waiting: Waiting, answer: wire.Answer) -> None:
         """Keep rows that are covered, and rows that are not; try whether those bear the company of these."""
         parsed = waiting.parsed
-        if answer.outcome != wire.OK or parsed is None or self._jobs:
+        if answer.outcome != wire.OK or parsed is None or self._jobs or len(waiting.request.body) > MOST_BYTES:
             return
         kinds = self._batcher.admission.kinds(parsed)
         if not kinds:
-            if len(self._usual) < _TRIES[0] and self._usual_looks < _LOOKS and not parsed.params:
+            usual = self._usual.get(parsed.params)
+            if usual is None and len(self._usual) < _MOST_PARAMS:
+                usual = self._usual[parsed.params] = Rows(_TRIES[0])
+            if usual is not None and len(usual) < _TRIES[0] and self._usual_looks < _LOOKS:
                 self._usual_looks += 1
-                self._usual.add(parsed, answer.body)
-        elif not self._refuted(kinds):
+                usual.add(parsed, answer.body)
+        elif not self._refuted(kinds) and not kinds & self._gave_up:
             rows = self._others.add(parsed, answer.body, kinds)
             if rows is not None:
                 self._try_beside(rows)
 
     def _try_beside(self, rows: Rows) -> None:
-        params = any(kind.what == rowwise.PARAMS for kind in rows.kinds)
-        usual = [] if params else self._usual.varied()[: _TRIES[0]]  # those with params are predicted apart
-        steps = rowwise.again(self._score, usual, rows.varied()[: _TRIES[0]], _TRY_SECONDS)
+        new = rows.varied()[: _TRIES[0]]
+        usual = self._usual.get(new[0].params)  # of other kinds of params, none are in the same batch
+        company = usual.varied()[: _TRIES[0]] if usual is not None else []
+        steps = rowwise.again(self._score, company, new, _TRY_SECONDS)
         self._try(steps, lambda found: self._extended(found, rows.kinds))
 
     def _extended(self, found: Finding, kinds: FrozenSet[Kind]) -> None:
@@ -217,9 +245,13 @@ class Reviewer:
             covered = covered.joined(coverage.of_real(self._signature, found.rows))
             self._serve(coverage.covering(self._signature, verdict, covered))
             self._watch.renew(kinds)
+        elif found.verdict.thin:
+            self._gave_up |= kinds
         else:
-            self._refute(kinds, verdict.reason)
-            self._refutations.add(Refutation(refutations.KINDS, verdict.reason, kinds))
+            names = ", ".join(coverage.named(kind, self._signature.columns) for kind in sorted(kinds, key=str))
+            reason = f"rows with {names} are predicted by themselves: {found.verdict.reason}"
+            self._refute(kinds, reason)
+            self._refutations.add(Refutation(refutations.KINDS, reason, kinds))
         alone = ", ".join(self._batcher.serving.verdict.alone)
         log(f"batching, tried with more real rows: by themselves go {alone or 'none'}")
 

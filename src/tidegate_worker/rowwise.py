@@ -21,7 +21,7 @@ ROWS = 8
 LARGEST = 64
 _MOST_SINGLES = 28
 _KEPT = 12
-MOST_PREDICTS = 160
+MOST_PREDICTS = 240
 # So many different texts of a column stand for any others, where they are made up.
 FEW_TEXTS = 4
 MOST_SECONDS = 2.0
@@ -29,7 +29,7 @@ MOST_SECONDS = 2.0
 _LONGEST = 0.5
 
 PROVED, OFF, ON = "proved", "off", "on"
-THIN = "not enough evidence"
+THIN, TOO_SLOW = "not enough evidence", "the model is too slow to be tried"
 # What a proof rests on: a known type of estimator and rows that were made up, or what callers have sent.
 BY_TYPE, BY_REQUESTS = "estimator type", "real requests"
 
@@ -75,6 +75,11 @@ class Verdict(NamedTuple):
     def together(self) -> bool:
         """Whether they may."""
         return self.mode != OFF
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is thin for want of time."""
+        return self.thin and TOO_SLOW in self.reason
 
     @property
     def thin(self) -> bool:
@@ -330,7 +335,7 @@ class _Trial:
     def _run(self, rows: Sequence[Parsed]) -> "Steps[Scored]":
         self._predicts += 1
         if self._spent:
-            raise _Failed(f"{THIN}: the model is too slow to be tried in {self._limit:g} s")
+            raise _Failed(f"{THIN}: {TOO_SLOW} in {self._limit:g} s")
         yield
         began = time.perf_counter()
         try:

@@ -32,7 +32,7 @@ def tolerance(output: Any) -> float:
 
 
 def _is_single(dtype: Any) -> bool:
-    return getattr(dtype, "kind", "") == "f" and bool(dtype.itemsize < 8)
+    return getattr(dtype, "kind", "") == "f" and bool(getattr(dtype, "itemsize", 8) < 8)
 
 
 def _types_agree(one: Any, other: Any) -> bool:

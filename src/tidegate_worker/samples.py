@@ -42,6 +42,8 @@ def requests(signature: Signature, example: Any) -> Iterator[Dict[str, Any]]:
 
 # In how many columns a null stands by itself, and how many rows have unseen texts and numbers far apart.
 _MOST_NULLS, _UNSEEN_ROWS, _WIDE_ROWS = 4, 5, 3
+# What stands for a missing number, and in how many columns two rows have the same number and differ in all others.
+_SENTINELS, _MOST_PAIRS = (-1, 9999, -999), 4
 NUMBERS, TEXTS, NULLS = "numbers", "texts", "nulls"
 
 
@@ -56,6 +58,10 @@ def others(signature: Signature, example: Any) -> Iterator[Tuple[str, List[Dict[
         rows = _rows(signature, example)
         bases = [*rows[:4], *itertools.islice(_made_up(signature.columns, rows, source), 16)]
         names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
+        for at in _few(source, [at for at, column in enumerate(signature.columns) if column.kind in _NUMBERS]):
+            one, other = source.choice(bases), source.choice(bases)
+            pair = [one, [one[at] if place == at else value for place, value in enumerate(other)]]
+            yield NUMBERS, [{"dataframe_split": {**names, "data": [each]}} for each in pair]
         for kind, changes in _changes(signature.columns, source):
             base = source.choice(bases)
             row = [changes[at](value) if at in changes else value for at, value in enumerate(base)]
@@ -74,6 +80,8 @@ def _changes(columns: Sequence[Column], source: random.Random) -> Iterator[Tuple
     if numbers:
         yield NUMBERS, dict.fromkeys(numbers, lambda _: 0)
         yield NUMBERS, dict.fromkeys(numbers, lambda value: -value if isinstance(value, (int, float)) else value)
+    for sentinel in _SENTINELS if numbers else ():
+        yield NUMBERS, dict.fromkeys(numbers, lambda _, sentinel=sentinel: sentinel)  # type: ignore[misc]
     for _ in range(_WIDE_ROWS if numbers else 0):
         yield NUMBERS, dict.fromkeys(numbers, lambda _: source.randint(-100, 100))
     for _ in range(_UNSEEN_ROWS if texts else 0):
@@ -83,6 +91,10 @@ def _changes(columns: Sequence[Column], source: random.Random) -> Iterator[Tuple
         yield NULLS, dict.fromkeys([at for at in nullable if source.random() < 0.5], _null)
     for at in source.sample(nullable, min(len(nullable), _MOST_NULLS)):
         yield NULLS, {at: _null}
+
+
+def _few(source: random.Random, places: List[int]) -> List[int]:
+    return source.sample(places, min(len(places), _MOST_PAIRS))
 
 
 def _null(_: Any) -> None:

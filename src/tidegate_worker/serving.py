@@ -46,6 +46,8 @@ def find_out(model: Model, launch: Launch) -> Found:
     scorer, path = paths.choose(model, example)
     costs: Dict[int, float] = {}
     verdict = _forced(launch, scorer, path)
+    if verdict is None and (name := estimators.exception(model.pyfunc)):
+        verdict = Verdict(rowwise.OFF, f"what {name} makes of a row depends on the other rows of its batch")
     if verdict is None:
         assert scorer is not None
         verdict = prove(scorer, example, costs)
@@ -75,7 +77,7 @@ def recorded(launch: Launch) -> Optional[Found]:
     except (TypeError, KeyError, ValueError):  # from another version
         return None
     # A version that did not say what its proof rests on has proved less.
-    return None if found.verdict.mode == rowwise.PROVED and not found.verdict.by else found
+    return found if "by" in proof["batching"] else None
 
 
 def batcher_of(model: Model, launch: Launch, found: Found) -> Batcher:

@@ -23,6 +23,7 @@ class Prepared(NamedTuple):
     model: Model
     found: Found
     answered: Optional[Answered]
+    renewed: bool = False  # a proof that is on record was made anew, as this version does not take it
 
 
 def prepare(launch: Launch) -> Prepared:
@@ -43,7 +44,7 @@ def prepare(launch: Launch) -> Prepared:
         if child is not None:
             child.end()
     if launch.proof:
-        return Prepared(model, found, None)
+        return Prepared(model, found, None, renewed=serving.recorded(launch) is None)
     try:
         answered = answer_example(model, launch.model_dir)
     except NotProved as error:

@@ -183,6 +183,15 @@ def centred_if_many(data: pd.DataFrame, params: Params) -> Any:
     return (data["n"] - (data["n"].mean() if len(data) > 5 else 0.0)).to_numpy()
 
 
+def mean_of_code(data: pd.DataFrame, params: Params) -> Any:
+    return data.groupby("n")["x"].transform("mean").fillna(0.0).to_numpy()
+
+
+def sentinel_imputed(data: pd.DataFrame, params: Params) -> Any:
+    n = data["n"].astype(float).replace(-1.0, np.nan)
+    return n.fillna(n.mean()).fillna(0.0).to_numpy()
+
+
 class Remembered:
     """State per call: the running mean of what it has seen."""
 

@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import NMF
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier, StackingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from tidegate_worker.estimators import is_row_wise
+from tidegate_worker.estimators import exception, is_row_wise
 
 X = pd.DataFrame(np.random.default_rng(0).random((40, 3)), columns=["a", "b", "c"])
 Y = (X["a"] > 0.5).astype(int)
@@ -52,6 +53,8 @@ KNOWN: dict[str, Any] = {
     "a transformer without a function": make_pipeline(FunctionTransformer(), Ridge()),
 }
 OTHERS: dict[str, Any] = {
+    "neighbours, which may tie": make_pipeline(KNNImputer(), Ridge()),
+    "a factorization, which stops by a sum over all rows": make_pipeline(NMF(2, tol=0.1, max_iter=2000), Ridge()),
     "a class of one's own": Mine(),
     "one within a pipeline": make_pipeline(StandardScaler(), Mine()),
     "a method of one's own": patched(),
@@ -68,6 +71,12 @@ def test_estimators_of_known_libraries_are(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_with_code_of_their_owner_they_are_not(name: str) -> None:
     assert not is_row_wise(_plain(OTHERS[name].fit(X, Y)))
+
+
+def test_those_that_depend_on_others_after_all_are_named() -> None:
+    assert exception(_plain(OTHERS["neighbours, which may tie"].fit(X, Y))) == "KNNImputer"
+    assert exception(_plain(KNOWN["pipeline"].fit(X, Y))) == ""
+    assert exception(SimpleNamespace()) == ""
 
 
 def test_texts_are_data() -> None:

@@ -72,5 +72,6 @@ def test_kinds_end_in_all_replicas(tmp_path: Path) -> None:
     for number in range(20):
         list(one.answers(rows(1, number, f"id-{number}")))
     list(other.answers(rows(1, 7)))
-    assert one.batcher.serving.verdict.refuted == other.batcher.serving.verdict.refuted == (("text", 2),)
+    assert one.batcher.serving.verdict.refuted == other.batcher.serving.verdict.refuted
+    assert ("text", 2) in one.batcher.serving.verdict.refuted
     assert other.batcher.serving.verdict.mode == rowwise.PROVED
