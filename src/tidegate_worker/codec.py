@@ -34,6 +34,13 @@ class Decoded(NamedTuple):
 
 def decode(body: bytes, content_type: str, signature: Signature, decoder: Decoder = json.loads) -> Decoded:
     """Read a request's body. Raises Refusal."""
+    try:
+        return _decode(body, content_type, signature, decoder)
+    except UnicodeEncodeError:  # such text as no table tells the place of
+        raise bad_request(f"The body has {table.HALF}.") from None
+
+
+def _decode(body: bytes, content_type: str, signature: Signature, decoder: Decoder) -> Decoded:
     media = media_type(content_type)
     if not body.strip():
         raise bad_request(f"The body is empty. Send a JSON object with {_ONE_OF}, or CSV with a header row.")
@@ -133,10 +140,16 @@ def _read_frame(value: Any, form: str, signature: Signature) -> Any:
 
 def frame(given: table.Table, signature: Signature) -> Any:
     """The pandas DataFrame of a table, for any signature. Raises Refusal."""
+    try:
+        return columns.frame(given, signature) if signature.columns else _untyped_frame(given, signature)
+    except UnicodeEncodeError:
+        raise table.half_a_pair(given) from None
+
+
+def _untyped_frame(given: table.Table, signature: Signature) -> Any:
+    """Of a tensor signature, or none."""
     import pandas as pd
 
-    if signature.columns:
-        return columns.frame(given, signature)
     if not signature.tensors:
         index = given.labels if given.labels is not None else range(given.rows)
         return pd.DataFrame(given.columns, index=index, dtype=None if given.rows else object)
@@ -159,7 +172,11 @@ def _read_arrays(value: Any, form: str, signature: Signature) -> Any:
             raise bad_request('This model takes its data under the key "inputs".')
         return value
     if signature.columns:
-        return columns.frame(_table_of_arrays(value, form, signature), signature, as_arrays=True)
+        given = _table_of_arrays(value, form, signature)
+        try:
+            return columns.frame(given, signature, as_arrays=True)
+        except UnicodeEncodeError:
+            raise table.half_a_pair(given) from None
     if signature.tensors:
         return _tensors_of(value, form, signature)
     return _untyped(value, form)

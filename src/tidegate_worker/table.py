@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from tidegate_worker.refusal import bad_request, json_type
+from tidegate_worker.refusal import Refusal, bad_request, json_type
 from tidegate_worker.signature import Column, Signature
 
 MISSING = float("nan")  # what stands for a key that a record does not have, as in pandas
@@ -76,6 +76,27 @@ def from_columns(value: Dict[str, Any]) -> Table:
     rows = lengths.pop() if lengths else 1
     columns = {name: column if isinstance(column, list) else [column] * rows for name, column in value.items()}
     return Table(columns, rows)
+
+
+HALF = "half of a surrogate pair, which is no text"  # JSON can escape one; nothing can encode it
+
+
+def half_a_pair(table: Table) -> Refusal:
+    """The refusal of a table of which some text cannot be encoded: it says where the first such text is."""
+    for position, (name, values) in enumerate(table.columns.items(), 1):
+        if _is_half(name):
+            return bad_request(f"The name of column {position} has {HALF}.")
+        row = next((row for row, value in enumerate(values, 1) if _is_half(value)), None)
+        if row is not None:
+            place = f'column "{name}"' if isinstance(name, str) else f"value {position}"
+            return bad_request(f"row {row}, {place}: has {HALF}.")
+    row = next((row for row, label in enumerate(table.labels or (), 1) if _is_half(label)), None)
+    where = "The body" if row is None else f'row {row}: its label in "index"'
+    return bad_request(f"{where} has {HALF}.")
+
+
+def _is_half(value: Any) -> bool:
+    return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _labels(index: Any, rows: int) -> bool:

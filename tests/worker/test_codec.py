@@ -104,6 +104,39 @@ def test_a_refusal_says_where_and_repeats_nothing(signature: Any, payload: Any, 
     assert "Traceback" not in refused.sentence
 
 
+HALF = "\ud83d"  # JSON can escape it, and no encoding has it
+HALVES: list[tuple[ModelSignature | None, Any, str]] = [
+    (None, rows(["x"], [HALF], columns=["t"]), 'row 2, column "t": has'),
+    (None, rows(["x", "y"], columns=["t", HALF]), "The name of column 2 has"),
+    (None, {"dataframe_split": {"data": [["x"], [HALF]]}}, "row 2, value 1: has"),
+    (None, {"dataframe_split": {"index": ["r", HALF], "data": [["x"], ["y"]]}}, 'row 2: its label in "index" has'),
+    (None, {"dataframe_records": [{"t": "x"}, {"t": HALF}]}, 'row 2, column "t": has'),
+    (None, {"dataframe_records": [{"t": "x", HALF: 1}]}, "The name of column 2 has"),
+    (signatures.SINGLE, rows(["x"], [HALF], columns=["prompt"]), 'row 2, column "prompt": has'),
+    (signatures.SINGLE, {"dataframe_records": [{"prompt": HALF}]}, 'row 1, column "prompt": has'),
+    (signatures.SINGLE, {"inputs": ["x", HALF]}, 'row 2, column "prompt": has'),
+    (signatures.SINGLE, {"inputs": {"prompt": [HALF]}}, 'row 1, column "prompt": has'),
+    (signatures.SINGLE, {"instances": [{"prompt": HALF}]}, 'row 1, column "prompt": has'),
+    (signatures.SINGLE, {"dataframe_records": [{HALF: "x"}]}, 'The required column "prompt" is missing.'),
+    (signatures.PAIR, {"inputs": [["x", 1], [HALF, 1]]}, "row 2, value 1: has"),
+    (signatures.MIXED, rows([HALF, "x", 1]), 'row 1, column "a": expected double, found a string.'),
+]
+
+
+@pytest.mark.parametrize(("signature", "payload", "sentence"), HALVES)
+def test_half_of_a_surrogate_pair_is_refused_where_it_stands(signature: Any, payload: Any, sentence: str) -> None:
+    refused = refusal(signature, payload)
+    assert refused.outcome == wire.BAD_REQUEST
+    assert refused.sentence.startswith(sentence)
+    assert "half of a surrogate pair, which is no text." in refused.sentence or " has" not in sentence
+    assert HALF not in refused.sentence
+
+
+def test_text_that_cannot_be_encoded_is_never_the_workers_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_untyped", lambda value, _form: value[0].encode())
+    assert refusal(None, {"inputs": [HALF]}).sentence == "The body has half of a surrogate pair, which is no text."
+
+
 CSV_PLACES = [
     (b"a,b,n\n1.5,x,1\n1.5,x,2.5\n", 'row 2, column "n": expected long, found a string.'),
     (b"a,b,n\n1.5,x,1\n1.5,x,\n", 'row 2, column "n": expected long, found null.'),
