@@ -66,8 +66,9 @@ class Child:
         for pipe in (self._order, self._found):
             with suppress(OSError):  # the model has closed it
                 os.close(pipe)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        for kill in (os.killpg, os.kill):  # what the model has started in it too
+            with suppress(OSError):
+                kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):  # the model reaps children that are not its own
             return os.waitpid(pid, 0)[1]
         return 0
@@ -82,6 +83,8 @@ def _be(task: Task, order: int, found: int) -> None:
     """Be the child."""
     try:
         _end_with_parent()
+        with suppress(OSError):  # a group of its own: a model that ends its process's group is not to end its replica
+            os.setpgid(0, 0)
         alarm.withdraw()
         signal.setitimer(signal.ITIMER_REAL, 0)
         generators.reseed()

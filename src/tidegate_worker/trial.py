@@ -71,9 +71,9 @@ def _find_out(
         return serving.untried(model, launch, _OFF), unanswered(model, launch.model_dir, f"{_OFF}: nothing was asked.")
     try:
         if threads() == 1:
-            said = Child(lambda: _findings(model, launch)).ask(SECONDS)
+            said = _ask(Child(lambda: _findings(model, launch)), SECONDS)
         elif early is not None:
-            said = early.ask(SECONDS + 3 * load_seconds)
+            said = _ask(early, SECONDS + 3 * load_seconds)
         else:
             raise NoFinding("there was no process for it")
         made_up = said["made_up"] and Answered(Proof(*said["made_up"][0]), *said["made_up"][1:])
@@ -82,6 +82,18 @@ def _find_out(
         reason = f"its trial with rows that are made up failed: {error}"
         log(reason)
         return serving.untried(model, launch, reason, thin=True), unanswered(model, launch.model_dir, f"{reason}.")
+
+
+def _ask(child: Child, seconds: float) -> Dict[str, Any]:
+    """What it finds. The log says when it begins and ends: between, the model may print what rows nobody sent do to it.
+
+    Raises NoFinding.
+    """
+    pid, began = child.pid, time.monotonic()
+    log(f"rows that are made up are tried in process {pid}")
+    found = child.ask(seconds)
+    log(f"process {pid} has tried them, in {time.monotonic() - began:.1f} s")
+    return found
 
 
 def _findings(model: Model, launch: Launch) -> Dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,8 @@ def answer(replica: Replica, n: int = REAL) -> Any:
         ("if (data['n'] < 0).any(): os.abort()", "pass", "it ended the process by SIGABRT"),
         ("if (data['n'] != 1001).any(): os._exit(3)", "pass", "it ended the process"),
         ("if (data['n'] != 1001).any(): os.kill(os.getpid(), signal.SIGSEGV)", THREAD, "by SIGSEGV"),
+        ("if (data['n'] != 1001).any(): os.killpg(0, signal.SIGKILL)", "pass", "the process was killed"),
+        ("if (data['n'] != 1001).any(): os.killpg(0, signal.SIGKILL)", THREAD, "the process was killed"),
     ],
 )
 def test_a_model_that_breaks_on_what_is_made_up_starts(predict: str, load: str, said: str, tmp_path: Path) -> None:
@@ -113,7 +116,10 @@ def test_a_model_that_bears_them_is_tried_in_another_process(load: str, tmp_path
         told = started.told()
         assert told["path"]["mode"] == "compiled"
         assert told["batching"]["tried"]
-        assert len(list((tmp_path / "m").glob("by-*"))) == 2
+        [tried] = {int(by.name[3:]) for by in (tmp_path / "m").glob("by-*")} - {started.process.pid}
+        log = started.log.read_text()
+        began = log.index(f"rows that are made up are tried in process {tried}\n")
+        assert began < log.index(f"process {tried} has tried them")
         assert asked(tmp_path).count(REAL) > 1
         assert answer(started) == {"predictions": [2002]}
 
@@ -153,6 +159,19 @@ def test_a_child_tells_what_it_finds() -> None:
 def test_a_child_that_finds_nothing_says_why(task: Any, said: str) -> None:
     with pytest.raises(NoFinding, match=f"^{said}$"):
         Child(task).ask(0.5 if "longer" in said else 30.0)
+
+
+def test_what_a_child_has_started_ends_with_it() -> None:
+    found = Child(lambda: {"pid": subprocess.Popen(["sleep", "600"]).pid}).ask(30.0)
+    stat, until = Path(f"/proc/{found['pid']}/stat"), time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except OSError:
+            return
+        time.sleep(0.01)
+    pytest.fail("it still runs")
 
 
 def test_a_child_that_is_not_needed_ends() -> None:
