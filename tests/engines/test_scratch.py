@@ -134,6 +134,20 @@ def test_one_is_removed_whatever_is_in_it_and_nothing_else(tmp_path: Path) -> No
     assert outside.stat().st_mode & 0o777 == 0o500
 
 
+def test_of_one_that_was_made_a_link_only_the_link_goes(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o500)
+    scratch = Scratch(tmp_path / "scratch")
+    for target in (outside, tmp_path / "nowhere"):
+        with scratch.made(ONE) as path:
+            path.rmdir()
+            path.symlink_to(target)
+        assert scratch.names() == [ONE]
+        scratch.remove(ONE)
+        assert scratch.names() == []
+    assert outside.stat().st_mode & 0o777 == 0o500
+
+
 def test_one_that_was_made_in_vain_goes_at_once(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path / "scratch")
     with pytest.raises(KeyError), scratch.made(ONE):
