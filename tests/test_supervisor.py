@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tidegate import settings, supervisor
+from tidegate.adapters.marker import MARKER, mark
+from tidegate.adapters.worker_source import WORKER, digest, source
 from tidegate.core.supervision import MISCONFIGURED
 from tidegate.processes import listeners
 
@@ -147,6 +149,18 @@ def test_ready_is_printed_once_when_requests_are_answered(start: Start, tmp_path
     assert platform.ready_line() == ""
     assert platform.errors == ""
     assert not (platform.data / "server.json").exists()
+
+
+def test_overlays_of_another_version_have_the_present_worker_when_it_is_ready(start: Start) -> None:
+    platform = start()
+    platform.ready_line()
+    overlay = platform.data / "overlays" / "0123"
+    (overlay / WORKER).mkdir(parents=True)
+    mark(overlay, json.dumps(["another", "", "3.11", "linux"]))
+    assert platform.end() == 0
+    assert start().ready_line().startswith("ready ")
+    assert digest(overlay / WORKER) == digest(source())
+    assert json.loads((overlay / MARKER).read_text()) == [digest(source()), "", "3.11", "linux"]
 
 
 def test_the_token_is_made_and_nowhere_shown(start: Start) -> None:

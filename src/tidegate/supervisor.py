@@ -18,7 +18,7 @@ from rich.console import Console
 from setproctitle import setproctitle
 
 from tidegate import admin_token, telemetry
-from tidegate.adapters import embedded_registry
+from tidegate.adapters import embedded_registry, worker_source
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import listeners, pid_files, reaper
 from tidegate.processes.child_process import ChildSpec, Output
@@ -92,6 +92,8 @@ def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:
         stack.enter_context(claim(data))
         telemetry.configure_logs("supervisor", data.logs, settings.log, settings.housekeeping)
         pid_files.end_left_overs(data.run)
+        if renewed := worker_source.renew(data.overlays):
+            logger.info("overlays have this version's worker now", extra=telemetry.fields(overlays=renewed))
         admin_token.ensure(data.admin_token)
         sockets = listeners.listen(settings.server.host, settings.server.port, settings.server.gateways)
         for listener in sockets:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.package_index import Lines
-from tidegate.adapters.build_directory import MARKER, BuildDirectory, locked
+from tidegate.adapters.build_directory import BuildDirectory, locked
+from tidegate.adapters.marker import MARKER
 
 
 async def test_it_is_built_once_and_found_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.adapters.package_index import Lines, PackageIndex
 from tidegate.adapters import overlays as module
+from tidegate.adapters import worker_source
 from tidegate.adapters.interpreters import Interpreter, Interpreters
 from tidegate.adapters.overlays import Overlays
 from tidegate.adapters.uv import Uv, variables_for_uv
@@ -75,7 +76,7 @@ async def test_a_changed_worker_is_another_overlay(
 ) -> None:
     source = tmp_path / "tidegate_worker"
     source.mkdir()
-    monkeypatch.setattr(module, "_worker_source", lambda: source)
+    monkeypatch.setattr(worker_source, "source", lambda: source)
     interpreter = await ours(tmp_path)
     made = set()
     with accelerators.serving():
@@ -83,6 +84,10 @@ async def test_a_changed_worker_is_another_overlay(
             (source / "__init__.py").write_text(text)
             made.add(await overlays(tmp_path, accelerators.url).obtain(interpreter, Lines().log))
     assert len(made) == 2
+    assert worker_source.renew(tmp_path / "overlays") == 1
+    for overlay in made:
+        assert (overlay / "tidegate_worker" / "__init__.py").read_text() == "VERSION = 2"
+        assert await imports(interpreter, overlay, "tidegate_worker", "speedup") == "imported"
 
 
 @pytest.mark.parametrize("minor", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"])

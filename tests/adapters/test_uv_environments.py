@@ -18,7 +18,7 @@ import pytest
 
 from tests.adapters.package_index import Lines, PackageIndex, make_model, make_wheel, new_data
 from tests.fakes.store import FakeStore
-from tidegate.adapters.build_directory import MARKER
+from tidegate.adapters.marker import MARKER
 from tidegate.adapters.uv_environments import UvEnvironments
 from tidegate.core.errors import BuildFailed
 from tidegate.core.revision import Environment

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tidegate.adapters.marker import MARKER, mark
 from tidegate.ports import Log
 
-MARKER = ".tidegate-ready"
 _LOCKS = ".locks"
 _POLL_SECONDS = 0.05
 
@@ -40,7 +40,7 @@ class BuildDirectory:
             await asyncio.to_thread(self._remove)
             try:
                 text = await fill(descriptor)
-                await asyncio.to_thread(self._mark, text)
+                await asyncio.to_thread(mark, self.path, text)
             except BaseException:
                 # Not in a thread: a second cancellation must not leave half of it.
                 self._remove()
@@ -57,11 +57,6 @@ class BuildDirectory:
         # The marker first: a removal that is cut short must not leave what looks whole.
         (self.path / MARKER).unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
-
-    def _mark(self, text: str) -> None:
-        draft = self.path / f"{MARKER}.draft"
-        draft.write_text(text)
-        draft.replace(self.path / MARKER)
 
 
 @asynccontextmanager

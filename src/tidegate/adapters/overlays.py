@@ -1,24 +1,24 @@
 """The overlay: the directory with which a model's environment becomes a worker's.
 
 It holds a copy of `tidegate_worker` and its accelerators for one Python minor version, locked in `overlay_locks/`. It
-stands last on the worker's `sys.path`, so the model's own packages win.
+stands last on the worker's `sys.path`, so the model's own packages win. An upgrade changes the worker in it
+(`worker_source`).
 """
 
 import asyncio
 import hashlib
-import importlib.util
 import json
-import shutil
 from importlib.resources import files
 from pathlib import Path
 
+from tidegate.adapters import worker_source
 from tidegate.adapters.build_directory import BuildDirectory
 from tidegate.adapters.interpreters import Interpreter
 from tidegate.adapters.uv import Uv, UvFailed
 from tidegate.adapters.uv_failures import DISK_FULL, explain
+from tidegate.adapters.worker_source import WORKER
 from tidegate.ports import Log
 
-_WORKER = "tidegate_worker"
 # No dependency of an accelerator, nothing built from source, nothing that is not the locked file.
 _INSTALL = ("pip", "install", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--link-mode", "hardlink")
 
@@ -48,14 +48,14 @@ class Overlays:
         return await self._make(interpreter, "", log)
 
     async def _make(self, interpreter: Interpreter, lock: str, log: Log) -> Path:
-        source = _worker_source()
-        identity = [_digest(source), lock, interpreter.minor, interpreter.platform]
+        source = worker_source.source()
+        identity = [worker_source.digest(source), lock, interpreter.minor, interpreter.platform]
         key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-        overlay = BuildDirectory(self._folder / key, _WORKER)
+        overlay = BuildDirectory(self._folder / key, WORKER)
 
         async def fill(descriptor: int) -> str:
             log(f"Making the worker's overlay for Python {interpreter.minor}")
-            await asyncio.to_thread(_copy, source, overlay.path / _WORKER)
+            await asyncio.to_thread(worker_source.copy, source, overlay.path / WORKER)
             if lock:
                 await self._install(interpreter, lock, overlay.path, log, descriptor)
             await _compile(interpreter, overlay.path)
@@ -74,23 +74,6 @@ class Overlays:
 def _lock_of(minor: str) -> str:
     lock = files("tidegate.adapters") / "overlay_locks" / f"{minor}.txt"
     return lock.read_text() if lock.is_file() else ""
-
-
-def _worker_source() -> Path:
-    """Where the worker's package lies; found without importing it."""
-    spec = importlib.util.find_spec(_WORKER)
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0])
-
-
-def _digest(source: Path) -> str:
-    content = {path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*.py")}
-    return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 async def _compile(interpreter: Interpreter, folder: Path) -> None:
