@@ -226,7 +226,7 @@ ODD: dict[str, tuple[zoo.Function, str, str]] = {
     "dates in the format of the first": (
         lambda data, params: [str(one) for one in pd.to_datetime(data["s"], errors="coerce")],
         "20{:02}-01-02",
-        "27/11/2023",
+        "11/27/2023",
     ),
     "numbers where all are": (
         lambda data, params: (data["s"].astype(int) if data["s"].str.isdigit().all() else data["s"]).tolist(),
