@@ -21,6 +21,7 @@ from typing import Any, Dict, FrozenSet, List, NoReturn, Optional, Sequence, Set
 
 from tidegate_worker import __main__ as replica
 from tidegate_worker import caches, generators, outlets, signals
+from tidegate_worker.child import threads
 from tidegate_worker.log import log
 from tidegate_worker.start import FORK, Start
 
@@ -85,7 +86,7 @@ def _import(names: Sequence[str], without: Sequence[str]) -> Tuple[Dict[str, str
             importlib.import_module(name)
         except BaseException as error:  # what exits, too: a replica may never import it in this order
             left_out[name] = type(error).__name__
-        if (_threads() > 1 and not _alone()) or _descriptors() - held:
+        if (threads() > 1 and not _alone()) or _descriptors() - held:
             return left_out, name, first
         if name == _LOADER:
             first = frozenset(sys.modules)
@@ -103,15 +104,10 @@ def _descriptors() -> Set[Tuple[str, str]]:
     return found
 
 
-def _threads() -> int:
-    """How many threads the kernel knows of: those of libraries too."""
-    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names, not paths
-
-
 def _alone() -> bool:
     """Whether this becomes the only thread, very soon."""
     until = time.monotonic() + _THREAD_SECONDS
-    while _threads() > 1:
+    while threads() > 1:
         if time.monotonic() > until:
             return False
         time.sleep(0.005)
@@ -138,7 +134,7 @@ def _serve(channel: socket.socket, environment: str) -> Start:
         if request is None:
             os._exit(0)  # the agent has ended
         if len(given) != _GIVEN or not _alone():
-            _tell(channel, {"id": request["id"], "refused": f"{_threads()} threads, {len(given)} descriptors"})
+            _tell(channel, {"id": request["id"], "refused": f"{threads()} threads, {len(given)} descriptors"})
         elif ahead is not None and _hand_over(ahead, request, given):
             ahead = None
         else:

@@ -131,7 +131,7 @@ def test_without_trials_only_the_example_is_asked(example: int | None, tmp_path:
         assert told["state"] == "ready"
         assert told["proof"]["example"] == ("none" if example is None else "input_example")
         assert told["batching"]["mode"] == "off"
-        assert asked(tmp_path) == [] if example is None else [REAL]
+        assert asked(tmp_path) == ([] if example is None else [REAL])
         assert (told["path"]["mode"], told["path"]["input"]) == ("compiled", "dataframe")
         for n in range(20):
             assert answer(started, n) == {"predictions": [2 * n]}
