@@ -24,7 +24,7 @@ LISTS: dict[str, list[list[str]]] = {
     "speed": [
         ["-m", "bench.peers", "--check"],
         [*PYTEST, "tests/e2e/test_bad_input.py", "-k", "large_body or over_the_limit"],
-        [*PYTEST, "tests/worker/test_batching.py", "tests/gateway/test_menagerie.py", "-m", "acceptance"],
+        [*PYTEST, "tests/worker/batching/test_batching.py", "tests/gateway/test_menagerie.py", "-m", "acceptance"],
         [*PYTEST, "tests/e2e/test_neighbours.py", "-m", "acceptance"],
         ["-m", "bench.overhead"],
         ["-m", "bench.overhead", "--gateways", "2"],
@@ -33,10 +33,10 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.soak"],
     ],
     "answers": [
-        [*PYTEST, "tests/worker/test_row_wise.py"],
+        [*PYTEST, "tests/worker/proof/test_row_wise.py"],
         ["-m", "bench.cold_starts", "--only", "tabular", "--times", "150", "--endpoints", "30", "--others", "1"],
-        [*PYTEST, "tests/worker/test_company.py", "-m", "acceptance"],
-        [*PYTEST, "tests/worker/test_agreement.py", "tests/worker/test_pandas.py", "-m", "acceptance"],
+        [*PYTEST, "tests/worker/batching/test_company.py", "-m", "acceptance"],
+        [*PYTEST, "tests/worker/input/test_agreement.py", "tests/worker/test_pandas.py", "-m", "acceptance"],
         ["-m", "bench.deadlines"],
     ],
     "elasticity": [

@@ -12,12 +12,12 @@ import time
 def main(overlay: str, model_dir: str, form: str) -> None:
     """Load, build the input once, measure when told."""
     sys.path.append(overlay)
-    from tidegate_worker import paths
-    from tidegate_worker.model import Model
+    from tidegate_worker.fast import choose_path
+    from tidegate_worker.model.loaded_model import Model
 
     body = sys.stdin.readline().strip().encode()
     model = Model.load(model_dir)
-    scorer, path = paths.recall(model, paths.Path(paths.COMPILED, form))
+    scorer, path = choose_path.recall(model, choose_path.Path(choose_path.COMPILED, form))
     assert scorer is not None, path.reason
     parsed = scorer.parse(b"", body)
     assert parsed is not None

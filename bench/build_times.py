@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.fakes.store import FakeStore
 
 from bench.sample_platform import sample_platform
-from tidegate.adapters.uv_environments import UvEnvironments
+from tidegate.adapters.environments.uv_environments import UvEnvironments
 from tidegate.data_directory import DataDirectory
 from tidegate.settings import EnvironmentSettings
 

@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 
-from tidegate_worker import wire
+from tidegate_worker.ipc import wire
 
 BODY = b'{"predictions": [1]}'
 META = b"batch=64\nwait=120\ndecode=80\npredict=150\nencode=40"

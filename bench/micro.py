@@ -14,11 +14,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tidegate_worker import serving, wire
-from tidegate_worker.batcher import Batcher
-from tidegate_worker.launch import Launch
-from tidegate_worker.model import Model
-from tidegate_worker.waiting import Waiting
+from tidegate_worker.batching.arrivals import QueuedRequest
+from tidegate_worker.batching.batcher import Batcher
+from tidegate_worker.ipc import wire
+from tidegate_worker.model.loaded_model import Model
+from tidegate_worker.process.launch import Launch
+from tidegate_worker.startup import serving
 
 ROUNDS, SECONDS = 5, 0.2
 FIGURES = ("parse", "build", "predict", "encode", "whole request", "bare predict")
@@ -70,11 +71,11 @@ def whole(batcher: Batcher, frame: bytes) -> Callable[[], None]:
     connection: Any = SimpleNamespace(socket=SimpleNamespace(fileno=lambda: 7))
 
     def answer() -> None:
-        queue: OrderedDict[tuple[int, int], Waiting] = OrderedDict()
+        queue: OrderedDict[tuple[int, int], QueuedRequest] = OrderedDict()
         now = time.monotonic()
         [(_, payload)] = wire.Frames().feed(frame)
         for request in wire.unpack_requests(payload):
-            queue[7, request.id] = Waiting(connection, request, now + 30, now)
+            queue[7, request.id] = QueuedRequest(connection, request, now + 30, now)
         while queue:
             wire.pack_answers(batcher.answer(batcher.take(queue, now)))
 

@@ -25,7 +25,7 @@ from tests.gateway.gateway_process import GatewayProcess, listener
 from tests.gateway.house import TOKEN, V1, FakeAgent, until
 
 from bench import wrk
-from tidegate.core.revision import Address, ReplicaId, RevisionAddresses
+from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresses
 from tidegate.data_directory import DataDirectory
 
 CONNECTIONS = (1, 16, 64, 256)

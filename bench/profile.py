@@ -48,5 +48,5 @@ def costs(raw: str) -> list[Cost]:
 
 
 def function(frame: str) -> str:
-    """A frame's function and file, without the line: `_pump (tidegate/gateway/queue.py)`."""
+    """A frame's function and file, without the line: `_pump (tidegate/gateway/queue/revision_queue.py)`."""
     return re.sub(r":\d+\)$", ")", frame)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the state diagram of `docs/lifecycle.md` from the table in `tidegate.core.lifecycle`.
+"""Draws the state diagram of `docs/lifecycle.md` from the table in `tidegate.core.endpoint.lifecycle`.
 
 `.venv/bin/python docs/lifecycle.py` writes it; a test fails while the page is not what the table says.
 """
@@ -7,7 +7,7 @@
 import re
 from pathlib import Path
 
-from tidegate.core.lifecycle import REVISION_TRANSITIONS, RevisionState
+from tidegate.core.endpoint.lifecycle import REVISION_TRANSITIONS, RevisionState
 
 PAGE = Path(__file__).with_suffix(".md")
 FENCE = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)

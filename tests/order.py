@@ -11,20 +11,20 @@ from xdist.scheduler import LoadScopeScheduling
 PLATFORM, REGISTRIES = "platform", "registries"
 # These use a real registry of `tests/registries.py`.
 _REGISTRIES = (
-    "tests/adapters/test_embedded_registry.py",
-    "tests/adapters/test_mlflow_registry.py",
-    "tests/adapters/test_mlflow_search.py",
-    "tests/cli/test_doctor.py",
-    "tests/cli/test_launch.py",
+    "tests/adapters/mlflow/test_embedded_registry.py",
+    "tests/adapters/mlflow/test_registry.py",
+    "tests/adapters/mlflow/test_search.py",
+    "tests/cli/commands/test_doctor.py",
+    "tests/cli/commands/test_launch.py",
     "tests/cli/test_sample.py",
     "tests/contracts/test_model_registry.py",
 )
 # Tests that are long and share nothing: each is a group. Any other file is one group.
 _SPREAD = (
-    "tests/adapters/test_uv_environments.py",
-    "tests/engines/test_memory.py",
-    "tests/engines/test_templates.py",
-    "tests/gateway/test_replays.py",
+    "tests/adapters/environments/test_uv_environments.py",
+    "tests/engines/templates/test_memory.py",
+    "tests/engines/templates/test_templates.py",
+    "tests/gateway/replay/test_replays.py",
 )
 # These break the platform that all of `e2e` shares: they come after the others, in this order.
 _BREAKING = ("tests/e2e/test_rollout_faults.py", "tests/e2e/test_elastic.py", "tests/e2e/test_faults.py")

@@ -18,7 +18,7 @@ import pytest
 
 from tests.scripts import Script
 from tests.services.process import Program, free_port, running
-from tidegate.adapters import embedded_registry
+from tidegate.adapters.mlflow import embedded_registry
 from tidegate.data_directory import DataDirectory
 
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}

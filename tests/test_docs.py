@@ -17,7 +17,8 @@ from tidegate.cli.app import app as command_line
 from tidegate.control.enablements import Enablements
 from tidegate.control.endpoints import Endpoints
 from tidegate.control.metrics import Metrics
-from tidegate.gateway import faces, handler
+from tidegate.gateway.http import asgi
+from tidegate.gateway.queue import legacy_urls
 from tidegate.settings import Settings
 from tidegate.telemetry import METRICS
 
@@ -64,7 +65,7 @@ def test_every_page_is_linked_from_the_readme_or_its_folder() -> None:
 
 
 def test_files_that_are_named_are_there() -> None:
-    """`core/plan.py` in a page is a file of ours."""
+    """`core/rollout/plan.py` in a page is a file of ours."""
     folders = (ROOT, ROOT / "src", ROOT / "src" / "tidegate")
     for page in PAGES:
         for name in re.findall(r"`((?:\w+/)+\w+\.\w+)`", page.read_text()):
@@ -176,10 +177,10 @@ def routes() -> Iterator[str]:
     app = create_app(cast("Endpoints", None), cast("Enablements", None), cast("Metrics", None))
     for route in iter_route_contexts(app.routes):
         yield from (f"{method} {route.path}" for method in (route.methods or set()) - {"HEAD"})
-    yield from (f"GET {path}" for path in handler._OPEN)
+    yield from (f"GET {path}" for path in asgi._OPEN)
     yield "POST /serving-endpoints/{name}/invocations"
     yield "POST /serving-endpoints/{name}/served-models/{served}/invocations"
-    yield from (f"POST {prefix.decode()}{{model}}/{{version or stage}}/invocations" for prefix in faces.PREFIXES)
+    yield from (f"POST {prefix.decode()}{{model}}/{{version or stage}}/invocations" for prefix in legacy_urls.PREFIXES)
 
 
 def test_every_route_is_documented_and_no_other() -> None:

@@ -16,8 +16,11 @@ ROOT = Path(__file__).parents[1]
     [
         ("tests/e2e/test_gate.py::test_a", order.PLATFORM),
         ("tests/cli/test_sample.py::test_a", order.REGISTRIES),
-        ("tests/core/test_gate.py::test_a[1]", "tests/core/test_gate.py"),
-        ("tests/engines/test_templates.py::test_a[1]", "tests/engines/test_templates.py::test_a[1]"),
+        ("tests/core/rollout/test_gate.py::test_a[1]", "tests/core/rollout/test_gate.py"),
+        (
+            "tests/engines/templates/test_templates.py::test_a[1]",
+            "tests/engines/templates/test_templates.py::test_a[1]",
+        ),
     ],
 )
 def test_what_is_dear_to_start_is_shared(test: str, group: str) -> None:
@@ -25,7 +28,8 @@ def test_what_is_dear_to_start_is_shared(test: str, group: str) -> None:
 
 
 def test_groups_come_whole_the_longest_first_and_what_breaks_the_platform_after_the_rest_of_it() -> None:
-    right = ["e2e/test_a", "e2e/test_elastic", "e2e/test_faults", "cli/test_doctor", "engines/test_memory", "core/a"]
+    registries = ["cli/commands/test_doctor", "engines/templates/test_memory"]
+    right = ["e2e/test_a", "e2e/test_elastic", "e2e/test_faults", *registries, "core/a"]
     found = sorted((f"tests/{test}.py::test" for test in sorted(right)), key=order.rank)
     assert [test.removeprefix("tests/").removesuffix(".py::test") for test in found] == right
 
@@ -55,13 +59,19 @@ def test_a_folder_over_its_budget_or_without_one_is_named() -> None:
 
 
 def test_every_folder_has_a_budget_and_together_they_are_the_whole() -> None:
-    folders = {file.parent.name for file in (ROOT / "tests").rglob("test_*.py")}
+    files = [file.relative_to(ROOT).as_posix() for file in (ROOT / "tests").rglob("test_*.py")]
+    folders = {budget.folder_of(file) for file in files}
     assert set(budget.budget()) == folders
     assert 95 <= sum(budget.budget().values()) <= 105
 
 
 @pytest.mark.parametrize(
-    ("nodeid", "folder"), [("tests/e2e/test_a.py::test_b[x/y]", "e2e"), ("tests/test_http.py::test_a", "tests")]
+    ("nodeid", "folder"),
+    [
+        ("tests/e2e/test_a.py::test_b[x/y]", "e2e"),
+        ("tests/core/scaling/test_a.py::test_a", "core"),
+        ("tests/test_http.py::test_a", "tests"),
+    ],
 )
 def test_a_test_counts_for_its_folder(nodeid: str, folder: str) -> None:
     assert budget.folder_of(nodeid) == folder

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tidegate import settings, supervisor
-from tidegate.adapters.marker import MARKER, mark
-from tidegate.adapters.worker_source import WORKER, digest, source
+from tidegate.adapters.environments.marker import MARKER, mark
+from tidegate.adapters.environments.worker_source import WORKER, digest, source
 from tidegate.core.supervision import MISCONFIGURED
 from tidegate.processes import listeners
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from tidegate.adapters.interpreters import Interpreters, choose
-from tidegate.adapters.uv import Uv
+from tidegate.adapters.environments.interpreters import Interpreters, choose
+from tidegate.adapters.environments.uv import Uv
 
 REQUIREMENTS = Path(__file__).with_name("requirements")
 _BUILD_SECONDS = 900

@@ -1,1 +1,1 @@
-"""The autoscaler's own function, `tidegate.core.scaling.decide`, under made-up load: `python -m bench.simulator`."""
+"""The autoscaler's own `core.scaling.scaling.decide` under made-up load: `python -m bench.simulator`."""

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate.core.endpoint import ScalingPolicy
-from tidegate.core.load_window import LoadPoint
-from tidegate.core.scaling import ScalingState, Sight, decide
+from tidegate.core.endpoint.endpoint import ScalingPolicy
+from tidegate.core.scaling.load_window import LoadPoint
+from tidegate.core.scaling.scaling import ScalingState, Sight, decide
 
 # The model's step, and how often control looks when nothing waits; seconds.
 STEP, LOOK = 0.02, 1.0

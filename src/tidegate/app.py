@@ -21,9 +21,9 @@ from setproctitle import setproctitle
 
 from tidegate import http, http_server, life_line, settings, telemetry
 from tidegate.core import supervision
+from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.errors import ConfigurationError
-from tidegate.core.gate import Gate
-from tidegate.core.gate_policy import GateMode, GatePolicy
+from tidegate.core.rollout.gate import Gate
 from tidegate.data_directory import DataDirectory
 from tidegate.settings import GateSettings, Settings
 
@@ -37,15 +37,15 @@ Role = Callable[[Settings, argparse.Namespace], Awaitable[None]]
 
 async def gateway(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The data plane: the public port."""
-    from tidegate.gateway import server
+    from tidegate.gateway import gateway_server
 
     listener = socket.socket(fileno=arguments.socket)
-    await server.serve(arguments.index, listener, chosen, _until_told(arguments.life_line))
+    await gateway_server.serve(arguments.index, listener, chosen, _until_told(arguments.life_line))
 
 
 async def agent(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The engine's hands on this machine."""
-    from tidegate.engines import agent as engine_agent
+    from tidegate.engines.agent import agent as engine_agent
 
     data = DataDirectory(chosen.server.data_dir)
     await engine_agent.run(data, chosen.engine, chosen.housekeeping, os.environ, arguments.life_line)
@@ -63,9 +63,9 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     import uvicorn
 
     from tidegate.adapters.clock import SystemClock
-    from tidegate.adapters.mlflow_registry import MlflowRegistry
-    from tidegate.adapters.store import SqlStore
-    from tidegate.adapters.uv_environments import UvEnvironments
+    from tidegate.adapters.environments.uv_environments import UvEnvironments
+    from tidegate.adapters.mlflow.registry import MlflowRegistry
+    from tidegate.adapters.store.sql_store import SqlStore
     from tidegate.api.app import create_app
     from tidegate.control.alignment import Alignment
     from tidegate.control.builds import Builds, ModelCache
@@ -79,7 +79,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.control.publisher import Access
     from tidegate.control.reconciler import Defaults, Outside, Reconciler
     from tidegate.control.scaler import Scaler
-    from tidegate.engines.local import LocalEngine
+    from tidegate.engines.agent.local_engine import LocalEngine
 
     data, clock = DataDirectory(chosen.server.data_dir), SystemClock()
     token = data.admin_token.read_text().strip()

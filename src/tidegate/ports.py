@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tidegate.core.enablement import Enablement
-from tidegate.core.endpoint import Endpoint, ModelRef, ModelVersion
-from tidegate.core.face import Product
-from tidegate.core.pointers import ModelPointers
-from tidegate.core.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
-from tidegate.core.switch import Switch
+from tidegate.core.endpoint.endpoint import Endpoint, ModelRef, ModelVersion
+from tidegate.core.endpoint.legacy_face import Product
+from tidegate.core.endpoint.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
+from tidegate.core.legacy_products.enablement import Enablement
+from tidegate.core.rollout.pointers import ModelPointers
+from tidegate.core.rollout.switch import Switch
 
 # Switches that a store keeps of each endpoint.
 MAX_SWITCHES = 100

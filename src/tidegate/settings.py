@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tidegate.core.endpoint.gate_policy import GateMode
 from tidegate.core.errors import ConfigurationError
-from tidegate.core.gate_policy import GateMode
-from tidegate_worker import wire
+from tidegate_worker.ipc import wire
 
 
 @dataclass(frozen=True, slots=True)

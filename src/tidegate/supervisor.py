@@ -18,7 +18,8 @@ from rich.console import Console
 from setproctitle import setproctitle
 
 from tidegate import admin_token, telemetry
-from tidegate.adapters import embedded_registry, worker_source
+from tidegate.adapters.environments import worker_source
+from tidegate.adapters.mlflow import embedded_registry
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import listeners, pid_files, reaper
 from tidegate.processes.child_process import ChildSpec, Output

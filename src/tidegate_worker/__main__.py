@@ -16,22 +16,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, NoReturn, Optional
 
-from tidegate_worker import alarm, imports, outlets, shadows, signals, trial, workplace
-from tidegate_worker.batcher import Batcher
-from tidegate_worker.ending import end
-from tidegate_worker.launch import Launch
-from tidegate_worker.log import log, log_exception
-from tidegate_worker.model import Model, exception_text
-from tidegate_worker.proof import NotProved, Proof
-from tidegate_worker.refutations import Refutations
-from tidegate_worker.server import Identity, Server
-from tidegate_worker.serving import batcher_of
-from tidegate_worker.start import FORK, SPAWN, Start, spawned
+from tidegate_worker.batching.batcher import Batcher
+from tidegate_worker.fork import import_record, shadowed_modules
+from tidegate_worker.model.loaded_model import Model, exception_text
+from tidegate_worker.model.readiness import NotProved, Proof
+from tidegate_worker.process import outlets, scratch_directory, signals, time_limit
+from tidegate_worker.process.launch import Launch
+from tidegate_worker.process.log import log, log_exception
+from tidegate_worker.process.shutdown import end
+from tidegate_worker.process.start_time import FORK, SPAWN, StartTime, spawned
+from tidegate_worker.proof.refutations import Refutations
+from tidegate_worker.replica_server import Identity, Server
+from tidegate_worker.startup import trials
+from tidegate_worker.startup.serving import batcher_of
 
 STATUS_FD = outlets.STATUS_FD
 
 
-def main(start: Optional[Start] = None) -> NoReturn:
+def main(start: Optional[StartTime] = None) -> NoReturn:
     """Be a replica, to its end. `start` is that of a fork."""
     start = start or spawned()
     with open(0, encoding="utf-8", closefd=False) as stdin:  # a template's imports may have replaced sys.stdin
@@ -42,7 +44,7 @@ def main(start: Optional[Start] = None) -> NoReturn:
     prepare_imports()
     _prepare_process(launch)
     try:
-        workplace.enter(launch.scratch, launch.temporary)
+        scratch_directory.enter(launch.scratch, launch.temporary)
     except OSError as error:
         message = f"The replica's scratch directory {launch.scratch} cannot be used: {error.strerror}."
         _tell({"state": "failed", "message": message})
@@ -76,8 +78,8 @@ def _prepare_process(launch: Launch) -> None:
     outlets.prepare_streams()
     signals.prepare()
     faulthandler.enable(file=outlets.log_descriptor())
-    alarm.prepare()
-    alarm.publish()
+    time_limit.prepare()
+    time_limit.publish()
     del sys.argv[1:]
     with suppress(OSError):  # there is none
         os.set_inheritable(STATUS_FD, False)
@@ -88,18 +90,18 @@ def _prepare_process(launch: Launch) -> None:
     setproctitle(f"tidegate: replica {launch.endpoint} {launch.revision}")
 
 
-def _start(launch: Launch, start: Start) -> Server:
+def _start(launch: Launch, start: StartTime) -> Server:
     """Load and prove the model, listen, and say so. Raises whatever the model raises."""
-    with alarm.alarm(launch.load_timeout_seconds):
+    with time_limit.alarm(launch.load_timeout_seconds):
         log(f"loading {launch.served_entity}, revision {launch.revision}")
         if start.mode == FORK:
-            shadows.clear(launch.model_dir, start.first)
-        model, found, proved, renewed = trial.prepare(launch)
+            shadowed_modules.clear(launch.model_dir, start.first)
+        model, found, proved, renewed = trials.prepare(launch)
         batcher = batcher_of(model, launch, found)
     outlets.mend()
     proof = proved.proof if proved is not None else None
     if proved is not None:
-        imports.record(launch.imports_file, launch.model_dir)
+        import_record.record(launch.imports_file, launch.model_dir)
     listener, ready_at = _listen(launch.socket), time.monotonic()
 
     def said() -> Dict[str, Any]:
@@ -118,7 +120,7 @@ def _start(launch: Launch, start: Start) -> Server:
         if batcher.serving is not served:
             _tell({"state": "serving", "path": said()["path"], "batching": said()["batching"], "costs": batcher.costs})
         if len(sys.modules) != modules or start.mode == SPAWN:
-            imports.record(launch.imports_file, launch.model_dir)
+            import_record.record(launch.imports_file, launch.model_dir)
 
     identity, refutations = Identity(launch.revision, launch.secret), Refutations(launch.refutations_file)
     server = Server(listener, identity, batcher, said, answered, refutations)
@@ -130,13 +132,13 @@ def _start(launch: Launch, start: Start) -> Server:
     return server
 
 
-def _tried(launch: Launch, start: Start) -> Dict[str, Any]:
+def _tried(launch: Launch, start: StartTime) -> Dict[str, Any]:
     """What a trial of a fork says. Its time limit is the load's."""
     try:
-        with alarm.alarm(launch.load_timeout_seconds):
-            shadows.clear(launch.model_dir, start.first)
+        with time_limit.alarm(launch.load_timeout_seconds):
+            shadowed_modules.clear(launch.model_dir, start.first)
             model = Model.load(launch.model_dir)
-            difference = trial.difference(model, launch.model_dir, launch.answer)
+            difference = trials.difference(model, launch.model_dir, launch.answer)
     except BaseException as error:
         log_exception("the trial of a fork failed", error)
         return {"state": "failed", "message": _sentence(error)}
@@ -180,7 +182,7 @@ def _proof_text(proof: Optional[Proof]) -> str:
 
 def _sentence(error: BaseException) -> str:
     """What the owner of the endpoint reads."""
-    if isinstance(error, (NotProved, shadows.Shadowed)):
+    if isinstance(error, (NotProved, shadowed_modules.Shadowed)):
         return str(error)
     return f"The model could not be loaded: {exception_text(error)}"
 

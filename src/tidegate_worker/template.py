@@ -20,10 +20,11 @@ from contextlib import suppress
 from typing import Any, Dict, FrozenSet, List, NoReturn, Optional, Sequence, Set, Tuple
 
 from tidegate_worker import __main__ as replica
-from tidegate_worker import caches, generators, outlets, signals
-from tidegate_worker.child import threads
-from tidegate_worker.log import log
-from tidegate_worker.start import FORK, Start
+from tidegate_worker.fork import library_caches, random_generators
+from tidegate_worker.fork.trial_child import threads
+from tidegate_worker.process import outlets, signals
+from tidegate_worker.process.log import log
+from tidegate_worker.process.start_time import FORK, StartTime
 
 STATUS_FD = replica.STATUS_FD
 _MAX_MESSAGE = 1 << 20
@@ -50,13 +51,13 @@ def main() -> NoReturn:
     os.chdir(order.get("scratch") or ".")
     _entitle(f"tidegate: template {order['environment']}")
     began = time.monotonic()
-    with generators.noted():
+    with random_generators.noted():
         left_out, thread_of, first = _import(order["imports"], order["left_out"])
     if thread_of:
         _tell(channel, {"state": "thread", "module": thread_of})
         os._exit(1)
-    caches.fill()
-    generators.find()
+    library_caches.fill()
+    random_generators.find()
     gc.collect()
     gc.freeze()
     log(f"{len(sys.modules)} modules in {time.monotonic() - began:.2f} s; left out: {left_out or 'none'}")
@@ -64,7 +65,7 @@ def main() -> NoReturn:
     start = _serve(channel, order["environment"])
     channel.close()
     gc.enable()
-    generators.reseed()
+    random_generators.reseed()
     vars(sys.modules["__main__"])["main"] = replica.main  # as it is in a replica's own program
     replica.main(start._replace(first=first))
 
@@ -117,7 +118,7 @@ def _alone() -> bool:
 # --- forks
 
 
-def _serve(channel: socket.socket, environment: str) -> Start:
+def _serve(channel: socket.socket, environment: str) -> StartTime:
     """Answer requests; returns in the child, wired up as a replica is.
 
     One child is forked ahead when nothing is asked for: to fork takes longer than to load a small model.
@@ -157,10 +158,10 @@ def _fork_twice() -> bool:
     return True
 
 
-def _wait(channel: socket.socket, requests: socket.socket, environment: str) -> Start:
+def _wait(channel: socket.socket, requests: socket.socket, environment: str) -> StartTime:
     """Be the child that is forked ahead, until it is needed; end with the template."""
     _entitle(f"tidegate: template {environment}, forked ahead")
-    generators.reseed()
+    random_generators.reseed()
     _tell(channel, {"ahead": os.getpid()})
     request, given = _receive(requests)
     requests.close()
@@ -180,8 +181,8 @@ def _hand_over(ahead: socket.socket, request: Dict[str, Any], given: Sequence[in
     return True
 
 
-def _become(channel: socket.socket, request: Dict[str, Any], given: Sequence[int]) -> Start:
-    start = Start(FORK, time.monotonic())
+def _become(channel: socket.socket, request: Dict[str, Any], given: Sequence[int]) -> StartTime:
+    start = StartTime(FORK, time.monotonic())
     _tell(channel, {"id": request["id"], "pid": os.getpid()})
     line, output, status = given
     for source, place in ((line, 0), (output, 1), (output, 2), (status, STATUS_FD)):

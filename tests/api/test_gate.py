@@ -6,7 +6,7 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.api.test_wire import URL, a_body, is_error
-from tidegate.core.replay import Findings
+from tidegate.core.rollout.replay import Findings
 
 GATE = "/api/tidegate/v1/endpoints/wine/gate"
 FORCE = "/api/tidegate/v1/endpoints/wine/force"

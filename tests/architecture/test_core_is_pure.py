@@ -19,7 +19,7 @@ importlib.import_module(sys.argv[1])
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 DOORS = {"asyncio", "logging", "multiprocessing", "selectors", "socket", "sqlite3", "ssl", "subprocess", "threading"}
-MODULES = [module.name for module in pkgutil.iter_modules(tidegate.core.__path__, "tidegate.core.")]
+MODULES = [module.name for module in pkgutil.walk_packages(tidegate.core.__path__, "tidegate.core.")]
 
 
 def imported_by(module: str) -> set[str]:

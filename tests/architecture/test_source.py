@@ -16,20 +16,20 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "m
 
 WALL_CLOCK = {
     "tidegate/adapters/clock.py": "it is the Clock",
-    "tidegate/engines/agent.py": "when it did something to a revision, for its owner",
-    "tidegate/engines/launcher.py": "when a replica was started, as people read it; no duration is made of it",
-    "tidegate/engines/replicas.py": "when a replica found something out, for its owner",
-    "tidegate_worker/log.py": "the time of a log line",
+    "tidegate/engines/agent/agent.py": "when it did something to a revision, for its owner",
+    "tidegate/engines/replicas/launcher.py": "when a replica was started, as people read it; no duration is made of it",
+    "tidegate/engines/replicas/replicas.py": "when a replica found something out, for its owner",
+    "tidegate_worker/process/log.py": "the time of a log line",
 }
 ENVIRONMENT = {
     "tidegate/app.py": "the composition root hands it on as an argument",
     "tidegate/supervisor.py": "what its children inherit",
     "tidegate/data_directory.py": "XDG_RUNTIME_DIR, where the data directory is too deep for sockets",
-    "tidegate/adapters/uv_environments.py": "what uv inherits, when nothing else is given",
-    "tidegate/adapters/mlflow_registry.py": "what the MLflow client's process inherits",
-    "tidegate/adapters/mlflow_client.py": "a process of its own: MLflow is configured by variables only",
+    "tidegate/adapters/environments/uv_environments.py": "what uv inherits, when nothing else is given",
+    "tidegate/adapters/mlflow/registry.py": "what the MLflow client's process inherits",
+    "tidegate/adapters/mlflow/client_process.py": "a process of its own: MLflow is configured by variables only",
     "tidegate_worker/__main__.py": "a process of its own: MLflow is configured by variables only",
-    "tidegate_worker/workplace.py": "TMPDIR, which each replica has of its own",
+    "tidegate_worker/process/scratch_directory.py": "TMPDIR, which each replica has of its own",
     "tidegate/cli/": "the edge: it is where a person's shell comes in",
 }
 # Databricks' SDK sends a request again when its error contains one of these, even after a 400.

@@ -8,9 +8,9 @@ from bench.profile import Cost
 
 from bench import profile, soak
 
-RAW = """main (app.py:3);run (asyncio/runners.py:160);_pump (tidegate/gateway/queue.py:215) 6
-main (app.py:3);run (asyncio/runners.py:160);_pump (tidegate/gateway/queue.py:219);send (transport.py:80) 3
-main (app.py:3);run (asyncio/runners.py:190);_pump (tidegate/gateway/queue.py:219) 2
+RAW = """main (app.py:3);run (asyncio/runners.py:160);_pump (tidegate/gateway/queue/queues.py:215) 6
+main (app.py:3);run (asyncio/runners.py:160);_pump (tidegate/gateway/queue/queues.py:219);send (lane.py:80) 3
+main (app.py:3);run (asyncio/runners.py:190);_pump (tidegate/gateway/queue/queues.py:219) 2
 <module> (a folder/a file.py:9) 1
 run (server.py:12);select (selectors.py:460);EpollSelector.select (selectors.py:468) 50
 """
@@ -18,8 +18,8 @@ run (server.py:12);select (selectors.py:460);EpollSelector.select (selectors.py:
 
 def test_costs_are_those_of_the_last_frame() -> None:
     assert profile.costs(RAW) == [
-        Cost("_pump (tidegate/gateway/queue.py)", 8 / 12),
-        Cost("send (transport.py)", 3 / 12),
+        Cost("_pump (tidegate/gateway/queue/queues.py)", 8 / 12),
+        Cost("send (lane.py)", 3 / 12),
         Cost("<module> (a folder/a file.py)", 1 / 12),
     ]
     assert profile.costs("") == []

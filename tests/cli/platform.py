@@ -13,11 +13,11 @@ import uvicorn
 from tests.control.house import NO_BUILD, House, a_house
 from tidegate import http
 from tidegate.api.app import create_app
-from tidegate.core.endpoint import ServedEntity
+from tidegate.core.endpoint.endpoint import ServedEntity
+from tidegate.core.endpoint.revision import revision_ids
+from tidegate.core.endpoint.status import ConfigUpdate
 from tidegate.core.errors import NotFound, TidegateError, Unauthenticated
-from tidegate.core.revision import revision_ids
-from tidegate.core.status import ConfigUpdate
-from tidegate.gateway.proxy import Proxy, Receive, Scope, Send
+from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from tests.cli.platform import EXAMPLE, TOKEN, Platform
 from tidegate.cli import client as client_module
 from tidegate.cli.client import Client
 from tidegate.cli.failure import Failure, Refused, Unreachable
-from tidegate.cli.server import Server
+from tidegate.cli.find_server import Server
 
 
 def a_client(url: str, token: str = TOKEN) -> Client:

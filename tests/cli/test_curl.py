@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tidegate.cli.curl import curl_line
-from tidegate.cli.server import Named, Server, find
+from tidegate.cli.find_server import Named, Server, find
 
 SHOW_ARGUMENTS = 'curl() { for each in "$@"; do printf "%s\\n" "$each"; done; }; '
 

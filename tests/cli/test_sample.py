@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cli.conftest import TIDEGATE
 from tests.cli.platform import FILES, TOKEN, Platform
-from tidegate.cli.server import DEFAULT_URL
+from tidegate.cli.find_server import DEFAULT_URL
 
 
 def provide(platform: Platform) -> "subprocess.CompletedProcess[str]":

@@ -10,8 +10,8 @@ import pytest
 
 from tests.engines.machine import Machine
 from tests.fakes.engine import FakeEngine
+from tidegate.core.endpoint.revision import ReplicaState, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.errors import Unavailable
-from tidegate.core.revision import ReplicaState, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.ports import Engine
 
 REV = RevisionId("rev1")

@@ -11,11 +11,11 @@ import pytest
 from tests.adapters.package_index import Lines, PackageIndex, make_model, new_data
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.store import FakeStore
-from tidegate.adapters.uv_environments import UvEnvironments
+from tidegate.adapters.environments.uv_environments import UvEnvironments
 from tidegate.core.errors import BuildFailed
 from tidegate.ports import EnvironmentBuilder
 from tidegate.settings import EnvironmentSettings
-from tidegate_worker import wire
+from tidegate_worker.ipc import wire
 
 
 @pytest.fixture(params=["uv", "fake"])
@@ -38,7 +38,7 @@ async def test_the_environment_runs_python_and_has_the_worker(builder: Environme
     lines = Lines()
     environment = await builder.build(make_model(tmp_path / "m", "mlflow\nalpha==1.0\n"), lines.log)
     assert re.fullmatch("[0-9a-f]{16}", environment.digest)
-    code = "import sys; sys.path.append(sys.argv[1]); import tidegate_worker.wire as w; print(w.PROTOCOL)"
+    code = "import sys; sys.path.append(sys.argv[1]); import tidegate_worker.ipc.wire as w; print(w.PROTOCOL)"
     run = await asyncio.to_thread(
         subprocess.run, [environment.python, "-I", "-c", code, environment.overlay], capture_output=True, check=True
     )

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 
 from tests.fakes.model_registry import FakeModel, FakeModelRegistry
-from tidegate.adapters.mlflow_registry import MlflowRegistry
-from tidegate.core.endpoint import ModelRef, ModelVersion
+from tidegate.adapters.mlflow.registry import MlflowRegistry
+from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound
-from tidegate.core.pointers import ModelPointers, Pointer, StagedVersion
+from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import ModelRegistry
 
 # One adapter, and so one MLflow, for all tests, which takes 2 s to start.

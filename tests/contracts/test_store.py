@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.store import FakeStore
-from tidegate.adapters.store import SqlStore
-from tidegate.core.enablement import Compute, Enablement
-from tidegate.core.endpoint import (
+from tidegate.adapters.store.sql_store import SqlStore
+from tidegate.core.endpoint.endpoint import (
     FOLLOWER,
     ROLLBACK,
     Batching,
@@ -25,11 +24,12 @@ from tidegate.core.endpoint import (
     ServedEntity,
     Switching,
 )
+from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.revision import Environment, EnvironmentDigest, Proof, Revision, RevisionId, revision_id
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound
-from tidegate.core.face import Face, Product
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.revision import Environment, EnvironmentDigest, Proof, Revision, RevisionId, revision_id
-from tidegate.core.switch import Side, Switch
+from tidegate.core.legacy_products.enablement import Compute, Enablement
+from tidegate.core.rollout.switch import Side, Switch
 from tidegate.ports import MAX_SWITCHES, Event, Store
 
 ENTITY = ServedEntity(

@@ -26,19 +26,14 @@ from tidegate.control.minutes import Minutes
 from tidegate.control.publisher import Access
 from tidegate.control.reconciler import Outside, Reconciler
 from tidegate.control.scaler import Scaler
-from tidegate.core.endpoint import ModelRef, ModelVersion, Route, ServedEntity
+from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion, Route, ServedEntity
+from tidegate.core.endpoint.revision import Proof, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.errors import BuildFailed
-from tidegate.core.load import EndpointLedger, Histogram, LoadReport, RevisionLoad
-from tidegate.core.plan import MAX_FAILED_STARTS
-from tidegate.core.pointers import ModelPointers
-from tidegate.core.replay import Findings, Replay
-from tidegate.core.revision import (
-    Proof,
-    RevisionId,
-    RevisionObservation,
-    RevisionTarget,
-)
-from tidegate.core.traffic import RouteTable
+from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad
+from tidegate.core.planes.route_table import RouteTable
+from tidegate.core.rollout.plan import MAX_FAILED_STARTS
+from tidegate.core.rollout.pointers import ModelPointers
+from tidegate.core.rollout.replay import Findings, Replay
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Log
 from tidegate.settings import RolloutSettings

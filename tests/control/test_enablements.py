@@ -8,13 +8,13 @@ import pytest
 from tests.control.house import POLL, House, an_entity
 from tests.control.test_gate import errors, fine
 from tidegate.control.endpoints import ConfigRequest
-from tidegate.core.alignment import GRACE_SECONDS
-from tidegate.core.enablement import Enablement, stands_for, version_of
-from tidegate.core.enablement_status import ServingState, VersionStatus
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.endpoint.legacy_face import Face, Product
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, Unavailable
-from tidegate.core.face import Face, Product
-from tidegate.core.following import Pointers
+from tidegate.core.legacy_products.enabled_endpoints import GRACE_SECONDS
+from tidegate.core.legacy_products.enablement import Enablement, stands_for, version_of
+from tidegate.core.legacy_products.enablement_status import ServingState, VersionStatus
+from tidegate.core.rollout.following import Pointers
 
 SERVERLESS, CLASSIC = Face(Product.SERVERLESS, "wine"), Face(Product.CLASSIC, "wine")
 

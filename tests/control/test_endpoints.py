@@ -7,9 +7,9 @@ import pytest
 from tests.control.house import House, a_request, an_entity
 from tidegate.control.endpoints import ConfigRequest
 from tidegate.control.log_tail import MAX_LOG_BYTES
-from tidegate.core.endpoint import ModelVersion, Route
+from tidegate.core.endpoint.endpoint import ModelVersion, Route
+from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, Unavailable
-from tidegate.core.revision import RevisionId
 
 
 async def test_create_returns_at_once_with_the_exact_version(house: House) -> None:

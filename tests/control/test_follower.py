@@ -9,10 +9,10 @@ import pytest
 
 from tests.control.house import POLL, House, an_entity, until
 from tidegate.control.endpoints import ConfigRequest
-from tidegate.core.endpoint import Endpoint, ModelVersion, Route
+from tidegate.core.endpoint.endpoint import Endpoint, ModelVersion, Route
+from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.errors import Conflict, Unavailable
-from tidegate.core.following import Pointers
-from tidegate.core.lifecycle import RevisionState
+from tidegate.core.rollout.following import Pointers
 
 CHAMPION = "wine-champion"
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.control.house import House, a_house, an_entity
 from tidegate.control.endpoints import ConfigRequest
-from tidegate.core.endpoint import FOLLOWER, ROLLBACK, ModelRef, Route
+from tidegate.core.endpoint.endpoint import FOLLOWER, ROLLBACK, ModelRef, Route
 
 CHAMPION = ModelRef("wine", "@champion")
 

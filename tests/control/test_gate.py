@@ -9,9 +9,9 @@ import pytest
 from tests.control.house import Gateway, House, a_request, an_entity, until
 from tests.control.test_follower import point, promote, versions
 from tidegate.control.endpoints import ConfigRequest
+from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.errors import Conflict, NotFound
-from tidegate.core.gate_policy import GateMode, GatePolicy
-from tidegate.core.replay import Findings, Replay
+from tidegate.core.rollout.replay import Findings, Replay
 
 SENTENCE = "The gate holds it back: 1 of 9 replayed requests failed that were answered before: ValueError: no."
 

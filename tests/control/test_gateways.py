@@ -13,11 +13,11 @@ from tests.fakes.clock import FakeClock
 from tidegate.control import gateways as module
 from tidegate.control.gateways import Gateways
 from tidegate.control.publisher import Access, Publisher
-from tidegate.core.gate import Gate
-from tidegate.core.load import EndpointLedger, RevisionLoad
-from tidegate.core.replay import Findings, Replay
-from tidegate.core.revision import RevisionId
-from tidegate.core.traffic import RevisionRoute, RouteTable
+from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.planes.load_report import EndpointLedger, RevisionLoad
+from tidegate.core.planes.route_table import RevisionRoute, RouteTable
+from tidegate.core.rollout.gate import Gate
+from tidegate.core.rollout.replay import Findings, Replay
 
 UPDATING = a_created_endpoint().promoted(1.0).with_update(a_config(an_entity("wine-2", version="2"), version=2), 2.0)
 OLD, NEW = RevisionId("a" * 16), RevisionId("b" * 16)

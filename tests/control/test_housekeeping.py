@@ -8,7 +8,7 @@ import pytest
 from tests.control.house import House
 from tidegate.control.builds import ModelCache
 from tidegate.control.housekeeping import Budget, Housekeeping, Item, what_goes
-from tidegate.core import retention
+from tidegate.core.endpoint import retention
 from tidegate.core.errors import NotFound
 from tidegate.settings import HousekeepingSettings
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.control.house import House, until
-from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, Histogram, RevisionLoad
+from tidegate.core.planes.load_report import LATENCY_BUCKETS, EndpointLedger, Histogram, RevisionLoad
 
 COLD = "tidegate_cold_start_seconds"
 BUCKETS = len(LATENCY_BUCKETS) + 1

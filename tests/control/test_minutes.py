@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from tests.control.house import CORES, Gateway, House, until
 from tests.control.test_metrics import a_ledger, report
-from tidegate.core.load import EndpointLedger
-from tidegate.core.minute import MinutePoint
+from tidegate.core.planes.load_report import EndpointLedger
+from tidegate.core.scaling.minute import MinutePoint
 
 MINUTE = 60.0
 

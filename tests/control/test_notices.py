@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from tests.control.house import House
+from tidegate.core.endpoint.revision import Notice
 from tidegate.core.errors import Unavailable
-from tidegate.core.revision import Notice
 
 
 async def told(house: House) -> list[tuple[float, str, str]]:

@@ -8,7 +8,7 @@ import yaml
 
 from tests.core.examples import a_config, an_entity
 from tidegate.control.openapi_document import describe
-from tidegate.core.endpoint import Route
+from tidegate.core.endpoint.endpoint import Route
 
 
 def a_model(folder: Path, example: Any = None, **signature: Any) -> Path:

@@ -8,11 +8,11 @@ import pytest
 
 from tests.control.house import NO_BUILD, House, an_entity
 from tidegate.control.endpoints import ConfigRequest
-from tidegate.core.endpoint import Route
+from tidegate.core.endpoint.endpoint import Route
+from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.status import Deployment
 from tidegate.core.errors import Unavailable
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.load import RevisionLoad
-from tidegate.core.status import Deployment
+from tidegate.core.planes.load_report import RevisionLoad
 
 # --- walks
 
@@ -341,8 +341,8 @@ async def test_the_loop_outlives_a_store_that_is_away(house: House) -> None:
 
 async def test_a_defect_in_one_endpoint_does_not_stop_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     import tidegate.control.reconciler as module
-    from tidegate.core.action import Action
-    from tidegate.core.plan import Snapshot, plan
+    from tidegate.core.rollout.action import Action
+    from tidegate.core.rollout.plan import Snapshot, plan
 
     def flawed(world: Snapshot) -> tuple[Action, ...]:
         if any(endpoint.name == "cursed" for endpoint in world.endpoints):

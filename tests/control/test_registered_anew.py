@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.control.house import POLL, House, an_entity
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint.endpoint import Endpoint
 
 
 @pytest.fixture

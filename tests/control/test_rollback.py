@@ -9,13 +9,13 @@ import pytest
 
 from tests.control.house import House, a_house, an_entity
 from tidegate.control.endpoints import ConfigRequest
-from tidegate.core.endpoint import ROLLBACK, Endpoint, ModelRef, ModelVersion, ParkedConfig
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ModelRef, ModelVersion, ParkedConfig
+from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.revision import RevisionObservation
+from tidegate.core.endpoint.status import Deployment
 from tidegate.core.errors import Conflict, Unavailable
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.load import RevisionLoad
-from tidegate.core.revision import RevisionObservation
-from tidegate.core.status import Deployment
-from tidegate.core.switch import Switch
+from tidegate.core.planes.load_report import RevisionLoad
+from tidegate.core.rollout.switch import Switch
 
 PARK = 600.0
 

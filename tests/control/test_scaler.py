@@ -6,8 +6,8 @@ import pytest
 
 from tests.control.house import ASLEEP, CALM, Gateway, House, an_entity
 from tidegate.control.loads import SILENCE_SECONDS, Loads
-from tidegate.core.load import LoadReport, RevisionLoad
-from tidegate.core.revision import Address, Replica, ReplicaId, ReplicaState, RevisionId
+from tidegate.core.endpoint.revision import Address, Replica, ReplicaId, ReplicaState, RevisionId
+from tidegate.core.planes.load_report import LoadReport, RevisionLoad
 
 SLEEPY = replace(an_entity(), scale_to_zero_enabled=True, idle_timeout_seconds=5.0)
 RID = RevisionId("a" * 16)

@@ -9,13 +9,13 @@ import pytest
 
 from tests.control.house import Gateway, House, a_house, until
 from tidegate.control.gateways import Gateways
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.endpoint.revision import revision_ids
 from tidegate.core.errors import Unavailable
-from tidegate.core.load import RevisionLoad
-from tidegate.core.replay import Findings
-from tidegate.core.revision import revision_ids
-from tidegate.core.switch import Switch
-from tidegate.core.traffic import RouteTable
+from tidegate.core.planes.load_report import RevisionLoad
+from tidegate.core.planes.route_table import RouteTable
+from tidegate.core.rollout.replay import Findings
+from tidegate.core.rollout.switch import Switch
 
 Save = Callable[[Endpoint, Switch | None], Awaitable[Endpoint]]
 Fault = Callable[[Save], Save]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tidegate.core.endpoint import (
+from tidegate.core.endpoint.endpoint import (
     Endpoint,
     EndpointConfig,
     ModelRef,
@@ -12,9 +12,8 @@ from tidegate.core.endpoint import (
     ServedEntity,
     default_routes,
 )
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.plan import target_of
-from tidegate.core.revision import (
+from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.revision import (
     Address,
     Environment,
     EnvironmentDigest,
@@ -27,6 +26,7 @@ from tidegate.core.revision import (
     RevisionObservation,
     revision_id,
 )
+from tidegate.core.rollout.plan import target_of
 
 ENVIRONMENT = Environment(EnvironmentDigest("e" * 16), "/envs/e/bin/python", "/overlays/3.11")
 PROOF = Proof("input_example")

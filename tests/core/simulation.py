@@ -7,7 +7,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.core.examples import ENVIRONMENT, PROOF
-from tidegate.core.action import (
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig, PendingConfig
+from tidegate.core.endpoint.lifecycle import RevisionState, check_transition
+from tidegate.core.endpoint.revision import (
+    Address,
+    Replica,
+    ReplicaId,
+    ReplicaState,
+    Revision,
+    RevisionId,
+    RevisionObservation,
+    RevisionTarget,
+    revision_ids,
+)
+from tidegate.core.planes.route_table import RouteTable, compile_table
+from tidegate.core.rollout.action import (
     Abandon,
     Action,
     Apply,
@@ -21,23 +35,9 @@ from tidegate.core.action import (
     Remove,
     Try,
 )
-from tidegate.core.endpoint import Endpoint, EndpointConfig, PendingConfig
-from tidegate.core.gate import Gate, replays_of
-from tidegate.core.lifecycle import RevisionState, check_transition
-from tidegate.core.plan import Preparation, PreparationState, Snapshot, plan
-from tidegate.core.replay import Findings, Replay
-from tidegate.core.revision import (
-    Address,
-    Replica,
-    ReplicaId,
-    ReplicaState,
-    Revision,
-    RevisionId,
-    RevisionObservation,
-    RevisionTarget,
-    revision_ids,
-)
-from tidegate.core.traffic import RouteTable, compile_table
+from tidegate.core.rollout.gate import Gate, replays_of
+from tidegate.core.rollout.plan import Preparation, PreparationState, Snapshot, plan
+from tidegate.core.rollout.replay import Findings, Replay
 
 # Ticks. To drain takes longest, so that what is asked for again meets what has not ended yet.
 PREPARE, START, DRAIN = 1, 2, 12

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import Registered
 from tests.e2e.running_platform import Platform, until
-from tidegate.core.load import COLD_PHASES
+from tidegate.core.planes.load_report import COLD_PHASES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

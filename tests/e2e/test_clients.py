@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.errors import NotFound, OperationFailed, ResourceConflict
-from databricks.sdk.service.serving import (
-    EndpointCoreConfigInput,
-    EndpointTag,
-    Route,
-    ServedEntityInput,
-    TrafficConfig,
-)
+from databricks.sdk.service.serving import EndpointCoreConfigInput, EndpointTag, Route, ServedEntityInput, TrafficConfig
 
 from tests.e2e.conftest import Registered, register
 from tests.e2e.running_platform import Platform

@@ -32,7 +32,7 @@ def elastic(house: Platform, iris: Registered) -> House:
 
 NAMES = ["first", "second"]
 # In `make test`, control, agent and replica are killed under load in test_faults.py, and the template in
-# tests/engines/test_templates.py; here they are killed while endpoints wake.
+# tests/engines/templates/test_templates.py; here they are killed while endpoints wake.
 VICTIMS = [
     victim if victim.endswith("replica") else pytest.param(victim, marks=pytest.mark.acceptance)
     for victim in faults.VICTIMS

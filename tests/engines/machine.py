@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tidegate.core.revision import (
+from tidegate.core.endpoint.revision import (
     Environment,
     EnvironmentDigest,
     ReplicaState,
@@ -27,9 +27,9 @@ from tidegate.core.revision import (
     RevisionTarget,
 )
 from tidegate.data_directory import DataDirectory
-from tidegate.engines.local import LocalEngine
-from tidegate.engines.replica_record import ReplicaRecord, ReplicaRecords
-from tidegate_worker import alarm, outlets, wire
+from tidegate.engines.agent.local_engine import LocalEngine
+from tidegate.engines.replicas.replica_record import ReplicaRecord, ReplicaRecords
+from tidegate_worker import ipc, process
 
 HERE = Path(__file__).parent
 # The interpreter below this virtual environment: it has no package of ours but the overlay's.
@@ -69,8 +69,8 @@ class Machine:
         package = self._overlay / "tidegate_worker"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        for module in (alarm, outlets, wire):
-            shutil.copy(str(module.__file__), package)
+        for room in (ipc, process):
+            shutil.copytree(Path(str(room.__file__)).parent, package / room.__name__.rpartition(".")[2])
         shutil.copy(HERE / "stub_worker.py", package / "__main__.py")
 
     def target(self, revision: str = "rev1", stub: str = "", **changes: Any) -> RevisionTarget:

@@ -20,7 +20,8 @@ import sys
 import time
 from pathlib import Path
 
-from tidegate_worker import alarm, wire
+from tidegate_worker.ipc import wire
+from tidegate_worker.process import time_limit
 
 STATUS = 3
 DAEMON = """
@@ -43,9 +44,9 @@ def main() -> None:
     print("launch", json.dumps(launch), flush=True)
     behave = dict(word.partition(":")[::2] for word in os.environ.get("STUB", "").split())
     eaten = b"x" * (int(behave.get("eat", 0)) * 10**6)
-    alarm.publish()
+    time_limit.publish()
     if "late" in behave:
-        alarm._deadline[0] = time.monotonic() - float(behave["late"])
+        time_limit._deadline[0] = time.monotonic() - float(behave["late"])
     before_ready(behave, line)
     for word, number in (("die", signal.SIGSEGV), ("alarm", signal.SIGALRM)):
         if word in behave:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 
-from tidegate.core.errors import Unavailable
-from tidegate.core.revision import (
+from tidegate.core.endpoint.revision import (
     Address,
     Proof,
     Replica,
@@ -15,6 +14,7 @@ from tidegate.core.revision import (
     RevisionObservation,
     RevisionTarget,
 )
+from tidegate.core.errors import Unavailable
 from tidegate.ports import Engine
 
 

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import tidegate_worker
+from tidegate.core.endpoint.revision import Environment, EnvironmentDigest
 from tidegate.core.errors import BuildFailed
-from tidegate.core.revision import Environment, EnvironmentDigest
 from tidegate.ports import EnvironmentBuilder, Log, Turn
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from tidegate.core.revision import Address, ReplicaId
-from tidegate_worker import wire
+from tidegate.core.endpoint.revision import Address, ReplicaId
+from tidegate_worker.ipc import wire
 
 Predict = Callable[[wire.Request], Awaitable[wire.Answer | None]]
 

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from tidegate.core.enablement import Enablement
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.endpoint.legacy_face import Product
+from tidegate.core.endpoint.revision import Revision, RevisionId
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
-from tidegate.core.face import Product
-from tidegate.core.revision import Revision, RevisionId
-from tidegate.core.switch import Switch
+from tidegate.core.legacy_products.enablement import Enablement
+from tidegate.core.rollout.switch import Switch
 from tidegate.ports import MAX_SWITCHES, Event, Store
 
 

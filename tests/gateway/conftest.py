@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-from tidegate.gateway import control_link
+from tidegate.gateway.links import control_link
 
 
 @pytest.fixture(autouse=True)

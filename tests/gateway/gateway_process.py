@@ -11,8 +11,8 @@ import msgspec
 
 from tests.gateway.house import TOKEN
 from tidegate import http, settings
-from tidegate.core.revision import RevisionId
-from tidegate.core.traffic import EndpointRoute, RevisionRoute, RouteTable
+from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
 from tidegate.settings import GatewaySettings, RegistrySettings, ServerSettings, Settings
 

@@ -13,11 +13,11 @@ import uvicorn
 
 from tests.fakes.replica import FakeReplica
 from tidegate import http, http_server
-from tidegate.core.load import LoadReport
-from tidegate.core.revision import RevisionAddresses, RevisionId
-from tidegate.core.traffic import EndpointRoute, RevisionRoute, RouteTable
+from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId
+from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
-from tidegate.gateway import server
+from tidegate.gateway import gateway_server
 from tidegate.settings import GatewaySettings, RegistrySettings, ServerSettings, Settings
 
 TOKEN = "a-token"
@@ -184,7 +184,7 @@ class House:
         """Start a gateway process's worth of it on a copy of the listening socket; who connects before waits."""
         self._stop.clear()
         listener = socket.socket(fileno=socket.dup(self.listener.fileno()))
-        self._gateway = asyncio.create_task(server.serve(0, listener, self.settings, self._stop))
+        self._gateway = asyncio.create_task(gateway_server.serve(0, listener, self.settings, self._stop))
 
     async def stop_gateway(self) -> None:
         self._stop.set()

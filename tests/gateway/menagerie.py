@@ -16,17 +16,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.gateway.gateway_process import GatewayProcess, listener
 from tests.gateway.house import TOKEN, FakeAgent, until
 from tests.worker import nursery, zoo
+from tests.worker.batching.test_neighbours import zoo_model
 from tests.worker.replica import OVERLAY, SECRET
 from tests.worker.replica import Gateway as Probe
-from tests.worker.test_neighbours import zoo_model
 from tidegate import http
 from tidegate.adapters.clock import SystemClock
 from tidegate.control.gateways import Gateways
 from tidegate.control.metrics import Metrics
-from tidegate.core.revision import Address, ReplicaId, RevisionAddresses, RevisionId
-from tidegate.core.traffic import EndpointRoute, RevisionRoute, RouteTable
+from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresses, RevisionId
+from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
-from tidegate_worker.rowwise import Verdict
+from tidegate_worker.proof.row_wise import Verdict
 
 ANIMALS = [*zoo.ROW_WISE, *zoo.NOT_ROW_WISE]
 TIMEOUT_SECONDS = 50.0

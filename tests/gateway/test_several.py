@@ -9,7 +9,7 @@ from tests.fakes.replica import FakeReplica
 from tests.gateway.gateway_process import GatewayProcess, listener
 from tests.gateway.house import TOKEN, V1, FakeAgent, until
 from tidegate.control.gateways import Gateways
-from tidegate.core.load import EndpointLedger
+from tidegate.core.planes.load_report import EndpointLedger
 from tidegate.data_directory import DataDirectory
 
 

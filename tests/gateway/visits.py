@@ -11,8 +11,8 @@ from tests.gateway.house import TOKEN
 from tests.gateway.menagerie import ANIMALS, endpoint
 from tests.worker import zoo
 from tests.worker.forms import form
-from tidegate_worker import same
-from tidegate_worker.predictions import plain
+from tidegate_worker.output import equality
+from tidegate_worker.output.encoder import plain
 
 MOST_ROWS = 30
 _POISONED = 0.02
@@ -42,7 +42,9 @@ class Question:
         found = json.loads(body)["predictions"]
         if self.animal == "counter":
             return self._miscounted(found, calls)
-        if not same.compare(found, self.expected, same.SINGLE if self.animal == "singles" else same.DOUBLE).same:
+        if not equality.compare(
+            found, self.expected, equality.SINGLE if self.animal == "singles" else equality.DOUBLE
+        ).same:
             return f"{found!r} is not {self.expected!r}"
         self._right = body
         return ""
@@ -54,7 +56,7 @@ class Question:
         if call < 1 or call in calls:
             return f"call {call} was somebody else's too"
         calls.add(call)
-        right = same.compare(found, [value + call for value in self.expected], same.DOUBLE).same
+        right = equality.compare(found, [value + call for value in self.expected], equality.DOUBLE).same
         return "" if right else f"{found!r} is not {self.expected!r} and {call}"
 
 

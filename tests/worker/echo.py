@@ -8,8 +8,8 @@ import pandas as pd
 from mlflow.models import Model as Metadata
 from mlflow.models import ModelSignature
 
-from tidegate_worker.accelerators import Json
-from tidegate_worker.model import Model
+from tidegate_worker.model.accelerators import Json
+from tidegate_worker.model.loaded_model import Model
 
 
 class Echo:

@@ -19,10 +19,11 @@ def check_imports() -> None:
     """Importing every module loads nothing outside the standard library."""
     before = set(sys.modules)
     package = importlib.import_module("tidegate_worker")
-    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    assert {"wire", "codec", "server", "model", "__main__"} <= set(names), names
+    names = [module.name for module in pkgutil.walk_packages(package.__path__, "tidegate_worker.")]
+    expected = {"tidegate_worker." + name for name in ("__main__", "replica_server", "ipc.wire", "input.decoder")}
+    assert expected <= set(names), names
     for name in names:
-        importlib.import_module("tidegate_worker." + name)
+        importlib.import_module(name)
     library = tuple(os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
     for name in set(sys.modules) - before:
         if name.partition(".")[0] == "tidegate_worker":
@@ -34,7 +35,7 @@ def check_imports() -> None:
 
 def check_wire() -> None:
     """Frames, requests and answers come back as they went."""
-    from tidegate_worker import wire
+    from tidegate_worker.ipc import wire
 
     requests = [wire.Request(7, 1000, wire.ALONE, b"a=b", b"{}"), wire.Request(2**63, 0, 0, b"", b"")]
     answers = [wire.Answer(7, wire.OK, 0, b"", b"[1]")]
@@ -50,7 +51,7 @@ def check_wire() -> None:
 
 def refused(call: Any, *arguments: Any) -> str:
     """The sentence with which the call refuses."""
-    from tidegate_worker.refusal import Refusal
+    from tidegate_worker.ipc.refusal import Refusal
 
     try:
         call(*arguments)
@@ -61,14 +62,14 @@ def refused(call: Any, *arguments: Any) -> str:
 
 def check_codec() -> None:
     """Content types, forms, tables and columns."""
-    from tidegate_worker import codec, columns, table
-    from tidegate_worker.signature import Column
+    from tidegate_worker.input import columns, decoder, table
+    from tidegate_worker.input.signature import Column
 
-    assert codec.media_type("application/json; charset=UTF-8") == codec.JSON
-    assert "content type" in refused(codec.media_type, "text/xml")
-    assert codec.read_form(codec.parse_json(b'{"inputs": [NaN], "x": 1}'))[0] == "inputs"
-    assert "line 1, column 2" in refused(codec.parse_json, b"{nope")
-    assert "none of them" in refused(codec.read_form, {})
+    assert decoder.media_type("application/json; charset=UTF-8") == decoder.JSON
+    assert "content type" in refused(decoder.media_type, "text/xml")
+    assert decoder.read_form(decoder.parse_json(b'{"inputs": [NaN], "x": 1}'))[0] == "inputs"
+    assert "line 1, column 2" in refused(decoder.parse_json, b"{nope")
+    assert "none of them" in refused(decoder.read_form, {})
     split = table.from_split({"columns": ["a", "n"], "data": [[1.5, 2], [2.5, 3]]})
     assert split.columns == {"a": [1.5, 2.5], "n": [2, 3]}
     assert refused(table.from_rows, [[1, 2], [3]]) == "row 2: has 1 value, but row 1 has 2."
@@ -81,22 +82,23 @@ def check_codec() -> None:
 
 def check_predictions() -> None:
     """Plain values, and the fallback without msgspec."""
-    from tidegate_worker import accelerators, predictions
+    from tidegate_worker.model import accelerators
+    from tidegate_worker.output import encoder
 
     fast = accelerators.fast_json()
     assert fast.note == "off: msgspec is not installed", fast.note
-    assert predictions.encode([1.5, float("nan"), b"hi"], fast.encode) == b'{"predictions":[1.5,null,"aGk="]}'
+    assert encoder.encode([1.5, float("nan"), b"hi"], fast.encode) == b'{"predictions":[1.5,null,"aGk="]}'
 
 
 def check_alarm() -> None:
     """The alarm ends a process that holds the interpreter lock, by SIGALRM."""
-    from tidegate_worker import alarm
+    from tidegate_worker.process import time_limit
 
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        alarm.prepare()
-        with alarm.alarm(0.05):
+        time_limit.prepare()
+        with time_limit.alarm(0.05):
             deadline = time.time() + 30
             while time.time() < deadline:
                 pass

@@ -261,7 +261,7 @@ def _load_pyfunc(path: str) -> Probe:
     if kind == "hanging":
         Probe().hang("")
     if kind == "narrow":
-        from tidegate_worker import wire
+        from tidegate_worker.ipc import wire
 
         wire.MAX_FRAME_BYTES = 1_000_000 + wire.OVERHEAD_BYTES
         wire.MAX_GROUP_BYTES = 500_000

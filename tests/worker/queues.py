@@ -15,13 +15,14 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
 
 from tests.worker.zoo import Animal, Function
-from tidegate_worker import serving, wire
-from tidegate_worker.batcher import Batcher
-from tidegate_worker.launch import Launch
-from tidegate_worker.model import Model
-from tidegate_worker.refutations import Refutations
-from tidegate_worker.reviewer import Reviewer
-from tidegate_worker.waiting import Waiting
+from tidegate_worker.batching.arrivals import QueuedRequest
+from tidegate_worker.batching.batcher import Batcher
+from tidegate_worker.batching.reviewer import Reviewer
+from tidegate_worker.ipc import wire
+from tidegate_worker.model.loaded_model import Model
+from tidegate_worker.process.launch import Launch
+from tidegate_worker.proof.refutations import Refutations
+from tidegate_worker.startup import serving
 
 WORDS = ["a", "b", "ü", ""]
 ZOO = ModelSignature(
@@ -57,7 +58,7 @@ class House:
         found = serving.recorded(told) or serving.find_out(model, told)
         self.batcher: Batcher = serving.batcher_of(model, told, found)
         self.reviewer = Reviewer(self.batcher, Refutations(changes.get("refutations_file", "")))
-        self.queue: OrderedDict[tuple[int, int], Waiting] = OrderedDict()
+        self.queue: OrderedDict[tuple[int, int], QueuedRequest] = OrderedDict()
         self.sizes: list[int] = []
         self._turns = itertools.count()
         self.whole_trials = True  # a trial is not done piece by piece between batches
@@ -66,7 +67,7 @@ class House:
     def put(self, request: wire.Request, seconds: float = 30.0) -> None:
         """Let a request wait."""
         now = time.monotonic()
-        self.queue[7, request.id] = Waiting(self._connection, request, now + seconds, now)
+        self.queue[7, request.id] = QueuedRequest(self._connection, request, now + seconds, now)
 
     def step(self) -> list[wire.Answer]:
         """Answer one batch."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tidegate_worker import wire
+from tidegate_worker.ipc import wire
 
 BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from tidegate_worker.__main__ import main; main()"
 # Starts its arguments as a program whose file descriptor 3 is the one named first.

@@ -10,7 +10,7 @@ import pytest
 
 # pandas 2 beside the one of the lock, which is 3; whichever is older reads dates and text otherwise.
 OTHER = ("pandas==2.3.3", "pytz==2026.6", "tzdata")
-FILES = [f"tests/worker/test_{name}.py" for name in ("values", "csv")]
+FILES = [f"tests/worker/input/test_{name}.py" for name in ("values", "csv")]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,9 @@ def test_values_are_the_same_with_it(environment: dict[str, str]) -> None:
 @pytest.mark.acceptance
 @pytest.mark.timeout(600)
 def test_it_reads_as_mlflow_does_with_it(environment: dict[str, str]) -> None:
-    said = run(environment, "-s", "tests/worker/test_agreement.py", "tests/worker/test_compiled.py", "-m", "")
+    said = run(
+        environment, "-s", "tests/worker/input/test_agreement.py", "tests/worker/fast/test_compiled.py", "-m", ""
+    )
     figures = [line[line.index("FIGURE") :] for line in said.splitlines() if "FIGURE" in line]
     assert figures
     print(figures[-1])

@@ -13,18 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.replica import (
-    Gateway,
-    Replica,
-    eventually,
-    predictions,
-    probe_model,
-    request,
-    start,
-    terminate,
-)
-from tidegate.engines.deadline import GRACE_SECONDS, Deadline
-from tidegate_worker import wire
+from tests.worker.replica import Gateway, Replica, eventually, predictions, probe_model, request, start, terminate
+from tidegate.engines.linux.replica_deadline import GRACE_SECONDS, Deadline
+from tidegate_worker.ipc import wire
 
 
 @pytest.fixture(scope="module")

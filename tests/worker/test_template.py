@@ -17,7 +17,8 @@ import pytest
 from tests.worker.replica import OVERLAY, Gateway, eventually, predictions, probe_model, terminate
 from tests.worker.replica import start as spawn
 from tests.worker.template import ENVIRONMENT, Forked, Template, start, subreaper, wait
-from tidegate_worker import caches, wire
+from tidegate_worker.fork import library_caches
+from tidegate_worker.ipc import wire
 
 IMPORTS = ("numpy", "pandas", "mlflow.pyfunc")
 
@@ -248,10 +249,10 @@ def test_lookups_that_libraries_keep_are_made_beforehand(monkeypatch: pytest.Mon
     found = cache(lambda: "the plugins")
     monkeypatch.setattr(plugins, "_discover_entrypoints", found, raising=False)
     monkeypatch.setitem(sys.modules, "narwhals.plugins", plugins)
-    caches.fill()
+    library_caches.fill()
     assert found.cache_info().currsize == 1
     monkeypatch.setattr(plugins, "_discover_entrypoints", None)
-    caches.fill()  # a library that is built otherwise
+    library_caches.fill()  # a library that is built otherwise
 
 
 # --- trials

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 import tidegate
 from tidegate.api.classic import classic
 from tidegate.api.edge import Edge, handle_errors
-from tidegate.api.gate import GateIn, gate_json
+from tidegate.api.gate_body import GateIn, gate_json
 from tidegate.api.schemas import (
     ConfigIn,
     EndpointIn,

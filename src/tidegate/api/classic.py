@@ -12,10 +12,10 @@ from tidegate.api.edge import TOO_DEEP
 from tidegate.api.parameters import Millis, OfModel, OfReplica, Parameters, read
 from tidegate.api.serverless import aliases_json, millis
 from tidegate.control.enablements import Enablements, ServingView
-from tidegate.core.enablement_status import ServingState, VersionStatus
+from tidegate.core.endpoint.legacy_face import Face, Product
 from tidegate.core.errors import BadRequest
-from tidegate.core.face import Face, Product
-from tidegate.core.serving_history import Subject, Told
+from tidegate.core.legacy_products.enablement_status import ServingState, VersionStatus
+from tidegate.core.legacy_products.serving_history import Subject, Told
 
 Json = dict[str, Any]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from tidegate.api.gate import GateIn
+from tidegate.api.gate_body import GateIn
 from tidegate.api.lenient import Lenient
 from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView
 from tidegate.control.views import ReplicaView
-from tidegate.core.endpoint import (
+from tidegate.core.endpoint.endpoint import (
     Batching,
     Endpoint,
     EndpointConfig,
@@ -23,11 +23,11 @@ from tidegate.core.endpoint import (
     ServedEntity,
     default_served_name,
 )
+from tidegate.core.endpoint.gate_policy import GatePolicy
+from tidegate.core.endpoint.revision import Proof, revision_id
+from tidegate.core.endpoint.status import Deployment, EndpointStatus, EntityStatus
 from tidegate.core.errors import InvalidParameter
-from tidegate.core.gate_policy import GatePolicy
-from tidegate.core.pointers import is_pointer
-from tidegate.core.revision import Proof, revision_id
-from tidegate.core.status import Deployment, EndpointStatus, EntityStatus
+from tidegate.core.rollout.pointers import is_pointer
 from tidegate.ports import Event
 
 Json = dict[str, Any]

@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse
 
 from tidegate.api.parameters import Millis, OfModel, OfReplica, OfVersion, Parameters, read
 from tidegate.control.enablements import Enablements, ServingView
-from tidegate.core.enablement import Compute
-from tidegate.core.enablement_status import ServingState, UpdateStatus, VersionStatus
-from tidegate.core.endpoint import WORKLOAD_SIZES
-from tidegate.core.face import Face, Product
-from tidegate.core.minute import MinutePoint
-from tidegate.core.revision import ReplicaState
-from tidegate.core.serving_history import Subject, Told
+from tidegate.core.endpoint.endpoint import WORKLOAD_SIZES
+from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.revision import ReplicaState
+from tidegate.core.legacy_products.enablement import Compute
+from tidegate.core.legacy_products.enablement_status import ServingState, UpdateStatus, VersionStatus
+from tidegate.core.legacy_products.serving_history import Subject, Told
+from tidegate.core.scaling.minute import MinutePoint
 
 Json = dict[str, Any]
 

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from tidegate.control.views import SwitchesView
-from tidegate.core.endpoint import ModelVersion
-from tidegate.core.switch import Side, Switch, side_of
+from tidegate.core.endpoint.endpoint import ModelVersion
+from tidegate.core.rollout.switch import Side, Switch, side_of
 
 Json = dict[str, Any]
 

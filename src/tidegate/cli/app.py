@@ -10,22 +10,22 @@ import typer
 from typer.core import TyperGroup
 
 from tidegate import __version__
-from tidegate.cli.delete import delete
-from tidegate.cli.doctor import doctor
-from tidegate.cli.enable import disable, enable
-from tidegate.cli.enabled import enabled
-from tidegate.cli.events import events
+from tidegate.cli.commands.delete import delete
+from tidegate.cli.commands.doctor import doctor
+from tidegate.cli.commands.enable import disable, enable
+from tidegate.cli.commands.enabled import enabled
+from tidegate.cli.commands.events import events
+from tidegate.cli.commands.force import force
+from tidegate.cli.commands.gate import gate
+from tidegate.cli.commands.launch import launch
+from tidegate.cli.commands.list import list_endpoints
+from tidegate.cli.commands.logs import logs
+from tidegate.cli.commands.query import query
+from tidegate.cli.commands.rollback import rollback
+from tidegate.cli.commands.show import show
+from tidegate.cli.commands.up import up
+from tidegate.cli.commands.update import update
 from tidegate.cli.failure import Failure
-from tidegate.cli.force import force
-from tidegate.cli.gate import gate
-from tidegate.cli.launch import launch
-from tidegate.cli.list import list_endpoints
-from tidegate.cli.logs import logs
-from tidegate.cli.query import query
-from tidegate.cli.rollback import rollback
-from tidegate.cli.show import show
-from tidegate.cli.up import up
-from tidegate.cli.update import update
 from tidegate.core.errors import TidegateError
 
 

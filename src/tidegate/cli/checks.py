@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from packaging.version import Version
 
-from tidegate.adapters.interpreters import OLDEST, Interpreters
-from tidegate.adapters.uv import Uv
+from tidegate.adapters.environments.interpreters import OLDEST, Interpreters
+from tidegate.adapters.environments.uv import Uv
 from tidegate.cli.client import Client
 from tidegate.cli.failure import Failure, Refused, Unreachable
-from tidegate.cli.server import Server, recorded_url
+from tidegate.cli.find_server import Server, recorded_url
 from tidegate.core.errors import ConfigurationError
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import listeners

@@ -6,11 +6,11 @@ from urllib.parse import quote
 
 import httpx
 
-from tidegate.cli.endpoint import EndpointView, Json
+from tidegate.cli.endpoint_view import EndpointView, Json
 from tidegate.cli.failure import Failure, Refused, Unreachable
-from tidegate.cli.server import Server
-from tidegate.core.face import Product
-from tidegate.core.validation import check_name
+from tidegate.cli.find_server import Server
+from tidegate.core.endpoint.legacy_face import Product
+from tidegate.core.endpoint.validation import check_name
 
 _ENDPOINTS = "/api/2.0/serving-endpoints"
 _PRODUCTS = {

@@ -6,7 +6,7 @@ import shlex
 import typer
 
 from tidegate.cli.client import scoring_path
-from tidegate.cli.server import Server
+from tidegate.cli.find_server import Server
 
 
 def curl_line(server: Server, name: str, example: object = None) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.cli.failure import Failure
-from tidegate.cli.server import Server
-from tidegate.core.endpoint import ModelRef
+from tidegate.cli.find_server import Server
+from tidegate.core.endpoint.endpoint import ModelRef
 
 # What may be set for another server must not reach this one.
 _FOREIGN = (

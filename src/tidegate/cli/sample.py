@@ -14,14 +14,14 @@ from typing import Any
 import typer
 
 from tidegate.cli.client import Client
+from tidegate.cli.commands.launch import bring_up, existing, model_fields
 from tidegate.cli.curl import print_curl_line
 from tidegate.cli.failure import Failure
-from tidegate.cli.launch import bring_up, existing, model_fields
+from tidegate.cli.find_server import Named, Server, find
 from tidegate.cli.progress import Progress
 from tidegate.cli.registration import quiet_mlflow
-from tidegate.cli.server import Named, Server, find
 from tidegate.cli.watch import Watch
-from tidegate.core.endpoint import ModelRef
+from tidegate.core.endpoint.endpoint import ModelRef
 from tidegate.core.errors import TidegateError
 
 NAME = "wine"

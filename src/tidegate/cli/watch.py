@@ -5,7 +5,7 @@ import time
 import httpx
 
 from tidegate.cli.client import Client
-from tidegate.cli.endpoint import EndpointView, Json
+from tidegate.cli.endpoint_view import EndpointView, Json
 from tidegate.cli.failure import Failure, Refused, Unreachable
 from tidegate.cli.progress import Progress
 

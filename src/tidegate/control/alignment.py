@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegate.control.endpoints import ConfigRequest, EndpointRequest, Endpoints
-from tidegate.core.alignment import GRACE_SECONDS, Begin, End, Give, Miss, Step, align, give
-from tidegate.core.enablement import Compute, Enablement, endpoint_name, stands_for
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.endpoint.legacy_face import Face
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound, TidegateError
-from tidegate.core.face import Face
-from tidegate.core.following import Pointers
-from tidegate.core.pointers import ModelPointers
+from tidegate.core.legacy_products.enabled_endpoints import GRACE_SECONDS, Begin, End, Give, Miss, Step, align, give
+from tidegate.core.legacy_products.enablement import Compute, Enablement, endpoint_name, stands_for
+from tidegate.core.rollout.following import Pointers
+from tidegate.core.rollout.pointers import ModelPointers
 from tidegate.ports import Clock, Store
 from tidegate.telemetry import fields
 

@@ -16,10 +16,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.core.endpoint import ModelVersion
+from tidegate.core.endpoint.endpoint import ModelVersion
+from tidegate.core.endpoint.revision import Revision, RevisionId
 from tidegate.core.errors import TidegateError
-from tidegate.core.plan import Preparation, PreparationState
-from tidegate.core.revision import Revision, RevisionId
+from tidegate.core.rollout.plan import Preparation, PreparationState
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, EnvironmentBuilder, Log, ModelRegistry
 from tidegate.telemetry import fields

@@ -14,7 +14,11 @@ from tidegate.control.gateways import Gateways
 from tidegate.control.minutes import Minutes
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import ReplicaView
-from tidegate.core.enablement import (
+from tidegate.core.endpoint.endpoint import WORKLOAD_SIZES, Endpoint, EndpointConfig
+from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.revision import ReplicaId, revision_id
+from tidegate.core.errors import Conflict, InvalidParameter, NotFound, TidegateError
+from tidegate.core.legacy_products.enablement import (
     PRODUCT_TITLES,
     SERVED_STAGES,
     Compute,
@@ -23,7 +27,7 @@ from tidegate.core.enablement import (
     stands_for,
     version_of,
 )
-from tidegate.core.enablement_status import (
+from tidegate.core.legacy_products.enablement_status import (
     Seen,
     ServingState,
     VersionStatus,
@@ -32,12 +36,8 @@ from tidegate.core.enablement_status import (
     model_state,
     version_statuses,
 )
-from tidegate.core.endpoint import WORKLOAD_SIZES, Endpoint, EndpointConfig
-from tidegate.core.errors import Conflict, InvalidParameter, NotFound, TidegateError
-from tidegate.core.face import Face, Product
-from tidegate.core.minute import MinutePoint
-from tidegate.core.revision import ReplicaId, revision_id
-from tidegate.core.serving_history import Told, told, told_of_model
+from tidegate.core.legacy_products.serving_history import Told, told, told_of_model
+from tidegate.core.scaling.minute import MinutePoint
 from tidegate.ports import Clock, ModelRegistry, Store
 from tidegate.telemetry import fields
 

@@ -15,8 +15,7 @@ from tidegate.control.log_tail import tail
 from tidegate.control.openapi_document import describe
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.views import GateView, ReplicaView, SwitchesView
-from tidegate.core.enablement import check_owner, kept_out, refusing_what_failed
-from tidegate.core.endpoint import (
+from tidegate.core.endpoint.endpoint import (
     FOLLOWER,
     ROLLBACK,
     Endpoint,
@@ -28,15 +27,16 @@ from tidegate.core.endpoint import (
     ServedEntity,
     default_routes,
 )
+from tidegate.core.endpoint.gate_policy import GatePolicy
+from tidegate.core.endpoint.legacy_face import Face
+from tidegate.core.endpoint.revision import RevisionId, revision_id
+from tidegate.core.endpoint.status import EndpointStatus
+from tidegate.core.endpoint.validation import check_config, check_name
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, TidegateError
-from tidegate.core.face import Face
-from tidegate.core.following import Pointers, follow
-from tidegate.core.gate import policy_of
-from tidegate.core.gate_policy import GatePolicy
-from tidegate.core.parking import kept_until
-from tidegate.core.revision import RevisionId, revision_id
-from tidegate.core.status import EndpointStatus
-from tidegate.core.validation import check_config, check_name
+from tidegate.core.legacy_products.enablement import check_owner, kept_out, refusing_what_failed
+from tidegate.core.rollout.following import Pointers, follow
+from tidegate.core.rollout.gate import policy_of
+from tidegate.core.rollout.parking import kept_until
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, Event, ModelRegistry, Store
 from tidegate.settings import RolloutSettings

@@ -12,9 +12,9 @@ import logging
 from tidegate.control.alignment import Aligned, Alignment
 from tidegate.control.endpoints import Endpoints
 from tidegate.control.gateways import Gateways
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.errors import Conflict, TidegateError
-from tidegate.core.following import Pointers, followed_by
+from tidegate.core.rollout.following import Pointers, followed_by
 from tidegate.ports import ModelRegistry, Store
 from tidegate.telemetry import fields
 

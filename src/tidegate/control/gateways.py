@@ -15,10 +15,10 @@ from pathlib import Path
 import msgspec
 
 from tidegate.control.totals import Totals, left_behind
-from tidegate.core.load import LoadReport
-from tidegate.core.replay import Findings, Replay, together
-from tidegate.core.revision import RevisionId
-from tidegate.core.traffic import RouteTable
+from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.planes.route_table import RouteTable
+from tidegate.core.rollout.replay import Findings, Replay, together
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ import uv
 
 from tidegate.control.builds import Builds, ModelCache
 from tidegate.control.reconciler import Reconciler
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.revision import Revision
+from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.revision import Revision
 from tidegate.ports import Clock
 from tidegate.settings import HousekeepingSettings
 from tidegate.telemetry import fields

@@ -4,9 +4,9 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tidegate.core.load import LoadReport, RevisionLoad
-from tidegate.core.load_window import LoadPoint
-from tidegate.core.revision import Replica, ReplicaId, ReplicaState, RevisionId
+from tidegate.core.endpoint.revision import Replica, ReplicaId, ReplicaState, RevisionId
+from tidegate.core.planes.load_report import LoadReport, RevisionLoad
+from tidegate.core.scaling.load_window import LoadPoint
 
 # A gateway that has not reported for so long, seconds, is not known to have nothing.
 SILENCE_SECONDS = 5.0

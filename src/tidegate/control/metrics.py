@@ -18,11 +18,11 @@ from tidegate.control.builds import Builds
 from tidegate.control.gateways import Gateways
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.totals import Totals
-from tidegate.core.endpoint import Endpoint
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.endpoint.revision import ReplicaState, RevisionId, revision_id
+from tidegate.core.endpoint.status import Ready
 from tidegate.core.errors import NotFound
-from tidegate.core.load import LATENCY_BUCKETS, EndpointLedger, Histogram
-from tidegate.core.revision import ReplicaState, RevisionId, revision_id
-from tidegate.core.status import Ready
+from tidegate.core.planes.load_report import LATENCY_BUCKETS, EndpointLedger, Histogram
 from tidegate.ports import Clock
 from tidegate.telemetry import Metric
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from tidegate.control.gateways import Gateways
 from tidegate.control.reconciler import Reconciler
 from tidegate.control.totals import Totals
-from tidegate.core.load import EndpointLedger
-from tidegate.core.minute import MinutePoint, MinuteUse, minute_point
-from tidegate.core.revision import Replica, ReplicaId
+from tidegate.core.endpoint.revision import Replica, ReplicaId
+from tidegate.core.planes.load_report import EndpointLedger
+from tidegate.core.scaling.minute import MinutePoint, MinuteUse, minute_point
 from tidegate.ports import Clock
 
 MINUTE = 60.0

@@ -7,9 +7,9 @@ restarted is found in the history itself.
 import logging
 from collections.abc import Mapping
 
+from tidegate.core.endpoint.revision import Notice, Revision, RevisionId, RevisionObservation
 from tidegate.core.errors import TidegateError
-from tidegate.core.revision import Notice, Revision, RevisionId, RevisionObservation
-from tidegate.core.serving_history import of_replicas
+from tidegate.core.legacy_products.serving_history import of_replicas
 from tidegate.ports import Event, Store
 from tidegate.telemetry import fields
 

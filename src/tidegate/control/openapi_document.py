@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tidegate.core.endpoint import EndpointConfig
+from tidegate.core.endpoint.endpoint import EndpointConfig
 
 JsonSchema = dict[str, Any]
 

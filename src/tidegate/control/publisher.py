@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.control.gateways import Gateways
-from tidegate.core.endpoint import Endpoint
-from tidegate.core.gate import Gate, replays_of
-from tidegate.core.replay import Findings, Replay
-from tidegate.core.traffic import Leads, compile_table
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.planes.route_table import Leads, compile_table
+from tidegate.core.rollout.gate import Gate, replays_of
+from tidegate.core.rollout.replay import Findings, Replay
 from tidegate.ports import Clock
 
 

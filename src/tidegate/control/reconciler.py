@@ -1,7 +1,7 @@
 """The loop that brings the world to what was asked: look, plan, act, publish.
 
-It only sequences: deciding is in `core.plan`, doing behind the ports. Level-triggered: a pass starts from what is, not
-from what happened; an action that fails is logged, and planned again at a later pass.
+It only sequences: deciding is in `core.rollout.plan`, doing behind the ports. Level-triggered: a pass starts from what
+is, not from what happened; an action that fails is logged, and planned again at a later pass.
 """
 
 import asyncio
@@ -17,7 +17,12 @@ from tidegate.control.gateways import Gateways
 from tidegate.control.notices import Notices
 from tidegate.control.publisher import Access, Publisher
 from tidegate.control.scaler import Scaler
-from tidegate.core.action import (
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.endpoint.lifecycle import RevisionState, check_transition
+from tidegate.core.endpoint.revision import Revision, RevisionId, RevisionObservation
+from tidegate.core.endpoint.status import EndpointStatus, project
+from tidegate.core.errors import Conflict, TidegateError, Unavailable
+from tidegate.core.rollout.action import (
     Abandon,
     Action,
     Apply,
@@ -33,14 +38,9 @@ from tidegate.core.action import (
     Try,
     subject_of,
 )
-from tidegate.core.endpoint import Endpoint
-from tidegate.core.errors import Conflict, TidegateError, Unavailable
-from tidegate.core.gate import Gate
-from tidegate.core.lifecycle import RevisionState, check_transition
-from tidegate.core.plan import Snapshot, plan
-from tidegate.core.revision import Revision, RevisionId, RevisionObservation
-from tidegate.core.status import EndpointStatus, project
-from tidegate.core.switch import switch_of
+from tidegate.core.rollout.gate import Gate
+from tidegate.core.rollout.plan import Snapshot, plan
+from tidegate.core.rollout.switch import switch_of
 from tidegate.ports import Clock, Engine, Event, Store
 from tidegate.telemetry import fields
 

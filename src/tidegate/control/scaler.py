@@ -1,4 +1,4 @@
-"""The autoscaler's edge: what gateways and engine report goes into `core.scaling`, and comes out as numbers and events.
+"""The autoscaler's edge: reports of gateways and engine go into `core.scaling.scaling`; numbers and events come out.
 
 It runs within the reconciler's pass, on the observations of that pass: so a replica that a gateway has just woken is
 seen before anything is decided about it.
@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from tidegate.control.gateways import Gateways
 from tidegate.control.loads import Loads
-from tidegate.core.endpoint import Endpoint, ParkedConfig
-from tidegate.core.lifecycle import RevisionState
-from tidegate.core.parking import due, parked_replicas, parked_revisions
-from tidegate.core.revision import Revision, RevisionId, RevisionObservation, revision_id
-from tidegate.core.scaling import ScaleDecision, ScalingState, Sight, decide
-from tidegate.core.serving_history import of_replicas
+from tidegate.core.endpoint.endpoint import Endpoint, ParkedConfig
+from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.revision import Revision, RevisionId, RevisionObservation, revision_id
+from tidegate.core.legacy_products.serving_history import of_replicas
+from tidegate.core.rollout.parking import due, parked_replicas, parked_revisions
+from tidegate.core.scaling.scaling import ScaleDecision, ScalingState, Sight, decide
 from tidegate.ports import Clock, Event
 
 # The worker's words for a replica that predicts the requests of several callers together.

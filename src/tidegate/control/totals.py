@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tidegate.core.load import EndpointLedger, Histogram, LoadReport, RevisionLoad, add_counts
-from tidegate.core.revision import RevisionId
+from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad, add_counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from tidegate.core.endpoint import ParkedConfig
-from tidegate.core.gate_policy import GatePolicy
-from tidegate.core.revision import Replica, RevisionId
-from tidegate.core.switch import Switch
+from tidegate.core.endpoint.endpoint import ParkedConfig
+from tidegate.core.endpoint.gate_policy import GatePolicy
+from tidegate.core.endpoint.revision import Replica, RevisionId
+from tidegate.core.rollout.switch import Switch
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,88 @@
+"""A directory that is either whole or not there: built in place by one builder at a time.
+
+The lock is a `flock` that the building child processes inherit, so it outlives a killed builder until its last child
+has ended; whole is what has a marker, written last. In place, because scripts and bytecode hold absolute paths.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tidegate.adapters.environments.marker import MARKER, mark
+from tidegate.ports import Log
+
+_LOCKS = ".locks"
+_POLL_SECONDS = 0.05
+
+
+class BuildDirectory:
+    """One such directory. `needs` are paths in it without which it is not whole, whatever its marker says."""
+
+    def __init__(self, path: Path, *needs: str) -> None:
+        self.path = path
+        self._needs = (MARKER, *needs)
+
+    async def make(self, fill: Callable[[int], Awaitable[str]], log: Log) -> bool:
+        """See that it is whole: let `fill` build it where it is not. Returns whether it did.
+
+        `fill` gets the lock's descriptor, for its child processes to inherit, and returns the marker's text. When it
+        raises or is cancelled, nothing of the directory is left.
+        """
+        if self._is_whole():
+            return False
+        async with locked(self.path, log) as descriptor:
+            if self._is_whole():
+                return False
+            await asyncio.to_thread(self._remove)
+            try:
+                text = await fill(descriptor)
+                await asyncio.to_thread(mark, self.path, text)
+            except BaseException:
+                # Not in a thread: a second cancellation must not leave half of it.
+                self._remove()
+                raise
+        return True
+
+    def _is_whole(self) -> bool:
+        if not all((self.path / need).exists() for need in self._needs):
+            return False
+        os.utime(self.path)  # used now: what is unused for long goes
+        return True
+
+    def _remove(self) -> None:
+        # The marker first: a removal that is cut short must not leave what looks whole.
+        (self.path / MARKER).unlink(missing_ok=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@asynccontextmanager
+async def locked(path: Path, log: Log) -> AsyncIterator[int]:
+    """Hold the lock that belongs to `path`, alone among all tasks and processes; yields its descriptor."""
+    locks = path.parent / _LOCKS
+    locks.mkdir(exist_ok=True)
+    descriptor = os.open(locks / path.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        await _acquire(descriptor, log)
+        try:
+            yield descriptor
+        finally:
+            # Explicitly: a daemon that a package's build left behind would hold it for ever.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+async def _acquire(descriptor: int, log: Log) -> None:
+    waited = False
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not waited:
+                log("Another build of the same is under way: waiting for it.")
+            waited = True
+            await asyncio.sleep(_POLL_SECONDS)

@@ -1,0 +1,189 @@
+"""The lock of a model's packages: exact versions with hashes, remembered for what was asked before, else resolved."""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from tidegate.adapters.environments.interpreters import Interpreter
+from tidegate.adapters.environments.uv import Uv, UvFailed
+from tidegate.adapters.environments.uv_failures import missing_packages, network_failed, refusal
+from tidegate.adapters.requirements.conda_file import refuse_conda_only
+from tidegate.adapters.requirements.model_requirements import ModelRequirements
+from tidegate.adapters.requirements.pinned_hashes import with_pinned_hashes
+from tidegate.ports import LockMemory, Log
+
+# Part of every digest: a change in how locks or environments are made must not find those made before it.
+FORMAT = 1
+# Until Python 3.12 every environment had a setuptools, and old packages rely on it; this one has pkg_resources.
+_USUAL_SETUPTOOLS = "setuptools==65.5.0"
+_HAD_SETUPTOOLS = {"3.8", "3.9", "3.10", "3.11"}
+_COMPILE = ("pip", "compile", "--generate-hashes", "--no-header", "--no-annotate")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRequest:
+    """What a model asks for and which interpreter it is for. `contents` is a digest of the local files among it."""
+
+    wanted: ModelRequirements
+    interpreter: Interpreter
+    contents: str
+
+    @property
+    def digest(self) -> str:
+        """Of what decides how it resolves, the state of the package indexes apart."""
+        pip = self.wanted.pip
+        houses = [sorted((each.name, each.stat().st_size) for each in _files_of(house)) for house in pip.wheelhouses]
+        python = [self.interpreter.version, self.interpreter.platform, self.wanted.setuptools]
+        asked = [pip.requirements, pip.constraints, pip.options, pip.arguments, pip.prereleases]
+        return hashlib.sha256(json.dumps([FORMAT, python, asked, self.contents, houses]).encode()).hexdigest()
+
+    def arguments(self, python: str) -> list[str]:
+        """uv's arguments for an install into, or a resolution for, that Python."""
+        # pip takes the best version that any index has; uv by itself looks at the first index that has the name.
+        strategy = ["--index-strategy", "unsafe-best-match"] if self.has_many_indexes else []
+        return [*self.wanted.pip.arguments, *strategy, "--python", python]
+
+    @property
+    def has_many_indexes(self) -> bool:
+        """Whether the model names more indexes than one."""
+        return any(option.startswith("--extra-index-url") for option in self.wanted.pip.options)
+
+
+class PackageLocks:
+    """Remembers and resolves; the hashes that a model pins stand over those of the index.
+
+    Which uv is used is an argument: it sees the model whose requirements are resolved.
+    """
+
+    def __init__(self, memory: LockMemory) -> None:
+        self._memory = memory
+
+    async def remembered(self, request: PackageRequest) -> str | None:
+        """The lock that the same request resolved to before."""
+        lock = await self._memory.lock_of(await asyncio.to_thread(_digest_of, request))
+        return None if lock is None else _pinned(lock, request)
+
+    async def resolve(self, uv: Uv, request: PackageRequest, log: Log) -> str:
+        """The lock as the package indexes have it now; from now on remembered.
+
+        Raises UvFailed, and BuildFailed with the list of conda packages that no index has or the hashes that cannot be.
+        """
+        log(f"Resolving {len(request.wanted.pip.requirements)} requirements for Python {request.interpreter.version}")
+        setuptools = request.wanted.setuptools
+        if setuptools is None and request.interpreter.minor in _HAD_SETUPTOOLS:
+            setuptools = _USUAL_SETUPTOOLS
+        try:
+            lock = await _compile(uv, request, log, setuptools)
+        except UvFailed as failed:
+            if refusal(failed.lines) or network_failed(failed.lines):
+                raise
+            missing = missing_packages(failed.lines)
+            names = missing or _named_in(failed.lines, request.wanted.pip.names)
+            if refused := await _refused(uv, request, names, missing=bool(missing)):
+                raise UvFailed([*refused, *failed.lines]) from None
+            if missing & set(request.wanted.conda):
+                refuse_conda_only([n for n in request.wanted.conda if await _is_missing(uv, request, n)])
+            if missing != {"setuptools"}:
+                raise
+            log("The package index has no setuptools: left out")
+            lock = await _compile(uv, request, log, None)
+        if refused := await _refused(uv, request, request.wanted.pip.names, missing=False):
+            log(f"warning: {refusal(refused)} What it has was not considered.")
+        await self._memory.remember_lock(await asyncio.to_thread(_digest_of, request), lock)
+        return _pinned(lock, request)
+
+
+async def _compile(uv: Uv, request: PackageRequest, log: Log, setuptools: str | None) -> str:
+    """The lock of the requirements with that setuptools, or with another where they contradict it."""
+    pip = request.wanted.pip
+    added = ["setuptools"] if setuptools else []
+    earlier = [setuptools] if setuptools and "==" in setuptools else []  # uv keeps what it can of an earlier lock
+    with files_with([*pip.options, *pip.requirements, *added], pip.constraints, earlier) as (asked, constraints, lock):
+        arguments = [*request.arguments(request.interpreter.path), str(asked), "-o", str(lock)]
+        arguments += ["-c", str(constraints)] if pip.constraints else []
+        arguments += ["--prerelease", "allow"] if pip.prereleases else []
+        await uv.run_or_offline([*_COMPILE, *arguments], log)
+        return await asyncio.to_thread(lock.read_text)
+
+
+async def _is_missing(uv: Uv, request: PackageRequest, name: str) -> bool:
+    with files_with([*request.wanted.pip.options, name]) as (asked,):
+        arguments = ("pip", "compile", "--no-deps", *request.arguments(request.interpreter.path), str(asked))
+        try:
+            await uv.run(arguments, lambda _: None)
+        except UvFailed as failed:
+            return name in missing_packages(failed.lines)
+    return False
+
+
+async def _refused(uv: Uv, request: PackageRequest, names: Collection[str], *, missing: bool) -> tuple[str, ...]:
+    """What uv says when an index refuses credentials for packages of these names.
+
+    Of several indexes uv passes over such a one in silence, unless it looks at one after the other. Some indexes answer
+    403 for what they do not have: that counts for packages only that are `missing` everywhere.
+    """
+    if not request.has_many_indexes:
+        return ()
+    with files_with([*request.wanted.pip.options, *sorted(names)]) as (asked,):
+        arguments = [*request.wanted.pip.arguments, "--python", request.interpreter.path, str(asked)]
+        try:
+            await uv.run(("pip", "compile", "--no-deps", "--index-strategy", "first-index", *arguments), lambda _: None)
+        except UvFailed as failed:
+            said = refusal(failed.lines)
+            return failed.lines if said and (missing or "401" in said) else ()
+    return ()
+
+
+def _named_in(lines: Sequence[str], names: Collection[str]) -> set[str]:
+    words = set(re.findall(r"[A-Za-z0-9._-]+", "\n".join(lines)))
+    return {name for name in names if name in {canonicalize_name(word) for word in words}}
+
+
+def unhashed(lock: str) -> list[str]:
+    """The entries of a lock that have no hash: folders and repositories."""
+    entries = lock.replace("\\\n", " ").splitlines()
+    return [entry.strip() for entry in entries if entry.strip() and "--hash=" not in entry]
+
+
+def digest_of_files(paths: Iterable[Path], model_dir: Path) -> str:
+    """A digest of the contents of files and folders, named as seen from the model."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                with file.open("rb") as content:
+                    digest.update(f"{os.path.relpath(file, model_dir)}\0".encode())
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def files_with(*contents: Iterable[str]) -> Iterator[list[Path]]:
+    """Files with these lines, in a folder of this user alone, for options may hold credentials. Gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
+        paths = [Path(folder, f"{number}.txt") for number, _ in enumerate(contents)]
+        for path, lines in zip(paths, contents, strict=True):
+            path.write_text("".join(f"{line}\n" for line in lines))
+        yield paths
+
+
+def _pinned(lock: str, request: PackageRequest) -> str:
+    pip = request.wanted.pip
+    return with_pinned_hashes(lock, [*pip.requirements, *pip.constraints], request.interpreter.version)
+
+
+def _digest_of(request: PackageRequest) -> str:
+    return request.digest
+
+
+def _files_of(house: Path) -> Iterable[Path]:
+    return house.iterdir() if house.is_dir() else [house]

@@ -1,0 +1,119 @@
+"""The embedded model registry: an MLflow server under /mlflow, on a Unix socket, in one process.
+
+`mlflow server` would start a second process that only waits, and needs a port. This module runs the same application
+under the same uvicorn instead, told by the same variables that `mlflow server` hands to its own workers
+(`mlflow.server.constants`; a test compares them). There is no TCP port: it would be a door past the token.
+"""
+
+import logging
+import sqlite3
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from tidegate import life_line
+from tidegate.data_directory import DataDirectory
+
+PREFIX = "/mlflow"
+_ARTIFACT_ROOT = "mlflow-artifacts:/"  # clients send files to this server, which keeps them
+
+# Of the environment of `tidegate up`, these would change who may speak to the server or where it keeps things, or slow
+# it down: without bytecode its import takes twice as long.
+_DROPPED = (
+    "_MLFLOW_",
+    "MLFLOW_SERVER_",
+    "MLFLOW_TRACKING_",
+    "MLFLOW_REGISTRY_",
+    "MLFLOW_ENABLE_WORKSPACES",
+    "TIDEGATE_",
+)
+_DROPPED_NAMES = ("PYTHONDONTWRITEBYTECODE",)
+
+logger = logging.getLogger(__name__)
+
+
+def command(data: DataDirectory, life_line_fd: int) -> list[str]:
+    """The argv that starts the server; it ends when the pipe of `life_line_fd` (see `tidegate.life_line`) closes."""
+    # -P: a folder `mlflow` in the working directory must not be taken for the package.
+    module = [sys.executable, "-P", "-m", "tidegate.adapters.mlflow.embedded_registry"]
+    return [*module, str(data.registry_socket), str(_database(data)), str(life_line_fd)]
+
+
+def environment(data: DataDirectory, environ: Mapping[str, str]) -> dict[str, str]:
+    """The server's environment, out of that of `tidegate up`."""
+    kept = {
+        name: value for name, value in environ.items() if not name.startswith(_DROPPED) and name not in _DROPPED_NAMES
+    }
+    uri = f"sqlite:///{_database(data)}"
+    return kept | {
+        "_MLFLOW_SERVER_FILE_STORE": uri,
+        "_MLFLOW_SERVER_REGISTRY_STORE": uri,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": _ARTIFACT_ROOT,
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(data.mlflow / "artifacts"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_STATIC_PREFIX": PREFIX,
+        "_MLFLOW_SGI_NAME": "uvicorn",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONWARNINGS": "ignore",  # MLflow's own imports warn of their dependencies
+    }
+
+
+def main(socket: str, database: str, life_line_fd: str) -> None:
+    """Serve until SIGTERM, or until the supervisor is gone."""
+    # Not at the top: the supervisor imports this module for the two functions above, and stays small.
+    import uvicorn
+    from setproctitle import setproctitle
+
+    setproctitle("tidegate: registry")
+    life_line.watch(int(life_line_fd))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s registry: %(message)s")
+    for noisy in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    _open_database(Path(database))
+    uvicorn.run(
+        "mlflow.server.fastapi_app:app",
+        uds=socket,
+        # MLflow lets loopback clients run commands on this machine (its "assistant"). Over a Unix socket a request has
+        # no client address, so that stays shut: unless a header is believed to say one.
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _database(data: DataDirectory) -> Path:
+    return data.mlflow / "mlflow.db"
+
+
+def _open_database(file: Path) -> None:
+    """Make the database, or bring it to the schema of the MLflow that is installed, before the first request."""
+    from mlflow import __version__, db
+    from mlflow.server.handlers import initialize_backend_stores
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    uri = f"sqlite:///{file}"
+    stamp = file.with_suffix(".version")
+    last = stamp.read_text() if stamp.exists() else __version__
+    if last != __version__:
+        logger.info("MLflow %s takes over the database of MLflow %s", __version__, last)
+        _back_up(file, file.with_name(f"{file.name}.{last}"))
+        db.upgrade.main([uri], standalone_mode=False)  # `mlflow db upgrade`
+    initialize_backend_stores(uri, uri, _ARTIFACT_ROOT)
+    stamp.write_text(__version__)
+
+
+def _back_up(file: Path, copy: Path) -> None:
+    if copy.exists():  # an upgrade that was broken off: what is there now is no longer the old database
+        return
+    half_made = copy.with_name(f"{copy.name}.tmp")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(half_made)) as target:
+        source.backup(target)
+    half_made.replace(copy)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,132 @@
+"""What a model asks of its environment, read from the files that MLflow logged with it.
+
+Files: https://mlflow.org/docs/latest/ml/model/dependencies/. Models of MLflow 1.x have conda.yaml only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
+
+from tidegate.adapters.requirements.conda_file import CondaFile, parse_conda, texts
+from tidegate.adapters.requirements.pip_requirements import PipRequirements, name_of, parse_requirements
+from tidegate.adapters.requirements.yaml_text import NotYaml, load_texts
+from tidegate.core.errors import BuildFailed
+
+# Databricks' own look-up client is on no public index; Tidegate's worker does its work.
+_STRIPPED = "databricks-feature-lookup"
+_MLFLOW = {"mlflow", "mlflow-skinny"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequirements:
+    """What a model asks for.
+
+    `python` is a version or specifier, empty when the model does not say; `recorded` the version that the model was
+    logged under, empty when no file says it. `setuptools` is the wanted pin of it, a wish that yields to the other
+    requirements; None when it is not asked for. `conda` are the names that came from conda.
+    """
+
+    python: str
+    recorded: str
+    pip: PipRequirements
+    setuptools: str | None
+    conda: tuple[str, ...]
+
+
+def read_requirements(model_dir: Path) -> ModelRequirements:
+    """Read the model in `model_dir`, an absolute path without links. Raises BuildFailed saying what to change."""
+    model = _mapping(model_dir, "MLmodel")
+    flavor: Any = (model.get("flavors") or {}).get("python_function")
+    if not isinstance(flavor, dict):
+        raise BuildFailed("The model has no python_function flavor, so it cannot be served. Log it with one.")
+    python_env = _optional(model_dir, _env_file(flavor, "virtualenv", "python_env.yaml"))
+    conda_env = _optional(model_dir, _env_file(flavor, "conda", "conda.yaml"))
+    conda = parse_conda(conda_env) if conda_env is not None else CondaFile()
+    pip = parse_requirements(_lines(model_dir, python_env, conda), model_dir)
+    build_tools = texts((python_env or {}).get("build_dependencies")) or conda.build_tools
+    from_conda = _add_conda(pip, conda)
+    _strip(pip)
+    _add_mlflow(pip, model)
+    recorded = str(flavor.get("python_version") or "")
+    python = str((python_env or {}).get("python") or conda.python or recorded)
+    return ModelRequirements(python, recorded, pip, _setuptools(pip, build_tools), from_conda)
+
+
+def _env_file(flavor: dict[str, Any], kind: str, default: str) -> str:
+    env = flavor.get("env")
+    if isinstance(env, dict):  # since MLflow 2.0: {conda: conda.yaml, virtualenv: python_env.yaml}
+        return str(env.get(kind) or default)
+    return str(env) if env and kind == "conda" else default
+
+
+def _lines(model_dir: Path, python_env: dict[str, Any] | None, conda: CondaFile) -> list[str]:
+    """What pip is asked for: by python_env.yaml, else by requirements.txt, else by conda.yaml."""
+    if python_env is not None:
+        return texts(python_env.get("dependencies"))
+    if (model_dir / "requirements.txt").is_file():
+        return ["-r requirements.txt"]
+    return list(conda.pip or ())
+
+
+def _add_conda(pip: PipRequirements, conda: CondaFile) -> tuple[str, ...]:
+    """Add the conda packages that pip is not asked for already; MLflow leaves them out and the model breaks later."""
+    names = pip.names
+    added = [line for line in conda.packages if name_of(line) not in names]
+    if added:
+        pip.requirements += added
+        pip.notes.append(f"Conda packages taken from the Python package index: {', '.join(added)}.")
+    return tuple(name_of(line) for line in added)
+
+
+def _strip(pip: PipRequirements) -> None:
+    for line in [line for line in pip.requirements if name_of(line) == _STRIPPED]:
+        pip.requirements.remove(line)
+        pip.notes.append(f"{line} is left out: feature look-ups are done by Tidegate itself.")
+
+
+def _add_mlflow(pip: PipRequirements, model: dict[str, Any]) -> None:
+    """The worker loads models with mlflow; the version that logged the model reads it best."""
+    if pip.names & _MLFLOW:
+        return
+    try:
+        line = f"mlflow=={Version(str(model['mlflow_version'])).base_version}"
+    except (KeyError, InvalidVersion):
+        line = "mlflow"
+    pip.requirements.append(line)
+    pip.notes.append(f"The model's requirements do not name mlflow, which loads it: {line} is added.")
+
+
+def _setuptools(pip: PipRequirements, build_tools: Sequence[str]) -> str | None:
+    """The setuptools that the model's environment had: old packages import its pkg_resources without asking for it."""
+    if "setuptools" in pip.names:
+        return None
+    for line in build_tools:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.name == "setuptools":
+            pins = [pin for pin in requirement.specifier if pin.operator == "==" and "*" not in pin.version]
+            return f"setuptools=={pins[0].version}" if pins else "setuptools"
+    return None
+
+
+def _optional(model_dir: Path, name: str) -> dict[str, Any] | None:
+    return _mapping(model_dir, name) if (model_dir / name).is_file() else None
+
+
+def _mapping(model_dir: Path, name: str) -> dict[str, Any]:
+    path = (model_dir / name).resolve()
+    if not path.is_relative_to(model_dir) or not path.is_file():
+        raise BuildFailed(f"The model has no file '{name}'. Log it again with MLflow.")
+    try:
+        content = load_texts(path.read_text(encoding="utf-8"))
+    except (NotYaml, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict):
+        raise BuildFailed(f"The model's file '{name}' is not a YAML mapping. Log the model again.")
+    return content

@@ -1,0 +1,64 @@
+"""The variables that requirements name as `${NAME}`, as pip has it; uv puts in their values, and nobody else sees them.
+
+Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/#using-environment-variables.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, unquote, urlsplit
+
+from tidegate.adapters.requirements.pip_requirements import MODEL_DIR
+from tidegate.core.errors import BuildFailed
+
+_NAMED = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_OURS = "TIDEGATE_"  # settings, a store's password among them
+_SHORTEST = 4  # characters; what is shorter is no secret, and stands in words
+# `user:password@` of a URL; `git@` is no secret, nor are variables.
+_CREDENTIALS = re.compile(r"(?<=://)(?!git@|(?:\$\{[A-Z0-9_]+\}:?)+@)[^\s/@]+@")
+
+
+def variables_named(lines: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that these lines name, as the server's environment has them.
+
+    Raises BuildFailed for one that is not set, and for Tidegate's own.
+    """
+    names = sorted({name for line in lines for name in _NAMED.findall(line)} - {MODEL_DIR})
+    for name in names:
+        if name.startswith(_OURS):
+            raise BuildFailed(
+                f"The model's requirements name ${{{name}}}, but Tidegate's own variables are not for models."
+            )
+        if name not in environ:
+            raise BuildFailed(
+                f"The model's requirements name ${{{name}}}, which the server's environment does not have. "
+                "Set it where `tidegate up` is started, then try again."
+            )
+    return {name: environ[name] for name in names}
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """The text with the values of variables that it names; those that are not there stay."""
+    return _NAMED.sub(lambda match: variables.get(match[1], match[0]), text)
+
+
+def masked(line: str, variables: Mapping[str, str]) -> str:
+    """The line without the values of these variables: their names stand there."""
+    forms = {form: name for name, value in variables.items() for form in _forms(value)}
+    for form in sorted(forms, key=len, reverse=True):
+        line = line.replace(form, f"${{{forms[form]}}}")
+    return line
+
+
+def without_credentials(text: str) -> str:
+    """The text without the credentials of URLs."""
+    return _CREDENTIALS.sub("****@", text)
+
+
+def _forms(value: str) -> set[str]:
+    """How the value may be written: as it is, as in a URL, and where it is a URL its parts."""
+    parts = [value]
+    if "://" in value:
+        url = urlsplit(value)
+        parts += [url.username or "", url.password or "", url.path.strip("/"), url.query]
+    forms = {form for part in parts for form in (part, quote(part), quote(part, safe=""), unquote(part))}
+    return {form for form in forms if len(form) >= _SHORTEST}

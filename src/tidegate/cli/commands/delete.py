@@ -1,0 +1,28 @@
+"""`tidegate delete`: take an endpoint away."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidegate.cli.connected import EndpointName, connected
+from tidegate.cli.failure import Failure
+
+if TYPE_CHECKING:
+    from tidegate.cli.client import Client
+
+
+@connected
+def delete(
+    client: "Client",
+    endpoint: EndpointName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where there is no terminal.")] = False,
+) -> None:
+    """Take an endpoint away. Its model stays in the registry."""
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise Failure(f"Endpoint '{endpoint}' is not deleted: without a terminal nobody can be asked. Give --yes.")
+        client.endpoint(endpoint)  # nobody is asked about what is not there
+        typer.confirm(f"Delete endpoint '{endpoint}'? It stops answering at once", abort=True)
+    client.delete(endpoint)
+    typer.echo(f"Endpoint '{endpoint}' is deleted.")

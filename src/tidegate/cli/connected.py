@@ -1,0 +1,63 @@
+"""The options that every command that calls a server has, turned into a client of it."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec
+
+import typer
+
+from tidegate.cli.failure import Failure, Refused
+
+if TYPE_CHECKING:
+    from tidegate.cli.client import Client
+
+EndpointName = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name; see `tidegate list`.")]
+
+P = ParamSpec("P")
+
+_OPTIONS = {
+    "url": Annotated[str, typer.Option(help="The server's URL; else $TIDEGATE_URL or $DATABRICKS_HOST.")],
+    "token": Annotated[str, typer.Option(help="The token to call it with; else $TIDEGATE_TOKEN or $DATABRICKS_TOKEN.")],
+    "data_dir": Annotated[
+        Path | None,
+        typer.Option(help="A server's data directory on this machine, which knows both. [default: .tidegate]"),
+    ],
+}
+_DEFAULTS = {"url": "", "token": "", "data_dir": None}
+
+
+def connected(command: "Callable[Concatenate[Client, P], None]") -> Callable[..., None]:
+    """The command with --url, --token and --data-dir in place of the client that it takes first."""
+
+    @functools.wraps(command)
+    def run(**arguments: object) -> None:
+        from tidegate.cli.client import Client
+        from tidegate.cli.find_server import Named, find
+
+        server = find(Named(**{name: arguments.pop(name) for name in _OPTIONS}), os.environ)  # type: ignore[arg-type]
+        with Client(server) as client:
+            try:
+                command(client, **arguments)  # type: ignore[call-arg, arg-type]
+            except Refused as refused:
+                raise _advised(refused, str(arguments.get("endpoint"))) from None
+
+    own = list(inspect.signature(command).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS[name], annotation=annotation)
+        for name, annotation in _OPTIONS.items()
+    ]
+    # Typer reads these two to learn a command's parameters.
+    run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
+    return run
+
+
+def _advised(refused: Refused, endpoint: str) -> Failure:
+    """The refusal; of an endpoint that is not there, in the words of the command line."""
+    absent = f"There is no endpoint '{endpoint}'."
+    if not refused.message.startswith(absent):
+        return refused
+    return Failure(f"{absent} See `tidegate list`, or make one with `tidegate launch`.")

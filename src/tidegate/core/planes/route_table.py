@@ -1,0 +1,210 @@
+"""Which revision answers a request: the route table that control publishes and gateways follow."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
+
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
+from tidegate.core.endpoint.legacy_face import FaceRank, is_stage, key_of
+from tidegate.core.endpoint.revision import RevisionId, revision_ids
+from tidegate.core.rollout.replay import Replay
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRoute:
+    """How a gateway reaches a revision, and how it treats its requests."""
+
+    revision: RevisionId
+    endpoint: str
+    served_entity: str
+    agent: str  # the engine's socket that wakes it and names its replicas
+    timeout_seconds: float
+    retry_on_crash: bool
+    trials: bool = True
+
+    @property
+    def may_be_tried(self) -> bool:
+        """Whether its requests may be asked once more, to compare what is answered."""
+        return self.trials and self.retry_on_crash
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRoute:
+    """What is behind an endpoint's name now.
+
+    `weights` are percentages in order; `served` names every revision that can be asked for by its own name.
+    `unavailable` is the sentence to answer with while nothing serves; `failed` tells that waiting will not help.
+    `record` is whether requests are kept for the gate; None leaves it to the gateway's settings.
+    """
+
+    name: str
+    weights: tuple[tuple[RevisionId, int], ...] = ()
+    served: Mapping[str, RevisionId] = field(default_factory=dict)
+    unavailable: str = ""
+    failed: bool = False
+    record: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """All that a gateway needs to answer without asking anyone. `version` is a digest of the content.
+
+    `faces` are the registered models of older products, by `Face.id`: where their stages and versions lead.
+    `token_hashes` are SHA-256 hex digests of the tokens that may query. No route leads to the candidates of `replays`
+    yet, but `revisions` has them. Requests for the endpoints of these `held` names wait for the next table.
+    """
+
+    version: str = ""
+    endpoints: Mapping[str, EndpointRoute] = field(default_factory=dict)
+    revisions: Mapping[RevisionId, RevisionRoute] = field(default_factory=dict)
+    token_hashes: tuple[str, ...] = ()
+    faces: Mapping[str, Mapping[str, EndpointRoute]] = field(default_factory=dict)
+    replays: tuple[Replay, ...] = ()
+    held: tuple[str, ...] = ()
+
+
+FaceLead = tuple[FaceRank, str, str, str, EndpointRoute]
+"""An endpoint's claim to a key of its face: how good it is, the endpoint's name, the face's id, the key, the route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leads:
+    """What an endpoint has in a route table, and the digest of it."""
+
+    endpoint: Endpoint
+    agent: str
+    route: EndpointRoute
+    revisions: tuple[RevisionRoute, ...]
+    faces: tuple[FaceLead, ...]
+    digest: bytes
+
+
+def compile_table(
+    endpoints: Iterable[Endpoint],
+    agent: str,
+    token_hashes: tuple[str, ...],
+    known: MutableMapping[str, Leads] | None = None,
+    replays: Mapping[str, tuple[Replay, ...]] | None = None,
+    held: tuple[str, ...] = (),
+) -> RouteTable:
+    """The route table of these endpoints: what they serve or are being switched to, whole or not at all.
+
+    `known` keeps what endpoints had in an earlier table, by their ids: where an endpoint has not changed since, nothing
+    is computed anew. It is brought up to date. `replays` are those that are ordered now, by the ids of endpoints;
+    `held` are names.
+    """
+    known = {} if known is None else known
+    leads: dict[str, Leads] = {}
+    ordered: list[Replay] = []
+    candidates: list[RevisionRoute] = []
+    for endpoint in endpoints:
+        if endpoint.deleted_at is None:
+            before = known.get(endpoint.id)
+            same = before is not None and before.endpoint is endpoint and before.agent == agent
+            leads[endpoint.id] = before if before is not None and same else _leads(endpoint, endpoint.routed, agent)
+            if replays and endpoint.pending and endpoint.id in replays:
+                ordered += replays[endpoint.id]
+                candidates += _revision_routes(endpoint, endpoint.pending.config, agent)
+    known.clear()
+    known.update(leads)
+    routes = {one.route.name: one.route for one in leads.values()}
+    revisions = {route.revision: route for one in leads.values() for route in one.revisions}
+    revisions |= {route.revision: route for route in candidates}
+    digests = [one.digest for _, one in sorted(leads.items())]
+    others = json.dumps([token_hashes, sorted(replay.id for replay in ordered), held]).encode()
+    version = hashlib.sha256(b"".join([others, *digests])).hexdigest()[:16]
+    return RouteTable(version, routes, revisions, token_hashes, _faces(leads.values()), tuple(ordered), held)
+
+
+def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:
+    """Where each key leads: to the best that claims it; among equals, to the endpoint whose name comes first."""
+    claims = [claim for one in leads for claim in one.faces]
+    faces: dict[str, dict[str, EndpointRoute]] = {}
+    for _, _, face, key, route in sorted(claims, key=itemgetter(0, 1)):
+        faces.setdefault(face, {}).setdefault(key, route)
+    return faces
+
+
+def _leads(endpoint: Endpoint, routed: Endpoint, agent: str) -> Leads:
+    route, revisions = _endpoint_route(routed), tuple(_revision_routes(routed, routed.active, agent))
+    faces = tuple(_face_leads(routed, route))
+    claims = [(*claim, asdict(leads)) for *claim, leads in faces]
+    canonical = json.dumps([asdict(route), *map(asdict, revisions), claims], sort_keys=True, separators=(",", ":"))
+    return Leads(endpoint, agent, route, revisions, faces, hashlib.sha256(canonical.encode()).digest())
+
+
+def pick(route: EndpointRoute, chance: float) -> RevisionId | None:
+    """The revision for a request that drew `chance`, uniform in [0, 1); None while nothing serves."""
+    left = chance * 100
+    for revision, percentage in route.weights:
+        left -= percentage
+        if left < 0:
+            return revision
+    return None
+
+
+def _endpoint_route(endpoint: Endpoint) -> EndpointRoute:
+    active = endpoint.active
+    if active is None:
+        if endpoint.failed is not None:
+            sentence = f"Endpoint '{endpoint.name}' does not serve: {endpoint.failed.message}"
+            return EndpointRoute(endpoint.name, unavailable=sentence, failed=True)
+        return EndpointRoute(endpoint.name, unavailable=f"Endpoint '{endpoint.name}' is being created.")
+    served = revision_ids(endpoint.id, active)
+    weights = tuple(
+        (served[route.served_entity], route.traffic_percentage) for route in active.routes if route.traffic_percentage
+    )
+    return EndpointRoute(endpoint.name, weights, served, record=endpoint.gate.record if endpoint.gate else None)
+
+
+def _revision_routes(endpoint: Endpoint, config: EndpointConfig | None, agent: str) -> Iterable[RevisionRoute]:
+    if config is None:
+        return
+    served = revision_ids(endpoint.id, config)
+    for entity in config.served_entities:
+        yield RevisionRoute(
+            served[entity.name],
+            endpoint.name,
+            entity.name,
+            agent,
+            entity.timeout_seconds,
+            entity.retry_on_crash,
+            entity.trials,
+        )
+
+
+# --- faces
+
+
+def _face_leads(endpoint: Endpoint, route: EndpointRoute) -> Iterable[FaceLead]:
+    """What the endpoint claims of its face: its stage, and the versions that it serves or is to serve."""
+    config = endpoint.latest_config
+    if endpoint.face is None or config is None or not config.served_entities:
+        return
+    name, face = endpoint.name, endpoint.face.id
+    key = key_of(config.served_entities[0].model.version)
+    if route.unavailable:
+        route = replace(route, unavailable=_silence(endpoint, config))
+    yield FaceRank.OWN, name, face, key, route
+    if is_stage(key):
+        if endpoint.active is not None:
+            yield FaceRank.STAGE, name, face, _version(endpoint.active), route
+        if endpoint.active is None or _version(config) != _version(endpoint.active):
+            failed = endpoint.pending is None
+            silent = EndpointRoute(name, (), {}, _silence(endpoint, config), failed, route.record)
+            yield FaceRank.TO_BE, name, face, _version(config), silent
+
+
+def _version(config: EndpointConfig) -> str:
+    return config.served_entities[0].resolved.version
+
+
+def _silence(endpoint: Endpoint, config: EndpointConfig) -> str:
+    """Why a version of a face does not serve."""
+    entity = config.served_entities[0]
+    what = f"Version {entity.resolved.version} of model '{entity.resolved.name}'"
+    if endpoint.pending is None and endpoint.failed is not None:
+        return f"{what} does not serve: {endpoint.failed.message}"
+    return f"{what} is being started."

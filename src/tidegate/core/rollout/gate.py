@@ -1,0 +1,260 @@
+"""The gate: what a new configuration must have shown on real requests before it takes the place of what serves.
+
+`safe` holds back what would break a caller: errors, crashes and hangs that were none, other types, missing values, an
+answer that takes far longer, memory. `strict` also holds back what answers otherwise. A first configuration has nobody
+to be compared with; its models have answered their input examples.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ServedEntity
+from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
+from tidegate.core.endpoint.revision import RevisionId, revision_id
+from tidegate.core.rollout import answer_schema
+from tidegate.core.rollout.baseline import baseline_of
+from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
+
+# A prediction may take so many times as long as before. What differs by less, seconds, is not told apart from noise.
+SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.0002
+# Of each, so many predictions must have been timed.
+FEWEST_TIMED = 5
+# A replica may use so many times the memory. It grows when each half of a replay adds so much of it, and so many bytes,
+# and the second not much less than the first: what is only warming up comes to its end.
+MEMORY_TIMES = 2.0
+_GROWTH_SHARE, _GROWTH_BYTES, _STEADY = 0.005, 1024 * 1024, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How replays are ordered where an endpoint says nothing else."""
+
+    policy: GatePolicy = field(default_factory=GatePolicy)
+    seconds: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether what was found lets the configuration through; else why not. `report` is all of it, as JSON."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+    report: str
+
+    @property
+    def sentence(self) -> str:
+        """Why it was held back."""
+        return f"The gate holds it back: {'; '.join(self.reasons)}."
+
+
+def replays_of(endpoint: Endpoint, gate: Gate) -> tuple[Replay, ...]:
+    """What is to be replayed before the pending configuration of an endpoint is switched to; nothing where no gate is.
+
+    Only what is new is tried: served entities that are in both configurations have shown what they do.
+    """
+    fresh = _fresh(endpoint, gate)
+    if not fresh or endpoint.pending is None:
+        return ()
+    attempt = f"{endpoint.id} {endpoint.generation} {endpoint.pending.config.version}"
+    return tuple(_replay(endpoint, attempt, entity, gate.seconds / len(fresh)) for entity in fresh)
+
+
+def is_asked(endpoint: Endpoint, entity: ServedEntity, gate: Gate) -> bool:
+    """Whether recorded requests may be asked of it before it serves: it needs a replica for that."""
+    return entity.may_be_tried and policy_of(endpoint, gate).record and entity in _fresh(endpoint, gate)
+
+
+def policy_of(endpoint: Endpoint, gate: Gate) -> GatePolicy:
+    """The endpoint's own policy, or the platform's."""
+    return endpoint.gate or gate.policy
+
+
+def judge(
+    endpoint: Endpoint, policy: GatePolicy, found: Mapping[str, Findings], replays: Sequence[Replay]
+) -> Judgement:
+    """Judge a pending configuration by what was found in all of its replays."""
+    names = _names(endpoint)
+    reasons = [
+        reason if len(replays) == 1 else f"'{names[replay.candidate]}': {reason}"
+        for replay in replays
+        for reason in _reasons(found[replay.id], policy)
+    ]
+    entities = {names[replay.candidate]: _told(found[replay.id]) for replay in replays}
+    verdict = "held_back" if reasons else "passed"
+    report = {"verdict": verdict, "mode": policy.mode.value, "reasons": reasons, "served_entities": entities}
+    return Judgement(not reasons, tuple(reasons), json.dumps(report))
+
+
+def unasked(endpoint: Endpoint, policy: GatePolicy) -> str:
+    """The report on a switch that no gate looked at; empty where there is nothing to tell."""
+    pending = endpoint.pending
+    if pending is not None and endpoint.active is not None and pending.forced and pending.by != ROLLBACK:
+        return json.dumps({"verdict": "forced", "mode": policy.mode.value, "reasons": [], "served_entities": {}})
+    return ""
+
+
+# --- what to replay
+
+
+def _fresh(endpoint: Endpoint, gate: Gate) -> list[ServedEntity]:
+    """What a pending configuration brings that does not serve yet; nothing where no gate is."""
+    pending, active = endpoint.pending, endpoint.active
+    if pending is None or active is None or pending.forced or policy_of(endpoint, gate).mode is GateMode.OFF:
+        return []
+    return [entity for entity in pending.config.served_entities if entity not in active.served_entities]
+
+
+def _replay(endpoint: Endpoint, attempt: str, entity: ServedEntity, seconds: float) -> Replay:
+    assert endpoint.pending is not None and endpoint.active is not None
+    before = baseline_of(entity, endpoint.pending.config, endpoint.active)
+    candidate = revision_id(endpoint.id, entity)
+    baseline = revision_id(endpoint.id, before) if before is not None else None
+    identity = hashlib.sha256(f"{attempt} {candidate} {baseline}".encode()).hexdigest()[:16]
+    strangers, siblings = list[RevisionId](), list[RevisionId]()
+    for other in endpoint.active.served_entities:
+        if other != before:
+            alike = before is not None and other.model.name == before.model.name
+            (siblings if alike else strangers).append(revision_id(endpoint.id, other))
+    return Replay(identity, endpoint.name, candidate, baseline, seconds, tuple(strangers), tuple(siblings))
+
+
+def _names(endpoint: Endpoint) -> dict[str, str]:
+    assert endpoint.pending is not None
+    return {revision_id(endpoint.id, entity): entity.name for entity in endpoint.pending.config.served_entities}
+
+
+# --- what holds it back
+
+
+def _reasons(found: Findings, policy: GatePolicy) -> Iterator[str]:
+    """Each as a phrase; the gravest first."""
+    of = f"of {found.requests} replayed requests"
+    if found.unavailable:
+        yield f"it could not be tried: {_phrase(found.unavailable)}"
+    if found.crashes:
+        yield f"its process ended at {found.crashes} {of}: {_phrase(found.crash)}"
+    if found.hangs:
+        yield f"{found.hangs} {of} hung: {_phrase(found.hang)}"
+    if found.errors:
+        yield f"{found.errors} {of} failed that were answered before: {_phrase(found.error)}"
+    if shape := schema_changes(found):
+        yield f"its answers have another schema: {', '.join(shape[:5])}"
+    if found.new_nulls:
+        yield f"{found.new_nulls} of {found.compared} answers have no value (NaN) where there was one"
+    if is_slow(found.baseline, found.candidate):
+        before, after = found.baseline.median, found.candidate.median
+        yield f"a prediction takes {_times(before, after)} as long: {_ms(after)} instead of {_ms(before)}"
+    yield from _of_memory(found.memory)
+    if policy.mode is GateMode.STRICT and changed_share(found) > policy.max_changed_share:
+        allowed = f"`strict` allows {policy.max_changed_share:.1%}"
+        yield f"{found.changed} of {found.compared} answers changed ({changed_share(found):.1%}; {allowed})"
+
+
+def schema_changes(found: Findings) -> list[str]:
+    """What is otherwise about the form of the answers."""
+    if not found.compared:
+        return []
+    rows = [f"{found.rows[1]} predictions instead of {found.rows[0]}"] if found.rows else []
+    return rows + answer_schema.changes(found.before, found.after)
+
+
+def changed_share(found: Findings) -> float:
+    """The share of compared answers that changed."""
+    return found.changed / found.compared if found.compared else 0.0
+
+
+def is_slow(before: Times, after: Times) -> bool:
+    """Whether predictions take far longer than they did, and enough of them were timed to say so."""
+    return min(before.count, after.count) >= FEWEST_TIMED and seems_slow(before, after)
+
+
+def seems_slow(before: Times, after: Times) -> bool:
+    """Whether they do by what was timed, however little that is."""
+    if not (before.count and after.count):
+        return False
+    return after.median > SLOWER_TIMES * before.median and after.median - before.median > SLOWER_SECONDS
+
+
+def _of_memory(memory: Memory) -> Iterator[str]:
+    marks = memory.candidate
+    if marks and memory.baseline and marks[-1] > MEMORY_TIMES * memory.baseline:
+        yield f"a replica uses {marks[-1] / memory.baseline:.1f} times the memory: {_mb(marks[-1])}"
+    if is_growing(marks):
+        yield f"its memory grows: by {_mb(marks[1] - marks[0])}, then {_mb(marks[2] - marks[1])}, to {_mb(marks[2])}"
+
+
+def is_growing(marks: Sequence[int]) -> bool:
+    """Whether memory at three marks grows without an end in sight."""
+    if len(marks) != 3 or not marks[0]:
+        return False
+    first, second = marks[1] - marks[0], marks[2] - marks[1]
+    least = max(_GROWTH_BYTES, _GROWTH_SHARE * marks[0])
+    return first > least and second > least and second > _STEADY * first
+
+
+# --- the report
+
+
+def _told(found: Findings) -> dict[str, Any]:
+    """One served entity's part of the report. Durations in milliseconds, memory in bytes; what was not measured is
+    null.
+    """
+    compared = bool(found.compared)
+    marks = found.memory.candidate
+    return {
+        "requests": found.requests,
+        "seconds": round(found.seconds, 3),
+        "errors": {"count": found.errors, "first": found.error},
+        "crashes": {"count": found.crashes, "first": found.crash},
+        "hangs": {"count": found.hangs, "first": found.hang},
+        "unavailable": found.unavailable,
+        "answers": {
+            "compared": found.compared,
+            "exact": found.exact,
+            "within_tolerance": found.close,
+            "changed": found.changed,
+            "changed_share": round(changed_share(found), 6) if compared else None,
+            "largest_difference": found.largest_difference,
+            "new_nulls": found.new_nulls,
+        },
+        "schema": {
+            "changes": schema_changes(found),
+            "before": {path: sorted(kinds) for path, kinds in sorted(found.before.items())},
+            "after": {path: sorted(kinds) for path, kinds in sorted(found.after.items())},
+        },
+        "latency": {
+            "before_ms": _millis(found.baseline.median, found.baseline.count),
+            "after_ms": _millis(found.candidate.median, found.candidate.count),
+            "batch": found.candidate.batch,
+            "timed": found.candidate.count,
+        },
+        "memory": {
+            "before_bytes": found.memory.baseline or None,
+            "after_bytes": marks[-1] if marks else None,
+            "marks_bytes": list(marks),
+        },
+    }
+
+
+def _phrase(sentence: str) -> str:
+    """A sentence as the end of another one."""
+    return sentence.strip().rstrip(".")
+
+
+def _times(before: float, after: float) -> str:
+    return f"{after / before:.1f} times" if before else "many times"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"
+
+
+def _mb(amount: float) -> str:
+    return f"{amount / 1e6:.0f} MB"
+
+
+def _millis(seconds: float, count: int) -> float | None:
+    return round(seconds * 1000, 3) if count else None

@@ -1,0 +1,68 @@
+"""A switch: the moment at which one configuration of an endpoint took another's place, as it is on record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, EndpointConfig, ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A configuration in short: its number, and the exact model version behind each served name, with its share of the
+    traffic in percent. Older records have no `shares`.
+    """
+
+    config: int
+    versions: Mapping[str, ModelVersion]
+    shares: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """As a person reads it: `Configuration 3 (wine/4)`, `Configuration 4 (wine/4 90 %, wine/5 10 %)`."""
+        models: dict[str, int] = {}
+        for name, model in self.versions.items():
+            title = f"{model.name}/{model.version}"
+            models[title] = models.get(title, 0) + self.shares.get(name, 0)
+        split = len(models) > 1 and bool(self.shares)
+        told = (f"{title} {share} %" if split else title for title, share in models.items())
+        return f"Configuration {self.config} ({', '.join(told)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What served before (None: nothing), and what serves since.
+
+    `by` is who asked for it, see PendingConfig. `report` is what the gate found, as JSON; empty where none looked.
+    """
+
+    endpoint_id: str
+    at: float  # unix seconds
+    by: str
+    before: Side | None
+    after: Side
+    report: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the event that tells of it."""
+        return "rolled_back" if self.by == ROLLBACK else "promoted"
+
+    @property
+    def sentence(self) -> str:
+        """What the event says."""
+        if self.by == ROLLBACK and self.before is not None:
+            return f"{self.after} serves again, in place of {self.before}."
+        return f"{self.after} serves."
+
+
+def switch_of(endpoint: Endpoint) -> Switch:
+    """The switch that an endpoint is in the middle of."""
+    switching, active = endpoint.switching, endpoint.active
+    assert switching is not None
+    by, after = switching.to.by or endpoint.creator, side_of(switching.to.config)
+    return Switch(endpoint.id, switching.at, by, side_of(active) if active else None, after, switching.report)
+
+
+def side_of(config: EndpointConfig) -> Side:
+    """A configuration in short."""
+    versions = {entity.name: entity.resolved for entity in config.served_entities}
+    return Side(config.version, versions, {route.served_entity: route.traffic_percentage for route in config.routes})

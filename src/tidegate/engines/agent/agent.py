@@ -1,0 +1,288 @@
+"""The engine's hands on one machine: holds every applied target with replicas, whoever else is there or not.
+
+Level-triggered: whatever happens only wakes the loop, which compares what is held with what runs (`plan.decide`) and
+acts. Replicas outlive their agent; the next one finds them by their pid files and goes on.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import msgspec
+
+from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId, RevisionObservation, RevisionTarget
+from tidegate.core.errors import ConfigurationError, InvalidParameter, Unavailable
+from tidegate.data_directory import DataDirectory
+from tidegate.engines.agent.agent_server import AgentServer
+from tidegate.engines.linux import replica_logs
+from tidegate.engines.linux.machine import this_machine
+from tidegate.engines.linux.process_usage import Sampler
+from tidegate.engines.replicas.applied_targets import Targets
+from tidegate.engines.replicas.fleet import FORK, Fleet
+from tidegate.engines.replicas.replicas import Replicas
+from tidegate.engines.scheduling.facts import Limits
+from tidegate.engines.scheduling.schedule import Action, Drain, Evict, Forget, GiveUp, Kill, Outgrown, Start, Warm
+from tidegate.engines.templates.templates import Templates, budget_bytes
+from tidegate.processes.reaper import become_subreaper
+from tidegate.settings import EngineSettings, HousekeepingSettings
+from tidegate.telemetry import fields
+
+_log = logging.getLogger(__name__)
+
+_REVISION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it names files
+_ROTATION_SECONDS = 60.0
+# So long after its start an agent spawns rather than wait for a template: what it spawns would outlive it.
+_SETTLING_SECONDS = 5.0
+_SUPERVISOR_GONE_SECONDS = 1.0  # what replicas may still need when the supervisor has died; all must end within 2 s
+_LAST_WAIT_SECONDS = 0.8  # for the end of what was killed
+
+
+async def run(
+    data: DataDirectory,
+    settings: EngineSettings,
+    housekeeping: HousekeepingSettings,
+    environ: Mapping[str, str],
+    life_line: int | None = None,
+) -> None:
+    """Be the agent of this machine, in a process of its own, until SIGTERM, SIGINT or the end of the life line.
+
+    `life_line` is a pipe whose write end only the supervisor has. SIGTERM drains every replica; the loss of the
+    supervisor ends them within 2 s. Raises ConfigurationError when another agent runs.
+    """
+    become_subreaper()
+    agent = Agent(data, settings, housekeeping, environ)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.end, settings.drain_timeout_seconds)
+    if life_line is not None:
+
+        def supervisor_gone() -> None:
+            loop.remove_reader(life_line)
+            agent.end(_SUPERVISOR_GONE_SECONDS)
+
+        loop.add_reader(life_line, supervisor_gone)
+    await agent.run()
+
+
+class Agent:
+    """Holds targets. Its own process only: it reaps every child and catches signals."""
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        settings: EngineSettings,
+        housekeeping: HousekeepingSettings,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._machine = this_machine(environ, int(settings.memory_gb_total * 1e9))
+        cores = self._machine.cores
+        self._data = data
+        self._housekeeping = housekeeping
+        self._limits = Limits(
+            cores=cores,
+            concurrent_starts=settings.concurrent_starts or cores,
+            start_timeout=settings.start_timeout_seconds,
+            drain_timeout=settings.drain_timeout_seconds,
+            memory_bytes=self._machine.memory_bytes,
+        )
+        budget, settled = budget_bytes(settings.template_memory_mb), time.monotonic() + _SETTLING_SECONDS
+        self._templates = Templates(data, environ, budget, settled)
+        self._fleet = Fleet(settings.max_backoff_seconds, self._templates)
+        self._replicas = Replicas(data, settings, environ, self._fleet, self._templates)
+        self._targets = Targets(data.targets)
+        self._server = AgentServer(data.agent_socket, self)
+        self._order = asyncio.Lock()  # of changes on disk
+        self._changed = asyncio.Event()
+        self._end_at: float | None = None  # monotonic: by then nothing may run any more
+
+    async def run(self) -> None:
+        """Hold, until `end` was called and the last replica has ended. Raises ConfigurationError."""
+        with _only_agent(self._data.agent_socket.with_suffix(".lock")):
+            async with asyncio.TaskGroup() as self._tasks:
+                self._replicas.changed = self._changed.set
+                self._replicas.keep = self._keep_soon
+                self._replicas.tasks = self._tasks
+                _log.info("replicas may use", extra=fields(**asdict(self._machine)))
+                chores = self._recall()
+                await self._server.start()
+                await self._hold()
+                await self._server.stop()
+                self._templates.close()
+                for chore in chores:
+                    chore.cancel()
+            self._replicas.close()
+
+    def end(self, grace: float) -> None:
+        """Drain everything and end; what is left after `grace` seconds is killed. May be called again with less."""
+        self._limits = replace(self._limits, drain_timeout=grace)
+        self._end_at = time.monotonic() + grace + _LAST_WAIT_SECONDS
+        self._changed.set()
+
+    # --- the verbs
+
+    async def apply(self, target: RevisionTarget) -> None:
+        """Hold this target from now on; it is on disk when this returns. Raises InvalidParameter or Unavailable."""
+        if not _REVISION.fullmatch(target.revision):
+            raise InvalidParameter("A revision's id is 1 to 64 letters, digits, dashes and underscores.")
+        async with self._order:
+            with _disk():
+                await self._targets.save(self._fleet.applied(target))
+            self._fleet.hold(self._fleet.applied(target))
+        self._changed.set()
+
+    async def remove(self, revision: RevisionId) -> None:
+        """Drain it, then forget it. An unknown one is nothing. Raises Unavailable."""
+        async with self._order:
+            known = self._fleet.revisions.get(revision)
+            if known is None:
+                return
+            applied = msgspec.structs.replace(known.applied, removing=True)
+            with _disk():
+                await self._targets.save(applied)
+            self._fleet.hold(applied)
+        self._changed.set()
+
+    def observe(self) -> Mapping[RevisionId, RevisionObservation]:
+        """All that is held."""
+        return self._fleet.observations()
+
+    def wake(self, revision: RevisionId) -> None:
+        """Hold at least one replica of it; never waits for the disk."""
+        if self._fleet.wake(revision, time.monotonic()):
+            self._keep_soon(revision)
+        self._changed.set()
+
+    def used(self, revisions: Sequence[RevisionId]) -> None:
+        """Gateways have requests of these: they do not make room for others."""
+        self._fleet.used(revisions, time.monotonic())
+
+    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]:
+        """What gateways are told of what they watch, where it is not what they were told last."""
+        return self._fleet.news(told)
+
+    # --- the loop
+
+    def _recall(self) -> list[asyncio.Task[None]]:
+        """Take over what the last agent held and what still runs of it; returns what goes on beside the loop."""
+        for applied in self._targets.load().values():
+            self._fleet.hold(applied)
+        for known in self._fleet.revisions.values():
+            if known.start_mode == FORK and not known.applied.removing:
+                self._templates.expect(known.template, known.applied.target)
+        meetings = [self._replicas.meet(replica) for replica in self._replicas.adopt()]
+        sampler = Sampler(lambda: list(self._fleet.replicas.values()), self._measured)
+        beside = (
+            self._rotate_logs(),
+            self._templates.make(),
+            self._replicas.try_forks(),
+            self._replicas.watch_deadlines(),
+        )
+        return [self._tasks.create_task(chore) for chore in (*meetings, *beside, sampler.run())]
+
+    def _measured(self) -> None:
+        self._fleet.measured(time.time())
+        self._changed.set()
+
+    async def _hold(self) -> None:
+        while True:
+            self._changed.clear()
+            now = time.monotonic()
+            limits = replace(self._limits, templates_bytes=self._templates.memory_bytes)
+            decision = self._fleet.decide(limits, now, ending=self._end_at is not None)
+            self._fleet.refused(decision.refused, now, time.time())
+            if decision.template_bytes:
+                self._templates.evict(decision.template_bytes)
+            for action in decision.actions:
+                self._act(action)
+            self._server.publish()
+            if self._end_at is not None and (self._fleet.empty or now >= self._end_at):
+                return
+            if decision.actions:
+                self._changed.set()
+            times = [time for time in (decision.again_at, self._end_at) if time is not None]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(times) - now if times else None):
+                    await self._changed.wait()
+            await asyncio.sleep(0)  # events that came together are answered together
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Start(revision, fork):
+                self._replicas.start(revision, fork=fork)
+            case Warm(revision):
+                known = self._fleet.revisions[revision]
+                self._templates.want(known.template, known.applied.target, time.monotonic())
+            case Drain(replica):
+                self._replicas.drain(replica)
+            case GiveUp(replica):
+                self._replicas.give_up(replica)
+            case Kill(replica):
+                self._replicas.kill(replica)
+            case Forget(revision):
+                del self._fleet.revisions[revision]
+                self._templates.retain({one.template for one in self._fleet.revisions.values()})
+                self._keep_soon(revision)
+            case Evict(revision, room_for):
+                self._fleet.evict(revision, room_for, time.monotonic(), time.time())
+                _log.info("an idle revision makes room", extra=fields(revision=revision, room_for=room_for))
+            case Outgrown(replica, at_once):
+                message = self._fleet.outgrown(replica, time.monotonic(), time.time())
+                _log.warning(message)
+                if at_once:
+                    self._replicas.outgrown(replica, message)
+
+    # --- the disk
+
+    def _keep_soon(self, revision: RevisionId) -> None:
+        self._tasks.create_task(self._keep(revision))
+
+    async def _keep(self, revision: RevisionId) -> None:
+        """Bring the disk to what is held of a revision."""
+        async with self._order:
+            known = self._fleet.revisions.get(revision)
+            try:
+                await (self._targets.save(known.applied) if known else self._targets.forget(revision))
+            except OSError as error:
+                _log.error("a target cannot be kept on disk", extra=fields(revision=revision, error=error))
+
+    async def _rotate_logs(self) -> None:
+        folders = (self._data.replica_log("-").parent, self._data.template_log("-").parent)
+        limit = int(self._housekeeping.log_file_mb * 1024 * 1024)
+        while True:
+            await asyncio.sleep(_ROTATION_SECONDS)
+            try:
+                for folder in folders:
+                    await asyncio.to_thread(replica_logs.rotate, folder, limit, self._housekeeping.log_files)
+            except OSError as error:
+                _log.error("replicas' logs cannot be rotated", extra=fields(error=error))
+
+
+@contextlib.contextmanager
+def _only_agent(file: Path) -> Iterator[None]:
+    """Hold the lock that makes this the only agent of a run directory; the kernel lets go of it with the process."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(f"Another agent holds {file}. End it first, or use another data directory.") from None
+    else:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        sentence = f"The agent cannot write the target to disk: {error.strerror}. Free some space, or see to the disk."
+        raise Unavailable(sentence, retry_after=1) from None

@@ -1,0 +1,217 @@
+"""The agent's socket: newline-delimited JSON over a Unix stream.
+
+A request is `{"id": 1, "verb": "apply", "target": {…}}`, its answer `{"id": 1, "ok": true, "result": null}` or
+`{"id": 1, "ok": false, "code": "…", "message": "…"}`. A connection that sent `wake`, or `watch` which
+starts nothing, is told, without an id, the `{"addresses": {…}}` of that revision at once and at every change, until it
+sends `unwatch`. `observe` with `"changes": true` is answered with what has changed since it was asked last. With `used`
+a gateway tells, once a second, which revisions it had requests of: the others may have to make room.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId, RevisionObservation, RevisionTarget
+from tidegate.core.errors import BadRequest, Internal, TidegateError
+
+_log = logging.getLogger(__name__)
+
+_MAX_LINE_BYTES = 16 * 1024 * 1024
+# What may wait for a client that does not read. It is then cut off; it will connect again and be told all anew.
+_MAX_UNREAD_BYTES = 8 * 1024 * 1024
+
+
+class Apply(msgspec.Struct, tag_field="verb", tag="apply"):
+    id: int
+    target: RevisionTarget
+
+
+class Remove(msgspec.Struct, tag_field="verb", tag="remove"):
+    id: int
+    revision: RevisionId
+
+
+class Observe(msgspec.Struct, tag_field="verb", tag="observe"):
+    id: int
+    changes: bool = False  # only what differs from the last answer to this on the same connection
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What differs from what was observed before on a connection; at first, all there is."""
+
+    changed: dict[RevisionId, RevisionObservation]
+    gone: list[RevisionId]
+
+
+class Wake(msgspec.Struct, tag_field="verb", tag="wake"):
+    id: int
+    revision: RevisionId
+
+
+class Watch(msgspec.Struct, tag_field="verb", tag="watch"):
+    id: int
+    revision: RevisionId
+
+
+class Unwatch(msgspec.Struct, tag_field="verb", tag="unwatch"):
+    id: int
+    revision: RevisionId
+
+
+class Used(msgspec.Struct, tag_field="verb", tag="used"):
+    id: int
+    revisions: tuple[RevisionId, ...]
+
+
+Request = Apply | Remove | Observe | Wake | Watch | Unwatch | Used
+_REQUESTS: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+
+
+class Verbs(Protocol):
+    """What the socket offers. All are idempotent."""
+
+    async def apply(self, target: RevisionTarget) -> None: ...
+    async def remove(self, revision: RevisionId) -> None: ...
+    def observe(self) -> Mapping[RevisionId, RevisionObservation]: ...
+    def wake(self, revision: RevisionId) -> None: ...
+    def used(self, revisions: Sequence[RevisionId]) -> None: ...
+    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]: ...
+
+
+class AgentServer:
+    """Serves the verbs on a Unix socket, to this user alone."""
+
+    def __init__(self, path: Path, verbs: Verbs) -> None:
+        self._path = path
+        self._verbs = verbs
+        self._connections: dict[_Connection, asyncio.Task[None]] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen, in place of a dead predecessor. Raises OSError."""
+        self._path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(self._path))
+        self._path.chmod(0o600)  # nobody can connect before it listens
+        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_MAX_LINE_BYTES)
+
+    async def stop(self) -> None:
+        """Close the socket and every connection."""
+        assert self._server is not None
+        self._server.close()
+        for connection in list(self._connections):
+            connection.abort()  # not `cancel`: asyncio would log it as an error of ours
+        await asyncio.gather(*self._connections.values(), return_exceptions=True)
+        await self._server.wait_closed()
+        self._path.unlink(missing_ok=True)
+
+    def publish(self) -> None:
+        """Tell every connection what has changed of what it watches."""
+        for connection in list(self._connections):
+            connection.publish()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = _Connection(writer, self._verbs)
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[connection] = task
+        try:
+            with contextlib.suppress(ConnectionError, ValueError):  # gone, or a line without end
+                while line := await reader.readline():
+                    await connection.take(line)
+        finally:
+            del self._connections[connection]
+            writer.close()
+
+
+class _Connection:
+    """One client: what it watches, and what it was last told of that."""
+
+    def __init__(self, writer: asyncio.StreamWriter, verbs: Verbs) -> None:
+        self._writer = writer
+        self._verbs = verbs
+        self._told: dict[RevisionId, RevisionAddresses | None] = {}
+        self._observed: Mapping[RevisionId, RevisionObservation] = {}
+
+    def abort(self) -> None:
+        """End the connection; its reader sees the end."""
+        self._writer.transport.abort()
+
+    async def take(self, line: bytes) -> None:
+        """Do what a line asks for and answer it."""
+        try:
+            request = _decode(line)
+            self._send({"id": request.id, "ok": True, "result": await self._answer(request)})
+            if isinstance(request, Wake | Watch):
+                self._tell({request.revision: None})
+        except TidegateError as error:
+            self._refuse(line, error)
+        except Exception:
+            _log.exception("a request to the agent failed")
+            self._refuse(line, Internal("The agent failed; its log has the cause."))
+
+    def _refuse(self, line: bytes, error: TidegateError) -> None:
+        self._send({"id": _id_of(line), "ok": False, "code": error.code, "message": error.message})
+
+    async def _answer(self, request: Request) -> object:
+        match request:
+            case Apply(target=target):
+                await self._verbs.apply(target)
+            case Remove(revision=revision):
+                await self._verbs.remove(revision)
+            case Observe(changes=changes):
+                return self._changes() if changes else self._verbs.observe()
+            case Wake(revision=revision) | Watch(revision=revision):
+                if isinstance(request, Wake):
+                    self._verbs.wake(revision)
+                self._told[revision] = None
+            case Unwatch(revision=revision):
+                self._told.pop(revision, None)
+            case Used(revisions=revisions):
+                self._verbs.used(revisions)
+        return None
+
+    def _changes(self) -> Changes:
+        before, self._observed = self._observed, self._verbs.observe()
+        changed = {rid: seen for rid, seen in self._observed.items() if before.get(rid) != seen}
+        return Changes(changed, list(before.keys() - self._observed.keys()))
+
+    def publish(self) -> None:
+        """Tell what differs from what was last told."""
+        self._tell(self._told)
+
+    def _tell(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> None:
+        for addresses in tuple(self._verbs.news(told)):
+            self._told[addresses.revision] = addresses
+            self._send({"addresses": addresses})
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._writer.is_closing():
+            return
+        self._writer.write(msgspec.json.encode(message) + b"\n")
+        if self._writer.transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
+            _log.warning("a client of the agent does not read what it asked for; its connection is closed")
+            self._writer.transport.abort()
+
+
+class _Numbered(msgspec.Struct):
+    id: int | None = None
+
+
+def _decode(line: bytes) -> Request:
+    try:
+        return _REQUESTS.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The request is not understood: {error}.") from None
+
+
+def _id_of(line: bytes) -> int | None:
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(line, type=_Numbered).id
+    return None

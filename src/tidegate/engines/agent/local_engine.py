@@ -1,0 +1,110 @@
+"""The engine of one machine: its verbs travel to the agent's socket."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from tidegate.core import errors
+from tidegate.core.endpoint.revision import RevisionId, RevisionObservation, RevisionTarget
+from tidegate.engines.agent.agent_server import Changes
+from tidegate.ports import Engine
+
+_MAX_LINE_BYTES = 64 * 1024 * 1024
+
+_ERRORS = {error.code: error for error in (errors.BadRequest, errors.InvalidParameter, errors.Unavailable)}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the agent answers."""
+
+    id: int | None
+    ok: bool
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    code: str = ""
+    message: str = ""
+
+
+class LocalEngine:
+    """An engine over one connection to the agent, made when needed and made anew after the agent was away."""
+
+    def __init__(self, agent_socket: Path, timeout_seconds: float = 5.0) -> None:
+        self._path = agent_socket
+        self._timeout = timeout_seconds
+        self._turn = asyncio.Lock()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._last_id = 0
+        self._seen: Mapping[RevisionId, RevisionObservation] = {}  # by what was observed on this connection
+
+    async def apply(self, target: RevisionTarget) -> None:
+        """Hold this target from now on; it survives the agent when this returns. Raises Unavailable."""
+        await self._call("apply", target=target)
+
+    async def remove(self, revision: RevisionId) -> None:
+        """Drain the revision and end it. Raises Unavailable."""
+        await self._call("remove", revision=revision)
+
+    async def observe(self) -> Mapping[RevisionId, RevisionObservation]:
+        """All that the agent holds; the very same mapping while nothing changes. Raises Unavailable."""
+        # Nothing is awaited between the answer and its taking: no other call may break the connection in between.
+        changes = msgspec.json.decode(await self._call("observe", changes=True), type=Changes)
+        if changes.changed or changes.gone:
+            kept = {rid: seen for rid, seen in self._seen.items() if rid not in changes.gone}
+            self._seen = kept | changes.changed
+        return self._seen
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        async with self._turn:
+            await self._disconnect()
+
+    async def _call(self, verb: Literal["apply", "remove", "observe"], **arguments: Any) -> msgspec.Raw:
+        self._last_id += 1
+        line = msgspec.json.encode({"id": self._last_id, "verb": verb, **arguments}) + b"\n"
+        async with self._turn:
+            answer = await self._ask(line)
+        if not answer.ok:
+            raise _ERRORS.get(answer.code, errors.Internal)(answer.message)
+        return answer.result
+
+    async def _ask(self, line: bytes) -> Answer:
+        try:
+            async with asyncio.timeout(self._timeout):
+                # A connection from before may be that of an agent which has ended: one more try on a new one. Every
+                # verb is idempotent.
+                if self._streams is not None and (answer := await self._try(line)):
+                    return answer
+                if answer := await self._try(line):
+                    return answer
+        except TimeoutError:
+            pass
+        raise errors.Unavailable("The agent does not answer; it is being started again.", retry_after=1)
+
+    async def _try(self, line: bytes) -> Answer | None:
+        try:
+            if self._streams is None:
+                self._streams = await asyncio.open_unix_connection(self._path, limit=_MAX_LINE_BYTES)
+            reader, writer = self._streams
+            writer.write(line)
+            await writer.drain()
+            return msgspec.json.decode(await reader.readline(), type=Answer)
+        except (OSError, ValueError, msgspec.DecodeError):
+            await self._disconnect()
+            return None
+        except BaseException:  # cancelled or timed out: the answer would be taken for that of the next question
+            await self._disconnect()
+            raise
+
+    async def _disconnect(self) -> None:
+        self._seen = {}
+        if self._streams is not None:
+            (_, writer), self._streams = self._streams, None
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+_: type[Engine] = LocalEngine

@@ -1,0 +1,1 @@
+"""What the engine asks of Linux: processes, memory, exit statuses, scratch directories, deadlines in shared memory."""

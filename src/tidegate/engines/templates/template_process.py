@@ -1,0 +1,189 @@
+"""One warm template's process, and the channel by which it is asked for forks."""
+
+import asyncio
+import contextlib
+import math
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from tidegate.core.endpoint.revision import RevisionTarget
+from tidegate.engines.linux import spawning
+from tidegate.engines.templates.template_imports import Imports
+
+_REPLY_SECONDS = 2.0
+_MAX_MESSAGE = 1 << 20
+
+
+class NoFork(Exception):
+    """The template did not fork; the sentence says why. It may have ended, or be of no use any more."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What a template says: once how its imports went, then an answer to each request."""
+
+    state: Literal["ready", "thread", ""] = ""
+    module: str = ""  # that started a thread
+    left_out: Mapping[str, str] = msgspec.field(default_factory=dict)  # module → why it was not imported
+    id: int = 0
+    pid: int = 0
+    refused: str = ""
+    ahead: int = 0  # pid of a child that waits for the next request
+
+
+class Template:
+    """A process that replicas are forked from, once it is warm. Of the running loop; ends when its channel is closed.
+
+    `ended` is called once when it is of no use any more, whoever ended it.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        target: RevisionTarget,
+        pid: int,
+        channel: socket.socket,
+        scratch: Path,
+        ended: Callable[["Template"], None],
+    ) -> None:
+        self.key, self.target, self.pid = key, target, pid
+        self.scratch = scratch  # the directory that it works in
+        self.memory_bytes = 0  # PSS, as last measured
+        self.recorded_at = 0  # see `Imports.recorded_at`
+        self.warm_at = -math.inf  # monotonic seconds
+        self._channel, self._on_end = channel, ended
+        self._pidfd = os.pidfd_open(pid)
+        loop = asyncio.get_running_loop()
+        self._warm: asyncio.Future[Message] = loop.create_future()
+        self._replies: dict[int, asyncio.Future[int]] = {}
+        self._last_id, self._retired = 0, False
+        self._ahead = 0
+        loop.add_reader(channel, self._on_message)
+
+    @classmethod
+    def start(
+        cls,
+        key: str,
+        target: RevisionTarget,
+        environment: Mapping[str, str],
+        log: int,
+        scratch: Path,
+        ended: Callable[["Template"], None],
+    ) -> "Template":
+        """Run one that begins to import when it is told what. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            wiring = ((theirs.fileno(), 0), (log, 1), (log, 2))
+            pid = spawning.spawn(target, spawning.TEMPLATE, wiring, environment)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        return cls(key, target, pid, ours, scratch, ended)
+
+    async def warm(self, environment: str, imports: Imports) -> Message:
+        """Have it import; returns what came of it. Raises NoFork when it ends meanwhile."""
+        self.recorded_at = imports.recorded_at
+        order = {"environment": environment, "imports": imports.names, "left_out": imports.left_out}
+        try:
+            self._channel.send(msgspec.json.encode(order | {"scratch": str(self.scratch)}))
+        except OSError as error:
+            raise NoFork(f"it takes no order: {error.strerror}") from None
+        return await self._warm
+
+    async def fork(self, given: Sequence[int]) -> int:
+        """Fork a replica with these as its standard input, log and status pipe; returns its pid. Raises NoFork.
+
+        The replica reads its launch first. A template that does not answer in time is ended.
+        """
+        self._last_id += 1
+        number = self._last_id
+        reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        try:
+            socket.send_fds(self._channel, [msgspec.json.encode({"id": number})], list(given))
+            async with asyncio.timeout(_REPLY_SECONDS):
+                return await reply
+        except TimeoutError:
+            self.end(f"it did not fork within {_REPLY_SECONDS:g} s")
+            raise NoFork(f"it did not fork within {_REPLY_SECONDS:g} s") from None
+        except OSError as error:
+            self.end(str(error.strerror))
+            raise NoFork(f"it takes no request: {error.strerror}") from None
+        finally:
+            del self._replies[number]
+            if self._retired:
+                self.retire()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Its process, and the child that it has forked ahead."""
+        return (self.pid, self._ahead) if self._ahead else (self.pid,)
+
+    @property
+    def forking(self) -> bool:
+        """Whether a request is under way."""
+        return bool(self._replies)
+
+    def retire(self) -> None:
+        """End it when it has done what it was asked."""
+        self._retired = True
+        if not self._replies:
+            self.end("its successor is warm")
+
+    def end(self, reason: str = "it is no longer needed") -> None:
+        """End it now; what was forked from it lives on. Idempotent."""
+        if self._channel.fileno() < 0:
+            return
+        asyncio.get_running_loop().remove_reader(self._channel)
+        self._channel.close()
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)  # what its imports have started; its forks lead groups of their own
+        os.close(self._pidfd)
+        waiting: list[asyncio.Future[Any]] = [self._warm, *self._replies.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(NoFork(reason))
+                future.exception()  # it may be that nobody waits
+        self._on_end(self)
+
+    def _on_message(self) -> None:
+        try:
+            data = self._channel.recv(_MAX_MESSAGE)
+            message = msgspec.json.decode(data, type=Message) if data else None
+        except BlockingIOError:
+            return
+        except (OSError, msgspec.DecodeError):
+            message = None
+        if message is None:
+            self.end("it has ended")
+        elif message.state:
+            if not self._warm.done():
+                self._warm.set_result(message)
+        elif message.ahead:
+            self._ahead = message.ahead
+        elif message.refused:
+            self.end(message.refused)
+        elif (reply := self._replies.get(message.id)) is not None and not reply.done():
+            self._ahead = 0
+            reply.set_result(message.pid)
+
+
+def pss(pids: Sequence[int]) -> int:
+    """The proportional set size of processes, bytes; of one that has ended nothing. proc(5), smaps_rollup. Blocks."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found = re.search(r"^Pss: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+            total += int(found[1]) * 1024 if found else 0
+    return total

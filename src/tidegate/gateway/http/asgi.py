@@ -1,0 +1,117 @@
+"""The door to everything that is not scoring: the open paths, control and the registry. Raw ASGI.
+
+Scoring requests do not come here: `gateway/http/client_connection.py` hands them to `gateway/scoring/request.py`.
+"""
+
+import asyncio
+import time
+
+from tidegate import http
+from tidegate.core import errors
+from tidegate.core.errors import TidegateError
+from tidegate.gateway.http import proxy
+from tidegate.gateway.http.client_connection import CHECK_SECONDS, Connection
+from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
+from tidegate.gateway.links.control_link import ControlLink
+from tidegate.gateway.scoring.request import Scoring
+
+
+class Handler:
+    """The gateway's ASGI application, and what its connections share."""
+
+    def __init__(self, scoring: Scoring, control: Proxy, registry: Proxy | None, control_link: ControlLink) -> None:
+        self.scoring, self.meter, self.settings = scoring, scoring.meter, scoring.settings
+        self.connections: set[Connection] = set()
+        self._control, self._registry, self._control_link = control, registry, control_link
+        self._was_ready = False
+        self._checking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to check what clients owe."""
+        self._checking = asyncio.create_task(self._check())
+
+    async def stop(self) -> None:
+        """Check no more."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            now = time.monotonic()
+            for connection in list(self.connections):
+                connection.check(now)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path: str = scope["path"]
+        if path in _OPEN:
+            await self._open(path, send)
+        else:
+            await self._elsewhere(scope, receive, send)
+
+    async def _open(self, path: str, send: Send) -> None:
+        """The paths that need no token, answered here and at once."""
+        if path == "/readyz" and not await self._ready():
+            await _send_error(send, errors.Unavailable("The platform is starting.", retry_after=1), [])
+        else:
+            await _send(send, 200, [(b"content-type", b"application/json")], _OPEN[path])
+
+    async def _ready(self) -> bool:
+        """Control and registry are waited for once, at the start; from then on ready means able to score."""
+        if not self._was_ready and self.scoring.router.table is not None and self._control_link.connected:
+            registry = self._registry
+            up = registry is None or await registry.answers("/mlflow/health")
+            self._was_ready = up and await self._control.answers("/api/openapi.json")
+        return self._was_ready and self.scoring.router.table is not None
+
+    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        request_id = http.request_id(headers.get(b"x-request-id"))
+        try:
+            self._check_token(scope["path"], headers.get(b"authorization"))
+            proxy.check_origin(scope["headers"])
+            if scope["path"] == proxy.REGISTRY_PREFIX:
+                await _send(send, 308, [(b"location", b"/mlflow/")], b"")
+                return
+            status = await self._upstream(scope["path"]).forward(scope, receive, send, [(b"x-request-id", request_id)])
+        except proxy.ClientLeft:
+            return
+        except TidegateError as error:
+            self.meter.refuse(http.status_of(error)[0])
+            await _send_error(send, error, [(b"x-request-id", request_id)])
+            return
+        if status < 400 and proxy.writes_registry(scope):
+            self.meter.registry_writes += 1
+            self._control_link.report_now()
+
+    def _check_token(self, path: str, authorization: bytes | None) -> None:
+        """As for scoring; to MLflow's clients it says by which variable they send a token."""
+        try:
+            self.scoring.admission.check(authorization, self.scoring.router.table)
+        except errors.Unauthenticated as error:
+            if not path.startswith(proxy.REGISTRY_PREFIX):
+                raise
+            raise errors.Unauthenticated(f"{error.message} MLflow sends what is in MLFLOW_TRACKING_TOKEN.") from None
+
+    def _upstream(self, path: str) -> Proxy:
+        if path != proxy.REGISTRY_PREFIX and not path.startswith(proxy.REGISTRY_PREFIX + "/"):
+            return self._control
+        if self._registry is None:
+            raise errors.NotFound("This platform uses an external registry; nothing is embedded under /mlflow.")
+        return self._registry
+
+
+# Databricks' SDK asks for the last one before anything else, and blocks for minutes where it gets a 503.
+_OPEN = {"/healthz": b'{"status":"ok"}', "/readyz": b'{"status":"ok"}', "/.well-known/databricks-config": b"{}"}
+
+
+async def _send_error(send: Send, error: TidegateError, extra: http.Headers) -> None:
+    await _send(send, http.status_of(error)[0], [*http.error_headers(error), *extra], http.error_body(error))
+
+
+async def _send(send: Send, status: int, headers: http.Headers, body: bytes) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

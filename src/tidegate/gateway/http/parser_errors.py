@@ -1,0 +1,20 @@
+"""What an error of the HTTP parser means: a request that is not HTTP, or a defect of ours."""
+
+import logging
+
+import httptools
+
+from tidegate.core import errors
+from tidegate.core.errors import TidegateError
+
+logger = logging.getLogger(__name__)
+
+
+def understood(error: httptools.HttpParserError) -> TidegateError:
+    """What is wrong with the request; or with us."""
+    cause = error.__context__
+    foreign = isinstance(cause, ValueError | httptools.HttpParserError)
+    if isinstance(error, httptools.HttpParserCallbackError) and not foreign:
+        logger.error("a request failed by a defect", exc_info=cause)
+        return errors.Internal("A defect of Tidegate; the gateway's log has it.")
+    return errors.BadRequest("The request is not valid HTTP/1.1.")

@@ -1,0 +1,53 @@
+"""Cold starts: what requests waited for because there was no replica, phase by phase, and how often that was."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from tidegate.core.planes.load_report import COLD_PHASES, LATENCY_BUCKETS, Histogram
+from tidegate.gateway.queue.pending import Pending
+from tidegate.gateway.queue.start_times import ColdStart
+
+
+def begin(waiting: Iterable[Pending], start: ColdStart | None, timeout: float, now: float) -> None:
+    """The first replica is there: the time that the model may take begins for what has waited for it.
+
+    `start` is None when the replica does not tell it. What came when it was ready already did not wait for its start.
+    """
+    first = True
+    for request in _not_begun(waiting):
+        request.deadline = min(request.latest or request.deadline, now + request.may_take(timeout))
+        if start is not None and request.queued_at < start.ready:
+            request.waited_for(start, first=first)
+            first = False
+
+
+def hold(waiting: Iterable[Pending]) -> None:
+    """No replica is left: the model's time stands still for what has not begun."""
+    for request in _not_begun(waiting):
+        request.deadline = max(request.deadline, request.latest)
+
+
+def _not_begun(waiting: Iterable[Pending]) -> Iterable[Pending]:
+    return (request for request in waiting if not request.begun)
+
+
+class ColdTimes:
+    """Histograms of the phases by mode, of the first answer after each cold start; of this process."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], list[int]] = {}
+        self._sums: dict[tuple[str, str], float] = {}
+
+    def observe(self, mode: str, phases: tuple[float, ...]) -> None:
+        """One start, by its phases."""
+        for phase, seconds in zip(COLD_PHASES, phases, strict=True):
+            counts = self._counts.setdefault((mode, phase), [0] * (len(LATENCY_BUCKETS) + 1))
+            counts[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+            self._sums[mode, phase] = self._sums.get((mode, phase), 0.0) + seconds
+
+    def report(self) -> dict[str, Histogram]:
+        """As it travels: by `mode phase`."""
+        return {
+            f"{mode} {phase}": Histogram(tuple(counts), self._sums[mode, phase])
+            for (mode, phase), counts in self._counts.items()
+        }

@@ -1,0 +1,397 @@
+"""One pull queue per revision: wake and hold at zero, credits, deadlines, back-pressure, rerun on replica death.
+
+Replicas give credits, and waiting requests go to whoever has one: there is no queue behind a busy replica, and new
+capacity takes waiting work at once. A sweep some 20 times a second sees to deadlines, so that a request costs no timer.
+Times are those of time.monotonic: uvloop keeps its own in whole milliseconds.
+
+What was in flight when a replica died runs again alone, on a replica with nothing else of ours. A replica that takes
+far longer than usual gets nothing further; what has not begun there, and what shares a batch that overruns, is asked of
+others too, and whatever answer comes first counts. It is the caller's deadline that ends a replica.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable
+from operator import attrgetter
+
+from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresses
+from tidegate.core.errors import TidegateError, Unavailable
+from tidegate.core.planes.load_report import RevisionLoad
+from tidegate.core.planes.route_table import RevisionRoute
+from tidegate.gateway.queue import cold_start, overrun, refusals
+from tidegate.gateway.queue.backlog import Backlog
+from tidegate.gateway.queue.lane import Answered, Lane
+from tidegate.gateway.queue.overrun import Usual
+from tidegate.gateway.queue.pending import Pending
+from tidegate.gateway.queue.throughput import Throughput
+from tidegate.gateway.queue.waker import Waker
+from tidegate.settings import GatewaySettings
+from tidegate_worker.ipc import wire
+
+RECONNECT_SECONDS = 0.1
+WAKE_AGAIN_SECONDS = 1.0
+# A replica that died so near to a request's deadline was ended because of it.
+DEADLINE_SLACK_SECONDS = 0.2
+
+
+class RevisionQueue:
+    """The requests of one revision in this gateway, waiting and under way."""
+
+    def __init__(
+        self, route: RevisionRoute, waker: Waker, settings: GatewaySettings, *, only_gateway: bool = True
+    ) -> None:
+        self.route, self._only_gateway = route, only_gateway
+        self._waker, self._settings = waker, settings
+        self._loop = asyncio.get_running_loop()
+        self._waiting = Backlog()
+        self._next_deadline = float("inf")  # none that is held has an earlier one
+        self._lanes: dict[ReplicaId, Lane] = {}
+        self._serving: set[Lane] = set()  # those of the lanes that have been welcomed
+        self._wanted: dict[ReplicaId, Address] = {}
+        self._drained: set[ReplicaId] = set()
+        self._connecting: dict[ReplicaId, asyncio.Task[None]] = {}
+        self._next_id = 0
+        self._pump_scheduled = False
+        self._woken_at = float("-inf")
+        self._message = ""
+        self._closed = False
+        self.known = True
+        self._throughput, self._usual = Throughput(), Usual()
+        self._busy_before = 0.0  # of replicas that are gone
+        self._reruns = 0
+        self._came = 0
+        self._request_seconds, self._counted_at = 0.0, time.monotonic()
+        self._stuck_told = 0
+
+    # callers
+
+    def submit(self, request: Pending, now: float) -> None:
+        """Take a request in. Raises TooManyRequests when the queue is full, Unavailable when its turn came too late."""
+        if not self._serving:
+            request.deadline = max(request.deadline, request.latest)
+        if self._waiting.count:
+            self._refuse_what_waits_in_vain(request, now)
+        self._next_id += 1
+        request.id = request.turn = self._next_id
+        request.queue, request.route, request.queued_at = self, self.route, now
+        self._came += 1
+        self._put(request)
+        if not self._lanes:
+            self._wake(now)
+        self._schedule_pump()
+
+    def cancel(self, request: Pending) -> None:
+        """Forget a request: its caller has gone. Others notice nothing."""
+        if not request.done:
+            self._drop(request)
+
+    def sweep(self, now: float) -> None:
+        """See to deadlines, and to a wake that was not heard. Level-triggered."""
+        self._count(now)
+        if now >= self._next_deadline:
+            self._sweep_deadlines(now)
+        if self.route.retry_on_crash:  # what may not run twice waits
+            self._relieve(now)
+        self._waiting.tidy()
+        if self._waiting.count and not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
+            self._wake(now)
+
+    def rested(self, now: float) -> None:
+        """Nothing was here until now, and nobody swept: that time was no request's."""
+        self._counted_at = now
+
+    def alarming(self, now: float) -> bool:
+        """Whether control should hear at once how long requests wait here."""
+        stuck = self._stuck(now)
+        self._stuck_told = min(self._stuck_told, stuck)
+        if stuck > self._stuck_told and self._waiting.count:
+            self._stuck_told = stuck
+            return True
+        return self._waiting.alarming(now)
+
+    def take_waiting(self) -> list[Pending]:
+        """Hand over all that waits here, to wait elsewhere: nothing leads to this revision any more."""
+        return self._waiting.take_all()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or is under way."""
+        return not self._waiting.count and not any(lane.busy for lane in self._lanes.values())
+
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """The connections to replicas that predict."""
+        return self._serving
+
+    def load(self, now: float) -> RevisionLoad:
+        """What is under way, for control."""
+        self._count(now)
+        return RevisionLoad(
+            in_flight=self._in_flight,
+            queued=self._waiting.count,
+            oldest_wait_seconds=now - self._waiting.oldest(now),
+            busy_seconds=self._busy_before + sum(lane.busy_seconds(now) for lane in self._lanes.values()),
+            reruns=self._reruns,
+            requests=self._came,
+            request_seconds=self._request_seconds,
+            group=max((lane.group for lane in self._lanes.values()), default=1),
+            stuck=self._stuck(now),
+        )
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(len(lane.in_flight) for lane in self._lanes.values())
+
+    def _stuck(self, now: float) -> int:
+        return sum(lane.stuck(now) for lane in self._lanes.values())
+
+    def _count(self, now: float) -> None:
+        """Add up the time that requests spend here: a sample at each sweep, so that it costs a request nothing."""
+        if self._lanes or self._waiting.count:
+            self._request_seconds += (now - self._counted_at) * (self._waiting.count + self._in_flight)
+        self._counted_at = now
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._closed = True
+        for task in self._connecting.values():
+            task.cancel()
+        for lane in list(self._lanes.values()):
+            lane.close()
+
+    # the agent
+
+    def located(self, addresses: RevisionAddresses) -> None:
+        """Hear which replicas are ready: connect to new ones; those that are gone end their connections themselves."""
+        self.known, self._message = addresses.known, addresses.message
+        told = dict(addresses.replicas)
+        self._drained &= told.keys()  # the agent may not have heard yet that a replica drains
+        self._wanted = {replica: address for replica, address in told.items() if replica not in self._drained}
+        for replica in self._wanted:
+            if replica not in self._lanes:
+                self._connect(replica)
+
+    def _wake(self, now: float) -> None:
+        self._woken_at = now
+        self._waker.wake(self.route.revision)
+
+    def _connect(self, replica: ReplicaId) -> None:
+        if not self._closed:
+            lane = self._lanes[replica] = Lane(replica, self.route.revision, self._wanted[replica], self, self._usual)
+            self._connecting[replica] = self._loop.create_task(self._reach(lane))
+
+    async def _reach(self, lane: Lane) -> None:
+        """Connect, for as long as the replica is said to be there."""
+        try:
+            while lane.replica in self._wanted:
+                try:
+                    await lane.connect()
+                    return
+                except OSError:
+                    await asyncio.sleep(RECONNECT_SECONDS)
+            del self._lanes[lane.replica]
+        finally:
+            if self._connecting.get(lane.replica) is asyncio.current_task():
+                del self._connecting[lane.replica]
+
+    # replicas: the Owner of lanes
+
+    def connected(self, lane: Lane) -> None:
+        if not self._serving:
+            cold_start.begin(self._waiting, lane.start, self.route.timeout_seconds, time.monotonic())
+            self._next_deadline = 0.0  # not known now; the sweep will see
+        self._serving.add(lane)
+        self._throughput.reset()
+        self._schedule_pump()
+
+    def answered(self, _lane: Lane, answered: Answered) -> None:
+        now = time.monotonic()
+        for request, answer in answered:
+            if not request.done:
+                request.done = True
+                request.answered(answer)
+        if self._waiting.count:
+            self._pump()
+        if self._waiting.count or self._throughput.measuring:
+            self._throughput.ended(len(answered), now, others_wait=self._waiting.count > 0)
+
+    def overtakes(self, request: Pending) -> bool:
+        if request.done or request.queue is not self:
+            return False
+        self._let_go(request)
+        return True
+
+    def returned(self, _lane: Lane, requests: list[Pending]) -> None:
+        self._put_back(requests)
+
+    def lost(self, lane: Lane) -> None:
+        now = time.monotonic()
+        held = list(lane.in_flight.values())
+        self._busy_before += lane.busy_seconds(now)
+        self._throughput.reset()
+        del self._lanes[lane.replica]
+        self._serving.discard(lane)
+        if not self._serving:
+            cold_start.hold(self._waiting)
+        if lane.draining:
+            self._drained.add(lane.replica)
+        elif lane.replica in self._wanted:
+            self._connect(lane.replica)
+        for request in held:
+            request.lane = None
+        by_itself = len(held) == 1 and not lane.owes
+        self._rerun(held, now, by_itself=by_itself)
+
+    # what waits
+
+    def _put(self, request: Pending, *, first: bool = False) -> None:
+        if request.deadline < self._next_deadline:
+            self._next_deadline = request.deadline
+        self._waiting.put(request, first=first)
+
+    def _put_back(self, requests: Iterable[Pending]) -> None:
+        """Put requests back to where they were, in their order."""
+        for request in sorted(requests, key=attrgetter("turn"), reverse=True):
+            if not request.done:
+                self._put(request, first=True)
+        if self._waiting.count:
+            if not self._lanes:
+                self._wake(time.monotonic())
+            self._schedule_pump()
+
+    def _drop(self, request: Pending) -> None:
+        request.done = True
+        self._let_go(request)
+        request.body = b""
+
+    def _let_go(self, request: Pending) -> None:
+        """Nobody waits for it where it is now: in the queue, or at a replica."""
+        if request.lane is None:
+            self._waiting.forget(request)
+        else:
+            request.lane.cancel(request.id)
+
+    def _relieve(self, now: float) -> None:
+        """Have asked of others what replicas are held up with, or keep waiting."""
+        for lane in self._serving:
+            if lane.in_flight and lane.stuck(now):
+                found = overrun.moved(
+                    lane.in_flight.values(), overruns=lane.overruns(now), others_batch_along=self._batches_along(lane)
+                )
+                again = [*found.singly, *found.behind]
+                lane.take_back(again)
+                for request in again:
+                    self._next_id += 1
+                    request.id, request.moved = self._next_id, True  # another id: two answers may come
+                for request in found.singly:
+                    request.alone = True
+                self._put_back(again)
+
+    def _batches_along(self, lane: Lane) -> bool:
+        """Whether something else may be predicted together with what is in flight there."""
+        return lane.group > 1 and (lane.owes or not self._only_gateway)
+
+    # sending
+
+    def _schedule_pump(self) -> None:
+        # Requests of one turn of the event loop travel together.
+        if not self._pump_scheduled:
+            self._pump_scheduled = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Send what waits to the replicas that have credit and are not stuck: to idle ones first, and evenly."""
+        self._pump_scheduled = False
+        if not self._waiting.count:
+            return
+        now = time.monotonic()
+        lanes = [lane for lane in self._lanes.values() if lane.free and not lane.stuck(now)]
+        lanes = self._send_alone(lanes, now)
+        self._spread([lane for lane in lanes if not lane.busy], now)
+        self._spread([lane for lane in lanes if lane.free], now)
+
+    def _send_alone(self, lanes: list[Lane], now: float) -> list[Lane]:
+        """Send what must be alone and has its turn to replicas with nothing in flight; returns the lanes for others.
+
+        Where there is none, the least busy gets nothing more until it is empty.
+        """
+        while lanes and (request := self._waiting.first(alone=True)) is not None:
+            other = self._waiting.first(alone=False)
+            if other is not None and other.turn < request.turn:
+                break
+            lane = min(lanes, key=lambda lane: (lane.busy, len(lane.in_flight)))
+            lanes.remove(lane)
+            if lane.busy:
+                break
+            lane.send([self._waiting.pop(alone=True)], now)
+        return lanes
+
+    def _spread(self, lanes: list[Lane], now: float) -> None:
+        while lanes and self._waiting.first(alone=False) is not None:
+            share = -(-(self._waiting.count) // len(lanes))
+            for lane in lanes:
+                self._send_group(lane, min(share, lane.group), now)
+            lanes = [lane for lane in lanes if lane.free]
+
+    def _send_group(self, lane: Lane, most: int, now: float) -> None:
+        group: list[Pending] = []
+        size = 0
+        while len(group) < most and (request := self._waiting.first(alone=False)) is not None:
+            size += len(request.body)
+            if group and size > wire.MAX_GROUP_BYTES:
+                break
+            group.append(self._waiting.pop(alone=False))
+        if group:
+            lane.send(group, now)
+
+    # refusals, deadlines, deaths
+
+    def _refuse_what_waits_in_vain(self, request: Pending, now: float) -> None:
+        wait = self._throughput.seconds(self._waiting.count)
+        full = self._waiting.count >= self._settings.max_queued_requests
+        if full or self._waiting.bytes + len(request.body) > self._settings.max_queued_bytes:
+            raise refusals.too_many(self.route, wait)
+        late = now + wait - request.deadline
+        if late > 0:
+            raise refusals.in_vain(self.route, self._waiting.count, wait, late)
+
+    def _sweep_deadlines(self, now: float) -> None:
+        self._next_deadline = float("inf")
+        held = [*self._waiting, *(r for lane in self._lanes.values() for r in lane.in_flight.values())]
+        for request in held:
+            if request.done:
+                continue
+            if now >= request.deadline:
+                begun = request.begun
+                self._drop(request)
+                request.failed(refusals.too_slow(self.route) if begun else self._not_begun())
+            else:
+                self._next_deadline = min(self._next_deadline, request.deadline)
+
+    def _rerun(self, held: list[Pending], now: float, *, by_itself: bool) -> None:
+        """Run again, alone, what was in flight when a replica died; give up what killed it twice by itself."""
+        again: list[Pending] = []
+        for request in held:
+            if request.done:
+                continue
+            error = self._crash_error(request, now, crashed=by_itself)
+            if error is not None:
+                request.done = True
+                request.failed(error)
+                continue
+            self._reruns += 1
+            request.alone = True  # until it is answered
+            again.append(request)
+        self._put_back(again)
+
+    def _crash_error(self, request: Pending, now: float, *, crashed: bool) -> TidegateError | None:
+        request.crashes += crashed
+        if now >= request.deadline - DEADLINE_SLACK_SECONDS:
+            return refusals.too_slow(self.route)
+        if not self.route.retry_on_crash:
+            return refusals.no_rerun()
+        return refusals.crashed_twice() if request.crashes >= 2 else None
+
+    def _not_begun(self) -> Unavailable:
+        absent = self._message or "no replica was ready in time"
+        return refusals.not_begun(self.route, "all its replicas were busy" if self._lanes else absent)

@@ -1,0 +1,63 @@
+"""Replays of recorded requests on the revision that is to serve next, as control orders them by the route table.
+
+A replay goes the way of real requests: queue, credits, batches, reruns. It has no account, as nobody asked. Level-
+triggered: what is ordered and was not tried yet is tried, and what is not ordered any more is dropped.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from tidegate.core.planes.route_table import RouteTable
+from tidegate.core.rollout.replay import Findings, Replay
+from tidegate.gateway.queue.router import Router
+from tidegate.gateway.replay.recordings import Recordings
+from tidegate.gateway.replay.replay_run import ReplayRun
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+
+class Replays:
+    """Carries replays out, all that are ordered at once. `on_found` is called when one is done."""
+
+    def __init__(self, router: Router, recordings: Recordings, on_found: Callable[[], None]) -> None:
+        self._router, self._recordings, self._on_found = router, recordings, on_found
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._findings: dict[str, Findings] = {}
+
+    @property
+    def findings(self) -> Mapping[str, Findings]:
+        """What was found, of those that are ordered now."""
+        return dict(self._findings)
+
+    def follow(self, table: RouteTable) -> None:
+        """Carry out what this table orders. To be called when the router follows it already."""
+        self._recordings.keep({name: route.record for name, route in table.endpoints.items()})
+        ordered = {replay.id: replay for replay in table.replays}
+        for identity in self._running.keys() - ordered.keys():
+            self._running.pop(identity).cancel()
+        for identity in self._findings.keys() - ordered.keys():
+            del self._findings[identity]
+        for identity in ordered.keys() - self._running.keys():
+            self._running[identity] = asyncio.create_task(self._run(ordered[identity]), name=f"replay {identity}")
+
+    async def stop(self) -> None:
+        """Drop all of them."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _run(self, replay: Replay) -> None:
+        trial = ReplayRun(replay, self._router, self._recordings.newest(replay.endpoint))
+        try:
+            found = await trial.run()
+        except Exception:
+            logger.exception("a replay failed by a defect", extra=fields(endpoint=replay.endpoint))
+            found = Findings(replay.id, unavailable="The replay failed by a defect of Tidegate; see the gateway's log.")
+        finally:
+            trial.drop()
+        told = fields(endpoint=replay.endpoint, requests=found.requests, seconds=round(found.seconds, 3))
+        logger.info("replayed", extra=told)
+        self._findings[replay.id] = found
+        self._on_found()

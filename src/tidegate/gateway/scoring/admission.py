@@ -1,0 +1,49 @@
+"""May this caller do this: the token check of every path, and the size of a body."""
+
+import hmac
+
+from tidegate import http
+from tidegate.core.errors import BadRequest, PayloadTooLarge, Unauthenticated, Unavailable
+from tidegate.core.planes.route_table import RouteTable
+
+# Requests come by the thousand with the same header: what was accepted once is looked up, not hashed again.
+MAX_REMEMBERED = 1024
+
+
+class Admission:
+    """Checks credentials against the newest route table."""
+
+    def __init__(self) -> None:
+        self._version: str | None = None
+        self._accepted: set[bytes] = set()
+
+    def check(self, authorization: bytes | None, table: RouteTable | None) -> None:
+        """Raise Unauthenticated unless the header carries a token that the table lists."""
+        if table is None:
+            raise Unavailable("The platform is starting. Try again in a moment.", retry_after=1)
+        if table.version != self._version:
+            self._version, self._accepted = table.version, set()
+        if authorization in self._accepted:
+            return
+        given = http.token_hash(http.bearer_token(authorization))
+        if not any(hmac.compare_digest(given, known) for known in table.token_hashes):
+            raise Unauthenticated(
+                "The token is not valid. The administrator's token is in admin.token in the server's data directory."
+            )
+        if authorization is not None and len(self._accepted) < MAX_REMEMBERED:
+            self._accepted.add(authorization)
+
+
+def check_length(content_length: bytes | None, limit: int) -> None:
+    """Refuse a body by its announced length, before a byte of it is read. Raises PayloadTooLarge."""
+    if content_length is None:
+        return
+    if not content_length.isdigit():
+        raise BadRequest("The Content-Length header is not a number.")
+    if int(content_length) > limit:
+        raise too_large(limit)
+
+
+def too_large(limit: int) -> PayloadTooLarge:
+    """The refusal of a body over the limit."""
+    return PayloadTooLarge(f"The request body is over the limit of {limit} bytes. Send fewer rows at once.")

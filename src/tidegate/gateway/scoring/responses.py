@@ -1,0 +1,59 @@
+"""The bytes of answers: heads of predictions, and whole errors."""
+
+import functools
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from tidegate import http
+from tidegate.core.errors import TidegateError
+from tidegate.core.planes.load_report import COLD_PHASES
+from tidegate_worker.ipc import wire
+
+_REMEMBERED = 1024
+
+
+def ok(served: str, request_id: bytes, timing: bytes, length: int) -> bytes:
+    """The head of a prediction, without the empty line at its end."""
+    return b"%bx-request-id: %b\r\nserver-timing: %b\r\ncontent-length: %d\r\n" % (
+        _ok_lines(served),
+        request_id,
+        timing,
+        length,
+    )
+
+
+@functools.lru_cache(_REMEMBERED)
+def _ok_lines(served: str) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserved-model-name: %b\r\n" % served.encode()
+
+
+def error(what: TidegateError, headers: http.Headers, *, keep_alive: bool, with_body: bool = True) -> bytes:
+    """An error, whole; without its body for HEAD."""
+    status, body = http.status_of(what)[0], http.error_body(what)
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    end = b"" if keep_alive else b"connection: close\r\n"
+    head = b"".join((STATUS_LINE[status], *lines, b"content-length: %d\r\n" % len(body), end, b"\r\n"))
+    return head + body if with_body else head
+
+
+def server_timing(meta: bytes, waited: float, seconds: float) -> bytes:
+    """`Server-Timing` (W3C), in milliseconds: the wait here, the worker's steps, and the whole way."""
+    return b"queue;dur=%.3f, %btotal;dur=%.3f" % (waited * 1000, _steps(meta), seconds * 1000)
+
+
+def cold_timing(mode: str, phases: tuple[float, ...]) -> bytes:
+    """What a request that waited for a replica has besides: COLD_PHASES, the whole of it as `cold`."""
+    *parts, total = phases
+    steps = [f"cold-{name};dur={seconds * 1000:.3f}" for name, seconds in zip(COLD_PHASES, parts, strict=False)]
+    return f', cold;dur={total * 1000:.3f};desc="{mode}", {", ".join(steps)}'.encode("latin-1", "replace")
+
+
+@functools.lru_cache(_REMEMBERED)
+def _steps(meta: bytes) -> bytes:
+    """The worker's steps; the requests of one batch have the same."""
+    steps = wire.unpack_meta(meta).items()
+    return "".join([_step(key, value) for key, value in steps]).encode("latin-1")
+
+
+def _step(key: str, value: str) -> str:
+    return f'batch;desc="{value}", ' if key == "batch" else f"{key};dur={int(value) / 1000:.3f}, "

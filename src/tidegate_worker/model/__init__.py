@@ -1,0 +1,1 @@
+"""A loaded model: loading, the stock path through MLflow, and the proof that it answers before it is called ready."""

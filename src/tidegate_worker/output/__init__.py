@@ -1,0 +1,1 @@
+"""Predictions into JSON, and whether two answers are the same."""

@@ -1,0 +1,346 @@
+"""The MLflow registry's own promises: what faults get, what is left behind, what is kept apart."""
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from tests.registries import RealRegistry
+from tidegate.adapters.mlflow import registry as mlflow_registry
+from tidegate.adapters.mlflow.registry import MlflowRegistry
+from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
+from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WINE = ModelRef("wine", "1")
+
+
+class Answering(ThreadingHTTPServer):
+    """A registry that gives the same answer to everything, and keeps what it was sent."""
+
+    daemon_threads = True
+
+    def __init__(self, status: int, body: str = "{}", delay: float = 0) -> None:
+        self.authorizations: list[str | None] = []
+        self.always = status, body
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.authorizations.append(self.headers["Authorization"])
+                time.sleep(delay)
+                status, body = server.answer(self.path)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Retry-After", "100")
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            do_POST = do_GET  # noqa: N815 (the base class looks it up by this name)
+
+            def log_message(self, *_: object) -> None: ...
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self.server_address[1]}"
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def answer(self, path: str) -> tuple[int, str]:
+        return self.always
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+@pytest.fixture
+def database(mlflow_database: RealRegistry, tmp_path: Path) -> Path:
+    """A copy of the registry that is only a database, to spoil."""
+    return Path(shutil.copy(mlflow_database.database, tmp_path / "registry.db"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def registry(mlflow_database: RealRegistry) -> AsyncIterator[MlflowRegistry]:
+    """One adapter, and so one MLflow, for all tests that can share it."""
+    adapter = MlflowRegistry(mlflow_database.uri)
+    yield adapter
+    await adapter.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def failing() -> AsyncIterator[tuple[Answering, MlflowRegistry]]:
+    """A server that answers as it is told to, and an adapter of it."""
+    server = Answering(500)
+    adapter = MlflowRegistry(server.uri)
+    yield server, adapter
+    await adapter.close()
+    server.stop()
+
+
+async def resolve_error(uri: str, token: str = "") -> TidegateError:
+    adapter = MlflowRegistry(uri, token)
+    try:
+        with pytest.raises(TidegateError) as caught:
+            await adapter.resolve(WINE)
+    finally:
+        await adapter.close()
+    return caught.value
+
+
+async def test_an_unreachable_server_is_unavailable() -> None:
+    error = await resolve_error("http://user:pass@127.0.0.1:9")
+    assert isinstance(error, Unavailable)
+    assert "http://127.0.0.1:9 cannot be used now: Connection refused" in error.message
+    assert error.retry_after
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "sentence"),
+    [
+        (500, "{}", Unavailable, "500 error"),
+        (503, "<html>away</html>", Unavailable, "503 error"),
+        (
+            401,
+            '{"error_code": "UNAUTHENTICATED", "message": "no"}',
+            ConfigurationError,
+            "refused the credentials (401)",
+        ),
+        (403, "<html>forbidden</html>", ConfigurationError, "refused the credentials (403)"),
+        (404, "<html>no such page</html>", ConfigurationError, "not an MLflow server"),
+        (200, "<html>a login page</html>", Unavailable, "JSON"),
+    ],
+)
+async def test_a_server_that_fails_is_told_apart(
+    failing: tuple[Answering, MlflowRegistry], status: int, body: str, kind: type[TidegateError], sentence: str
+) -> None:
+    server, adapter = failing
+    server.always = status, body
+    with pytest.raises(TidegateError) as caught:
+        await adapter.resolve(WINE)
+    assert type(caught.value) is kind
+    assert sentence in caught.value.message
+
+
+async def test_a_server_that_hangs_is_unavailable_within_ten_seconds() -> None:
+    server = Answering(200, delay=30)
+    adapter = MlflowRegistry(server.uri)
+    await adapter._give_back(await adapter._borrow())  # MLflow's import is not what is measured
+    started = time.monotonic()
+    try:
+        with pytest.raises(Unavailable, match=r"timed out|did not answer"):
+            await adapter.resolve(WINE)
+    finally:
+        await adapter.close()
+        server.stop()
+    assert time.monotonic() - started < 10
+
+
+async def test_the_token_goes_to_the_registry_and_nowhere_else() -> None:
+    server = Answering(401)
+    try:
+        await resolve_error(server.uri, "secret-token")
+    finally:
+        server.stop()
+    assert set(server.authorizations) == {"Bearer secret-token"}
+    assert "secret-token" not in os.environ.values()
+
+
+class OldServer(Answering):
+    """One that knows no lists of names in a filter: it refuses them, and gives all models it has, page by page."""
+
+    def __init__(self) -> None:
+        super().__init__(200)
+        self.asked: list[dict[str, list[str]]] = []
+
+    def answer(self, path: str) -> tuple[int, str]:
+        query = parse_qs(urlsplit(path).query)
+        self.asked.append(query)
+        if "name IN" in query.get("filter", [""])[0]:
+            return 400, '{"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid clause"}'
+        version = {"name": "wine", "version": "4", "status": "READY", "current_stage": "None"}
+        if "model-versions" in path:
+            return 200, json.dumps({"model_versions": [version] if "name='wine'" in query["filter"][0] else []})
+        aliases = [{"alias": "champion", "version": "4"}]
+        wine = {"name": "wine", "aliases": aliases, "latest_versions": [version]}
+        if "page_token" in query:
+            return 200, json.dumps({"registered_models": [wine]})
+        return 200, json.dumps({"registered_models": [{"name": "other"}], "next_page_token": "1"})
+
+
+async def test_an_older_server_is_asked_for_all_models() -> None:
+    server = OldServer()
+    adapter = MlflowRegistry(server.uri)
+    try:
+        pointers = await adapter.pointers(["wine", "tea"])
+        asked = len(server.asked)
+        listed = await adapter.pointers(["wine", "tea"], ["wine"])
+    finally:
+        await adapter.close()
+        server.stop()
+    assert pointers == {"wine": ModelPointers({"champion": Pointer("4")}, {"None": Pointer("4")})}
+    assert asked == 3
+    assert listed["wine"].versions == (StagedVersion("4", "None"),)
+
+
+def an_alias_of(megabytes: int) -> Answering:
+    """A registry whose answer is as long as an alias of this length."""
+    aliases = [{"alias": "a" * megabytes * 2**20, "version": "1"}]
+    version = {"name": "wine", "version": "1", "status": "READY", "current_stage": "None"}
+    wine = {"name": "wine", "aliases": aliases, "latest_versions": [version]}
+    return Answering(200, json.dumps({"registered_models": [wine]}))
+
+
+@pytest.mark.parametrize("megabytes", [2, 6])
+async def test_an_answer_that_is_too_long_is_a_sentence(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
+    monkeypatch.setattr(mlflow_registry, "_MAX_ANSWER_MB", 4)
+    server = an_alias_of(megabytes)
+    adapter = MlflowRegistry(server.uri)
+    try:
+        if megabytes < 4:
+            assert list(await adapter.pointers(["wine"])) == ["wine"]
+        else:
+            with pytest.raises(Unavailable, match=r"answer is longer than 4 MB\. Archive"):
+                await adapter.pointers(["wine"])
+    finally:
+        await adapter.close()
+        server.stop()
+
+
+@pytest.mark.parametrize("verb", ["resolve", "pointers"])
+async def test_a_registry_that_is_away_says_so_to_every_question(verb: str) -> None:
+    adapter = MlflowRegistry("http://127.0.0.1:9")
+    try:
+        with pytest.raises(Unavailable, match="Connection refused"):
+            await (adapter.resolve(WINE) if verb == "resolve" else adapter.pointers(["wine"]))
+    finally:
+        await adapter.close()
+
+
+@pytest.mark.parametrize("content", [None, b"not a database" * 1000])
+async def test_a_database_that_is_none_is_named(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "registry.db"
+    if content is not None:
+        file.write_bytes(content)
+    error = await resolve_error(f"sqlite:///{file}")
+    assert isinstance(error, ConfigurationError | Unavailable)
+    assert str(file) in error.message
+    assert content is not None or not file.exists()
+
+
+async def test_the_child_that_was_killed_is_replaced(registry: MlflowRegistry) -> None:
+    assert (await registry.resolve(WINE)).version == "1"
+    process = registry._idle
+    assert process is not None
+    process.kill()
+    await process.wait()
+    assert (await registry.resolve(WINE)).version == "1"
+
+
+async def test_a_version_that_the_disk_cannot_hold_leaves_nothing(
+    registry: MlflowRegistry, mlflow_database: RealRegistry, tmp_path: Path
+) -> None:
+    huge = _weights(mlflow_database) / "huge.bin"
+    with huge.open("wb") as file:
+        file.truncate(2**43)  # 8.8 TB that take no room
+    try:
+        with pytest.raises(Unavailable, match=r"disk for models is full: 8796\d+\.\d MB are needed") as caught:
+            await registry.download(ModelVersion("wine", "3"), tmp_path / "wine-3", lambda _: None)
+    finally:
+        huge.unlink()
+    assert caught.value.retry_after
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_folder_that_cannot_be_made_is_a_sentence(registry: MlflowRegistry, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(Unavailable, match="cannot be kept in"):
+        await registry.download(ModelVersion("wine", "1"), tmp_path / "models" / "wine-1", lambda _: None)
+
+
+@pytest.fixture
+def endless(mlflow_database: RealRegistry) -> Iterator[Path]:
+    """A file of version 3 of `wine` that cannot be read to its end."""
+    pipe = _weights(mlflow_database) / "endless"
+    os.mkfifo(pipe)
+    yield pipe
+    pipe.unlink()
+
+
+async def test_a_cancelled_download_ends_and_leaves_nothing(
+    registry: MlflowRegistry, endless: Path, tmp_path: Path
+) -> None:
+    begun = asyncio.Event()
+    destination = tmp_path / "wine-3"
+    download = asyncio.ensure_future(registry.download(ModelVersion("wine", "3"), destination, lambda _: begun.set()))
+    await asyncio.wait_for(begun.wait(), 30)
+    assert not destination.exists()
+    during = clients()
+    download.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await download
+    assert list(tmp_path.iterdir()) == []
+    assert len(clients()) == len(during) - 1
+
+
+def clients() -> list[psutil.Process]:
+    """The processes of all adapters here."""
+    return [child for child in psutil.Process().children() if "registry client" in "".join(child.cmdline())]
+
+
+async def test_a_version_without_files_is_named(registry: MlflowRegistry, database: Path, tmp_path: Path) -> None:
+    _set_source(database, tmp_path / "nowhere")
+    with pytest.raises(NotFound, match="has no files at"):
+        await _download(database, tmp_path)
+
+
+async def test_a_version_that_is_no_model_is_named(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "notes.txt").write_text("not a model")
+    _set_source(database, tmp_path / "source")
+    with pytest.raises(BuildFailed, match="no MLmodel file"):
+        await _download(database, tmp_path)
+
+
+async def test_files_that_only_a_server_has_are_named(database: Path, tmp_path: Path) -> None:
+    _set_source(database, "mlflow-artifacts:/1/models/m-1/artifacts")
+    with pytest.raises(ConfigurationError, match="http address"):
+        await _download(database, tmp_path)
+
+
+async def _download(database: Path, folder: Path) -> None:
+    adapter = MlflowRegistry(f"sqlite:///{database}")
+    try:
+        await adapter.download(ModelVersion("wine", "3"), folder / "models" / "wine-3", lambda _: None)
+    finally:
+        await adapter.close()
+        assert list((folder / "models").iterdir()) == []
+
+
+def _set_source(database: Path, source: Path | str) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE model_versions SET storage_location=? WHERE name='wine' AND version=3", (str(source),)
+        )
+    connection.close()
+
+
+def _weights(registry: RealRegistry) -> Path:
+    with sqlite3.connect(registry.database) as connection:
+        query = "SELECT storage_location FROM model_versions WHERE name='wine' AND version=3"
+        (location,) = connection.execute(query).fetchone()
+    connection.close()
+    return Path(location) / "data"

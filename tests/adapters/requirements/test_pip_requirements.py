@@ -1,0 +1,136 @@
+"""What a model's requirements files mean."""
+
+from pathlib import Path
+
+import pytest
+
+from tidegate.adapters.requirements.pip_requirements import name_of, parse_requirements
+from tidegate.core.errors import BuildFailed
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / f"{name}.txt").write_text(text)
+
+
+def test_comments_blank_lines_and_continuations_are_pips(tmp_path: Path) -> None:
+    lines = [
+        "# all",
+        "",
+        "alpha==1.0  # one",
+        "beta\\",
+        ">=2",
+        "gamma @ https://host/g.zip#sha256=ab",
+        "  delta; extra=='x'",
+        "epsilon==1\\",
+        "# a comment ends it",
+        "zeta==1 \\",
+        "    --hash=sha256:ab \\",
+        "    --hash=sha256:cd  # two",
+    ]
+    assert parse_requirements(lines, tmp_path).requirements == [
+        *("alpha==1.0", "beta>=2", "gamma @ https://host/g.zip#sha256=ab", "delta; extra=='x'"),
+        *("epsilon==1", "zeta==1 --hash=sha256:ab --hash=sha256:cd"),
+    ]
+
+
+def test_named_files_are_read_where_they_lie(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    write(tmp_path, requirements="alpha\n-r more/a.txt\n-c limits.txt\n", limits="beta<2\n-r requirements.txt\n")
+    write(tmp_path / "more", a="--requirement=b.txt\n", b="beta\n-r a.txt\n")
+    found = parse_requirements(["-r requirements.txt"], tmp_path)
+    assert found.requirements == ["alpha", "beta"]
+    assert found.constraints == ["beta<2", "alpha", "beta"]
+
+
+@pytest.mark.parametrize("name", ["absent.txt", "../outside.txt", "/etc/passwd"])
+def test_files_outside_the_model_are_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "outside.txt").write_text("secret")
+    model = tmp_path / "model"
+    model.mkdir()
+    with pytest.raises(BuildFailed, match="is not in the model"):
+        parse_requirements([f"-r {name}"], model)
+
+
+def test_options_are_kept_in_the_form_that_uv_takes(tmp_path: Path) -> None:
+    lines = [
+        *(
+            "-i https://a/simple --extra-index-url=https://b/simple",
+            "-fhttps://c/links",
+            "--no-binary :all:",
+            "--no-index",
+        ),
+        *("--pre", "--trusted-host b", "--prefer-binary", "alpha==1 --hash=sha256:ab --global-option=x"),
+    ]
+    found = parse_requirements(lines, tmp_path)
+    assert found.options == [
+        *("--index-url https://a/simple", "--extra-index-url https://b/simple", "--find-links https://c/links"),
+        *("--no-binary :all:", "--no-index"),
+    ]
+    assert found.arguments == ["--allow-insecure-host", "b"]
+    assert found.prereleases
+    assert found.requirements == ["alpha==1 --hash=sha256:ab"]
+    assert found.names_index
+    assert len(found.notes) == 2
+    assert "--prefer-binary" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("code/x-1.0-py3-none-any.whl", "${TIDEGATE_MODEL_DIR}/code/x-1.0-py3-none-any.whl"),
+        ("./code/x-1.0-py3-none-any.whl[fast]", "${TIDEGATE_MODEL_DIR}/code/x-1.0-py3-none-any.whl[fast]"),
+        ("y-1.0-py3-none-any.whl ; extra=='x'", "${TIDEGATE_MODEL_DIR}/y-1.0-py3-none-any.whl ; extra=='x'"),
+        ("y-1.0-py3-none-any.whl", "${TIDEGATE_MODEL_DIR}/y-1.0-py3-none-any.whl"),
+        ("x @ file:code/x-1.0-py3-none-any.whl", "x @ file://${TIDEGATE_MODEL_DIR}/code/x-1.0-py3-none-any.whl"),
+        ("-e ./code", "${TIDEGATE_MODEL_DIR}/code"),
+    ],
+)  # fmt: skip
+def test_files_of_the_model_do_not_depend_on_where_it_lies(tmp_path: Path, line: str, kept: str) -> None:
+    (tmp_path / "code").mkdir()
+    for wheel in ("code/x-1.0-py3-none-any.whl", "y-1.0-py3-none-any.whl"):
+        (tmp_path / wheel).touch()
+    found = parse_requirements([line], tmp_path)
+    assert found.requirements == [kept]
+    assert len(found.local) == 1
+    assert found.local[0].exists()
+
+
+def test_wheelhouses_are_found_beside_their_file_or_in_the_model(tmp_path: Path) -> None:
+    (tmp_path / "more" / "near").mkdir(parents=True)
+    (tmp_path / "far").mkdir()
+    write(tmp_path / "more", a="--find-links near\n--find-links ./far\n")
+    found = parse_requirements(["-r more/a.txt"], tmp_path)
+    assert found.options == [f"--find-links ${{TIDEGATE_MODEL_DIR}}/{name}" for name in ("more/near", "far")]
+    assert found.wheelhouses == [tmp_path / "more" / "near", tmp_path / "far"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("code/gone.whl", "'code/gone.whl', which is neither"),
+        ("--find-links gone", "'--find-links gone', which is not there"),
+        ("--index-url", "'--index-url' in the model's requirements has no value"),
+        ("--index-url 'x", "cannot be read"),
+        ("-r bare.txt", "have --require-hashes, but 'beta' has no --hash"),
+    ],
+)
+def test_a_line_that_cannot_be_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+    write(tmp_path, bare="--require-hashes\nalpha==1 --hash=sha256:ab\nbeta\n")
+    with pytest.raises(BuildFailed, match=complaint):
+        parse_requirements([line], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("Scikit_Learn[x]>=1; python_version>'3'", "scikit-learn"),
+        ("mlflow @ git+https://host/other.git@v1", "mlflow"),
+        ("git+https://host/mlflow.git@v1#egg=mlflow", "mlflow"),
+        ("git+https://host/mlflow/mlflow@v1", "mlflow"),
+        ("mlflow --hash=sha256:ab", "mlflow"),
+        ("${TIDEGATE_MODEL_DIR}/code/My_Package-1.0-py3-none-any.whl", "my-package"),
+    ],
+)
+def test_names_are_seen_in_every_form(line: str, name: str) -> None:
+    assert name_of(line) == name

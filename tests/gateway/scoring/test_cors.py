@@ -1,0 +1,93 @@
+"""Scripts of other sites' pages: what browsers are told, which is nothing unless a setting says so."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.gateway.house import V1, house
+from tidegate.core.errors import ConfigurationError
+from tidegate.gateway.scoring.cors import Cors
+from tidegate.settings import load
+
+PAGE, OTHER = "https://example.org", "https://elsewhere.example"
+PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
+SCORE = "/serving-endpoints/wine/invocations"
+
+
+def cors_headers(answer: httpx.Response) -> dict[str, str]:
+    return {
+        name: value for name, value in answer.headers.items() if name.startswith("access-control") or name == "vary"
+    }
+
+
+async def preflight(url: str, origin: str, path: str = SCORE) -> httpx.Response:
+    """What a browser sends before a page's request: no token."""
+    async with httpx.AsyncClient(base_url=url) as client:
+        return await client.options(path, headers={"origin": origin, **PREFLIGHT})
+
+
+async def test_by_default_no_page_may_score(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        assert (await preflight(h.url, PAGE)).status_code == 401
+        for answer in (await h.score(headers={"origin": PAGE}), await preflight(h.url, PAGE)):
+            assert cors_headers(answer) == {}
+
+
+@pytest.mark.parametrize("origins", [PAGE, f"http://localhost:3000 {PAGE.upper()}", "*"])
+async def test_pages_of_the_origins_may(tmp_path: Path, origins: str) -> None:
+    async with house(tmp_path, cors_origins=origins) as h:  # type: ignore[arg-type]
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        asked = await preflight(h.url, PAGE)
+        assert (asked.status_code, asked.content) == (204, b"")
+        assert asked.headers["access-control-allow-methods"] == "POST"
+        for name in ("authorization", "content-type", "content-encoding"):
+            assert name in asked.headers["access-control-allow-headers"]
+        async with httpx.AsyncClient(base_url=h.url, headers={"origin": PAGE}) as stranger:
+            refused = await stranger.post(SCORE, content=b"[1]")
+        wrong = await h.client.post("/serving-endpoints/beer/invocations", headers={"origin": PAGE})
+        answers = [asked, await h.score(headers={"origin": PAGE}), refused, wrong]
+        assert [answer.status_code for answer in answers] == [204, 200, 401, 404]
+        for answer in answers:
+            assert answer.headers["access-control-allow-origin"] == ("*" if origins == "*" else PAGE)
+            assert "x-request-id" in answer.headers["access-control-expose-headers"]
+            assert answer.headers.get("vary") == (None if origins == "*" else "origin")
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_pages_of_other_origins_may_not(tmp_path: Path) -> None:
+    async with house(tmp_path, cors_origins=PAGE) as h:  # type: ignore[arg-type]
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        assert (await preflight(h.url, OTHER)).status_code == 401
+        assert cors_headers(await h.score(headers={"origin": OTHER})) == {"vary": "origin"}
+        assert (await preflight(h.url, PAGE, "/api/2.0/serving-endpoints")).status_code == 401
+
+
+async def test_a_connection_goes_on_after_a_preflight(tmp_path: Path) -> None:
+    async with house(tmp_path, cors_origins=PAGE) as h:  # type: ignore[arg-type]
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        for _ in range(3):
+            assert (await h.client.options(SCORE, headers={"origin": PAGE, **PREFLIGHT})).status_code == 204
+            assert (await h.score(headers={"origin": PAGE})).status_code == 200
+
+
+@pytest.mark.parametrize("cors", [False, True])
+async def test_a_method_that_is_not_there_gets_those_that_are(tmp_path: Path, cors: bool) -> None:
+    async with house(tmp_path, **({"cors_origins": PAGE} if cors else {})) as h:  # type: ignore[arg-type]
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            answer = await h.client.request(method, SCORE)
+            assert answer.status_code == 405
+            assert answer.headers["allow"] == ("POST, OPTIONS" if cors else "POST")
+
+
+@pytest.mark.parametrize("origins", ["example.org", "https://example.org/", "https://a,https://b", "https://*.org"])
+def test_what_is_no_origin_ends_the_start(origins: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"gateway\.cors_origins"):
+        load({"TIDEGATE_GATEWAY__CORS_ORIGINS": origins})
+
+
+def test_origins_are_read_from_the_environment() -> None:
+    settings = load({"TIDEGATE_GATEWAY__CORS_ORIGINS": f"{PAGE} http://localhost:3000"})
+    assert Cors(settings.gateway.cors_origins).headers(b"http://localhost:3000")
