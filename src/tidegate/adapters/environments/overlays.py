@@ -72,7 +72,7 @@ class Overlays:
 
 
 def _lock_of(minor: str) -> str:
-    lock = files("tidegate.adapters") / "overlay_locks" / f"{minor}.txt"
+    lock = files("tidegate.adapters.environments") / "overlay_locks" / f"{minor}.txt"
     return lock.read_text() if lock.is_file() else ""
 
 
