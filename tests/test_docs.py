@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -85,16 +86,38 @@ def test_every_make_target_is_in_contributing() -> None:
     assert set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)) - {"help"} <= listed
 
 
-# --- lifecycle
+# --- what a script draws
+
+
+def script(name: str) -> Any:
+    """A script of `docs`, as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_lifecycle_is_drawn_from_the_table() -> None:
-    spec = importlib.util.spec_from_file_location("lifecycle_drawing", ROOT / "docs" / "lifecycle.py")
-    assert spec is not None
-    assert spec.loader is not None
-    drawing: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(drawing)
-    assert drawing.page(text := read("docs/lifecycle.md")) == text
+    assert script("lifecycle").page(text := read("docs/lifecycle.md")) == text
+
+
+def test_the_walks_are_what_their_script_draws() -> None:
+    for file, draw in script("walks").FIGURES.items():
+        assert read(f"docs/images/{file}") == draw(), f"run docs/walks.py: {file}"
+
+
+def test_every_picture_is_shown_in_a_page() -> None:
+    shown = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text())}
+    assert [file.name for file in (ROOT / "docs" / "images").iterdir() if file not in shown] == []
+
+
+def test_every_drawing_can_be_read_in_the_dark_and_by_ear() -> None:
+    for file in (ROOT / "docs" / "images").glob("*.svg"):
+        text = file.read_text()
+        assert all(part in text for part in ("prefers-color-scheme: dark", "<title id=", "<desc id=")), file.name
 
 
 # --- settings
