@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -71,6 +72,40 @@ def test_files_that_are_named_are_there() -> None:
     for page in PAGES:
         for name in re.findall(r"`((?:\w+/)+\w+\.\w+)`", page.read_text()):
             assert any((folder / name).exists() for folder in folders), f"{page.name}: {name}"
+
+
+def test_every_room_is_on_the_map_of_the_architecture_in_the_order_of_the_floors() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    floors = {str(one["containers"][0]): one["layers"] for one in contracts if one.get("exhaustive")}
+    packages, package = dict[str, list[str]](), ""
+    for name, rooms, _ in rows("docs/architecture.md", 3):
+        package = name or package
+        packages.setdefault(package, []).append(rooms)
+    for container, layers in floors.items():
+        folder = ROOT / "src" / container.replace(".", "/")
+        parts = [[part.strip() for part in layer.split("|")] for layer in layers]
+        there = [[part for part in layer if (folder / part).is_dir()] for layer in parts]
+        drawn = packages[f"{container.removeprefix('tidegate.')}/"]
+        assert [row.split(", ") for row in drawn] == [layer for layer in there if layer], container
+
+
+def test_what_a_newcomer_is_sent_to_is_where_the_architecture_says() -> None:
+    section = read("docs/architecture.md").partition("## Ten things")[2].partition("\n## ")[0]
+    places = re.findall(r"^\| .+\? \| `([\w/.]+)` \| `(\w+)` \|$", section, re.MULTILINE)
+    assert len(places) == 10
+    for file, name in places:
+        path = ROOT / "src" / ("" if file.startswith("tidegate_worker/") else "tidegate") / file
+        assert re.search(rf"^ *(?:def {name}\(|{name}[:\b])", path.read_text(), re.MULTILINE), f"{file}: {name}"
+
+
+def test_files_that_are_named_in_a_command_are_there() -> None:
+    for page in PAGES:
+        for name in re.findall(r"(?<![\w/.])(?:tests|bench|docs|src)/[\w/.]+\.py\b", page.read_text()):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+        for module in re.findall(r"python -m (bench[\w.]*)", page.read_text()):
+            path = ROOT / module.replace(".", "/")
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{page.name}: {module}"
 
 
 def test_every_make_target_that_is_named_exists() -> None:
