@@ -170,6 +170,22 @@ def test_a_setting_outside_a_group_is_named(tmp_path: Path) -> None:
     assert refusal(file=file) == f"In {file}, 'port' must stand in a [group], such as [server]."
 
 
+def test_the_roots_of_artifacts_are_listed_or_those_of_the_registrys_kind() -> None:
+    def roots(**given: str) -> tuple[str, ...]:
+        return load({}, overrides={"registry": given}).registry.roots
+
+    assert roots() == ()
+    assert "s3:" in roots(uri="https://mlflow.example.com")
+    assert roots(uri="https://mlflow.example.com", artifact_roots="/mnt/models  s3://bucket/x") == (
+        *("/mnt/models", "s3://bucket/x"),
+    )
+
+
+@pytest.mark.parametrize("root", ["models", "http:", "http://", "hdfs:", "file:models", "file://models", "s3"])
+def test_a_root_of_artifacts_that_names_no_place_is_refused(root: str) -> None:
+    assert "registry.artifact_roots must be absolute paths" in refusal({"TIDEGATE_REGISTRY__ARTIFACT_ROOTS": root})
+
+
 @pytest.mark.parametrize(
     ("given", "seconds"),
     [({}, 30.0), ({"uri": "http://elsewhere"}, 2.0), ({"uri": "http://elsewhere", "poll_seconds": 7}, 7.0)],

@@ -85,7 +85,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     token = data.admin_token.read_text().strip()
     store = await SqlStore.open(chosen.store.uri or f"sqlite:///{data.database}")
     stack.push_async_callback(store.close)
-    registry = MlflowRegistry(*_registry(chosen, token))
+    registry = MlflowRegistry(*_registry(chosen, data, token))
     stack.push_async_callback(registry.close)
     engine = LocalEngine(data.agent_socket)
     stack.push_async_callback(engine.close)
@@ -128,11 +128,14 @@ def _gate(chosen: GateSettings) -> Gate:
     return Gate(policy, chosen.replay_ms / 1000)
 
 
-def _registry(chosen: Settings, token: str) -> tuple[str, str]:
-    """URI and token of the registry; the embedded one is reached as users reach it, through the gateway."""
+def _registry(chosen: Settings, data: DataDirectory, token: str) -> tuple[str, str, tuple[str, ...]]:
+    """URI and token of the registry, and where files of models may lie besides its own store.
+
+    The embedded one is reached as users reach it, through the gateway.
+    """
     if chosen.registry.uri:
-        return chosen.registry.uri, ""
-    return f"{_local_url(chosen)}/mlflow", token
+        return chosen.registry.uri, "", chosen.registry.roots
+    return f"{_local_url(chosen)}/mlflow", token, (str(data.mlflow_artifacts), *chosen.registry.roots)
 
 
 def _local_url(chosen: Settings) -> str:

@@ -109,6 +109,10 @@ class DataDirectory:
         return self.root / "mlflow"
 
     @property
+    def mlflow_artifacts(self) -> Path:
+        return self.mlflow / "artifacts"
+
+    @property
     def run(self) -> Path:
         """Sockets and pid files. Elsewhere when the root is too deep for a socket's path."""
         inside = self.root / "run"

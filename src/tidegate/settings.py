@@ -17,6 +17,9 @@ from tidegate.core.endpoint.gate_policy import GateMode
 from tidegate.core.errors import ConfigurationError
 from tidegate_worker.ipc import wire
 
+USUAL_STORES = ("s3:", "gs:", "wasbs:", "abfss:", "dbfs:")
+"""Schemes of stores whose host is not the location's to choose, or is checked, as credentials are sent there."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -49,11 +52,17 @@ class RegistrySettings:
 
     uri: str = ""
     poll_seconds: float = 0.0  # between two looks at aliases and stages; 0: 30 for the embedded one, 2 for another
+    artifact_roots: str = ""  # where files of models may lie besides the registry's own store, separated by spaces
 
     @property
     def look_every(self) -> float:
         """Seconds between two looks. Writes to the embedded registry pass by, and are looked at at once."""
         return self.poll_seconds or (2.0 if self.uri else 30.0)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The artifact roots; by default the clouds' stores of objects for a registry of one's own."""
+        return tuple(self.artifact_roots.split()) or (USUAL_STORES if self.uri else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +261,11 @@ def _check(settings: Settings) -> None:
     require(0 <= settings.server.port < 65536, "server.port must be from 0 to 65535.")
     require(1 <= settings.server.gateways <= 64, "server.gateways must be from 1 to 64.")
     require(settings.registry.poll_seconds >= 0, "registry.poll_seconds must be 0 or more.")
+    require(
+        all(_is_root(root) for root in settings.registry.artifact_roots.split()),
+        "registry.artifact_roots must be absolute paths, URIs with a host such as s3://bucket/models, or one of "
+        f"{', '.join(USUAL_STORES)}, separated by spaces.",
+    )
     require(settings.engine.kind == "local", "engine.kind must be 'local'.")
     engine = settings.engine
     sizes = (engine.memory_gb, engine.memory_gb_medium, engine.memory_gb_large, engine.memory_gb_total)
@@ -279,6 +293,11 @@ def _check(settings: Settings) -> None:
 def _is_origin(text: str) -> bool:
     scheme, separator, host = text.partition("://")
     return text == "*" or bool(scheme and separator and host and not set(host) & set("/?#@*,"))
+
+
+def _is_root(text: str) -> bool:
+    scheme, separator, rest = text.removeprefix("file://").partition("://")
+    return text in USUAL_STORES or scheme.startswith("/") or bool(scheme and separator and rest.strip("/"))
 
 
 def _boolean(text: str) -> bool:

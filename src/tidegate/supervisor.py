@@ -56,7 +56,7 @@ def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) 
         )
 
     return [
-        *([] if settings.registry.uri else [_registry(data, life_line)]),
+        *([] if settings.registry.uri else [_registry(data, life_line, settings.registry.roots)]),
         role("control"),
         role("agent", settings.engine.drain_timeout_seconds + 5),
         *(
@@ -66,10 +66,10 @@ def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) 
     ]
 
 
-def _registry(data: DataDirectory, life_line: int) -> ChildSpec:
+def _registry(data: DataDirectory, life_line: int, artifact_roots: tuple[str, ...]) -> ChildSpec:
     return ChildSpec(
         name="registry",
-        argv=tuple(embedded_registry.command(data, life_line)),
+        argv=tuple(embedded_registry.command(data, life_line, artifact_roots)),
         env=embedded_registry.environment(data, os.environ),
         log=data.logs / "registry.log",
         pass_fds=(life_line,),

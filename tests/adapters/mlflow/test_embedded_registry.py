@@ -62,6 +62,48 @@ def test_an_artifact_upload_is_streamed_to_the_disk(registry: EmbeddedRegistry) 
         assert sum(map(len, download.iter_raw())) == 100 * 1024 * 1024
 
 
+EXPERIMENT = "/mlflow/api/2.0/mlflow/experiments/create"
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["file:///etc", "/etc", "etc", "s3://bucket/x", "mlflow-artifacts:/../../etc", "http://evil.example/x", "dbfs:/x"],
+)
+def test_an_experiment_elsewhere_is_refused(registry: EmbeddedRegistry, location: str) -> None:
+    answer = registry.client.post(EXPERIMENT, json={"name": f"at {location}", "artifact_location": location})
+    assert answer.status_code == 400
+    assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
+    if "evil" not in location:  # MLflow itself refuses that
+        assert "registry.artifact_roots" in answer.json()["message"]
+
+
+def test_an_experiment_among_its_artifacts_is_not(registry: EmbeddedRegistry) -> None:
+    for number, location in enumerate(("mlflow-artifacts:/mine", f"{registry.data.mlflow_artifacts}/here")):
+        asked = {"name": f"own {number}", "artifact_location": location}
+        registry.client.post(EXPERIMENT, json=asked).raise_for_status()
+
+
+def test_a_location_elsewhere_from_before_is_neither_written_to_nor_read(
+    registry: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    api = "/mlflow/api/2.0/mlflow"
+    made = registry.client.post(EXPERIMENT, json={"name": "before", "artifact_location": "mlflow-artifacts:/b"})
+    run = registry.client.post(f"{api}/runs/create", json={"experiment_id": made.json()["experiment_id"]}).json()
+    run_id = run["run"]["info"]["run_id"]
+    with contextlib.closing(sqlite3.connect(registry.data.mlflow / "mlflow.db")) as connection, connection:
+        connection.execute("UPDATE runs SET artifact_uri=? WHERE run_uuid=?", (f"file://{tmp_path}", run_id))
+    listed = registry.client.get(f"{api}/artifacts/list", params={"run_id": run_id})
+    read = registry.client.get("/mlflow/get-artifact", params={"run_id": run_id, "path": "secret"})
+    written = registry.client.post(
+        "/mlflow/ajax-api/2.0/mlflow/upload-artifact", params={"run_uuid": run_id, "path": "a.txt"}, content=b"a"
+    )
+    for answer in (listed, read, written):
+        assert answer.status_code == 400
+        assert "This registry does not open file://" in answer.json()["message"]
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
 @pytest.mark.acceptance
 def test_it_ends_with_its_supervisor_and_comes_back_with_what_it_knew(tmp_path: Path) -> None:
     with running_embedded(tmp_path) as first:

@@ -46,6 +46,8 @@ class Answering(ThreadingHTTPServer):
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Retry-After", "100")
+                if status == 302:
+                    self.send_header("Location", body)
                 self.end_headers()
                 self.wfile.write(body.encode())
 
@@ -271,20 +273,42 @@ async def test_a_folder_that_cannot_be_made_is_a_sentence(registry: MlflowRegist
         await registry.download(ModelVersion("wine", "1"), tmp_path / "models" / "wine-1", lambda _: None)
 
 
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+class ArtifactServer(Answering):
+    """A server that keeps one file, which it sends when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(200)
+        self.may_send = threading.Event()
+
+    def answer(self, path: str) -> tuple[int, str]:
+        if "path=" in path:
+            return 200, json.dumps({"files": [{"path": "MLmodel", "is_dir": False, "file_size": 2}]})
+        self.may_send.wait(60)
+        return 200, "{}"
+
+    def stop(self) -> None:
+        self.may_send.set()
+        super().stop()
+
+
 @pytest.fixture
-def endless(mlflow_database: RealRegistry) -> Iterator[Path]:
-    """A file of version 3 of `wine` that cannot be read to its end."""
-    pipe = _weights(mlflow_database) / "endless"
-    os.mkfifo(pipe)
-    yield pipe
-    pipe.unlink()
+def elsewhere() -> Iterator[ArtifactServer]:
+    """A host that is not the registry's."""
+    server = ArtifactServer()
+    yield server
+    server.stop()
 
 
 async def test_a_cancelled_download_ends_and_leaves_nothing(
-    registry: MlflowRegistry, endless: Path, tmp_path: Path
+    database: Path, elsewhere: ArtifactServer, tmp_path: Path
 ) -> None:
+    _set_source(database, f"{elsewhere.uri}{ARTIFACTS}/1")
+    registry = MlflowRegistry(f"sqlite:///{database}", artifact_roots=(f"{elsewhere.uri}{ARTIFACTS}",))
     begun = asyncio.Event()
-    destination = tmp_path / "wine-3"
+    destination = tmp_path / "models" / "wine-3"
     download = asyncio.ensure_future(registry.download(ModelVersion("wine", "3"), destination, lambda _: begun.set()))
     await asyncio.wait_for(begun.wait(), 30)
     assert not destination.exists()
@@ -292,7 +316,7 @@ async def test_a_cancelled_download_ends_and_leaves_nothing(
     download.cancel()
     with pytest.raises(asyncio.CancelledError):
         await download
-    assert list(tmp_path.iterdir()) == []
+    assert list(destination.parent.iterdir()) == []
     assert len(clients()) == len(during) - 1
 
 
@@ -318,6 +342,73 @@ async def test_a_version_that_is_no_model_is_named(database: Path, tmp_path: Pat
 async def test_files_that_only_a_server_has_are_named(database: Path, tmp_path: Path) -> None:
     _set_source(database, "mlflow-artifacts:/1/models/m-1/artifacts")
     with pytest.raises(ConfigurationError, match="http address"):
+        await _download(database, tmp_path)
+
+
+@pytest.mark.parametrize("source", ["http", "through an experiment", "mlflow-artifacts", "file"])
+async def test_a_source_elsewhere_is_refused_before_anything_is_sent(
+    elsewhere: ArtifactServer, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, source: str
+) -> None:
+    other = tmp_path_factory.mktemp("elsewhere")
+    (other / "MLmodel").write_text("{}")
+    at = {"mlflow-artifacts": elsewhere.uri.replace("http:", "mlflow-artifacts:"), "file": str(other)}
+    registry = Sourced(at.get(source, f"{elsewhere.uri}{ARTIFACTS}/1"), logged=source == "through an experiment")
+    adapter = MlflowRegistry(registry.uri, "secret-token")
+    try:
+        with pytest.raises(ConfigurationError, match=r"ersion 3 of model 'wine' are at .*artifact_roots") as caught:
+            await adapter.download(ModelVersion("wine", "3"), tmp_path / "models" / "wine-3", lambda _: None)
+    finally:
+        await adapter.close()
+        registry.stop()
+    assert elsewhere.authorizations == []
+    assert "secret" not in caught.value.message
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+async def test_a_host_to_which_the_registry_sends_on_does_not_get_the_token(
+    elsewhere: ArtifactServer, tmp_path: Path
+) -> None:
+    registry = Sourced("mlflow-artifacts:/1", sends_on_to=elsewhere.uri)
+    adapter = MlflowRegistry(registry.uri, "secret-token")
+    elsewhere.may_send.set()
+    try:
+        await adapter.download(ModelVersion("wine", "3"), tmp_path / "wine-3", lambda _: None)
+    finally:
+        await adapter.close()
+        registry.stop()
+    assert set(registry.authorizations) == {"Bearer secret-token"}
+    assert set(elsewhere.authorizations) == {None}
+
+
+class Sourced(Answering):
+    """A registry whose version 3 of `wine` has its files there; where it is `logged`, by way of a logged model."""
+
+    def __init__(self, source: str, *, logged: bool = False, sends_on_to: str = "") -> None:
+        super().__init__(200)
+        self._source, self._logged, self._sends_on_to = source, logged, sends_on_to
+
+    def answer(self, path: str) -> tuple[int, str]:
+        if "mlflow-artifacts" in path and self._sends_on_to:
+            return 302, self._sends_on_to + path
+        if "get-download-uri" in path:
+            return 200, json.dumps({"artifact_uri": "models:/m-1" if self._logged else self._source})
+        if "logged-models" in path:
+            info = {"model_id": "m-1", "experiment_id": "1", "name": "wine", "artifact_uri": self._source}
+            return 200, json.dumps({"model": {"info": info, "data": {}}})
+        return 200, json.dumps({"model_version": {"name": "wine", "version": "3", "status": "READY"}})
+
+
+async def test_a_link_or_a_pipe_in_a_version_is_named(database: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "MLmodel").write_text("{}")
+    (source / "secret").symlink_to("/etc/passwd")
+    _set_source(database, source)
+    with pytest.raises(BuildFailed, match="ersion 3 of model 'wine' cannot be copied: 'secret' is a link to a file"):
+        await _download(database, tmp_path)
+    (source / "secret").unlink()
+    os.mkfifo(source / "endless")
+    with pytest.raises(BuildFailed, match="'endless' is neither a file nor a folder"):
         await _download(database, tmp_path)
 
 

@@ -7,7 +7,8 @@ inherit; its import takes seconds and 100 MB; and a download under way can only 
              or   {"verb": "pointers", "names", "listed"}
     stdout   {"ready": true} once; then for each request {"line"}… and {"result"} or {"error", "message", "retry_after"}
 
-One request at a time. At the end of stdin the process ends, and a half-made download with it.
+The arguments are the roots of artifact locations (see `artifact_locations`). One request at a time. At the end of stdin
+the process ends, and a half-made download with it.
 """
 
 import errno
@@ -26,6 +27,7 @@ from urllib.parse import urlsplit
 
 from setproctitle import setproctitle
 
+from tidegate.adapters.mlflow.artifact_locations import ArtifactLocations, guard, not_to_copy, shown
 from tidegate.adapters.mlflow.pointer_queries import MlflowPointers, registered_at
 from tidegate.adapters.mlflow.search import all_versions
 from tidegate.core import errors
@@ -51,7 +53,9 @@ def main() -> None:
     os.environ.update(_QUICK)
     import mlflow
 
-    server = _Server(mlflow.MlflowClient, os.environ["MLFLOW_REGISTRY_URI"], answers)
+    locations = ArtifactLocations(os.environ["MLFLOW_REGISTRY_URI"], tuple(sys.argv[1:]))
+    guard(locations, _Refused)
+    server = _Server(mlflow.MlflowClient, locations, answers)
     server.send(ready=True)
     for line in sys.stdin:
         # On a thread of its own, so that the end of stdin is noticed while it works.
@@ -63,9 +67,10 @@ def main() -> None:
 class _Server:
     """Answers requests by MLflow's client."""
 
-    def __init__(self, connect: Callable[[], Any], uri: str, answers: TextIO) -> None:
+    def __init__(self, connect: Callable[[], Any], locations: ArtifactLocations, answers: TextIO) -> None:
         self._connect = connect
-        self._uri = uri
+        self._locations = locations
+        self._uri = locations.registry
         self._answers = answers
         self._downloading: Path | None = None
 
@@ -109,7 +114,11 @@ class _Server:
         _check_same(model, _find(self._client, ref))
         source = self._client.get_model_version_download_uri(ref.name, ref.version)
         self._check_reachable(ref, source)
-        repository = get_artifact_repository(ref.uri)
+        try:
+            repository = get_artifact_repository(ref.uri)
+        except _Refused as refused:
+            raise _refused(ref, *refused.args) from None
+        self._check_files(ref, repository)
         self._downloading = into
         total = sum(_sizes(repository, ""))
         if (free := shutil.disk_usage(into).free) < total:
@@ -125,6 +134,15 @@ class _Server:
             raise errors.ConfigurationError(
                 f"The files of {_named(ref)} are kept by an MLflow tracking server ({source}). "
                 "Name that server's http address as the registry instead of its database."
+            )
+
+    def _check_files(self, ref: ModelRef, repository: Any) -> None:
+        while hasattr(repository, "repo"):  # one that only leads to another
+            repository = repository.repo
+        folder = getattr(repository, "artifact_dir", None)  # where it is one of this machine
+        if folder is not None and (why := not_to_copy(Path(folder), self._locations)):
+            raise errors.BuildFailed(
+                f"{_named(ref)} cannot be copied: {why}. Register it again with plain files and folders."
             )
 
     @contextmanager
@@ -254,6 +272,17 @@ def _size_on_disk(folder: Path) -> int:
     return total
 
 
+class _Refused(Exception):
+    """MLflow was about to open a location that it may not; with that location, and why."""
+
+
+def _refused(ref: ModelRef, location: str, why: str) -> errors.ConfigurationError:
+    return errors.ConfigurationError(
+        f"The files of {_named(ref)} are at {location}, {why}. Nothing was fetched from there. Register the model with "
+        "files in the registry's own store, or let an administrator list the place in registry.artifact_roots."
+    )
+
+
 def _check_content(ref: ModelRef, folder: Path, source: str) -> None:
     if (folder / "MLmodel").is_file():
         return
@@ -281,12 +310,6 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 # --- foreign exceptions
-
-
-def shown(uri: str) -> str:
-    """The URI as it may be shown: without credentials."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 @contextmanager

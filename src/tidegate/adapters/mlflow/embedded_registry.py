@@ -3,16 +3,21 @@
 `mlflow server` would start a second process that only waits, and needs a port. This module runs the same application
 under the same uvicorn instead, told by the same variables that `mlflow server` hands to its own workers
 (`mlflow.server.constants`; a test compares them). There is no TCP port: it would be a door past the token.
+
+Whoever has the token may create an experiment, whose files this server would then write and read wherever its
+`artifact_location` says. It opens its own artifacts and what lies below the given roots, and nothing else.
 """
 
 import logging
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tidegate import life_line
+from tidegate.adapters.mlflow.artifact_locations import ArtifactLocations, guard, shown
 from tidegate.data_directory import DataDirectory
 
 PREFIX = "/mlflow"
@@ -33,11 +38,14 @@ _DROPPED_NAMES = ("PYTHONDONTWRITEBYTECODE",)
 logger = logging.getLogger(__name__)
 
 
-def command(data: DataDirectory, life_line_fd: int) -> list[str]:
-    """The argv that starts the server; it ends when the pipe of `life_line_fd` (see `tidegate.life_line`) closes."""
+def command(data: DataDirectory, life_line_fd: int, artifact_roots: Sequence[str] = ()) -> list[str]:
+    """The argv that starts the server; it ends when the pipe of `life_line_fd` (see `tidegate.life_line`) closes.
+
+    `artifact_roots` are where it may open files besides its own artifacts (see `artifact_locations`).
+    """
     # -P: a folder `mlflow` in the working directory must not be taken for the package.
     module = [sys.executable, "-P", "-m", "tidegate.adapters.mlflow.embedded_registry"]
-    return [*module, str(data.registry_socket), str(_database(data)), str(life_line_fd)]
+    return [*module, str(data.registry_socket), str(_database(data)), str(life_line_fd), *artifact_roots]
 
 
 def environment(data: DataDirectory, environ: Mapping[str, str]) -> dict[str, str]:
@@ -50,7 +58,7 @@ def environment(data: DataDirectory, environ: Mapping[str, str]) -> dict[str, st
         "_MLFLOW_SERVER_FILE_STORE": uri,
         "_MLFLOW_SERVER_REGISTRY_STORE": uri,
         "_MLFLOW_SERVER_ARTIFACT_ROOT": _ARTIFACT_ROOT,
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(data.mlflow / "artifacts"),
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(data.mlflow_artifacts),
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "_MLFLOW_STATIC_PREFIX": PREFIX,
         "_MLFLOW_SGI_NAME": "uvicorn",
@@ -60,7 +68,7 @@ def environment(data: DataDirectory, environ: Mapping[str, str]) -> dict[str, st
     }
 
 
-def main(socket: str, database: str, life_line_fd: str) -> None:
+def main(socket: str, database: str, life_line_fd: str, *artifact_roots: str) -> None:
     """Serve until SIGTERM, or until the supervisor is gone."""
     # Not at the top: the supervisor imports this module for the two functions above, and stays small.
     import uvicorn
@@ -71,6 +79,7 @@ def main(socket: str, database: str, life_line_fd: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s registry: %(message)s")
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _guard(ArtifactLocations("", (str(Path(database).with_name("artifacts")), *artifact_roots)))
     _open_database(Path(database))
     uvicorn.run(
         "mlflow.server.fastapi_app:app",
@@ -83,6 +92,35 @@ def main(socket: str, database: str, life_line_fd: str) -> None:
         log_config=None,
         timeout_graceful_shutdown=5,
     )
+
+
+def _guard(locations: ArtifactLocations) -> None:
+    """Have the server open no other locations than these, and make no experiment that has another one."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+    from mlflow.server import handlers
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    def refuse(location: str, why: str) -> Exception:
+        refused: Exception = MlflowException(
+            f"This registry does not open {location}, {why}. Create the experiment without an artifact_location, or "
+            "let an administrator list the place in Tidegate's setting registry.artifact_roots.",
+            INVALID_PARAMETER_VALUE,
+        )
+        return refused
+
+    class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
+        def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> Any:
+            if artifact_location and (why := locations.refusal(artifact_location)):
+                raise refuse(shown(artifact_location), why)
+            return super().create_experiment(name, artifact_location, tags)
+
+    def guarded_store(store_uri: str, artifact_uri: str) -> SqlAlchemyStore:
+        return GuardedStore(store_uri, artifact_uri)
+
+    guard(locations, refuse)
+    # As a plug-in of MLflow's does, but in this process alone.
+    handlers._tracking_store_registry.register("sqlite", guarded_store)  # noqa: SLF001
 
 
 def _database(data: DataDirectory) -> Path:

@@ -10,13 +10,13 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tidegate.adapters.mlflow.client_process import shown
+from tidegate.adapters.mlflow.artifact_locations import shown
 from tidegate.core import errors
 from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
@@ -31,12 +31,14 @@ _MAX_ANSWER_MB = 64  # some two million versions
 class MlflowRegistry:
     """The ModelRegistry at `registry_uri`.
 
-    `token` is sent as a bearer token; without one, MLflow's own variables (MLFLOW_TRACKING_TOKEN, …) apply.
+    `token` is sent as a bearer token; without one, MLflow's own variables (MLFLOW_TRACKING_TOKEN, …) apply. Models are
+    downloaded from the registry's own store and from below `artifact_roots` (see `artifact_locations`) only.
     """
 
-    def __init__(self, registry_uri: str, token: str = "") -> None:
+    def __init__(self, registry_uri: str, token: str = "", artifact_roots: Sequence[str] = ()) -> None:
         self._uri = registry_uri
         self._token = token
+        self._roots = tuple(artifact_roots)
         self._idle: Process | None = None
 
     async def resolve(self, ref: ModelRef) -> ModelVersion:
@@ -103,7 +105,7 @@ class MlflowRegistry:
             if process.returncode is None:
                 return process
             await _end(process)
-        return await _start(self._uri, self._token)
+        return await _start(self._uri, self._token, self._roots)
 
     async def _give_back(self, process: Process) -> None:
         if self._idle is None:
@@ -157,9 +159,9 @@ def _publish(into: Path, destination: Path) -> None:
 # --- the child process
 
 
-async def _start(uri: str, token: str) -> Process:
+async def _start(uri: str, token: str, roots: Sequence[str]) -> Process:
     # -P: a folder `mlflow` in the working directory must not be taken for the package.
-    argv = (sys.executable, "-P", "-m", "tidegate.adapters.mlflow.client_process")
+    argv = (sys.executable, "-P", "-m", "tidegate.adapters.mlflow.client_process", *roots)
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=PIPE,
