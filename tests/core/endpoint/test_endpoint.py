@@ -142,15 +142,27 @@ ENTITY_FAULTS = [
     ({"environment_vars": (("A=B", "x"),)}, "'A=B' in environment_vars cannot be set."),
     ({"environment_vars": (("A", "x\0y"),)}, "'A' in environment_vars cannot be set."),
     *(
-        ({"environment_vars": ((name, "x"),)}, f"wine-1: {name} in environment_vars has no effect: a replica's Python")
-        for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT")
+        ({"environment_vars": ((name, "x"),)}, f"wine-1: {name} in environment_vars is reserved: a replica takes")
+        for name in (
+            *("PYTHONPATH", "PYTHONHASHSEED", "LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "PATH", "HOME"),
+            *("TIDEGATE_TOKEN", "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"),
+        )
     ),
+    ({"environment_vars": (("A", "x" * 32 * 1024),)}, "wine-1: A in environment_vars is longer than 32 KiB."),
+    ({"environment_vars": (("A", "ü" * 16 * 1024),)}, "wine-1: A in environment_vars is longer than 32 KiB."),
+    ({"environment_vars": (("A" * 32 * 1024, "x"),)}, "wine-1: AAA"),
 ]
 
 
 @pytest.mark.parametrize(("fields", "sentence"), ENTITY_FAULTS)
 def test_a_bad_entity_is_refused_by_field(fields: dict[str, object], sentence: str) -> None:
     assert sentence in refusal(a_config(replace(an_entity(), **fields)))  # type: ignore[arg-type]
+
+
+def test_other_variables_may_be_set_up_to_their_size() -> None:
+    names = ("PATHS", "HOMEPAGE", "LDAP_URL", "MLFLOW_TRACKING_URI", "OMP_NUM_THREADS", "TMPDIR", "python")
+    variables = (*((name, "x") for name in names), ("A", "x" * (32 * 1024 - 1)))
+    check_config(a_config(replace(an_entity(), environment_vars=variables)))
 
 
 CONFIG_FAULTS = [

@@ -350,10 +350,15 @@ WORKLOAD_SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
 
 MAX_SERVED_ENTITIES = 10
 MAX_ENVIRONMENT_VARS = 50
-# Where Python takes code from besides a model and its environment, and what it does besides serving.
-REFUSED_VARIABLES = frozenset(
-    {"PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONSTARTUP", "PYTHONINSPECT"}
-)
+MAX_VARIABLE_BYTES = 32 * 1024  # of a variable's name and value together
+# What programs a replica runs and how its interpreter and libraries behave is the platform's to say.
+_RESERVED_VARIABLES = frozenset({"PATH", "HOME", "GLIBC_TUNABLES"})
+_RESERVED_PREFIXES = ("LD_", "PYTHON", "TIDEGATE_", "_MLFLOW")
+
+
+def is_reserved_variable(name: str) -> bool:
+    """Whether a served entity may not set this environment variable of its replicas."""
+    return name in _RESERVED_VARIABLES or name.startswith(_RESERVED_PREFIXES)
 
 
 def default_served_name(model: ModelRef) -> str:

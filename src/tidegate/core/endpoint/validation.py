@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from tidegate.core.endpoint.endpoint import (
     MAX_ENVIRONMENT_VARS,
     MAX_SERVED_ENTITIES,
-    REFUSED_VARIABLES,
+    MAX_VARIABLE_BYTES,
     WORKLOAD_SIZES,
     EndpointConfig,
     ServedEntity,
+    is_reserved_variable,
 )
 from tidegate.core.endpoint.names import RESERVED_PREFIX
 from tidegate.core.errors import InvalidParameter
@@ -58,13 +59,23 @@ def _check_entity(entity: ServedEntity) -> None:
     if len(entity.environment_vars) > MAX_ENVIRONMENT_VARS:
         raise InvalidParameter(f"{entity.name}: at most {MAX_ENVIRONMENT_VARS} environment_vars.")
     for key, value in entity.environment_vars:
-        if not _VARIABLE.fullmatch(key) or "\0" in value:
-            raise InvalidParameter(f"{entity.name}: {key[:80]!r} in environment_vars cannot be set.")
-        if key in REFUSED_VARIABLES:
-            raise InvalidParameter(
-                f"{entity.name}: {key} in environment_vars has no effect: a replica's Python takes code from the model "
-                "and its environment alone. Leave it out; log code with the model (code_paths) or as a requirement."
-            )
+        _check_variable(entity.name, key, value)
+
+
+def _check_variable(entity: str, key: str, value: str) -> None:
+    if not _VARIABLE.fullmatch(key) or "\0" in value:
+        raise InvalidParameter(f"{entity}: {key[:80]!r} in environment_vars cannot be set.")
+    if len((key + value).encode(errors="surrogatepass")) > MAX_VARIABLE_BYTES:
+        raise InvalidParameter(
+            f"{entity}: {key[:80]} in environment_vars is longer than {MAX_VARIABLE_BYTES // 1024} KiB. "
+            "Log long values with the model as a file."
+        )
+    if is_reserved_variable(key):
+        raise InvalidParameter(
+            f"{entity}: {key[:80]} in environment_vars is reserved: a replica takes its programs, its code and its "
+            "libraries from the model and its environment alone. Leave the variable out; log code with the model "
+            "(code_paths) or as a requirement."
+        )
 
 
 def _check_routes(config: EndpointConfig) -> None:

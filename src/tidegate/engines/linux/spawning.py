@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tidegate.core.endpoint.endpoint import REFUSED_VARIABLES
+from tidegate.core.endpoint.endpoint import is_reserved_variable
 from tidegate.core.endpoint.revision import RevisionTarget
 
 STATUS_FD = 3
@@ -33,7 +33,7 @@ def replica_environment(environ: Mapping[str, str], target: RevisionTarget) -> d
     cores. More of them wait for each other, and those that an import starts would forbid a fork.
     """
     passed = {key: value for key, value in environ.items() if key in _PASSED_ON or key.startswith("LC_")}
-    own = {key: value for key, value in target.environment_vars if key not in REFUSED_VARIABLES}
+    own = {key: value for key, value in target.environment_vars if not is_reserved_variable(key)}
     threads = dict.fromkeys(_THREAD_COUNTS, own.get("OMP_NUM_THREADS", "1"))
     arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # pyarrow's allocator would start one
     return passed | threads | arrow | own
@@ -58,7 +58,7 @@ def spawn(
     try:
         return os.posix_spawn(
             python,
-            [python, _isolation(environment), "-c", program, target.environment.overlay],
+            [python, "-I", "-c", program, target.environment.overlay],
             environment,
             file_actions=[
                 *((os.POSIX_SPAWN_DUP2, source, place) for source, place in high),
@@ -71,11 +71,6 @@ def spawn(
     finally:
         for source, _ in high:
             os.close(source)
-
-
-def _isolation(environment: Mapping[str, str]) -> str:
-    """The interpreter's option: no packages of the user's, and no variables for Python unless the entity has some."""
-    return "-s" if any(name.startswith("PYTHON") for name in environment) else "-I"
 
 
 def _inherited() -> list[int]:
