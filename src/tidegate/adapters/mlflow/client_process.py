@@ -1,4 +1,4 @@
-"""MLflow's client, in a process of its own: what `mlflow_registry` asks, answered in JSON lines.
+"""MLflow's client, in a process of its own: what `registry` asks, answered in JSON lines.
 
 Why apart: MLflow reads credentials and time limits from the environment, which the children of control must not
 inherit; its import takes seconds and 100 MB; and a download under way can only be stopped by ending its process.

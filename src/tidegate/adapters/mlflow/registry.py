@@ -1,6 +1,6 @@
 """An MLflow model registry: a tracking server over http(s), or a database such as `sqlite:////path/mlflow.db`.
 
-MLflow itself runs in a child process (see `mlflow_client`), started when first needed and kept for the next question.
+MLflow itself runs in a child process (see `client_process`), started when first needed and kept for the next question.
 """
 
 import asyncio
