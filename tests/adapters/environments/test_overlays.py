@@ -55,7 +55,7 @@ async def test_it_holds_worker_and_accelerators_with_bytecode(tmp_path: Path, ac
         assert await builder.obtain(interpreter, Lines().log) == overlay
         assert len(accelerators.requests) == asked
     assert await imports(interpreter, overlay, "tidegate_worker.ipc.wire", "speedup") == "imported"
-    assert list((overlay / "tidegate_worker" / "__pycache__").glob("wire.*.pyc"))
+    assert list((overlay / "tidegate_worker" / "ipc" / "__pycache__").glob("wire.*.pyc"))
 
 
 async def test_without_accelerators_it_still_works_until_they_can_be_had(
