@@ -16,9 +16,9 @@ from fastapi.routing import iter_route_contexts
 from tidegate import http
 from tidegate.api.app import create_app
 from tidegate.cli.app import app as command_line
-from tidegate.control.enablements import Enablements
-from tidegate.control.endpoints import Endpoints
-from tidegate.control.metrics import Metrics
+from tidegate.control.endpoints.endpoint_verbs import Endpoints
+from tidegate.control.registry.enabled_models import EnabledModels
+from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.gateway.http import asgi
 from tidegate.gateway.queue import legacy_urls
 from tidegate.settings import Settings
@@ -232,7 +232,7 @@ def test_commands_in_examples_exist() -> None:
 
 def routes() -> Iterator[str]:
     """Every route of control and of the gateway."""
-    app = create_app(cast("Endpoints", None), cast("Enablements", None), cast("Metrics", None))
+    app = create_app(cast("Endpoints", None), cast("EnabledModels", None), cast("Metrics", None))
     for route in iter_route_contexts(app.routes):
         yield from (f"{method} {route.path}" for method in (route.methods or set()) - {"HEAD"})
     yield from (f"GET {path}" for path in asgi._OPEN)

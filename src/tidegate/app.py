@@ -67,18 +67,9 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.adapters.mlflow.registry import MlflowRegistry
     from tidegate.adapters.store.sql_store import SqlStore
     from tidegate.api.app import create_app
-    from tidegate.control.alignment import Alignment
-    from tidegate.control.builds import Builds, ModelCache
-    from tidegate.control.enablements import Enablements, Sight
-    from tidegate.control.endpoints import Endpoints
-    from tidegate.control.follower import Follower
-    from tidegate.control.gateways import Gateways
-    from tidegate.control.housekeeping import Housekeeping
-    from tidegate.control.metrics import Metrics
-    from tidegate.control.minutes import Minutes
-    from tidegate.control.publisher import Access
-    from tidegate.control.reconciler import Defaults, Outside, Reconciler
-    from tidegate.control.scaler import Scaler
+    from tidegate.control.cycle import Control, ControlSettings, Ports
+    from tidegate.control.publish.route_publisher import Access
+    from tidegate.control.reconcile.world import Defaults
     from tidegate.engines.agent.local_engine import LocalEngine
 
     data, clock = DataDirectory(chosen.server.data_dir), SystemClock()
@@ -89,33 +80,28 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     stack.push_async_callback(registry.close)
     engine = LocalEngine(data.agent_socket)
     stack.push_async_callback(engine.close)
-    cache = ModelCache(data, chosen.registry.uri or "embedded")
     environments = UvEnvironments(data, chosen.environments, store, os.environ)
 
-    # The three know each other only by "something has changed": the reconciler is told last.
-    builds = Builds(registry, environments, cache, clock, chosen.environments.concurrent_builds, lambda: None)
-    gateways = Gateways(data.planes_socket, chosen.server.gateways, lambda: None)
-    access = Access(str(data.agent_socket), (http.token_hash(token),))
-    cores = len(os.sched_getaffinity(0))
-    scaler = Scaler(gateways, clock, cores, chosen.rollouts.park_seconds)
-    defaults = Defaults(chosen.engine.memory_limits, _gate(chosen.gate))
-    reconciler = Reconciler(Outside(store, engine, clock), builds, gateways, scaler, access, defaults)
-    scaler.hurry = reconciler.hurry
-    builds.on_end = gateways.on_change = reconciler.nudge
-    minutes = Minutes(gateways, reconciler, clock, cores)
-    minutes.start()
-    housekeeping = Housekeeping(cache, chosen.housekeeping, clock, reconciler, builds)
-    endpoints = Endpoints(store, registry, clock, data, reconciler, chosen.rollouts)
-    alignment = Alignment(store, endpoints, clock)
-    enablements = Enablements(store, registry, endpoints, alignment, Sight(reconciler, gateways, minutes, clock))
-    follower = Follower(store, registry, endpoints, alignment, gateways, chosen.registry.look_every)
-    for part in (reconciler, gateways, housekeeping, follower):
-        await part.start()
-        stack.push_async_callback(part.stop)
-    stack.push_async_callback(builds.stop)
+    plane = Control(
+        Ports(store, registry, environments, engine, clock),
+        data,
+        ControlSettings(
+            registry=chosen.registry.uri or "embedded",
+            cores=len(os.sched_getaffinity(0)),
+            gateways=chosen.server.gateways,
+            concurrent_builds=chosen.environments.concurrent_builds,
+            look_every=chosen.registry.look_every,
+            access=Access(str(data.agent_socket), (http.token_hash(token),)),
+            defaults=Defaults(chosen.engine.memory_limits, _gate(chosen.gate)),
+            rollouts=chosen.rollouts,
+            housekeeping=chosen.housekeeping,
+        ),
+    )
+    await plane.start()
+    stack.push_async_callback(plane.stop)
 
-    metrics = Metrics(gateways, reconciler, builds, clock)
-    app = create_app(endpoints, enablements, metrics, defaults.memory_limits["CPU"])
+    memory_limit = chosen.engine.memory_limits["CPU"]
+    app = create_app(plane.endpoints, plane.enabled_models, plane.metrics, memory_limit)
     data.api_socket.unlink(missing_ok=True)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

@@ -47,7 +47,7 @@ class Api:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with a_house(tmp_path / "data", patience=10.0) as house:
-        await house.reconciler.start()
+        house.control.reconciling.start()
         app = create_app(house.endpoints, house.enablements, house.metrics, MEMORY_LIMIT)
 
         async def discovery() -> JSONResponse:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.conftest import MEMORY_LIMIT, Api
 from tests.api.test_wire import DEEP, HALF_A_PAIR, is_error
-from tests.control.test_enablements import move
+from tests.control.registry.test_enabled_models import move
 from tidegate.core.scaling.minute import MinutePoint
 
 V2 = "/api/2.0/preview/mlflow/endpoints-v2"

@@ -200,7 +200,7 @@ async def test_a_defect_is_answered_in_the_house_shape_and_logged(
         raise RuntimeError("secret-value")
 
     monkeypatch.setattr(api.house.store, "endpoints", broken)
-    await api.house.reconciler.stop()
+    await api.house.control.reconciling.stop()
     assert "secret-value" not in is_error(await api.http.get(URL), 500, "INTERNAL_ERROR")
     assert "RuntimeError: secret-value" in caplog.text
 

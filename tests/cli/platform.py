@@ -142,7 +142,7 @@ class Platform:
         self._loop = asyncio.get_running_loop()
         async with a_house(self.data_dir) as self.house:
             self.house.registry.add("wine", "1", FILES)
-            await self.house.reconciler.start()
+            self.house.control.reconciling.start()
             self._api = create_app(self.house.endpoints, self.house.enablements, self.house.metrics)
             self._registry = Proxy("The registry", self._registry_socket) if self._registry_socket else None
             config = uvicorn.Config(self._front, port=0, log_config=None, interface="asgi3", lifespan="off", ws="none")

@@ -15,19 +15,17 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
-from tidegate.control.alignment import Alignment
-from tidegate.control.builds import Builds, ModelCache
-from tidegate.control.enablements import Enablements, Sight
-from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, Endpoints, EndpointView
-from tidegate.control.follower import Follower
-from tidegate.control.gateways import Gateways
-from tidegate.control.metrics import Metrics
-from tidegate.control.minutes import Minutes
-from tidegate.control.publisher import Access
-from tidegate.control.reconciler import Outside, Reconciler
-from tidegate.control.scaler import Scaler
+from tidegate.control.cycle import Control, ControlSettings, Ports
+from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest, EndpointRequest
+from tidegate.control.endpoints.endpoint_views import EndpointView
+from tidegate.control.publish.route_publisher import Access
 from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion, Route, ServedEntity
-from tidegate.core.endpoint.revision import Proof, RevisionId, RevisionObservation, RevisionTarget
+from tidegate.core.endpoint.revision import (
+    Proof,
+    RevisionId,
+    RevisionObservation,
+    RevisionTarget,
+)
 from tidegate.core.errors import BuildFailed
 from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad
 from tidegate.core.planes.route_table import RouteTable
@@ -198,27 +196,23 @@ class House:
         self._assemble()
 
     def _assemble(self) -> None:
-        self.gateways = Gateways(self.data.planes_socket, self.expected, lambda: self.reconciler.nudge())
-        self.builds = Builds(
-            self.registry, self.builder, ModelCache(self.data, "reg"), self.clock, 2, lambda: self.reconciler.nudge()
+        ports = Ports(self.store, self.registry, self.builder, self.engine, self.clock)
+        self.control = Control(
+            ports,
+            self.data,
+            ControlSettings(
+                registry="reg",
+                cores=CORES,
+                gateways=self.expected,
+                look_every=POLL,
+                enable_patience=self.patience,
+                access=Access(str(self.data.agent_socket), ("h" * 64,)),
+                rollouts=self.rollouts,
+            ),
         )
-        outside = Outside(self.store, self.engine, self.clock)
-        access = Access(str(self.data.agent_socket), ("h" * 64,))
-        self.scaler = Scaler(self.gateways, self.clock, CORES, self.rollouts.park_seconds)
-        self.reconciler = Reconciler(outside, self.builds, self.gateways, self.scaler, access)
-        self.endpoints = Endpoints(self.store, self.registry, self.clock, self.data, self.reconciler, self.rollouts)
-        self.alignment = Alignment(self.store, self.endpoints, self.clock)
-        self.follower = Follower(self.store, self.registry, self.endpoints, self.alignment, self.gateways, POLL)
-        self.minutes = Minutes(self.gateways, self.reconciler, self.clock, CORES)
-        self.minutes.start()
-        self.enablements = Enablements(
-            self.store,
-            self.registry,
-            self.endpoints,
-            self.alignment,
-            Sight(self.reconciler, self.gateways, self.minutes, self.clock, self.patience),
-        )
-        self.metrics = Metrics(self.gateways, self.reconciler, self.builds, self.clock)
+        self.gateways, self.builds, self.endpoints = self.control.gateways, self.control.builds, self.control.endpoints
+        self.follower, self.minutes, self.metrics = self.control.follower, self.control.minutes, self.control.metrics
+        self.enablements = self.control.enabled_models
 
     async def start(self) -> None:
         await self.gateways.start()
@@ -226,11 +220,9 @@ class House:
         await self.gateway.connect()
 
     async def stop(self) -> None:
-        await self.follower.stop()
+        await self.control.following.stop()
         await self.gateway.close()
-        await self.reconciler.stop()
-        await self.builds.stop()
-        await self.gateways.stop()
+        await self.control.stop()
 
     async def restart_control(self) -> None:
         await self.stop()
@@ -240,7 +232,7 @@ class House:
     async def passes(self, count: int) -> None:
         """So many passes of the reconciler, with time for what runs beside it."""
         for _ in range(count):
-            await self.reconciler.run_once()
+            await self.control.reconcile()
             await asyncio.sleep(0.002)
 
     async def settle(self) -> None:
@@ -251,7 +243,7 @@ class House:
         """Pass until something holds; let time pass, so that back-off ends."""
         deadline = time.monotonic() + 5
         while True:
-            pause = await self.reconciler.run_once()
+            pause = await self.control.reconcile()
             self.last_pause = pause
             if holds():
                 return

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.control.house import House
-from tidegate.control.builds import ModelCache
 from tidegate.control.housekeeping import Budget, Housekeeping, Item, what_goes
+from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.core.endpoint import retention
 from tidegate.core.errors import NotFound
 from tidegate.settings import HousekeepingSettings
@@ -39,7 +39,7 @@ def test_what_goes(items: list[Item], size: int, goes: list[str]) -> None:
 def keeper(house: House, **settings: float) -> Housekeeping:
     cache = ModelCache(house.data, "reg")
     kept = HousekeepingSettings(**settings)  # type: ignore[arg-type]
-    return Housekeeping(cache, kept, house.clock, house.reconciler, house.builds)
+    return Housekeeping(cache, kept, house.clock, house.control.world, house.builds)
 
 
 def make(folder: Path, days: float, house: House) -> Path:
@@ -55,7 +55,7 @@ async def test_a_sweep_removes_what_is_unused_and_touches_what_is_used(house: Ho
     await house.settle()
     (model,) = house.data.models.iterdir()
     os.utime(model, (0, 0))
-    (revision,) = house.reconciler.world.revisions.values()
+    (revision,) = house.control.world.snapshot.revisions.values()
     assert revision.environment is not None
     used = make(house.data.envs / revision.environment.digest, 30, house)
     old = [make(root / "unused", 8, house) for root in (house.data.envs, house.data.overlays, house.data.models)]
@@ -69,7 +69,7 @@ async def test_a_sweep_removes_what_is_unused_and_touches_what_is_used(house: Ho
 
 
 async def test_over_the_budget_the_longest_unused_goes_first(house: House) -> None:
-    await house.reconciler.run_once()
+    await house.control.reconcile()
     older, newer = make(house.data.envs / "older", 3, house), make(house.data.envs / "newer", 2, house)
     await keeper(house, disk_budget_gb=0.000015).sweep()
     assert not older.exists()
@@ -83,7 +83,7 @@ async def test_nothing_goes_before_the_first_look_at_the_store(house: House) -> 
 
 
 async def test_uvs_cache_is_pruned_when_all_else_does_not_suffice(house: House) -> None:
-    await house.reconciler.run_once()
+    await house.control.reconcile()
     dangling = house.data.uv_cache / "archive-v0" / "dangling"
     dangling.mkdir(parents=True)
     (dangling / "file").write_bytes(b"x" * 10_000)
@@ -99,7 +99,7 @@ async def test_versions_long_gone_leave_the_record_and_then_their_logs_go(
     monkeypatch.setattr(retention, "KEPT", 2)
     await house.create()
     await house.settle()
-    (first,) = house.reconciler.world.revisions
+    (first,) = house.control.world.snapshot.revisions
     for version in ("2", "3", "4", "5", "6"):
         house.registry.add("wine", version)
         await house.update(version)
@@ -112,7 +112,7 @@ async def test_versions_long_gone_leave_the_record_and_then_their_logs_go(
     os.utime(log, (0, 0))
     await keeper(house).sweep()
     assert not log.exists()
-    assert all(house.data.build_log(rid).exists() for rid in house.reconciler.world.revisions)
+    assert all(house.data.build_log(rid).exists() for rid in house.control.world.snapshot.revisions)
     with pytest.raises(NotFound, match=r"no configuration 1 any more.* served before.*: 5, 6\."):
         await house.endpoints.build_logs("wine", "wine-1", 1)
     await house.update("1")
@@ -123,7 +123,7 @@ async def test_versions_long_gone_leave_the_record_and_then_their_logs_go(
 async def test_logs_of_revisions_long_gone_go(house: House) -> None:
     await house.create()
     await house.settle()
-    (rid,) = house.reconciler.world.revisions
+    (rid,) = house.control.world.snapshot.revisions
     replicas = house.data.logs / "replicas"
     replicas.mkdir()
     gone = [house.data.build_logs / "gone.log", replicas / "gone.log", replicas / "gone.log.1"]

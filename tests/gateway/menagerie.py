@@ -21,8 +21,8 @@ from tests.worker.replica import OVERLAY, SECRET
 from tests.worker.replica import Gateway as Probe
 from tidegate import http
 from tidegate.adapters.clock import SystemClock
-from tidegate.control.gateways import Gateways
-from tidegate.control.metrics import Metrics
+from tidegate.control.publish.gateway_links import Gateways
+from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
@@ -51,7 +51,7 @@ class Menagerie:
         self.verdicts: dict[str, Verdict] = {}
         self._root = root
         self._agent = FakeAgent(self.data.agent_socket)
-        self._gateways = Gateways(self.data.planes_socket, 1, lambda: None)
+        self._gateways = Gateways(self.data.planes_socket, 1, lambda: None, self._hear)
         self._listening = listener()
         self._gateway = GatewayProcess(self.data, _revision(ANIMALS[0]), self._listening)
         self._nursery: subprocess.Popen[str] | None = None
@@ -60,7 +60,6 @@ class Menagerie:
         reconciler, builds = SimpleNamespace(world=world, observations={}), SimpleNamespace(results={})
         self._metrics = Metrics(self._gateways, cast("Any", reconciler), cast("Any", builds), SystemClock())
         self._heard = 0
-        self._gateways.on_report.append(self._hear)
 
     @property
     def port(self) -> int:

@@ -8,7 +8,7 @@ import httpx
 from tests.fakes.replica import FakeReplica
 from tests.gateway.gateway_process import GatewayProcess, listener
 from tests.gateway.house import TOKEN, V1, FakeAgent, until
-from tidegate.control.gateways import Gateways
+from tidegate.control.publish.gateway_links import Gateways
 from tidegate.core.planes.load_report import EndpointLedger
 from tidegate.data_directory import DataDirectory
 

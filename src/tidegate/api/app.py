@@ -26,9 +26,9 @@ from tidegate.api.schemas import (
 )
 from tidegate.api.serverless import serverless
 from tidegate.api.switches import switches_json
-from tidegate.control.enablements import Enablements
-from tidegate.control.endpoints import Endpoints
-from tidegate.control.metrics import Metrics
+from tidegate.control.endpoints.endpoint_verbs import Endpoints
+from tidegate.control.registry.enabled_models import EnabledModels
+from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.core.errors import InvalidParameter
 
 _ENDPOINTS = "/api/2.0/serving-endpoints"
@@ -37,7 +37,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _CREATOR = "admin"
 
 
-def create_app(endpoints: Endpoints, enablements: Enablements, metrics: Metrics, memory_limit: int = 0) -> FastAPI:
+def create_app(endpoints: Endpoints, enablements: EnabledModels, metrics: Metrics, memory_limit: int = 0) -> FastAPI:
     """The application over these verbs and metrics; `memory_limit` is what one replica may use, bytes, 0: no limit."""
     app = FastAPI(
         title="Tidegate",

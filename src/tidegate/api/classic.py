@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse
 from tidegate.api.edge import TOO_DEEP
 from tidegate.api.parameters import Millis, OfModel, OfReplica, Parameters, read
 from tidegate.api.serverless import aliases_json, millis
-from tidegate.control.enablements import Enablements, ServingView
+from tidegate.control.registry.enabled_model_queries import ServingView
+from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.legacy_face import Face, Product
 from tidegate.core.errors import BadRequest
 from tidegate.core.legacy_products.enablement_status import ServingState, VersionStatus
@@ -64,7 +65,7 @@ class OfMinutes(OfModel):
     end_timestamp: Millis | None = None
 
 
-def classic(enablements: Enablements, creator: str) -> APIRouter:
+def classic(enablements: EnabledModels, creator: str) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix=PREFIX, tags=["classic-model-serving"])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tidegate.control.views import GateView
+from tidegate.control.endpoints.endpoint_views import GateView
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 
 Json = dict[str, Any]

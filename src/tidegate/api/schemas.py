@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 
 from tidegate.api.gate_body import GateIn
 from tidegate.api.lenient import Lenient
-from tidegate.control.endpoints import UNRESOLVED, ConfigRequest, EndpointRequest, EndpointView
-from tidegate.control.views import ReplicaView
+from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest, EndpointRequest
+from tidegate.control.endpoints.endpoint_views import EndpointView, ReplicaView
 from tidegate.core.endpoint.endpoint import (
     Batching,
     Endpoint,

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from tidegate.api.parameters import Millis, OfModel, OfReplica, OfVersion, Parameters, read
-from tidegate.control.enablements import Enablements, ServingView
+from tidegate.control.registry.enabled_model_queries import ServingView
+from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.endpoint import WORKLOAD_SIZES
 from tidegate.core.endpoint.legacy_face import Face, Product
 from tidegate.core.endpoint.revision import ReplicaState
@@ -61,7 +62,7 @@ class OfMinutes(OfVersion):
     end_timestamp: Millis | None = None
 
 
-def serverless(enablements: Enablements, creator: str, memory_limit: int) -> APIRouter:
+def serverless(enablements: EnabledModels, creator: str, memory_limit: int) -> APIRouter:
     """The routes. `memory_limit` is what a replica may use, bytes, of which usage is a percentage; 0: no limit."""
     router = APIRouter(prefix=PREFIX, tags=["serverless-real-time-inference"])
 

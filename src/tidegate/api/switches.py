@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tidegate.control.views import SwitchesView
+from tidegate.control.endpoints.endpoint_views import SwitchesView
 from tidegate.core.endpoint.endpoint import ModelVersion
 from tidegate.core.rollout.switch import Side, Switch, side_of
 

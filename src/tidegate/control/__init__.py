@@ -1,5 +1,9 @@
-"""The control plane: what should run, and seeing to it that it does.
+"""The control plane: what should run, and the cycle that makes it so.
 
-Verbs over endpoints, the reconciler, builds, and the link to the gateways. Only control opens the store. No HTTP here
-(the faces are in `tidegate.api`), no deciding (that is `tidegate.core`), never an import of `tidegate.gateway`.
+Begin with `cycle.py`: it has the parts, the order in which they work, and what wakes them. Then, from above to below:
+`registry` (models that are followed or enabled), `reporting` (metrics and minutes) beside `housekeeping.py` (the disk),
+`endpoints` (the verbs), `reconcile` (observe, plan, act) and `publish` (route tables to the gateways, reports back).
+
+Only control opens the store. HTTP is in `tidegate.api`, decisions are in `tidegate.core`, and `tidegate.gateway` is
+never imported.
 """

@@ -1,6 +1,7 @@
-"""What goes when nobody has used it for long, or when the disk budget is spent: environments, overlays, models, logs.
+"""Removes what nobody has used for long, and more when the disk budget is spent: environments, overlays, models, logs.
 
-What is in use is touched, so that its mtime tells when it was used last. Logs of replicas are rotated by their agent.
+Every sweep touches what is in use, so that a directory's mtime is the time of its last use. The agent rotates the logs
+of replicas.
 """
 
 import asyncio
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import uv
 
-from tidegate.control.builds import Builds, ModelCache
-from tidegate.control.reconciler import Reconciler
+from tidegate.control.reconcile.builds import Builds
+from tidegate.control.reconcile.model_cache import ModelCache
+from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import Revision
 from tidegate.ports import Clock
@@ -23,8 +25,9 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_EVERY, _AGAIN_AFTER_FAILURE = 3600.0, 60.0
-# What is younger may be on its way into use: built, and not yet on record.
+# Pauses between sweeps, seconds.
+SWEEP_EVERY, AGAIN_AFTER_FAILURE = 3600.0, 60.0
+# What was used less than this many seconds ago may be about to be used: it is built, and not on record yet.
 _TOO_YOUNG = 3600.0
 _OVER = frozenset({RevisionState.FAILED, RevisionState.RETIRED})
 
@@ -51,7 +54,7 @@ class Budget:
 
 
 def what_goes(items: Collection[Item], budget: Budget, now: float) -> tuple[Item, ...]:
-    """The items to remove, the longest unused first. What is in use, or was just now, stays whatever the budget is."""
+    """The items to remove, the longest unused first. What is in use, or was in the last hour, stays in any case."""
     total = sum(item.size for item in items)
     goes: list[Item] = []
     for item in sorted(items, key=lambda item: item.last_used):
@@ -66,46 +69,27 @@ def what_goes(items: Collection[Item], budget: Budget, now: float) -> tuple[Item
 
 
 class Housekeeping:
-    """Sweeps every hour."""
+    """Sweeps the data directory. A removal that has begun is finished even where the sweep is cancelled."""
 
     def __init__(
-        self, cache: ModelCache, settings: HousekeepingSettings, clock: Clock, reconciler: Reconciler, builds: Builds
+        self, cache: ModelCache, settings: HousekeepingSettings, clock: Clock, world: World, builds: Builds
     ) -> None:
         self._data, self._cache, self._settings, self._clock = cache.data, cache, settings, clock
-        self._reconciler, self._builds = reconciler, builds
-        self._loop: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin."""
-        self._loop = asyncio.create_task(self._run(), name="housekeeping")
-
-    async def stop(self) -> None:
-        """End; a removal under way is finished."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait({self._loop})
+        self._world, self._builds = world, builds
 
     async def sweep(self) -> None:
-        """Remove what goes, touch what is in use; nothing before the reconciler has looked: all seems unused then."""
-        if self._reconciler.looked:
-            used, known = self._used(), frozenset(self._reconciler.world.revisions)
+        """Remove what goes, and touch what is in use. Before the first look at the store nothing is known to be used,
+        so nothing is removed.
+        """
+        if self._world.looked:
+            used, known = self._used(), frozenset(self._world.snapshot.revisions)
             if await asyncio.to_thread(self._sweep, used, known):
                 await self._prune_uv_cache()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-                pause = _SWEEP_EVERY
-            except Exception:
-                logger.exception("a sweep failed")
-                pause = _AGAIN_AFTER_FAILURE
-            await asyncio.sleep(pause)
-
     def _used(self) -> frozenset[Path]:
-        """What a revision that is not over needs, or a preparation has made."""
+        """The directories that a present revision needs, or that a preparation has made."""
         used: set[Path] = set()
-        for revision in self._reconciler.world.revisions.values():
+        for revision in self._world.snapshot.revisions.values():
             if revision.state not in _OVER:
                 used |= set(self._needs(revision))
         for preparation in self._builds.preparations.values():
@@ -120,7 +104,7 @@ class Housekeeping:
             yield Path(revision.environment.overlay)
 
     def _sweep(self, used: Collection[Path], known: Collection[str]) -> bool:
-        """Whether the budget is spent even afterwards."""
+        """Sweep. Returns whether the disk budget is spent even afterwards."""
         now = self._clock.now()
         budget = Budget(self._settings.unused_days * 86400, int(self._settings.disk_budget_gb * 1e9))
         roots = (self._data.envs, self._data.overlays, self._data.models)

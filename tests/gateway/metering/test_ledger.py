@@ -13,7 +13,7 @@ from tests.fakes.replica import FakeReplica
 from tests.gateway.gateway_process import GatewayProcess, listener
 from tests.gateway.house import TOKEN, V1, FakeAgent, until
 from tidegate import http
-from tidegate.control.gateways import Gateways
+from tidegate.control.publish.gateway_links import Gateways
 from tidegate.core.planes.load_report import STATUSES, EndpointLedger
 from tidegate.data_directory import DataDirectory
 from tidegate.gateway.metering import ledger

@@ -1,0 +1,227 @@
+"""The link to the gateways: route tables go down, load reports come up.
+
+The link is a Unix stream socket with newline-delimited JSON. A gateway sends a `LoadReport` once a second, and whenever
+it follows another table. Control sends the `RouteTable` when a gateway connects and at every change. Nothing waits for
+a gateway that does not read: it gets the newest table when it reads again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import msgspec
+
+from tidegate.control.publish.gateway_totals import Totals, left_behind
+from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.planes.route_table import RouteTable
+from tidegate.core.rollout.replay import Findings, Replay, together
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+# A report has a few hundred bytes per endpoint and revision.
+_MAX_LINE_BYTES = 64 * 1024 * 1024
+
+# How many published tables are told from older ones. A gateway that is further behind follows none of them.
+_REMEMBERED = 1000
+
+# A gateway that is missing is waited for this long: then it is down, and not only between two processes.
+_COMES_BACK_SECONDS = 5.0
+
+
+class _Link:
+    """One gateway's connection, and its newest report on it."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.report: LoadReport | None = None
+        self.news = asyncio.Event()
+        self.news.set()
+
+
+class Gateways:
+    """All gateways that are connected. `expected` is how many there are when all are up.
+
+    `on_report` is called after every report. `on_change` is called when a gateway follows another table, has done a
+    replay, or has answered its last request of a revision that the table no longer has.
+    """
+
+    def __init__(
+        self,
+        socket: Path,
+        expected: int,
+        on_change: Callable[[], None],
+        on_report: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.table: RouteTable | None = None
+        self.expected = expected
+        self._on_change, self._on_report = on_change, on_report
+        self._socket = socket
+        self._links: dict[_Link, asyncio.Task[None]] = {}
+        self._latest: dict[int, LoadReport] = {}  # of each gateway, by its number
+        self._past = Totals()  # what gateways that were replaced have left behind
+        self._server: asyncio.Server | None = None
+        self._encoded = b""
+        self._news = asyncio.Event()
+        self._number = 0  # how many tables have been published
+        self._numbers: dict[str, int] = {}  # version of a table → `_number` when it was published, oldest first
+        self._awaited_until = 0.0  # the event loop's time
+
+    async def start(self) -> None:
+        """Listen. What an earlier process left at the path is removed."""
+        self._await_gateways()
+        self._socket.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._socket, limit=_MAX_LINE_BYTES)
+
+    async def stop(self) -> None:
+        """Close every connection; the gateways go on with the table that they have."""
+        if self._server is not None:
+            self._server.close()
+            for link in self._links:
+                link.writer.transport.abort()
+            await asyncio.gather(*self._links.values())
+            await self._server.wait_closed()
+
+    def publish(self, table: RouteTable) -> None:
+        """Have every gateway follow this table from now on."""
+        if self.table is None or table.version != self.table.version:
+            self.table, self._encoded = table, msgspec.json.encode(table) + b"\n"
+            self._number += 1
+            self._numbers.pop(table.version, None)
+            self._numbers[table.version] = self._number
+            if len(self._numbers) > _REMEMBERED:
+                del self._numbers[next(iter(self._numbers))]
+            self._news.set()
+            for link in self._links:
+                link.news.set()
+
+    async def followed(self, seconds: float, names: AbstractSet[str] = frozenset()) -> None:
+        """Wait until every gateway follows the current table, or a newer one, and the table has these endpoints.
+
+        The wait ends after `seconds` at the latest. It includes a gateway that has just gone or has not connected to
+        this control yet: that gateway routes by an older table.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                number: int | None = None  # of the first table that has the endpoints
+                while True:
+                    if number is None and self._routes(names):
+                        number = self._number
+                    if number is not None and not self._is_awaited() and self._all_follow(number):
+                        return
+                    self._news.clear()
+                    await self._news.wait()
+
+    def _routes(self, names: AbstractSet[str]) -> bool:
+        return names <= (self.table.endpoints.keys() if self.table else set())
+
+    def _await_gateways(self) -> None:
+        self._awaited_until = asyncio.get_running_loop().time() + _COMES_BACK_SECONDS
+
+    def _is_awaited(self) -> bool:
+        return not self.everyone_is_here and asyncio.get_running_loop().time() < self._awaited_until
+
+    def _all_follow(self, number: int) -> bool:
+        """Whether every connected gateway follows the table of this number, or a newer one."""
+        return self.table is None or all(
+            link.report is not None and self._numbers.get(link.report.route_version, 0) >= number
+            for link in self._links
+        )
+
+    @property
+    def everyone_is_here(self) -> bool:
+        """Whether as many gateways have reported as there are."""
+        return len({report.gateway for report in self.reports}) >= self.expected
+
+    def findings(self, replays: Iterable[Replay], *, waited_enough: bool) -> Mapping[str, Findings]:
+        """What was found in those of the replays that every gateway has done; where that was waited for for long
+        enough, what is known of all of them.
+        """
+        if not (self.everyone_is_here or waited_enough):
+            return {}
+        return together(replays, [report.findings for report in self.reports], all_of_them=not waited_enough)
+
+    @property
+    def reports(self) -> tuple[LoadReport, ...]:
+        """The newest report of every connected gateway."""
+        return tuple(link.report for link in self._links if link.report is not None)
+
+    def totals(self) -> Totals:
+        """The counters of all gateways there ever were; they never go down."""
+        totals = self._past
+        for report in self._latest.values():
+            totals = totals.plus(report)
+        return totals
+
+    def unrouted(self, candidates: Iterable[RevisionId]) -> frozenset[RevisionId]:
+        """Those of the candidates that no gateway routes to and none has a request of.
+
+        None of them while a gateway is missing, has not reported or follows an older table: nothing is known then.
+        """
+        table = self.table
+        if table is None or not self.everyone_is_here or not self._all_follow(self._number):
+            return frozenset()
+        busy = {rid for report in self.reports for rid in _busy(report)}
+        return frozenset(rid for rid in candidates if rid not in table.revisions and rid not in busy)
+
+    # --- connections
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link, task = _Link(writer), asyncio.current_task()
+        assert task is not None
+        self._links[link] = task
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                telling = tasks.create_task(self._tell(link))
+                await self._listen(link, reader)
+                telling.cancel()
+        except* OSError:
+            logger.info("a gateway's connection broke")
+        except* (msgspec.DecodeError, ValueError) as errors:
+            logger.warning("a gateway's report cannot be read", extra=fields(error=errors.exceptions[0]))
+        finally:
+            del self._links[link]
+            self._await_gateways()
+            self._news.set()
+            writer.close()
+            self._on_change()
+
+    async def _tell(self, link: _Link) -> None:
+        while True:
+            await link.news.wait()
+            link.news.clear()
+            if self._encoded:
+                link.writer.write(self._encoded)
+                await link.writer.drain()
+
+    async def _listen(self, link: _Link, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.json.Decoder(LoadReport)
+        async for line in reader:
+            self._take(link, decoder.decode(line))
+
+    def _take(self, link: _Link, report: LoadReport) -> None:
+        before = link.report
+        if before is not None and not report.whole:
+            report = report.onto(before)
+        link.report = report
+        earlier = self._latest.get(report.gateway)
+        if earlier is not None and earlier.pid != report.pid:
+            self._past = self._past.plus(left_behind(earlier, report))
+        self._latest[report.gateway] = report
+        self._news.set()
+        self._on_report()
+        if before is None or self._standing(before) != self._standing(report):
+            self._on_change()
+
+    def _standing(self, report: LoadReport) -> tuple[str, frozenset[RevisionId], frozenset[str]]:
+        routed = self.table.revisions if self.table else {}
+        retiring = frozenset(rid for rid in _busy(report) if rid not in routed)
+        return report.route_version, retiring, frozenset(report.findings)
+
+
+def _busy(report: LoadReport) -> Iterable[RevisionId]:
+    return (rid for rid, load in report.revisions.items() if load.in_flight or load.queued)

@@ -1,0 +1,63 @@
+"""Counters over all gateways, past and present. No counter falls when a gateway ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad, add_counts
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The sum of the last reports of any number of gateways."""
+
+    endpoints: Mapping[str, EndpointLedger] = field(default_factory=dict)
+    revisions: Mapping[RevisionId, RevisionLoad] = field(default_factory=dict)
+    refused: Mapping[int, int] = field(default_factory=dict)
+    cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
+
+    def plus(self, report: LoadReport) -> "Totals":
+        """These totals and one gateway's account."""
+        endpoints, revisions = dict(self.endpoints), dict(self.revisions)
+        for name, ledger in report.endpoints.items():
+            endpoints[name] = endpoints[name].plus(ledger) if name in endpoints else ledger
+        for rid, load in report.revisions.items():
+            revisions[rid] = _add_loads(revisions[rid], load) if rid in revisions else load
+        cold = dict(self.cold_seconds)
+        for key, histogram in report.cold_seconds.items():
+            cold[key] = cold.get(key, Histogram()).plus(histogram)
+        return Totals(endpoints, revisions, add_counts(self.refused, report.refused), cold)
+
+
+def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:
+    """What a gateway's last report holds that its successor's reports will not.
+
+    A successor goes on with the ledger, and has closed what was under way as lost; only what the process itself counted
+    ends with it. Where the ledger could not be read, the successor has begun another, and all of it is left behind.
+    """
+    ended = _closed(report)
+    return ended if successor.ledger != report.ledger else replace(ended, endpoints={}, refused={})
+
+
+def _closed(report: LoadReport) -> LoadReport:
+    return replace(
+        report,
+        endpoints={
+            name: replace(ledger, lost=ledger.lost + ledger.in_flight, in_flight=0)
+            for name, ledger in report.endpoints.items()
+        },
+        revisions={
+            rid: RevisionLoad(busy_seconds=load.busy_seconds, reruns=load.reruns)
+            for rid, load in report.revisions.items()
+        },
+    )
+
+
+def _add_loads(one: RevisionLoad, other: RevisionLoad) -> RevisionLoad:
+    return RevisionLoad(
+        in_flight=one.in_flight + other.in_flight,
+        queued=one.queued + other.queued,
+        oldest_wait_seconds=max(one.oldest_wait_seconds, other.oldest_wait_seconds),
+        busy_seconds=one.busy_seconds + other.busy_seconds,
+        reruns=one.reruns + other.reruns,
+    )

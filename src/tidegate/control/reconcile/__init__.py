@@ -1,0 +1,1 @@
+"""What has the world become what was asked for: observe, plan, act."""

@@ -1,0 +1,147 @@
+"""The preparation of revisions: a model's download and its environment's build, beside the reconciler's loop.
+
+The store has nothing of a preparation. After a restart of control it is started again, and finds what is on disk
+already. Its log is a file from the first second on, and stays when the preparation fails.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tidegate.control.reconcile.model_cache import ModelCache
+from tidegate.core.endpoint.endpoint import ModelVersion
+from tidegate.core.endpoint.revision import Revision, RevisionId
+from tidegate.core.errors import TidegateError
+from tidegate.core.rollout.plan import Preparation, PreparationState
+from tidegate.ports import Clock, EnvironmentBuilder, Log, ModelRegistry
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+# How long a preparation that was cancelled is waited for, seconds. After that it is left to itself.
+_CANCEL_SECONDS = 10.0
+# How many downloads run at once. They mostly wait for the network: two that stall must not hold up all others.
+_DOWNLOADS = 8
+
+
+class Builds:
+    """Prepares revisions. At most `concurrent` environments are resolved or built at once.
+
+    An environment that is on disk already waits for none of them. `on_end` is called when a preparation has ended,
+    whether it has succeeded or failed.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        builder: EnvironmentBuilder,
+        cache: ModelCache,
+        clock: Clock,
+        concurrent: int,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._on_end = on_end
+        self.results: Counter[str] = Counter({"done": 0, "failed": 0})
+        self._registry, self._builder, self._cache, self._clock = registry, builder, cache, clock
+        self._downloading, self._building = asyncio.Semaphore(_DOWNLOADS), asyncio.Semaphore(concurrent)
+        self._models: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tasks: dict[RevisionId, asyncio.Task[None]] = {}
+        self._preparations: dict[RevisionId, Preparation] = {}
+
+    @property
+    def preparations(self) -> Mapping[RevisionId, Preparation]:
+        """Every preparation that was started and not abandoned."""
+        return dict(self._preparations)
+
+    def start(self, revision: Revision) -> None:
+        """Prepare the revision; nothing happens when that is under way or has ended."""
+        if revision.id not in self._preparations:
+            self._preparations[revision.id] = Preparation(PreparationState.RUNNING)
+            self._tasks[revision.id] = asyncio.create_task(self._run(revision), name=f"prepare {revision.id}")
+
+    async def abandon(self, revision: RevisionId) -> None:
+        """Stop preparing the revision, if that is under way, and forget how far it came."""
+        self._preparations.pop(revision, None)
+        task = self._tasks.pop(revision, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop all preparations."""
+        for revision in tuple(self._tasks):
+            await self.abandon(revision)
+
+    async def _run(self, revision: Revision) -> None:
+        log = _log_to(self._cache.data.build_log(revision.id), self._clock)
+        try:
+            preparation = await self._prepare(revision, log)
+            log("Prepared.")
+        except asyncio.CancelledError:
+            log("Stopped.")
+            raise
+        except Exception as error:
+            preparation = Preparation(PreparationState.FAILED, _sentence(error, revision))
+            log(preparation.message)
+        if self._tasks.get(revision.id) is asyncio.current_task():  # else it was abandoned in its last moment
+            self.results[preparation.state.value] += 1
+            self._preparations[revision.id] = preparation
+            self._on_end()
+
+    async def _prepare(self, revision: Revision, log: Log) -> Preparation:
+        model = revision.entity.resolved
+        log(f"Preparing served entity '{revision.entity.name}': model {model.name}, version {model.version}.")
+        directory = await self._download(model, log)
+        environment = await self._builder.build(directory, log, lambda: _turn(self._building, "builds", log))
+        return Preparation(PreparationState.DONE, environment=environment, model_dir=str(directory.absolute()))
+
+    async def _download(self, model: ModelVersion, log: Log) -> Path:
+        directory = self._cache.directory(model)
+        async with self._models[directory]:
+            if not directory.exists():
+                async with _turn(self._downloading, "downloads", log):
+                    log("Downloading the model.")
+                    await self._registry.download(model, directory, log)
+            os.utime(directory, (self._clock.now(), self._clock.now()))
+        return directory
+
+
+@asynccontextmanager
+async def _turn(slots: asyncio.Semaphore, others: str, log: Log) -> AsyncIterator[None]:
+    """Wait for a slot, and say so."""
+    if slots.locked():
+        log(f"Waiting for other {others} to end.")
+    async with slots:
+        yield
+
+
+def _log_to(path: Path, clock: Clock) -> Log:
+    """A log that a user follows. A line that cannot be written is lost: a full disk fails the build soon enough."""
+
+    def write(line: str) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock.now()))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"{stamp} {line}\n")
+        except OSError as error:
+            logger.warning("a build log cannot be written", extra=fields(path=path, error=error.strerror))
+
+    return write
+
+
+def _sentence(error: Exception, revision: Revision) -> str:
+    if isinstance(error, TidegateError):
+        return error.message
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full. Free some space below the data directory, then update the endpoint again."
+    logger.error("a preparation failed", exc_info=error, extra=fields(revision=revision.id))
+    if isinstance(error, OSError):
+        return f"The model could not be prepared: {error.strerror or type(error).__name__}. The server's log has more."
+    return "The model could not be prepared because of a defect of Tidegate; the server's log has its traceback."

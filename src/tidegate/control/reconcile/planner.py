@@ -1,0 +1,57 @@
+"""The plan of a pass: by `core.rollout.plan`, and again only for another world."""
+
+import logging
+from dataclasses import replace
+
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.rollout.action import Action
+from tidegate.core.rollout.plan import Snapshot, plan
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+
+class Planner:
+    """Remembers the newest world in which nothing was due: there is nothing to plan while it stays the same."""
+
+    def __init__(self) -> None:
+        self._settled: Snapshot | None = None
+
+    def plan(self, world: Snapshot) -> tuple[Action, ...]:
+        """The actions that are due, in their order."""
+        if self._settled is not None and _same(world, self._settled):
+            return ()
+        actions = _plan_all(world)
+        self._settled = None if actions else world
+        return actions
+
+
+def _plan_all(world: Snapshot) -> tuple[Action, ...]:
+    try:
+        return plan(world)
+    except Exception:
+        logger.exception("the plan for all endpoints failed; each is planned by itself")
+        return tuple(action for endpoint in world.endpoints for action in _plan_alone(world, endpoint))
+
+
+def _plan_alone(world: Snapshot, endpoint: Endpoint) -> tuple[Action, ...]:
+    """One endpoint's plan, so that a defect in another endpoint's plan does not stop it."""
+    revisions = {rid: revision for rid, revision in world.revisions.items() if revision.endpoint_id == endpoint.id}
+    seen = world.observations
+    mine = None if seen is None else {rid: seen[rid] for rid in revisions if rid in seen}
+    try:
+        return plan(replace(world, endpoints=(endpoint,), revisions=revisions, observations=mine))
+    except Exception:
+        logger.exception("an endpoint cannot be planned", extra=fields(endpoint=endpoint.name))
+        return ()
+
+
+def _same(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two worlds are the same. Parts with thousands of entries are compared by identity."""
+    whole = one.endpoints is other.endpoints and one.revisions is other.revisions
+    return whole and one.observations is other.observations and _details(one) == _details(other)
+
+
+def _details(world: Snapshot) -> Snapshot:
+    """The world without the parts that may have thousands of entries."""
+    return replace(world, endpoints=(), revisions={}, observations=None)

@@ -1,0 +1,1 @@
+"""Control's end of the link to the gateways."""

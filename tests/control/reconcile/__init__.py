@@ -1,0 +1,1 @@
+"""The reconciler and its parts: builds, autoscaler, switches."""

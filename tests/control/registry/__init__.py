@@ -1,0 +1,1 @@
+"""Following the registry, and models whose serving is enabled."""
