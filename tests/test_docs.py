@@ -14,7 +14,7 @@ import typer.main
 from fastapi.routing import iter_route_contexts
 
 from tidegate import http
-from tidegate.api.app import create_app
+from tidegate.api.rest_api import create_app
 from tidegate.cli.app import app as command_line
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_models import EnabledModels

@@ -66,7 +66,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.adapters.environments.uv_environments import UvEnvironments
     from tidegate.adapters.mlflow.registry import MlflowRegistry
     from tidegate.adapters.store.sql_store import SqlStore
-    from tidegate.api.app import create_app
+    from tidegate.api.rest_api import create_app
     from tidegate.control.cycle import Control, ControlSettings, Ports
     from tidegate.control.publish.route_publisher import Access
     from tidegate.control.reconcile.world import Defaults

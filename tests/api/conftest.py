@@ -12,7 +12,7 @@ import uvicorn
 from starlette.responses import JSONResponse
 
 from tests.control.house import POLL, House, a_house
-from tidegate.api.app import create_app
+from tidegate.api.rest_api import create_app
 
 MEMORY_LIMIT = 4_000_000_000  # bytes, of a replica
 

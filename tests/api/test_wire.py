@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import Api
-from tidegate.api.edge import TOO_DEEP
+from tidegate.api.middleware import TOO_DEEP
 from tidegate.core.errors import Unavailable
 
 URL = "/api/2.0/serving-endpoints"

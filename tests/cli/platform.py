@@ -12,7 +12,7 @@ import uvicorn
 
 from tests.control.house import NO_BUILD, House, a_house
 from tidegate import http
-from tidegate.api.app import create_app
+from tidegate.api.rest_api import create_app
 from tidegate.core.endpoint.endpoint import ServedEntity
 from tidegate.core.endpoint.revision import revision_ids
 from tidegate.core.endpoint.status import ConfigUpdate

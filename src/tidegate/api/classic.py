@@ -1,24 +1,22 @@
-"""Classic MLflow model serving's API over the verbs of enabled models. Every answer is as the original's."""
+"""The API of classic MLflow model serving, over the verbs of enabled models. Its answers are those of the original."""
 
 import json
-from typing import Any
 
 from fastapi import APIRouter
 from pydantic import field_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from tidegate.api.edge import TOO_DEEP
-from tidegate.api.parameters import Millis, OfModel, OfReplica, Parameters, read
-from tidegate.api.serverless import aliases_json, millis
+from tidegate.api.json_values import Json, millis
+from tidegate.api.middleware import TOO_DEEP
+from tidegate.api.older_products import Wording, add_shared_routes
+from tidegate.api.parameters import Millis, OfModel, Parameters, read
 from tidegate.control.registry.enabled_model_queries import ServingView
 from tidegate.control.registry.enabled_models import EnabledModels
-from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.errors import BadRequest
 from tidegate.core.legacy_products.enablement_status import ServingState, VersionStatus
 from tidegate.core.legacy_products.serving_history import Subject, Told
-
-Json = dict[str, Any]
 
 PREFIX = "/api/2.0/mlflow/endpoints"
 
@@ -65,54 +63,16 @@ class OfMinutes(OfModel):
     end_timestamp: Millis | None = None
 
 
-def classic(enablements: EnabledModels, creator: str) -> APIRouter:
-    """The routes."""
+def classic(enabled: EnabledModels, creator: str) -> APIRouter:
+    """The routes. `creator` is who enables a model."""
     router = APIRouter(prefix=PREFIX, tags=["classic-model-serving"])
-
-    @router.post("/enable")
-    async def enable(request: Request) -> JSONResponse:
-        await enablements.enable(_face(await read(request, OfModel)), creator)
-        return JSONResponse({})
-
-    @router.post("/disable")
-    async def disable(request: Request) -> JSONResponse:
-        await enablements.disable(_face(await read(request, OfModel)))
-        return JSONResponse({})
-
-    @router.get("/get-status")
-    async def get_status(request: Request) -> JSONResponse:
-        view = await enablements.get(_face(await read(request, OfModel)))
-        return JSONResponse({"endpoint_status": _model_json(view)})
-
-    @router.get("/list")
-    async def list_all() -> JSONResponse:
-        return JSONResponse({"endpoints": [_model_json(view) for view in await enablements.list(Product.CLASSIC)]})
-
-    @router.get("/list-versions")
-    async def list_versions(request: Request) -> JSONResponse:
-        view = await enablements.get(_face(await read(request, OfModel)))
-        return JSONResponse({"endpoint_versions": [_version_json(view.enablement.model, v) for v in view.versions]})
-
-    @router.get("/list-version-aliases")
-    async def list_version_aliases(request: Request) -> JSONResponse:
-        return JSONResponse(aliases_json(await enablements.get(_face(await read(request, OfModel)))))
-
-    @router.post("/get-version-logs")
-    async def get_version_logs(request: Request) -> JSONResponse:
-        asked = await read(request, OfReplica)
-        logs = await enablements.logs(_face(asked), asked.endpoint_version_name, asked.replica_id or "")
-        return JSONResponse({"logs": logs})
-
-    @router.get("/get-event-history")
-    async def get_event_history(request: Request) -> JSONResponse:
-        history = await enablements.history(_face(await read(request, OfModel)))
-        return JSONResponse({"events": [_event_json(event) for event in history]})
+    add_shared_routes(router, enabled, creator, _WORDING)
 
     @router.get("/get-metric-history")
     async def get_metric_history(request: Request) -> JSONResponse:
         asked = await read(request, OfMinutes)
         since, until = (None if at is None else at / 1000 for at in (asked.start_timestamp, asked.end_timestamp))
-        totals = await enablements.totals(_face(asked), since, until)
+        totals = await enabled.totals(_WORDING.face(asked), since, until)
         metrics = [
             {"key": key, "value": value, "timestamp": millis(total.at)}
             for total in totals
@@ -125,14 +85,10 @@ def classic(enablements: EnabledModels, creator: str) -> APIRouter:
         asked = await read(request, OfCluster)
         spec = asked.desired_cluster_config
         tags = None if spec.tags is None else [(tag.key, tag.value) for tag in spec.tags]
-        await enablements.update_cluster(_face(asked), spec.node_type_id, tags)
+        await enabled.update_cluster(_WORDING.face(asked), spec.node_type_id, tags)
         return JSONResponse({})
 
     return router
-
-
-def _face(asked: OfModel) -> Face:
-    return Face(Product.CLASSIC, asked.registered_model_name)
 
 
 def _model_json(view: ServingView) -> Json:
@@ -172,3 +128,6 @@ def _event_json(event: Told) -> Json:
         "message": event.message,
         "internal": event.subject is Subject.CONTAINER,
     }
+
+
+_WORDING = Wording(Product.CLASSIC, "endpoints", "endpoint_versions", _model_json, _version_json, _event_json)

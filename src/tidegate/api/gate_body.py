@@ -2,14 +2,12 @@
 
 import json
 from dataclasses import asdict, replace
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tidegate.api.json_values import Json
 from tidegate.control.endpoints.endpoint_views import GateView
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
-
-Json = dict[str, Any]
 
 
 class GateIn(BaseModel):

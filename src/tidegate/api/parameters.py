@@ -10,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from starlette.requests import Request
 
-from tidegate.api.edge import TOO_DEEP
 from tidegate.api.lenient import Lenient
+from tidegate.api.middleware import TOO_DEEP
 from tidegate.core.errors import BadRequest
 
 _LAST_MILLIS = 253_402_300_799_999  # of the year 9999

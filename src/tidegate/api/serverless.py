@@ -1,26 +1,24 @@
-"""Serverless Real-Time Inference's API, as the preview of 2022 had it, over the verbs of enabled models.
+"""The API of Serverless Real-Time Inference, as in the preview of 2022, over the verbs of enabled models.
 
 Every answer has the names and states of the original, so that its clients work unmodified.
 """
-
-from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from tidegate.api.parameters import Millis, OfModel, OfReplica, OfVersion, Parameters, read
+from tidegate.api.json_values import Json, millis
+from tidegate.api.older_products import Wording, add_shared_routes
+from tidegate.api.parameters import Millis, OfModel, OfVersion, Parameters, read
 from tidegate.control.registry.enabled_model_queries import ServingView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.endpoint import WORKLOAD_SIZES
-from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.endpoint.revision import ReplicaState
 from tidegate.core.legacy_products.enablement import Compute
 from tidegate.core.legacy_products.enablement_status import ServingState, UpdateStatus, VersionStatus
 from tidegate.core.legacy_products.serving_history import Subject, Told
 from tidegate.core.scaling.minute import MinutePoint
-
-Json = dict[str, Any]
 
 PREFIX = "/api/2.0/mlflow/endpoints-v2"
 
@@ -62,56 +60,30 @@ class OfMinutes(OfVersion):
     end_timestamp: Millis | None = None
 
 
-def serverless(enablements: EnabledModels, creator: str, memory_limit: int) -> APIRouter:
-    """The routes. `memory_limit` is what a replica may use, bytes, of which usage is a percentage; 0: no limit."""
+def serverless(enabled: EnabledModels, creator: str, memory_limit: int) -> APIRouter:
+    """The routes. `creator` is who enables a model. `memory_limit` is a replica's, in bytes; 0 is none."""
     router = APIRouter(prefix=PREFIX, tags=["serverless-real-time-inference"])
-
-    @router.post("/enable")
-    async def enable(request: Request) -> JSONResponse:
-        await enablements.enable(_face(await read(request, OfModel)), creator)
-        return JSONResponse({})
-
-    @router.post("/disable")
-    async def disable(request: Request) -> JSONResponse:
-        await enablements.disable(_face(await read(request, OfModel)))
-        return JSONResponse({})
-
-    @router.get("/get-status")
-    async def get_status(request: Request) -> JSONResponse:
-        view = await enablements.get(_face(await read(request, OfModel)))
-        return JSONResponse({"endpoint_status": _model_json(view)})
-
-    @router.get("/list")
-    async def list_all() -> JSONResponse:
-        views = await enablements.list(Product.SERVERLESS)
-        return JSONResponse({"endpoint_statuses": [_model_json(view) for view in views]})
-
-    @router.get("/list-versions")
-    async def list_versions(request: Request) -> JSONResponse:
-        view = await enablements.get(_face(await read(request, OfModel)))
-        return JSONResponse({"endpoint_statuses": [_version_json(view.enablement.model, v) for v in view.versions]})
+    add_shared_routes(router, enabled, creator, _WORDING)
 
     @router.get("/get-version-status")
     async def get_version_status(request: Request) -> JSONResponse:
         asked = await read(request, OfVersion)
-        version = await enablements.version(_face(asked), asked.endpoint_version_name)
+        version = await enabled.version(_WORDING.face(asked), asked.endpoint_version_name)
         return JSONResponse({"endpoint_status": _version_json(asked.registered_model_name, version)})
-
-    @router.get("/list-version-aliases")
-    async def list_version_aliases(request: Request) -> JSONResponse:
-        return JSONResponse(aliases_json(await enablements.get(_face(await read(request, OfModel)))))
 
     @router.put("/update-compute-config")
     async def update_compute_config(request: Request) -> JSONResponse:
         asked = await read(request, OfCompute)
         spec = asked.desired_workload_config_spec
-        await enablements.update_compute(_face(asked), asked.stage, spec.workload_size_id, spec.scale_to_zero_enabled)
+        await enabled.update_compute(
+            _WORDING.face(asked), asked.stage, spec.workload_size_id, spec.scale_to_zero_enabled
+        )
         return JSONResponse({})
 
     @router.post("/restart-compute-config-update")
     async def restart_compute_config_update(request: Request) -> JSONResponse:
         asked = await read(request, OfVersion)
-        await enablements.restart(_face(asked), asked.endpoint_version_name, creator)
+        await enabled.restart(_WORDING.face(asked), asked.endpoint_version_name, creator)
         return JSONResponse({})
 
     @router.get("/get-supported-workload-sizes")
@@ -130,26 +102,20 @@ def serverless(enablements: EnabledModels, creator: str, memory_limit: int) -> A
                 "replica_id": view.replica.id,
                 "last_known_status": _REPLICA_STATES[view.replica.state],
             }
-            for view in await enablements.replicas(_face(asked), asked.endpoint_version_name)
+            for view in await enabled.replicas(_WORDING.face(asked), asked.endpoint_version_name)
         ]
         return JSONResponse({"version_replicas": replicas})
-
-    @router.post("/get-version-logs")
-    async def get_version_logs(request: Request) -> JSONResponse:
-        asked = await read(request, OfReplica)
-        logs = await enablements.logs(_face(asked), asked.endpoint_version_name, asked.replica_id or "")
-        return JSONResponse({"logs": logs})
 
     @router.post("/get-version-build-logs")
     async def get_version_build_logs(request: Request) -> JSONResponse:
         asked = await read(request, OfVersion)
-        return JSONResponse({"logs": await enablements.build_logs(_face(asked), asked.endpoint_version_name)})
+        return JSONResponse({"logs": await enabled.build_logs(_WORDING.face(asked), asked.endpoint_version_name)})
 
     @router.get("/get-version-metrics")
     async def get_version_metrics(request: Request) -> JSONResponse:
         asked = await read(request, OfMinutes)
-        points = await enablements.points(
-            _face(asked),
+        points = await enabled.points(
+            _WORDING.face(asked),
             asked.endpoint_version_name,
             _seconds(asked.start_timestamp),
             _seconds(asked.end_timestamp),
@@ -158,26 +124,7 @@ def serverless(enablements: EnabledModels, creator: str, memory_limit: int) -> A
             {"bucket_interval_ms": _BUCKET_MS, "data": [_point_json(point, memory_limit) for point in points]}
         )
 
-    @router.get("/get-event-history")
-    async def get_event_history(request: Request) -> JSONResponse:
-        history = await enablements.history(_face(await read(request, OfModel)))
-        return JSONResponse({"events": [_event_json(event) for event in history]})
-
     return router
-
-
-def aliases_json(view: ServingView) -> Json:
-    """Which version each stage means."""
-    return {"aliases": [{"alias": stage, "endpoint_version_name": version} for stage, version in view.aliases]}
-
-
-def millis(seconds: float) -> int:
-    """A time as it is written."""
-    return round(seconds * 1000)
-
-
-def _face(asked: OfModel) -> Face:
-    return Face(Product.SERVERLESS, asked.registered_model_name)
 
 
 def _seconds(millis: int | None) -> float | None:
@@ -259,3 +206,8 @@ def _event_json(event: Told) -> Json:
         "stage": event.stage,
         "message": event.message,
     }
+
+
+_WORDING = Wording(
+    Product.SERVERLESS, "endpoint_statuses", "endpoint_statuses", _model_json, _version_json, _event_json
+)

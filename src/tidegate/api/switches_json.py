@@ -1,13 +1,11 @@
 """The public JSON of an endpoint's switches, and of what is parked. Ours alone: Databricks' API has neither."""
 
 import json
-from typing import Any
 
+from tidegate.api.json_values import Json, millis
 from tidegate.control.endpoints.endpoint_views import SwitchesView
 from tidegate.core.endpoint.endpoint import ModelVersion
 from tidegate.core.rollout.switch import Side, Switch, side_of
-
-Json = dict[str, Any]
 
 
 def switches_json(view: SwitchesView) -> Json:
@@ -16,8 +14,8 @@ def switches_json(view: SwitchesView) -> Json:
     if view.parked is not None:
         parked = {
             **_side_json(side_of(view.parked.config)),
-            "since": _millis(view.parked.since),
-            "replicas_until": None if view.kept_until is None else _millis(view.kept_until),
+            "since": millis(view.parked.since),
+            "replicas_until": None if view.kept_until is None else millis(view.kept_until),
             "replaced_by": view.parked.replaced_by,
         }
     return {"switches": [_switch_json(switch) for switch in view.switches], "parked": parked}
@@ -25,7 +23,7 @@ def switches_json(view: SwitchesView) -> Json:
 
 def _switch_json(switch: Switch) -> Json:
     return {
-        "timestamp": _millis(switch.at),
+        "timestamp": millis(switch.at),
         "by": switch.by,
         "from": None if switch.before is None else _side_json(switch.before),
         "to": _side_json(switch.after),
@@ -42,7 +40,3 @@ def _entity_json(name: str, model: ModelVersion, share: int | None) -> Json:
     """`share` is None in a record of before shares were kept."""
     entity = {"name": name, "entity_name": model.name, "resolved_version": model.version}
     return {**entity, "traffic_percentage": share}
-
-
-def _millis(seconds: float) -> int:
-    return round(seconds * 1000)

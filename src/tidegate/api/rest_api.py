@@ -12,20 +12,12 @@ from starlette.responses import JSONResponse, Response
 
 import tidegate
 from tidegate.api.classic import classic
-from tidegate.api.edge import Edge, handle_errors
+from tidegate.api.endpoint_json import endpoint_json, event_json, list_item_json, replica_json, tags_json
 from tidegate.api.gate_body import GateIn, gate_json
-from tidegate.api.schemas import (
-    ConfigIn,
-    EndpointIn,
-    TagsPatchIn,
-    endpoint_json,
-    event_json,
-    list_item_json,
-    replica_json,
-    tags_json,
-)
+from tidegate.api.middleware import Edge, handle_errors
+from tidegate.api.request_bodies import ConfigIn, EndpointIn, TagsPatchIn
 from tidegate.api.serverless import serverless
-from tidegate.api.switches import switches_json
+from tidegate.api.switches_json import switches_json
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.reporting.prometheus_metrics import Metrics
