@@ -1,6 +1,7 @@
 """The API of classic MLflow model serving, over the verbs of enabled models. Its answers are those of the original."""
 
 import json
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import field_validator
@@ -8,9 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from tidegate.api.json_values import Json, millis
+from tidegate.api.lenient import at_most
 from tidegate.api.middleware import TOO_DEEP
 from tidegate.api.older_products import Wording, add_shared_routes
 from tidegate.api.parameters import Millis, OfModel, Parameters, read
+from tidegate.control.endpoints.endpoint_requests import MAX_TAGS
 from tidegate.control.registry.enabled_model_queries import ServingView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.legacy_face import Product
@@ -39,7 +42,7 @@ class ClusterSpec(Parameters):
     """A cluster: a kind of machine, and tags."""
 
     node_type_id: str = ""
-    tags: list[TagIn] | None = None
+    tags: Annotated[list[TagIn] | None, at_most(MAX_TAGS)] = None
 
 
 class OfCluster(OfModel):

@@ -1,4 +1,4 @@
-"""What stands before every route: leniency towards clients, and one shape for every error."""
+"""What comes before every route: leniency towards clients, a limit on bodies, and one shape for every error."""
 
 import logging
 from collections.abc import Sequence
@@ -11,12 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegate.api.body_limit import read_bounded
 from tidegate.core.errors import (
     BadRequest,
     Internal,
     InvalidParameter,
     MethodNotAllowed,
     NotFound,
+    PayloadTooLarge,
     TidegateError,
     UnsupportedMediaType,
 )
@@ -34,8 +36,8 @@ _PREVIEW, _RELEASED = "/api/2.0/preview/mlflow/endpoints", "/api/2.0/mlflow/endp
 
 
 class Edge:
-    """ASGI middleware. A path may end with a slash, and be that of a preview; a body is JSON whatever its content type;
-    a defect is answered in the house error shape.
+    """ASGI middleware. A path may end with a slash, and may be that of a preview. A body is JSON whatever its content
+    type, and has at most MAX_BODY_BYTES. A defect is answered in the house error shape.
 
     Redirects would not do: clients lose the body of a POST on them.
     """
@@ -70,7 +72,9 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, await read_bounded(scope, receive), note)
+        except PayloadTooLarge as refusal:
+            await error_response(refusal)(scope, receive, send)
         except Exception:
             logger.exception("a request failed", extra=fields(method=scope["method"], path=path))
             if started:

@@ -5,14 +5,16 @@ Field names are those of Databricks' API. Strings are taken for numbers and bool
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from tidegate.api.gate_body import GateIn
-from tidegate.api.lenient import Lenient
-from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest, EndpointRequest
+from tidegate.api.lenient import Lenient, at_most
+from tidegate.control.endpoints.endpoint_requests import MAX_TAGS, UNRESOLVED, ConfigRequest, EndpointRequest
 from tidegate.core.endpoint.endpoint import (
+    MAX_ENVIRONMENT_VARS,
+    MAX_SERVED_ENTITIES,
     Batching,
     ModelRef,
     Route,
@@ -21,6 +23,8 @@ from tidegate.core.endpoint.endpoint import (
 )
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.errors import InvalidParameter
+
+_MAX_DESCRIPTION = 4096  # characters
 
 
 class ServedEntityIn(Lenient):
@@ -36,7 +40,7 @@ class ServedEntityIn(Lenient):
     scale_to_zero_enabled: bool | None = None
     min_provisioned_concurrency: int | None = None
     max_provisioned_concurrency: int | None = None
-    environment_vars: dict[str, str] | None = None
+    environment_vars: Annotated[dict[str, str] | None, at_most(MAX_ENVIRONMENT_VARS)] = None
     idle_timeout_seconds: float | None = None
     batching: Batching | None = None
     timeout_seconds: float | None = None
@@ -82,14 +86,14 @@ class RouteIn(Lenient):
 class TrafficConfigIn(Lenient):
     """The traffic split."""
 
-    routes: list[RouteIn] = Field(default_factory=list)
+    routes: Annotated[list[RouteIn], at_most(MAX_SERVED_ENTITIES)] = Field(default_factory=list)
 
 
 class ConfigIn(Lenient):
     """`EndpointCoreConfigInput`, and the body of an update."""
 
-    served_entities: list[ServedEntityIn] | None = None
-    served_models: list[ServedEntityIn] | None = None
+    served_entities: Annotated[list[ServedEntityIn] | None, at_most(MAX_SERVED_ENTITIES)] = None
+    served_models: Annotated[list[ServedEntityIn] | None, at_most(MAX_SERVED_ENTITIES)] = None
     traffic_config: TrafficConfigIn | None = None
     auto_capture_config: Any = None
     force: bool = Field(default=False, description="Switch to it without a gate; Tidegate's own.")
@@ -116,8 +120,8 @@ class EndpointIn(Lenient):
 
     name: str
     config: ConfigIn | None = None
-    description: str | None = None
-    tags: list[TagIn] | None = None
+    description: Annotated[str | None, at_most(_MAX_DESCRIPTION)] = None
+    tags: Annotated[list[TagIn] | None, at_most(MAX_TAGS)] = None
     route_optimized: bool | None = None
     rate_limits: Any = None
     ai_gateway: Any = None
@@ -144,8 +148,8 @@ class EndpointIn(Lenient):
 class TagsPatchIn(Lenient):
     """The body of a change of tags."""
 
-    add_tags: list[TagIn] | None = None
-    delete_tags: list[str] | None = None
+    add_tags: Annotated[list[TagIn] | None, at_most(MAX_TAGS)] = None
+    delete_tags: Annotated[list[str] | None, at_most(MAX_TAGS)] = None
 
 
 def _route(route: RouteIn) -> Route:
