@@ -107,19 +107,19 @@ def test_a_value_of_the_wrong_type_is_named(group: str, name: str, value: object
 
 def test_an_unknown_setting_is_answered_with_the_known_ones() -> None:
     assert refusal({"TIDEGATE_SERVER__PROT": "1"}).startswith(
-        "There is no setting 'server.prot'; server has host, port, data_dir, gateways"
+        "There is no setting 'server.prot'. The group has host, port, data_dir, gateways"
     )
 
 
 def test_an_unknown_group_is_answered_with_the_known_ones() -> None:
     assert refusal({"TIDEGATE_SERVICE__PORT": "1"}).startswith(
-        "There is no group of settings 'service'; there are server, gateway"
+        "There is no settings group 'service'. The groups are server, gateway"
     )
 
 
 def test_a_variable_without_a_group_is_refused() -> None:
     assert refusal({"TIDEGATE_PORT": "1"}) == (
-        "TIDEGATE_PORT is not a setting; settings are named TIDEGATE_<GROUP>__<NAME>."
+        "TIDEGATE_PORT is not a setting. Unset it, or name it TIDEGATE_<GROUP>__<NAME>."
     )
 
 
@@ -135,14 +135,14 @@ def test_a_variable_without_a_group_is_refused() -> None:
         ),
         ("server", "gateways", 0, "server.gateways must be from 1 to 64."),
         ("engine", "kind", "ray", "engine.kind must be 'local'."),
-        ("rollouts", "park_seconds", -1, "rollouts.park_seconds must be from 0 to 31536000."),
-        ("rollouts", "park_seconds", "inf", "rollouts.park_seconds must be from 0 to 31536000."),
+        ("rollouts", "park_seconds", -1, "rollouts.park_seconds must be from 0 to 31536000 (a year)."),
+        ("rollouts", "park_seconds", "inf", "rollouts.park_seconds must be from 0 to 31536000 (a year)."),
         ("log", "format", "xml", "log.format must be 'text' or 'json'."),
         ("log", "level", "LOUD", "log.level must be DEBUG, INFO, WARNING or ERROR."),
         ("environments", "concurrent_builds", 0, "environments.concurrent_builds must be at least 1."),
-        ("gateway", "answer_within_seconds", 0, "gateway.answer_within_seconds must be at most 59."),
-        ("gateway", "answer_within_seconds", 60, "gateway.answer_within_seconds must be at most 59."),
-        ("gateway", "answer_within_seconds", "nan", "gateway.answer_within_seconds must be at most 59."),
+        ("gateway", "answer_within_seconds", 0, "gateway.answer_within_seconds must be above 0 and at most 59."),
+        ("gateway", "answer_within_seconds", 60, "gateway.answer_within_seconds must be above 0 and at most 59."),
+        ("gateway", "answer_within_seconds", "nan", "gateway.answer_within_seconds must be above 0 and at most 59."),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(group: str, name: str, value: object, sentence: str) -> None:
@@ -167,7 +167,7 @@ def test_a_corrupt_file_is_named(tmp_path: Path, content: bytes) -> None:
 def test_a_setting_outside_a_group_is_named(tmp_path: Path) -> None:
     file = tmp_path / "flat.toml"
     file.write_text("port = 1\n")
-    assert refusal(file=file) == f"In {file}, 'port' must stand in a [group], such as [server]."
+    assert refusal(file=file) == f"In {file}, 'port' is outside of a group. Put it below a line such as [server]."
 
 
 def test_the_roots_of_artifacts_are_listed_or_those_of_the_registrys_kind() -> None:

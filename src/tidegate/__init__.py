@@ -1,4 +1,4 @@
-"""Tidegate: MLflow models become scalable REST endpoints, on your own machines.
+"""Tidegate serves MLflow models as REST endpoints on your own machine.
 
 Control decides, engines run, the gateway answers, the worker predicts; `core` is what they all agree on.
 The floors (who may import whom) are in docs/architecture.md and checked by `make check`.

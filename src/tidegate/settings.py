@@ -1,7 +1,7 @@
 """Settings: grouped frozen dataclasses, and the only reader of the environment and of `tidegate.toml`.
 
-A component receives its group, not the world. Precedence: command line, environment (`TIDEGATE_<GROUP>__<NAME>`), file,
-default. Every field is documented in docs/settings.md; a test sees to it.
+A component receives only its group. A value comes from the command line, else the environment
+(`TIDEGATE_<GROUP>__<NAME>`), else the file, else the default. docs/settings.md documents each field, as a test checks.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class GatewaySettings:
     max_queued_bytes: int = 512 * 1024 * 1024  # per revision
     max_header_bytes: int = 64 * 1024
     header_timeout_seconds: float = 10.0  # from a request's first byte to the end of its headers
-    body_timeout_seconds: float = 10.0  # longest pause in a body that comes in
+    body_timeout_seconds: float = 10.0  # longest pause within a body
     keep_alive_seconds: float = 75.0  # longest pause between two requests of a connection
     cors_origins: str = ""  # of pages whose scripts may score, separated by spaces; "*" for any
 
@@ -51,12 +51,12 @@ class RegistrySettings:
     """The MLflow registry. An empty `uri` means the embedded one."""
 
     uri: str = ""
-    poll_seconds: float = 0.0  # between two looks at aliases and stages; 0: 30 for the embedded one, 2 for another
+    poll_seconds: float = 0.0  # between two looks at aliases and stages; 0: 30 for the embedded registry, 2 for another
     artifact_roots: str = ""  # where files of models may lie besides the registry's own store, separated by spaces
 
     @property
     def look_every(self) -> float:
-        """Seconds between two looks. Writes to the embedded registry pass by, and are looked at at once."""
+        """Seconds between two looks. Control also looks after each write to the embedded registry."""
         return self.poll_seconds or (2.0 if self.uri else 30.0)
 
     @property
@@ -77,41 +77,41 @@ class EngineSettings:
     """How replicas are run."""
 
     kind: str = "local"
-    start_timeout_seconds: float = 300.0  # from start to ready; a replica that takes longer is ended
-    drain_timeout_seconds: float = 60.0  # what a replica under way may still need when it is asked to end
+    start_timeout_seconds: float = 300.0  # from a replica's start to ready; then it is ended
+    drain_timeout_seconds: float = 60.0  # for the request under way, of a replica that is told to end
     concurrent_starts: int = 0  # replicas that start at once; 0 means one per core
     max_backoff_seconds: float = 60.0  # longest wait before a crashing replica is started again
-    template_memory_mb: int = 0  # of warm templates together; 0: a quarter of the memory, at most 4096; negative: none
-    memory_gb: float = 4.0  # what one replica may use, 10^9 bytes; 0 means no limit
+    template_memory_mb: int = 0  # of all warm templates; 0: a quarter of the machine's, at most 4096; negative: none
+    memory_gb: float = 4.0  # memory of one replica, 10^9 bytes; 0 means no limit
     memory_gb_medium: float = 8.0  # the same for workload_type CPU_MEDIUM
     memory_gb_large: float = 16.0  # the same for workload_type CPU_LARGE
-    memory_gb_total: float = 0.0  # what all of this machine's replicas may use; 0 means what it has, less a reserve
+    memory_gb_total: float = 0.0  # memory of all replicas of this machine; 0 means all but a reserve
 
     @property
     def memory_limits(self) -> dict[str, int]:
-        """What one replica may use, bytes, by workload_type."""
+        """The memory limit of one replica, bytes, by workload_type."""
         sizes = {"CPU": self.memory_gb, "CPU_MEDIUM": self.memory_gb_medium, "CPU_LARGE": self.memory_gb_large}
         return {workload: int(size * 1e9) for workload, size in sizes.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutSettings:
-    """How one configuration takes another's place."""
+    """How one configuration replaces another."""
 
-    park_seconds: float = 600.0  # how long what served before keeps its replicas for a rollback
+    park_seconds: float = 600.0  # how long a parked configuration keeps its replicas
 
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """What a new configuration must show on recorded requests, where an endpoint says nothing else."""
+    """How the gate tests a new configuration, unless the endpoint has its own policy."""
 
     mode: str = "safe"  # "off", "safe" or "strict"
     max_changed_share: float = 0.05  # of the compared answers, under "strict"
-    record: bool = True  # whether requests are kept, in the gateways' memory
-    requests: int = 500  # the newest of each endpoint that a gateway keeps
-    max_request_kb: int = 64  # a request is kept where it and its answer are no larger together
-    max_memory_mb: int = 64  # what a gateway keeps, over all endpoints
-    replay_ms: int = 500  # what a replay may take, as long as nothing hangs
+    record: bool = True  # whether gateways record requests, in memory
+    requests: int = 500  # recorded by one gateway for one endpoint
+    max_request_kb: int = 64  # the largest request, with its answer, that is recorded
+    max_memory_mb: int = 64  # of all recordings of one gateway
+    replay_ms: int = 500  # time of a replay, if predictions are quick and nothing hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,10 @@ class EnvironmentSettings:
 class HousekeepingSettings:
     """What is kept, and how long."""
 
-    unused_days: float = 7.0  # environments, overlays and models that nothing has used for so long go
-    disk_budget_gb: float = 50.0  # over it, the longest unused go first
+    unused_days: float = 7.0  # environments, overlays and models that are unused for longer are removed
+    disk_budget_gb: float = 50.0  # above it, the longest unused are removed first
     log_file_mb: float = 10.0  # a log is rotated at this size
-    log_files: int = 3  # rotated logs kept of each
+    log_files: int = 3  # rotated files of each log
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def load(environ: Mapping[str, str], file: Path | None = None, overrides: Overri
     for group, entries in values.items():
         kind: Any = groups.get(group)
         if kind is None:
-            raise ConfigurationError(f"There is no group of settings '{group}'; there are {', '.join(groups)}.")
+            raise ConfigurationError(f"There is no settings group '{group}'. The groups are {', '.join(groups)}.")
         built[group] = kind(**_typed(group, kind, entries))
     settings = Settings(**built)
     _check(settings)
@@ -209,7 +209,9 @@ def _from_file(file: Path | None) -> dict[str, dict[str, Any]]:
         raise ConfigurationError(f"The settings file {file} is not valid TOML: {error}.") from None
     for group, entries in content.items():
         if not isinstance(entries, dict):
-            raise ConfigurationError(f"In {file}, '{group}' must stand in a [group], such as [server].")
+            raise ConfigurationError(
+                f"In {file}, '{group}' is outside of a group. Put it below a line such as [server]."
+            )
     return content
 
 
@@ -219,7 +221,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         if variable.startswith("TIDEGATE_") and variable not in _CLIENT_VARIABLES:
             group, separator, name = variable.removeprefix("TIDEGATE_").lower().partition("__")
             if not separator:
-                raise ConfigurationError(f"{variable} is not a setting; settings are named TIDEGATE_<GROUP>__<NAME>.")
+                raise ConfigurationError(f"{variable} is not a setting. Unset it, or name it TIDEGATE_<GROUP>__<NAME>.")
             values.setdefault(group, {})[name] = value
     return values
 
@@ -229,7 +231,7 @@ def _typed(group: str, kind: type, entries: Mapping[str, Any]) -> dict[str, Any]
     typed: dict[str, Any] = {}
     for name, value in entries.items():
         if name not in hints:
-            raise ConfigurationError(f"There is no setting '{group}.{name}'; {group} has {', '.join(hints)}.")
+            raise ConfigurationError(f"There is no setting '{group}.{name}'. The group has {', '.join(hints)}.")
         try:
             typed[name] = _convert(value, hints[name])
         except (TypeError, ValueError):
@@ -269,8 +271,10 @@ def _check(settings: Settings) -> None:
     require(settings.engine.kind == "local", "engine.kind must be 'local'.")
     engine = settings.engine
     sizes = (engine.memory_gb, engine.memory_gb_medium, engine.memory_gb_large, engine.memory_gb_total)
-    require(min(sizes) >= 0, "The settings engine.memory_gb and those named like it must be 0 or more.")
-    require(0 <= settings.rollouts.park_seconds <= 31_536_000, "rollouts.park_seconds must be from 0 to 31536000.")
+    require(min(sizes) >= 0, "Each setting engine.memory_gb… must be 0 or more.")
+    require(
+        0 <= settings.rollouts.park_seconds <= 31_536_000, "rollouts.park_seconds must be from 0 to 31536000 (a year)."
+    )
     require(settings.gate.mode in tuple(GateMode), "gate.mode must be 'off', 'safe' or 'strict'.")
     require(0 <= settings.gate.max_changed_share <= 1, "gate.max_changed_share must be from 0 to 1.")
     require(1 <= settings.gate.requests <= 10_000, "gate.requests must be from 1 to 10000.")
@@ -279,7 +283,10 @@ def _check(settings: Settings) -> None:
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
     most = wire.MAX_FRAME_BYTES - wire.OVERHEAD_BYTES
     require(1 <= settings.gateway.max_body_bytes <= most, f"gateway.max_body_bytes must be from 1 to {most}.")
-    require(0 < settings.gateway.answer_within_seconds <= 59, "gateway.answer_within_seconds must be at most 59.")
+    require(
+        0 < settings.gateway.answer_within_seconds <= 59,
+        "gateway.answer_within_seconds must be above 0 and at most 59.",
+    )
     require(
         all(_is_origin(origin) for origin in settings.gateway.cors_origins.split()),
         "gateway.cors_origins must be origins such as https://example.org, separated by spaces, or *.",

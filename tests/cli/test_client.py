@@ -67,7 +67,7 @@ def test_somebody_else_answers(answer: bytes) -> None:
 
 def test_the_connection_breaks_off() -> None:
     with answering(b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n{") as url, a_client(url) as client:
-        sentence = f"The connection to {url} broke off: "
+        sentence = f"The connection to {url} broke: "
         with pytest.raises(Unreachable, match=sentence):
             client.endpoints()
 
@@ -96,14 +96,14 @@ def test_no_token_at_all(platform: Platform, cli: Cli) -> None:
     (platform.data_dir / "admin.token").unlink()
     done = cli("list")
     assert done.exit_code == 1
-    assert done.stderr.startswith(f"No token for {platform.url}: give one with --token or TIDEGATE_TOKEN.")
+    assert done.stderr.startswith(f"There is no token for {platform.url}. Give one with --token or TIDEGATE_TOKEN, ")
 
 
 @pytest.mark.parametrize("token", ["tökén", "two\nlines"])
 def test_what_cannot_be_a_token_is_not_shown(cli: Cli, token: str) -> None:
     done = cli("list", "--token", token)
     assert done.exit_code == 1
-    assert done.stderr.startswith("The token has characters that no token has")
+    assert done.stderr.startswith("The token has characters that a token cannot have")
     assert token not in done.stderr
 
 

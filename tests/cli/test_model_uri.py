@@ -27,11 +27,11 @@ def test_registered_models(uri: str, ref: ModelRef) -> None:
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("models:/wine", "does not name a registered model's version"),
-        ("models:/wine/", "does not name a registered model's version"),
-        ("models:/wine/1/2", "does not name a registered model's version"),
-        ("models:/m-1234", "does not name a registered model's version"),
-        ("runs:/abc/model", "register it first"),
+        ("models:/wine", "does not name a version of a registered model"),
+        ("models:/wine/", "does not name a version of a registered model"),
+        ("models:/wine/1/2", "does not name a version of a registered model"),
+        ("models:/m-1234", "does not name a version of a registered model"),
+        ("runs:/abc/model", "Register it first"),
         ("wine", "There is no 'wine'"),
     ],
 )
@@ -48,5 +48,5 @@ def test_a_saved_model(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match=r"is not a saved model: it has no file MLmodel\. Name the folder that has it\."):
+    with pytest.raises(Failure, match=r"is not a saved model: it has no file MLmodel\. Name the directory"):
         parse(str(tmp_path))

@@ -40,7 +40,7 @@ def test_a_version_that_fails_where_the_old_one_answered_is_held_back_until_it_i
     state = house.get("gated")["state"]
     assert (state["ready"], state["config_update"]) == ("READY", "UPDATE_FAILED")
     shown = house.command("gate", "gated").stdout
-    assert "The newest was held back, under `safe`." in shown
+    assert "The newest version was held back, under `safe`." in shown
     assert f"- {reason}" in shown
 
     with Load(house, "gated", fine, rate=20) as load:

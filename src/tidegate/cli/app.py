@@ -58,7 +58,7 @@ def tidegate(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """MLflow models become scalable REST endpoints, on your own machines."""
+    """Serve MLflow models as REST endpoints on your own machine."""
 
 
 for command in (

@@ -79,7 +79,7 @@ def _interpreters(settings: Settings, data: DataDirectory) -> Check:
     try:
         found = asyncio.run(Interpreters(Uv({}), data.pythons, search, os.environ).found())
     except FileNotFoundError:
-        return Check("interpreters", "not looked for", "They are looked for with uv; install that first.")
+        return Check("interpreters", "not looked for", "Tidegate looks for them with uv. Install uv first.")
     usable = dict.fromkeys(each.version for each in found if Version(each.version) >= OLDEST)
     return Check("interpreters", ", ".join(usable))
 
@@ -91,7 +91,7 @@ def _nearest(path: Path) -> Path:
 
 def _writable(root: Path, place: Path) -> Check:
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-        return Check("data directory", f"{root}{'' if place == root else ' (made on the first start)'}")
+        return Check("data directory", f"{root}{'' if place == root else ' (created at the first start)'}")
     return Check("data directory", str(root), f"{place} cannot be written to by this user. Choose another --data-dir.")
 
 
@@ -100,13 +100,15 @@ def _space(place: Path) -> Check:
     found = f"{free / 1e9:.1f} GB free"
     if free >= _ENOUGH_BYTES:
         return Check("disk", found)
-    return Check("disk", found, "Free some: a model's environment takes up to 1 GB, and the packages' cache as much.")
+    return Check(
+        "disk", found, "Free some space: an environment takes up to 1 GB, and the package cache as much again."
+    )
 
 
 def _port(settings: Settings, data_dir: Path) -> Check:
     host, port = settings.server.host, settings.server.port
     if (own := recorded_url(DataDirectory(data_dir))) and urlsplit(own).port == port and _answers(own):
-        return Check("port", f"{host}:{port} is had by this data directory's own Tidegate, at {own}")
+        return Check("port", f"{host}:{port} belongs to this data directory's own Tidegate, at {own}")
     try:
         for listener in listeners.listen(host, port, 1):
             listener.close()
@@ -130,7 +132,7 @@ def _registry(client: Client) -> Check:
         client.registered_models()
     except Refused as refused:
         if refused.code == "RESOURCE_DOES_NOT_EXIST":
-            return Check("registry", "external, as the server is set up")
+            return Check("registry", "external, by the server's settings")
         return Check("registry", "does not answer", refused.message)
     except Failure as failure:
         return Check("registry", "does not answer", failure.message)

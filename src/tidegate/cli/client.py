@@ -30,7 +30,9 @@ class Client:
     def __init__(self, server: Server) -> None:
         self.server = server
         if not (server.token.isascii() and server.token.isprintable()):
-            raise Failure("The token has characters that no token has; look at what --token or the variable holds.")
+            raise Failure(
+                "The token has characters that a token cannot have. Check --token or the variable that holds it."
+            )
         headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
         self._http = httpx.Client(
             base_url=server.url, headers=headers, timeout=_TIMEOUT_SECONDS, trust_env=not server.local
@@ -58,7 +60,7 @@ class Client:
         return EndpointView(self.call("POST", _ENDPOINTS, body))
 
     def update(self, name: str, entity: Json, *, force: bool = False) -> EndpointView:
-        """The endpoint; it serves this one entity as soon as that is ready, and the gate lets it or it is forced."""
+        """The endpoint. It serves this one entity when that is ready and has passed the gate, or is forced."""
         forced = {"force": True} if force else {}
         return EndpointView(self.call("PUT", f"{_path(name)}/config", {"served_entities": [entity], **forced}))
 
@@ -163,7 +165,7 @@ class Client:
         except httpx.TimeoutException:
             raise Unreachable(f"{url} did not answer within {_TIMEOUT_SECONDS:.0f} seconds.") from None
         except httpx.HTTPError as error:
-            raise Unreachable(f"The connection to {url} broke off: {error}.") from None
+            raise Unreachable(f"The connection to {url} broke: {error}.") from None
         if not response.is_success:
             raise self._refusal(response)
         return response
@@ -173,8 +175,8 @@ class Client:
         code, message = str(answer.get("error_code", "")), str(answer.get("message", ""))
         if status == httpx.codes.UNAUTHORIZED and not self.server.token:
             message = (
-                f"No token for {url}: give one with --token or TIDEGATE_TOKEN. "
-                "The administrator's is in admin.token in the server's data directory; --data-dir names that directory."
+                f"There is no token for {url}. Give one with --token or TIDEGATE_TOKEN, or name the server's data "
+                "directory with --data-dir: its file admin.token has the administrator's."
             )
         if not message:
             return Failure(f"What answers at {url} is not Tidegate (HTTP {status}). Name the server with --url.")

@@ -19,11 +19,11 @@ EndpointName = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpo
 P = ParamSpec("P")
 
 _OPTIONS = {
-    "url": Annotated[str, typer.Option(help="The server's URL; else $TIDEGATE_URL or $DATABRICKS_HOST.")],
-    "token": Annotated[str, typer.Option(help="The token to call it with; else $TIDEGATE_TOKEN or $DATABRICKS_TOKEN.")],
+    "url": Annotated[str, typer.Option(help="The server's URL. Without it, $TIDEGATE_URL or $DATABRICKS_HOST.")],
+    "token": Annotated[str, typer.Option(help="The server's token. Without it, $TIDEGATE_TOKEN or $DATABRICKS_TOKEN.")],
     "data_dir": Annotated[
         Path | None,
-        typer.Option(help="A server's data directory on this machine, which knows both. [default: .tidegate]"),
+        typer.Option(help="The data directory of a server on this machine, which has both. [default: .tidegate]"),
     ],
 }
 _DEFAULTS = {"url": "", "token": "", "data_dir": None}

@@ -22,4 +22,4 @@ def print_curl_line(server: Server, name: str, example: object = None) -> None:
     """Print the line; without an example, say on standard error what stands in for one."""
     typer.echo(curl_line(server, name, example))
     if example is None:
-        typer.echo("row.json stands for a file with a request of your own; docs/api.md has the forms.", err=True)
+        typer.echo("row.json stands for a file with your request. docs/api.md has the forms.", err=True)

@@ -94,7 +94,7 @@ def _clean(url: str) -> str:
     except ValueError:  # urlsplit checks brackets, .port the number
         valid = False
     if not valid:
-        raise Failure(f"'{url}' is not the URL of a server; write it like {DEFAULT_URL}.")
+        raise Failure(f"'{url}' is not the URL of a server. Write it like {DEFAULT_URL}.")
     return url.rstrip("/")
 
 

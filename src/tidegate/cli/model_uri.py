@@ -9,7 +9,7 @@ from tidegate.cli.failure import Failure
 from tidegate.core.endpoint.endpoint import ModelRef
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@:]+)(?:/(?P<version>[^/@:]+)|(?P<alias>@[^/@:]+))")
-_FORMS = "write models:/NAME/3, models:/NAME@champion, models:/NAME/Production, or the path of a saved model"
+_FORMS = "Write models:/NAME/3, models:/NAME@champion, models:/NAME/Production, or the path of a saved model"
 
 
 def parse(uri: str) -> ModelRef | Path:
@@ -20,12 +20,12 @@ def parse(uri: str) -> ModelRef | Path:
     if match := _REGISTERED.fullmatch(uri):
         return ModelRef(match["name"], match["version"] or match["alias"])
     if uri.startswith("models:"):
-        raise typer.BadParameter(f"'{uri}' does not name a registered model's version; {_FORMS}.")
+        raise typer.BadParameter(f"'{uri}' does not name a version of a registered model. {_FORMS}.")
     if uri.startswith("runs:"):
-        raise typer.BadParameter(f"'{uri}' is a run's model; register it first (mlflow.register_model), then {_FORMS}.")
+        raise typer.BadParameter(f"'{uri}' is a run's model. Register it first (mlflow.register_model). {_FORMS}.")
     path = Path(uri.removeprefix("file://"))
     if not path.exists():
-        raise typer.BadParameter(f"There is no '{uri}'; {_FORMS}.")
+        raise typer.BadParameter(f"There is no '{uri}'. {_FORMS}.")
     if not (path / "MLmodel").is_file():
-        raise Failure(f"'{uri}' is not a saved model: it has no file MLmodel. Name the folder that has it.")
+        raise Failure(f"'{uri}' is not a saved model: it has no file MLmodel. Name the directory that has it.")
     return path.resolve()

@@ -17,7 +17,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
-OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print it.")]
+OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
 
 
 def print_json(value: object) -> None:

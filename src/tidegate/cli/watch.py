@@ -91,15 +91,15 @@ def _sentence(endpoint: EndpointView) -> str:
     why = endpoint.message or f"The update of endpoint '{name}' failed."
     if endpoint.held_back:
         return (
-            f"{why}\nEndpoint '{name}' stays with what it serves; nothing need be rolled back. "
-            f"`tidegate gate {name}` has the figures; if it is meant so, "
-            f"`tidegate force {name}` has it serve all the same."
+            f"{why}\nEndpoint '{name}' goes on with what it serves, so there is nothing to roll back. "
+            f"`tidegate gate {name}` shows the figures. "
+            f"If the change is intended, `tidegate force {name}` switches to it."
         )
     if not endpoint.never_served:
-        return f"{why}\nEndpoint '{name}' stays with what it served before."
+        return f"{why}\nEndpoint '{name}' goes on with what it served before."
     return (
-        f"{why}\nEndpoint '{name}' stays, without a model that serves. Try another with "
-        f"`tidegate update {name} MODEL_URI`, or take it away with `tidegate delete {name}`."
+        f"{why}\nEndpoint '{name}' exists, but serves no model. Try another model with "
+        f"`tidegate update {name} MODEL_URI`, or delete the endpoint with `tidegate delete {name}`."
     )
 
 

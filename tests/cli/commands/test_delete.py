@@ -14,7 +14,7 @@ def test_without_a_terminal_it_wants_yes(platform: Platform, cli: Cli) -> None:
     platform.have()
     done = cli("delete", "wine")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "Endpoint 'wine' is not deleted: without a terminal nobody can be asked. Give --yes.\n"
+    assert done.stderr == "Endpoint 'wine' was not deleted: the command cannot ask without a terminal. Give --yes.\n"
     assert "wine" in names(cli)
     done = cli("delete", "wine", "--yes")
     assert (done.exit_code, done.stdout) == (0, "Endpoint 'wine' is deleted.\n")

@@ -48,7 +48,7 @@ def test_all_is_well(platform: Platform, doctor: Doctor) -> None:
     ]
     assert "3.1" in found["interpreters"]["found"]
     assert found["server"]["found"] == f"answers at {platform.url}"
-    assert found["registry"]["found"] == "external, as the server is set up"
+    assert found["registry"]["found"] == "external, by the server's settings"
 
 
 def test_the_embedded_registry_answers(platform_with_registry: Platform, doctor: Doctor) -> None:
@@ -72,7 +72,7 @@ def test_no_server(doctor: Doctor) -> None:
         port = listener.getsockname()[1]
     Path("tidegate.toml").write_text(f"[server]\nport = {port}\n")
     status, found, errors = doctor("--url", f"http://127.0.0.1:{port}")
-    assert (status, errors) == (1, "Not in order: server.\n")
+    assert (status, errors) == (1, "These checks failed: server.\n")
     assert found["server"]["advice"].startswith("No Tidegate answers at http://127.0.0.1:")
     assert found["port"]["found"] == f"127.0.0.1:{port} is free"
     assert "token" not in found
@@ -92,7 +92,7 @@ def test_a_port_that_this_data_directorys_own_platform_has(platform: Platform) -
     with Client(Server("http://127.0.0.1:1", platform.data_dir, "")) as client:
         found = {check.subject: check for check in checks.server(client, settings)}
     assert found["port"].fine
-    assert found["port"].found.endswith(f"is had by this data directory's own Tidegate, at {platform.url}")
+    assert found["port"].found.endswith(f"belongs to this data directory's own Tidegate, at {platform.url}")
 
 
 def test_a_platform_that_is_recorded_and_gone_has_no_port(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_platform_that_is_recorded_and_gone_has_no_port(tmp_path: Path) -> Non
 
 def test_a_wrong_token(platform: Platform, doctor: Doctor) -> None:
     status, found, errors = doctor("--token", "wrong")
-    assert (status, errors) == (1, "Not in order: token.\n")
+    assert (status, errors) == (1, "These checks failed: token.\n")
     assert found["token"]["advice"] == "The token is not valid."
     assert "registry" not in found
 
@@ -121,7 +121,7 @@ def test_settings_that_cannot_be_used(platform: Platform, doctor: Doctor) -> Non
 def test_too_little_disk(platform: Platform, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_ENOUGH_BYTES", 1e18)
     status, found, errors = doctor()
-    assert (status, errors) == (1, "Not in order: disk.\n")
+    assert (status, errors) == (1, "These checks failed: disk.\n")
     assert "GB free" in found["disk"]["found"]
     assert found["disk"]["advice"].startswith("Free some")
 

@@ -15,7 +15,7 @@ def test_a_model_is_served_by_its_stages_until_it_is_not(platform: Platform, cli
     platform.house.registry.models["wine"].versions["1"].stage = "Production"
     done = cli("enable", "wine")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert "Serving of model 'wine' is enabled" in done.stdout
+    assert "Model 'wine' is enabled" in done.stdout
     aligned(platform)
     assert "serverless-wine-production" in cli("list").stdout
     assert cli("disable", "wine").exit_code == 0

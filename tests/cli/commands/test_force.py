@@ -18,7 +18,7 @@ def test_what_was_held_back_serves(platform: Platform, cli: Cli) -> None:
     assert (done.exit_code, done.stdout) == (0, "Endpoint 'wine' serves models:/wine/2.\n")
     assert "Configuration 3 is on its way, past the gate." in done.stderr
     assert platform.served("wine")[0].name == "wine-2"
-    assert cli("gate", "wine").stdout == "The gate is `safe`.\n\nThe newest was forced, under `safe`.\n"
+    assert cli("gate", "wine").stdout == "The gate is `safe`.\n\nThe newest version was forced, under `safe`.\n"
 
 
 def test_where_nothing_is_held_back(platform: Platform, cli: Cli) -> None:

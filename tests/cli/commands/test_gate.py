@@ -36,7 +36,7 @@ def errors(replay: Replay) -> Findings:
 def test_before_any_update(platform: Platform, cli: Cli) -> None:
     platform.have()
     done = cli("gate", "wine")
-    assert (done.exit_code, done.stdout) == (0, "The gate is `safe`.\nIt has not looked at anything yet.\n")
+    assert (done.exit_code, done.stdout) == (0, "The gate is `safe`.\nIt has not compared any version yet.\n")
 
 
 def test_what_passed_is_shown_with_its_figures(platform: Platform, cli: Cli) -> None:
@@ -44,7 +44,7 @@ def test_what_passed_is_shown_with_its_figures(platform: Platform, cli: Cli) -> 
     platform.house.gateway.finds = whole
     assert cli("update", "wine", "models:/wine/2").exit_code == 0
     lines = cli("gate", "wine").stdout.splitlines()
-    assert lines[:4] == ["The gate is `safe`.", "", "The newest passed, under `safe`.", ""]
+    assert lines[:4] == ["The gate is `safe`.", "", "The newest version passed, under `safe`.", ""]
     told = dict(line.split("\t") for line in lines[4:])
     latency, memory = "0.41 ms → 0.43 ms", "181 MB → 182 MB"
     assert list(told) == ["", "replayed", "failed", "compared", "changed", "new nulls", "schema", "latency", "memory"]
@@ -59,13 +59,14 @@ def test_a_version_that_is_held_back_says_why_and_what_can_be_done(platform: Pla
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.endswith(
         f"The gate holds it back: {sentence}.\n"
-        "Endpoint 'wine' stays with what it serves; nothing need be rolled back. `tidegate gate wine` has the figures; "
-        "if it is meant so, `tidegate force wine` has it serve all the same.\n"
+        "Endpoint 'wine' goes on with what it serves, so there is nothing to roll back. "
+        "`tidegate gate wine` shows the figures. "
+        "If the change is intended, `tidegate force wine` switches to it.\n"
     )
     assert done.stderr.count(sentence) == 1
     assert "Log of" not in done.stderr  # the logs have nothing to say about it
     shown = cli("gate", "wine").stdout
-    assert f"\nThe newest was held back, under `safe`.\n- {sentence}.\n\n\twine-2\nreplayed" in shown
+    assert f"\nThe newest version was held back, under `safe`.\n- {sentence}.\n\n\twine-2\nreplayed" in shown
     assert platform.served("wine")[0].name == "wine-1"
 
 
@@ -87,7 +88,7 @@ def test_json(platform: Platform, cli: Cli) -> None:
             ["--mode", "strict", "--max-changed-share", "0.01"],
             "The gate is `strict`: at most 1 % of the answers may change.",
         ),
-        (["--no-record"], "The gate is `safe`; no requests are kept, so nothing is replayed."),
+        (["--no-record"], "The gate is `safe`; no requests are recorded, so it compares nothing."),
     ],
 )
 def test_it_is_changed(platform: Platform, cli: Cli, options: list[str], told: str) -> None:

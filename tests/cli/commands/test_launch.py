@@ -55,7 +55,7 @@ def test_options_reach_the_endpoint(platform: Platform, cli: Cli) -> None:
     (entity,) = platform.served("red")
     assert (entity.workload_size, entity.scale_to_zero_enabled, entity.model.version) == ("Medium", True, "2")
     assert "-d @row.json" in done.stdout  # version 2 has no example
-    assert done.stderr.endswith("row.json stands for a file with a request of your own; docs/api.md has the forms.\n")
+    assert done.stderr.endswith("row.json stands for a file with your request. docs/api.md has the forms.\n")
 
 
 def test_aliases_and_stages_are_the_servers_to_resolve(platform: Platform, cli: Cli) -> None:
@@ -69,7 +69,7 @@ def test_no_wait_returns_while_it_is_being_made(platform: Platform, cli: Cli) ->
     platform.hold_builds()
     done = cli("launch", "models:/wine/1", "--no-wait")
     assert done.exit_code == 0
-    assert done.stdout.startswith("Endpoint 'wine' is on its way: ")
+    assert done.stdout.startswith("Endpoint 'wine' is being prepared: ")
     assert platform.state("wine") == "IN_PROGRESS"
     platform.release_builds()
 
@@ -79,8 +79,8 @@ def test_a_name_that_is_taken(platform: Platform, cli: Cli) -> None:
     done = cli("launch", "models:/wine/2")
     assert done.exit_code == 1
     assert done.stderr == (
-        "There is an endpoint 'wine' already. If models:/wine/2 is to replace its model, use "
-        "`tidegate update wine models:/wine/2`; if not, choose another name with --endpoint.\n"
+        "There is an endpoint 'wine' already. Replace its model with "
+        "`tidegate update wine models:/wine/2`, or choose another name with --endpoint.\n"
     )
 
 
@@ -94,8 +94,8 @@ def test_a_build_that_fails_shows_its_sentence_and_the_end_of_its_log(platform: 
     done = cli("launch", "models:/wine/1")
     assert (done.exit_code, done.stdout) == (1, "")
     assert (
-        f"\n{platform.no_build.message}\nEndpoint 'wine' stays, without a model that serves. Try another with "
-        "`tidegate update wine MODEL_URI`, or take it away with `tidegate delete wine`.\n"
+        f"\n{platform.no_build.message}\nEndpoint 'wine' exists, but serves no model. Try another model with "
+        "`tidegate update wine MODEL_URI`, or delete the endpoint with `tidegate delete wine`.\n"
     ) in done.stderr
     log = done.stderr.split("Build log of 'wine-1', its end:\n")[1].splitlines()
     assert log[-1].endswith(platform.no_build.message)
@@ -175,7 +175,7 @@ def test_without_an_embedded_registry_it_cannot_be_registered(platform: Platform
     done = cli("launch", str(a_saved_model(Path("model"))))
     assert done.exit_code == 1
     assert done.stderr == (
-        "This server uses an external registry. Register the model there, then name it as models:/NAME/VERSION.\n"
+        "This server uses an external registry. Register the model there, and name it as models:/NAME/VERSION.\n"
     )
 
 
@@ -189,7 +189,7 @@ def test_a_folder_without_a_model(cli: Cli, platform: Platform) -> None:
     Path("empty").mkdir()
     done = cli("launch", "empty")
     assert done.exit_code == 1
-    assert done.stderr == "'empty' is not a saved model: it has no file MLmodel. Name the folder that has it.\n"
+    assert done.stderr == "'empty' is not a saved model: it has no file MLmodel. Name the directory that has it.\n"
 
 
 def test_a_registry_that_fails_is_a_sentence(platform_with_registry: Platform) -> None:

@@ -14,8 +14,8 @@ def test_what_the_replicas_print(platform: Platform, cli: Cli) -> None:
     nothing = cli("logs", "wine")
     assert (nothing.exit_code, nothing.stdout) == (0, "")
     assert nothing.stderr == (
-        "No replica of 'wine' has run yet, or none has printed anything. "
-        "How the environment was made: `tidegate logs wine --build`.\n"
+        "No replica of 'wine' has printed anything yet. "
+        "`tidegate logs wine --build` shows how the environment was built.\n"
     )
     platform.print_from_a_replica("one\ntwo\n")
     printed = cli("logs", "wine")

@@ -36,7 +36,7 @@ def test_standard_input(platform: Platform, cli: Cli) -> None:
 def test_standard_input_with_nothing_on_it(platform: Platform, cli: Cli) -> None:
     done = cli("query", "wine")
     assert done.exit_code == 1
-    assert done.stderr == "Standard input is empty: pipe a request into the command, or name a file with --data.\n"
+    assert done.stderr == "Standard input is empty. Pipe a request into the command, or name a file with --data.\n"
 
 
 def test_a_file_that_is_not_there(platform: Platform, cli: Cli) -> None:
@@ -64,7 +64,7 @@ def test_on_a_terminal_the_models_example_is_sent_and_the_answer_laid_out(platfo
     platform.have()
     terminal = Terminal("query", "wine")
     assert terminal.end() == 0
-    assert "No --data: this is the answer to the model's own example." in terminal.shown
+    assert "Without --data, the model's own example is sent." in terminal.shown
     assert '"predictions"' in terminal.shown
     assert terminal.shown.count("\n") > 3
     ((_, _, body),) = platform.requests
@@ -77,4 +77,4 @@ def test_on_a_terminal_without_an_example(platform: Platform) -> None:
     platform.wait_for_update("wine")
     terminal = Terminal("query", "wine")
     assert terminal.end() == 1
-    assert "The model behind 'wine' has no example: name a request with --data FILE." in terminal.shown
+    assert "The model of endpoint 'wine' has no example. Name a request with --data FILE." in terminal.shown

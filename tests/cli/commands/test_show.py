@@ -73,11 +73,11 @@ def test_what_is_parked_is_told_and_until_when(platform: Platform, cli: Cli) -> 
     assert "Parked" not in cli("show", "wine").stdout
     platform.run(platform.house.update("2"))
     platform.wait_for_update("wine")
-    told = "Parked: models:/wine/1, without replicas; `tidegate rollback wine` brings it back."
+    told = "Parked: models:/wine/1, without replicas. `tidegate rollback wine` brings it back."
     assert told in cli("show", "wine").stdout.splitlines()
     platform.house.endpoints._rollouts = RolloutSettings(park_seconds=600.0)
     until = local_time(1000 * round(platform.house.clock.now() + 600))
-    told = f"Parked: models:/wine/1, with its replicas until {until}; `tidegate rollback wine` brings it back."
+    told = f"Parked: models:/wine/1, with its replicas until {until}. `tidegate rollback wine` brings it back."
     assert told in cli("show", "wine").stdout.splitlines()
 
 

@@ -71,7 +71,7 @@ def test_a_failed_update_says_why_and_leaves_what_serves(platform: Platform, cli
     platform.house.builder.fault = platform.no_build
     done = cli("update", "wine", "models:/wine/2")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert f"{platform.no_build.message}\nEndpoint 'wine' stays with what it served before.\n" in done.stderr
+    assert f"{platform.no_build.message}\nEndpoint 'wine' goes on with what it served before.\n" in done.stderr
     assert "Build log of 'wine-2', its end:" in done.stderr
     assert platform.served("wine")[0].name == "wine-1"
 
@@ -82,7 +82,7 @@ def test_several_entities_are_not_guessed_among(platform: Platform, cli: Cli) ->
     done = cli("update", "two", "models:/wine/3")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
-        "Endpoint 'two' serves 2 entities (a, b), and `update` changes one alone. "
+        "Endpoint 'two' serves 2 entities (a, b), but `update` changes only one. "
         "Send the whole configuration to PUT /api/2.0/serving-endpoints/two/config instead.\n"
     )
 

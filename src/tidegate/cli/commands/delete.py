@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 def delete(
     client: "Client",
     endpoint: EndpointName,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed where there is no terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Needed without a terminal.")] = False,
 ) -> None:
-    """Take an endpoint away. Its model stays in the registry."""
+    """Delete an endpoint. Its model stays in the registry."""
     if not yes:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise Failure(f"Endpoint '{endpoint}' is not deleted: without a terminal nobody can be asked. Give --yes.")
+            raise Failure(
+                f"Endpoint '{endpoint}' was not deleted: the command cannot ask without a terminal. Give --yes."
+            )
         client.endpoint(endpoint)  # nobody is asked about what is not there
         typer.confirm(f"Delete endpoint '{endpoint}'? It stops answering at once", abort=True)
     client.delete(endpoint)

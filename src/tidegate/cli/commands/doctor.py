@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @connected
 def doctor(client: "Client", output: OutputOption = Format.TABLE) -> None:
-    """Check this machine and the server. Says what to do about what is wrong."""
+    """Check this machine and the server. Says what to do about each fault."""
     found = list(_checks(client))
     if output is Format.JSON:
         print_json([{"subject": c.subject, "fine": c.fine, "found": c.found, "advice": c.advice} for c in found])
@@ -25,7 +25,7 @@ def doctor(client: "Client", output: OutputOption = Format.TABLE) -> None:
             [("✓" if each.fine else "✗", each.subject, each.found, each.advice) for each in found],
         )
     if wrong := [each.subject for each in found if not each.fine]:
-        raise Failure(f"Not in order: {', '.join(wrong)}.")
+        raise Failure(f"These checks failed: {', '.join(wrong)}.")
 
 
 def _checks(client: "Client") -> "Iterable[Check]":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The registered model's name.")]
 ProductOption = Annotated[
-    Product, typer.Option(help="serverless: what is in Production and Staging; classic: all that is not archived.")
+    Product, typer.Option(help="serverless: Production and Staging. classic: all versions that are not archived.")
 ]
 
 
@@ -20,11 +20,11 @@ ProductOption = Annotated[
 def enable(client: "Client", model: ModelName, product: ProductOption = Product.SERVERLESS) -> None:
     """Serve a model by its stages and versions."""
     client.enable(product, model)
-    typer.echo(f"Serving of model '{model}' is enabled; `tidegate list` shows its endpoints as versions come.")
+    typer.echo(f"Model '{model}' is enabled. `tidegate list` shows its endpoints.")
 
 
 @connected
 def disable(client: "Client", model: ModelName, product: ProductOption = Product.SERVERLESS) -> None:
-    """End the serving of an enabled model."""
+    """Delete the endpoints of an enabled model."""
     client.disable(product, model)
-    typer.echo(f"Serving of model '{model}' is disabled; its endpoints are gone.")
+    typer.echo(f"Model '{model}' is disabled. Its endpoints are deleted.")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @connected
 def force(client: "Client", endpoint: EndpointName) -> None:
-    """Have what the gate held back serve all the same."""
+    """Switch to the version that the gate held back."""
     from tidegate.cli.watch import Watch
 
     with Progress() as progress:

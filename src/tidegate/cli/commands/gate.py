@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 Mode = Annotated[
     GateMode | None,
-    typer.Option("--mode", help="What is held back from now on: nothing, what breaks callers, or changed answers too."),
+    typer.Option("--mode", help="What to hold back: nothing, what breaks callers, or changed answers too."),
 ]
 Share = Annotated[
-    float | None, typer.Option("--max-changed-share", min=0, max=1, help="The share of answers that may change.")
+    float | None,
+    typer.Option("--max-changed-share", min=0, max=1, help="The share of answers that may change under strict."),
 ]
-Record = Annotated[bool | None, typer.Option("--record/--no-record", help="Whether requests are kept.")]
+Record = Annotated[bool | None, typer.Option("--record/--no-record", help="Whether gateways record requests.")]
 
 
 @connected
@@ -41,9 +42,9 @@ def gate(
     policy, report = shown["policy"], shown["report"]
     typer.echo(_policy(policy))
     if report is None:
-        typer.echo("It has not looked at anything yet.")
+        typer.echo("It has not compared any version yet.")
         return
-    typer.echo(f"\nThe newest {_verdict(report)}, under `{report['mode']}`.")
+    typer.echo(f"\nThe newest version {_verdict(report)}, under `{report['mode']}`.")
     for reason in report["reasons"]:
         typer.echo(f"- {reason}.")
     if report["served_entities"]:
@@ -59,14 +60,14 @@ _ROWS = ("replayed", "failed", "compared", "changed", "new nulls", "schema", "la
 def _verdict(report: "Json") -> str:
     looked = any(told["requests"] for told in report["served_entities"].values())
     if report["verdict"] == "passed" and not looked:
-        return "had nothing to show: no requests were recorded"
+        return "was not compared: no requests were recorded"
     return _VERDICTS[report["verdict"]]
 
 
 def _policy(policy: "Json") -> str:
     share = f"{policy['max_changed_share'] * 100:g} %"
     strict = f": at most {share} of the answers may change" if policy["mode"] == "strict" else ""
-    kept = "" if policy["record"] else "; no requests are kept, so nothing is replayed"
+    kept = "" if policy["record"] else "; no requests are recorded, so it compares nothing"
     return f"The gate is `{policy['mode']}`{strict}{kept}."
 
 

@@ -26,7 +26,7 @@ ModelUri = Annotated[
         help="models:/NAME/3, models:/NAME@champion, models:/NAME/Production, or the path of a saved model.",
     ),
 ]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; `tidegate show` tells how it goes.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once. `tidegate show` shows the progress.")]
 
 
 class Size(StrEnum):
@@ -43,21 +43,21 @@ def launch(
     model_uri: ModelUri,
     endpoint: Annotated[str, typer.Option(help="The endpoint's name; by default the model's.")] = "",
     size: Annotated[
-        Size, typer.Option(case_sensitive=False, help="At most 4, 16 or 64 replicas; they follow the load.")
+        Size, typer.Option(case_sensitive=False, help="At most 4, 16 or 64 replicas. Their number follows the load.")
     ] = Size.SMALL,
-    scale_to_zero: Annotated[bool, typer.Option(help="No process while no request comes.")] = False,
+    scale_to_zero: Annotated[bool, typer.Option(help="Run no process while no request comes.")] = False,
     idle_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds without a request before it goes to zero.", show_default=True)
+        float, typer.Option(min=1, help="Seconds without a request until scale to zero.", show_default=True)
     ] = IDLE_TIMEOUT_SECONDS,
     no_wait: NoWait = False,
 ) -> None:
-    """Make a REST endpoint of a model."""
+    """Make an endpoint that serves a model."""
     model = parse(model_uri)
     name = endpoint or fit_name(model.name)
     if existing(client, name) is not None:  # asked before anything is uploaded
         raise Failure(
-            f"There is an endpoint '{name}' already. If {model_uri} is to replace its model, use "
-            f"`tidegate update {name} {shlex.quote(model_uri)}`; if not, choose another name with --endpoint."
+            f"There is an endpoint '{name}' already. Replace its model with "
+            f"`tidegate update {name} {shlex.quote(model_uri)}`, or choose another name with --endpoint."
         )
     with Progress() as progress:
         ref = registered(client, model, name, progress)
@@ -105,7 +105,7 @@ def _check_registry(client: "Client") -> None:
         if refused.code != "RESOURCE_DOES_NOT_EXIST":
             raise
         raise Failure(
-            "This server uses an external registry. Register the model there, then name it as models:/NAME/VERSION."
+            "This server uses an external registry. Register the model there, and name it as models:/NAME/VERSION."
         ) from None
 
 
@@ -133,5 +133,5 @@ def print_how_to_query(client: "Client", name: str, *, wait: bool) -> None:
     if wait:
         with contextlib.suppress(Refused):  # the line is an extra: the endpoint is up
             example = client.example(name)
-    typer.echo(f"Endpoint '{name}' is {'ready' if wait else 'on its way'}: {client.server.url}{scoring_path(name)}")
+    typer.echo(f"Endpoint '{name}' is {'ready' if wait else 'being prepared'}: {client.server.url}{scoring_path(name)}")
     print_curl_line(client.server, name, example)

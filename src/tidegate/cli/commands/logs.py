@@ -17,8 +17,7 @@ _EVERY_SECONDS = 1.0
 # How much of the end of a log is looked for in its next reading, whose beginning may be gone.
 _OVERLAP = 2000
 _NOTHING = (
-    "No replica of '{0}' has run yet, or none has printed anything. "
-    "How the environment was made: `tidegate logs {0} --build`."
+    "No replica of '{0}' has printed anything yet. `tidegate logs {0} --build` shows how the environment was built."
 )
 
 
@@ -26,7 +25,7 @@ _NOTHING = (
 def logs(
     client: "Client",
     endpoint: EndpointName,
-    build: Annotated[bool, typer.Option("--build", help="How the environment was made.")] = False,
+    build: Annotated[bool, typer.Option("--build", help="Print the log of download and build.")] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C, or until the build has ended.")
     ] = False,
@@ -58,9 +57,7 @@ def served_names(endpoint: "EndpointView") -> list[str]:
     """The served entities that have logs: of what is on its way, failed or serves. Raises Failure without any."""
     names = list(dict.fromkeys(served.name for config in _newest_first(endpoint) for served in config))
     if not names:
-        raise Failure(
-            f"Endpoint '{endpoint.name}' serves nothing. Name a served entity of an earlier time with --served."
-        )
+        raise Failure(f"Endpoint '{endpoint.name}' serves nothing. Name an earlier served entity with --served.")
     return names
 
 

@@ -49,7 +49,7 @@ def _read(source: str) -> bytes:
     if source == _STDIN:
         body = sys.stdin.buffer.read()
         if not body.strip():
-            raise Failure("Standard input is empty: pipe a request into the command, or name a file with --data.")
+            raise Failure("Standard input is empty. Pipe a request into the command, or name a file with --data.")
         return body
     try:
         return Path(source).read_bytes()
@@ -60,6 +60,6 @@ def _read(source: str) -> bytes:
 def _example(client: "Client", endpoint: str) -> bytes:
     example = client.example(endpoint)
     if example is None:
-        raise Failure(f"The model behind '{endpoint}' has no example: name a request with --data FILE.")
-    typer.echo("No --data: this is the answer to the model's own example.", err=True)
+        raise Failure(f"The model of endpoint '{endpoint}' has no example. Name a request with --data FILE.")
+    typer.echo("Without --data, the model's own example is sent.", err=True)
     return json.dumps(example).encode()

@@ -57,7 +57,7 @@ def _parked(endpoint: str, parked: "Json") -> str:
 
     models, until = ", ".join(served.uri for served in ConfigView(parked)), parked["replicas_until"]
     kept = "without replicas" if until is None else f"with its replicas until {local_time(until)}"
-    return f"Parked: {models}, {kept}; `tidegate rollback {endpoint}` brings it back."
+    return f"Parked: {models}, {kept}. `tidegate rollback {endpoint}` brings it back."
 
 
 def _replica_row(replica: "Json") -> tuple[str, ...]:

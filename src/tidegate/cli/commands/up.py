@@ -12,17 +12,23 @@ _CONFIG = Path("tidegate.toml")
 def up(
     host: Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on. [default: 8080]")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept. [default: .tidegate]")] = None,
-    config: Annotated[Path | None, typer.Option(help="The settings file. [default: tidegate.toml, if there]")] = None,
-    registry_uri: Annotated[
-        str | None, typer.Option(help="An MLflow registry elsewhere; without it one is embedded.")
+    data_dir: Annotated[
+        Path | None, typer.Option(help="The directory of all data and logs. [default: .tidegate]")
     ] = None,
-    store_uri: Annotated[str | None, typer.Option(help="A database; without it SQLite in the data directory.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The settings file. [default: tidegate.toml, if it exists]")
+    ] = None,
+    registry_uri: Annotated[
+        str | None, typer.Option(help="The URI of an MLflow registry. [default: one that Tidegate runs]")
+    ] = None,
+    store_uri: Annotated[
+        str | None, typer.Option(help="The URL of a database. [default: SQLite in the data directory]")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="What runs the models. [default: local]")] = None,
     gateways: Annotated[
-        int | None, typer.Option(help="How many gateway processes share the port. [default: 1]")
+        int | None, typer.Option(help="The number of gateway processes on the port. [default: 1]")
     ] = None,
-    sample: Annotated[bool, typer.Option("--sample", help="Launch a sample model when the registry is empty.")] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="Launch a sample model if the registry is empty.")] = False,
 ) -> None:
     """Start the platform and serve until Ctrl-C or SIGTERM."""
     from tidegate import settings, supervisor

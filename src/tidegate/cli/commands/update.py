@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ANSWERED = ("state", "creator", "creation_timestamp", "foundation_model", "resolved_version", "pointer")
 
 
-Force = Annotated[bool, typer.Option("--force", help="Do not ask the gate.")]
+Force = Annotated[bool, typer.Option("--force", help="Skip the gate.")]
 
 
 @connected
@@ -47,7 +47,7 @@ def only_entity(endpoint: "EndpointView") -> "Json":
         return entities[0].json
     names = ", ".join(entity.name for entity in entities) or "none"
     raise Failure(
-        f"Endpoint '{endpoint.name}' serves {len(entities)} entities ({names}), and `update` changes one alone. Send "
+        f"Endpoint '{endpoint.name}' serves {len(entities)} entities ({names}), but `update` changes only one. Send "
         f"the whole configuration to PUT /api/2.0/serving-endpoints/{endpoint.name}/config instead."
     )
 
