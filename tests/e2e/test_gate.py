@@ -36,7 +36,7 @@ def test_a_version_that_fails_where_the_old_one_answered_is_held_back_until_it_i
     assert done.returncode == 1
     assert f"The gate holds it back: {reason}" in done.stderr
     assert "no such mood: sad" in told["errors"]["first"]
-    assert "`tidegate force gated` has it serve all the same" in done.stderr
+    assert "`tidegate force gated` switches to it" in done.stderr
     state = house.get("gated")["state"]
     assert (state["ready"], state["config_update"]) == ("READY", "UPDATE_FAILED")
     shown = house.command("gate", "gated").stdout
