@@ -61,6 +61,23 @@ def test_every_link_and_image_leads_somewhere(page: Path) -> None:
             assert not anchor or anchor in anchors(target), link
 
 
+# Words from one mark to the next (. ! ? : ;), more than which need a second reading. Code counts as one.
+LONGEST_CLAUSE = 40
+
+
+def clauses(page: Path) -> Iterator[str]:
+    """What a page says from mark to mark, in its paragraphs, entries and cells; no examples."""
+    text = re.sub(r"```.*?```|<!--.*?-->", "\n\n", page.read_text(), flags=re.DOTALL)
+    text = LINK.sub(lambda link: link[0].partition("](")[0].lstrip("!["), re.sub(r"`[^`]*`", "code", text))
+    for block in re.split(r"\n\s*\n|\n(?=[-*#>|] ?|\d+\. )| \| ", text):
+        yield from re.split(r"(?<=[.!?:;])\s+", " ".join(block.split()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_nothing_needs_a_second_reading_for_its_length(page: Path) -> None:
+    assert [clause for clause in clauses(page) if len(clause.split()) > LONGEST_CLAUSE] == []
+
+
 def test_every_page_is_linked_from_the_readme_or_its_folder() -> None:
     linked = {(ROOT / link.partition("#")[0]).resolve() for link in LINK.findall(read("README.md"))}
     assert [page.name for page in PAGES if page.name != "README.md" and not {page, page.parent} & linked] == []
