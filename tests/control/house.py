@@ -230,9 +230,10 @@ class House:
         await self.start()
 
     async def passes(self, count: int) -> None:
-        """So many passes of the reconciler, with time for what runs beside it."""
+        """So many passes of the reconciler, each with all its actions, and time for what runs beside it."""
         for _ in range(count):
             await self.control.reconcile()
+            await until(lambda: not self.control.actor.busy)
             await asyncio.sleep(0.002)
 
     async def settle(self) -> None:

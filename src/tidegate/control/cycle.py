@@ -141,6 +141,7 @@ class Control:
         """End the loops, the builds and the link. Replicas and gateways go on."""
         for loop in (self.sweeping, self.following, self.reconciling):
             await loop.stop()
+        await self.actor.stop()
         await self.builds.stop()
         await self.gateways.stop()
 
@@ -150,12 +151,14 @@ class Control:
         """One pass. Returns the pause before the next in seconds: 0 where this one has written to the store.
 
         A pass is level-triggered: it starts from what is, not from what happened. An action that fails is logged, and
-        planned again in a later pass. Routes are published in two places: by `observe`, which sees what the store
-        has, and by actions that change them. Raises Unavailable where the store cannot be read; nothing is done then.
+        planned again in a later pass. No endpoint waits for another's actions. Routes are published in two places: by
+        `observe`, which sees what the store has, and by actions that change them. Raises Unavailable where the store
+        cannot be read; nothing is done then.
         """
+        busy = self.actor.busy  # asked before the look: what is seen of these endpoints may be old already
         world = await self.world.observe()
         actions = self.planner.plan(world)
-        written = await self.actor.act(actions)
+        written = await self.actor.act(actions, left_alone=busy)
         await self.notices.take(world.observations or {}, world.revisions)
         for event in self.autoscaler.told(_EVENTS_A_PASS):
             await self.history.add(event)

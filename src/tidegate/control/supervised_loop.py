@@ -47,11 +47,14 @@ class SupervisedLoop:
             return await self._step()
         except TidegateError as error:
             logger.warning("%s failed: %s", self._name, error.message)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+        except (Exception, asyncio.CancelledError):
+            if cancelled_from_outside():
                 raise
-            logger.exception("%s was cancelled from within", self._name)
-        except Exception:
             logger.exception("%s failed", self._name)
         return self._after_failure
+
+
+def cancelled_from_outside() -> bool:
+    """Whether somebody has cancelled the task that runs. Without that, a CancelledError in it is a defect."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

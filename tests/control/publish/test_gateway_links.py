@@ -15,7 +15,7 @@ from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.publish.route_publisher import Access, Publisher
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.load_report import EndpointLedger, RevisionLoad
-from tidegate.core.planes.route_table import RevisionRoute, RouteTable
+from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.core.rollout.gate import Gate
 from tidegate.core.rollout.replay import Findings, Replay
 
@@ -278,4 +278,45 @@ async def test_a_replay_that_is_done_wakes_control_once(link: Link) -> None:
     await until(lambda: len(link.gateways.reports) == 1)
     assert link.gateways.findings([replay], waited_enough=False) == {}  # one is missing
     assert link.gateways.findings([replay], waited_enough=True) == {"r1": Findings("r1")}
+    await second.close()
+
+
+async def test_a_table_counts_as_followed_while_newer_ones_come(link: Link) -> None:
+    """Twenty switches at once publish a table each: none of them waits for the tables of the others."""
+    first, second = await two_gateways(link)
+    link.gateways.publish(a_table("1"))
+    await until(lambda: all(report.route_version == "1" for report in link.gateways.reports))
+    second.stubborn = True
+    followed = asyncio.create_task(link.gateways.followed(5.0))
+    link.gateways.publish(a_table("2"))
+    await followed  # of the first table
+    behind = asyncio.create_task(link.gateways.followed(5.0))
+    link.gateways.publish(a_table("3"))
+    await until(lambda: second.tables[-1].version == "3")
+    assert not behind.done()
+    second.follow()  # the third is newer than the second
+    await behind
+    link.gateways.publish(a_table("1"))  # the same as the first, and newer than the third
+    await until(lambda: first.tables[-1].version == "1")
+    second.follow()
+    await link.gateways.followed(5.0)
+    await first.close()
+    await second.close()
+
+
+async def test_endpoints_are_waited_for_until_a_table_has_them_and_is_followed(link: Link) -> None:
+    first, second = await two_gateways(link)
+    link.gateways.publish(a_table("1"))
+    await until(lambda: all(report.route_version == "1" for report in link.gateways.reports))
+    second.stubborn = True
+    waiting = asyncio.create_task(link.gateways.followed(5.0, {"wine"}))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    link.gateways.publish(replace(a_table("2"), endpoints={"wine": EndpointRoute("wine")}))
+    await until(lambda: first.tables[-1].version == "2")
+    await asyncio.sleep(0.01)
+    assert not waiting.done()  # the second gateway follows the first table
+    second.follow()
+    await waiting
+    await first.close()
     await second.close()

@@ -2,16 +2,21 @@
 
 import asyncio
 import logging
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from tidegate.control.publish.route_publisher import Publisher
 from tidegate.control.reconcile.builds import Builds
 from tidegate.control.reconcile.config_switch import ConfigSwitch
 from tidegate.control.reconcile.endpoint_history import EndpointHistory
+from tidegate.control.reconcile.endpoint_lanes import EndpointLanes
 from tidegate.control.reconcile.retry_backoff import RetryBackoff
 from tidegate.control.reconcile.world import ENGINE_TIMEOUT, Outside, World
 from tidegate.control.wakeups import Wakeups
 from tidegate.core.endpoint.lifecycle import check_transition
+from tidegate.core.endpoint.revision import Revision, RevisionId
 from tidegate.core.errors import Conflict, TidegateError
 from tidegate.core.rollout.action import (
     Abandon,
@@ -33,6 +38,9 @@ from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
+# How many actions use the store and the engine at the same time.
+_AT_ONCE = 16
+
 
 class Actor:
     """Carries out actions. Where one has failed, the later ones with the same subject wait for a later pass."""
@@ -50,10 +58,41 @@ class Actor:
         self._world, self._builds, self._publisher, self._history = world, builds, publisher, history
         self._switch = ConfigSwitch(outside, world, publisher, history)
         self._backoff = RetryBackoff(outside.clock)
-        self._wakeups = wakeups
+        self._wakeups, self._lanes = wakeups, EndpointLanes(wakeups)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def act(self, actions: tuple[Action, ...]) -> bool:
-        """Carry the actions out in their order. Returns whether the store was written."""
+    async def act(self, actions: tuple[Action, ...], left_alone: Collection[str]) -> bool:
+        """Carry out the actions of all endpoints but those left alone. Returns whether the store was written.
+
+        Actions of one endpoint run in their order, those of different endpoints at the same time. An endpoint whose
+        actions take long goes on by itself.
+        """
+        owned: dict[str, list[Action]] = defaultdict(list)
+        for action in actions:
+            owned[self._owner(action)].append(action)
+        work = {owner: partial(self._act, own) for owner, own in owned.items() if owner not in left_alone}
+        return await self._lanes.run(work)
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """The ids of endpoints whose actions of an earlier pass have not ended."""
+        return self._lanes.busy
+
+    async def stop(self) -> None:
+        """Cancel the actions that have not ended."""
+        await self._lanes.stop()
+
+    def _owner(self, action: Action) -> str:
+        """The id of the action's endpoint; a revision that no endpoint has owns its actions itself."""
+        subject = subject_of(action)
+        revision = action.revision if isinstance(action, Record | Prepare) else self._revisions.get(RevisionId(subject))
+        return subject if revision is None else revision.endpoint_id
+
+    @property
+    def _revisions(self) -> Mapping[RevisionId, Revision]:
+        return self._world.snapshot.revisions
+
+    async def _act(self, actions: Sequence[Action]) -> bool:
         written = False
         skipped: set[str] = set()
         for action in actions:
@@ -67,7 +106,11 @@ class Actor:
 
     async def _try(self, action: Action, subject: str) -> bool:
         try:
-            await self._carry_out(action)
+            if isinstance(action, Promote | Abandon):  # these wait for others; they must not keep anybody from a turn
+                await self._carry_out(action)
+            else:
+                async with self._turns:
+                    await self._carry_out(action)
         except Conflict:
             self._wakeups.store_changed = True  # somebody wrote in between; the next pass sees it
             return False
@@ -88,7 +131,7 @@ class Actor:
             case Move():
                 await self._move(action)
             case Learn(rid, proof):
-                await self._store.save_revision(replace(self._world.snapshot.revisions[rid], proof=proof))
+                await self._store.save_revision(replace(self._revisions[rid], proof=proof))
             case Prepare(revision):
                 self._builds.start(revision)
             case Abandon(rid):
@@ -112,7 +155,7 @@ class Actor:
                 await self._store.forget_endpoint(endpoint.id)
 
     async def _move(self, move: Move) -> None:
-        current = self._world.snapshot.revisions[move.revision]
+        current = self._revisions[move.revision]
         check_transition(f"revision {move.revision}", current.state, move.state)
         revision = replace(
             current,

@@ -74,9 +74,8 @@ class Builds:
             await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
 
     async def stop(self) -> None:
-        """Stop all preparations."""
-        for revision in tuple(self._tasks):
-            await self.abandon(revision)
+        """Stop all preparations, at the same time."""
+        await asyncio.gather(*map(self.abandon, tuple(self._tasks)))
 
     async def _run(self, revision: Revision) -> None:
         log = _log_to(self._cache.data.build_log(revision.id), self._clock)

@@ -103,6 +103,7 @@ class World:
             self._wakeups.store_changed = True
             raise
         known = self.snapshot
+        endpoints = _newest(endpoints, known.endpoints)
         # An unchanged part stays the same object: the plan and the route table are made anew only for another one.
         if not _identical(known.endpoints, endpoints):
             self.snapshot = replace(self.snapshot, endpoints=endpoints)
@@ -117,6 +118,13 @@ class World:
         except (Unavailable, TimeoutError):
             return None
         return self.observations
+
+
+def _newest(read: tuple[Endpoint, ...], known: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """The endpoints as read, but for those that this process has written since the read began."""
+    versions = {endpoint.id: endpoint for endpoint in known}
+    pairs = ((endpoint, versions.get(endpoint.id, endpoint)) for endpoint in read)
+    return tuple(mine if mine.resource_version > stored.resource_version else stored for stored, mine in pairs)
 
 
 def _identical(one: Sequence[object], other: Sequence[object]) -> bool:
