@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from tidegate.control.reconcile.builds import Builds
 from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.lifecycle import RevisionState
-from tidegate.core.endpoint.revision import Revision
+from tidegate.core.endpoint.revision import Revision, RevisionId
+from tidegate.core.rollout.plan import Preparation
 from tidegate.ports import Clock
 from tidegate.settings import HousekeepingSettings
 from tidegate.telemetry import fields
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 SWEEP_EVERY, AGAIN_AFTER_FAILURE = 3600.0, 60.0
 # What was used less than this many seconds ago may be about to be used: it is built, and not on record yet.
 _TOO_YOUNG = 3600.0
+_Revisions = Mapping[RevisionId, Revision]
+_Preparations = Mapping[RevisionId, Preparation]
+
 _OVER = frozenset({RevisionState.FAILED, RevisionState.RETIRED})
 
 
@@ -82,17 +86,17 @@ class Housekeeping:
         so nothing is removed.
         """
         if self._world.looked:
-            used, known = self._used(), frozenset(self._world.snapshot.revisions)
-            if await asyncio.to_thread(self._sweep, used, known):
+            revisions, preparations = self._world.snapshot.revisions, self._builds.preparations
+            if await asyncio.to_thread(self._sweep, revisions, preparations):
                 await self._prune_uv_cache()
 
-    def _used(self) -> frozenset[Path]:
+    def _used(self, revisions: _Revisions, preparations: _Preparations) -> frozenset[Path]:
         """The directories that a present revision needs, or that a preparation has made."""
         used: set[Path] = set()
-        for revision in self._world.snapshot.revisions.values():
+        for revision in revisions.values():
             if revision.state not in _OVER:
                 used |= set(self._needs(revision))
-        for preparation in self._builds.preparations.values():
+        for preparation in preparations.values():
             if preparation.environment is not None:
                 used |= {self._data.envs / preparation.environment.digest, Path(preparation.environment.overlay)}
         return frozenset(path.resolve() for path in used)
@@ -103,9 +107,9 @@ class Housekeeping:
             yield self._data.envs / revision.environment.digest
             yield Path(revision.environment.overlay)
 
-    def _sweep(self, used: Collection[Path], known: Collection[str]) -> bool:
+    def _sweep(self, revisions: _Revisions, preparations: _Preparations) -> bool:
         """Sweep. Returns whether the disk budget is spent even afterwards."""
-        now = self._clock.now()
+        now, used = self._clock.now(), self._used(revisions, preparations)
         budget = Budget(self._settings.unused_days * 86400, int(self._settings.disk_budget_gb * 1e9))
         roots = (self._data.envs, self._data.overlays, self._data.models)
         items = [_item(path, path.resolve() in used) for root in roots for path in _visible(root)]
@@ -119,7 +123,7 @@ class Housekeeping:
                 continue  # a build has found a use for it meanwhile
             _remove(item.path)
             logger.info("removed what was unused", extra=fields(path=item.path, bytes=item.size))
-        for file in (*self._old_logs(known, now - budget.unused_seconds), *self._without_environment()):
+        for file in (*self._old_logs(revisions, now - budget.unused_seconds), *self._without_environment()):
             file.unlink(missing_ok=True)
         return cache + sum(item.size for item in items) - sum(item.size for item in gone) > budget.size
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -121,3 +123,35 @@ async def test_the_lock_outlives_a_killed_builder_until_its_last_child_has_ended
     os.kill(child, signal.SIGKILL)
     async with asyncio.timeout(10), locked(tmp_path / "d", Lines().log):
         pass
+
+
+async def test_a_failed_build_is_removed_in_a_thread_and_whole_though_cancelled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, begun, released, threads = shutil.rmtree, threading.Event(), threading.Event(), []
+
+    def slowly(path: Path, ignore_errors: bool) -> None:
+        threads.append(threading.get_ident())
+        if len(threads) > 1:  # the first one is before the build
+            begun.set()
+            assert released.wait(10)
+        remove(path, ignore_errors=ignore_errors)
+
+    async def fill(_: int) -> str:
+        (tmp_path / "d" / "lib").mkdir(parents=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "rmtree", slowly)
+    building = asyncio.create_task(BuildDirectory(tmp_path / "d").make(fill, Lines().log))
+    async with asyncio.timeout(10):
+        while not begun.is_set():  # noqa: ASYNC110 - the thread tells no task
+            await asyncio.sleep(0.002)
+    for _ in range(2):
+        building.cancel()
+        await asyncio.sleep(0.01)
+    assert not building.done()
+    released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await building
+    assert not (tmp_path / "d").exists()
+    assert threading.get_ident() not in threads

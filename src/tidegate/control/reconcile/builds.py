@@ -8,12 +8,13 @@ import asyncio
 import errno
 import logging
 import os
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tidegate.control.reconcile.build_log import BuildLog
 from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.core.endpoint.endpoint import ModelVersion
 from tidegate.core.endpoint.revision import Revision, RevisionId
@@ -51,6 +52,7 @@ class Builds:
         self._registry, self._builder, self._cache, self._clock = registry, builder, cache, clock
         self._downloading, self._building = asyncio.Semaphore(_DOWNLOADS), asyncio.Semaphore(concurrent)
         self._models: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="build-logs")
         self._tasks: dict[RevisionId, asyncio.Task[None]] = {}
         self._preparations: dict[RevisionId, Preparation] = {}
 
@@ -78,7 +80,7 @@ class Builds:
         await asyncio.gather(*map(self.abandon, tuple(self._tasks)))
 
     async def _run(self, revision: Revision) -> None:
-        log = _log_to(self._cache.data.build_log(revision.id), self._clock)
+        log = BuildLog(self._cache.data.build_log(revision.id), self._clock, self._writer)
         try:
             preparation = await self._prepare(revision, log)
             log("Prepared.")
@@ -88,6 +90,8 @@ class Builds:
         except Exception as error:
             preparation = Preparation(PreparationState.FAILED, _sentence(error, revision))
             log(preparation.message)
+        finally:
+            await log.written()
         if self._tasks.get(revision.id) is asyncio.current_task():  # else it was abandoned in its last moment
             self.results[preparation.state.value] += 1
             self._preparations[revision.id] = preparation
@@ -103,11 +107,11 @@ class Builds:
     async def _download(self, model: ModelVersion, log: Log) -> Path:
         directory = self._cache.directory(model)
         async with self._models[directory]:
-            if not directory.exists():
+            if not await asyncio.to_thread(directory.exists):
                 async with _turn(self._downloading, "downloads", log):
                     log("Downloading the model.")
                     await self._registry.download(model, directory, log)
-            os.utime(directory, (self._clock.now(), self._clock.now()))
+            await asyncio.to_thread(os.utime, directory, (self._clock.now(), self._clock.now()))
         return directory
 
 
@@ -118,21 +122,6 @@ async def _turn(slots: asyncio.Semaphore, others: str, log: Log) -> AsyncIterato
         log(f"Waiting for other {others} to end.")
     async with slots:
         yield
-
-
-def _log_to(path: Path, clock: Clock) -> Log:
-    """A log that a user follows. A line that cannot be written is lost: a full disk fails the build soon enough."""
-
-    def write(line: str) -> None:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock.now()))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(f"{stamp} {line}\n")
-        except OSError as error:
-            logger.warning("a build log cannot be written", extra=fields(path=path, error=error.strerror))
-
-    return write
 
 
 def _sentence(error: Exception, revision: Revision) -> str:
