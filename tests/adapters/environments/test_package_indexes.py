@@ -126,6 +126,14 @@ async def test_a_variable_that_is_not_there_is_named(house: House, name: str) ->
     assert f"The model's requirements name ${{{name}}}," in message
 
 
+@pytest.mark.parametrize("line", ["${PLACE}/own", "own @ ${PLACE}", "--find-links ${PLACE}", "--index-url ${PLACE}/x"])
+@pytest.mark.parametrize("value", ["/srv", "file:///srv", "git+file:///srv", "plain", ""])
+async def test_a_variable_that_means_a_place_on_the_server_is_refused(house: House, line: str, value: str) -> None:
+    house.environ["PLACE"] = value
+    message, _ = await house.failure(house.model(f"{line}\nmlflow"))
+    assert "name ${PLACE} where a URL must stand, and the server's variable is no URL of another machine" in message
+
+
 async def test_the_servers_own_index_may_name_variables(house: House, private: PackageIndex) -> None:
     for name, number in (("mlflow", "3.1.0"), ("setuptools", "65.5.0")):
         private.add(name, number)

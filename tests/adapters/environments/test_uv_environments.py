@@ -178,6 +178,28 @@ async def test_local_wheels_are_installed_and_their_content_is_the_key(house: Ho
     assert digests[0] == digests[2]
 
 
+@pytest.mark.parametrize("lines", ["./code", "--no-index\n--find-links code\nown"])
+async def test_a_link_out_of_the_model_is_not_built(house: House, tmp_path: Path, lines: str) -> None:
+    model = house.model(lines)
+    (tmp_path / "outside.whl").write_bytes(b"")
+    (model / "code").mkdir(exist_ok=True)
+    (model / "code" / "own-1.0-py3-none-any.whl").symlink_to(tmp_path / "outside.whl")
+    message, _ = await house.failure(model)
+    assert message.startswith("'code/own-1.0-py3-none-any.whl' of the model is a link that leads out of the model.")
+
+
+async def test_a_folder_of_the_model_takes_no_other_by_uvs_own_sources(house: House, tmp_path: Path) -> None:
+    model = house.model("./code")
+    for place in (tmp_path / "outside", model / "code"):
+        place.mkdir(exist_ok=True)
+        (place / "pyproject.toml").write_text(f'[project]\nname = "{place.name}"\nversion = "1.0"\n')
+    with (model / "code" / "pyproject.toml").open("a") as file:
+        sources = f'[tool.uv.sources]\noutside = {{ path = "{tmp_path / "outside"}" }}\n'
+        file.write(f'dependencies = ["outside"]\n{sources}')
+    message, _ = await house.failure(model)
+    assert message == "No package index that was asked has a package 'outside'. Change the model's requirements."
+
+
 async def test_a_wheelhouse_in_the_model_suffices(house: House) -> None:
     for name in ("own", "mlflow"):
         make_wheel(house.root / "model" / "code", name, "1.0")

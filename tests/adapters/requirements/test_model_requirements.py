@@ -118,3 +118,36 @@ def test_what_is_wrong_with_a_model_is_said(tmp_path: Path, text: str, complaint
     (tmp_path / "m" / "MLmodel").write_text(text)
     with pytest.raises(BuildFailed, match=complaint):
         read_requirements(tmp_path / "m")
+
+
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("python_env.yaml", f"{BOMB}python: *a11\ndependencies: [mlflow]\nbuild_dependencies: []\n"),
+        ("MLmodel", f"{BOMB}flavors: {{python_function: {{python_version: *a11, env: *a11}}}}\nmlflow_version: *a11\n"),
+    ],
+)
+def test_lists_that_aliases_make_endless_are_never_written_out(tmp_path: Path, name: str, text: str) -> None:
+    (make_model(tmp_path, "mlflow\n") / name).write_text(text)
+    assert read_requirements(tmp_path).python == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("python_env.yaml", f"{BOMB}dependencies: *a11\n", "not a list of lines"),
+        ("python_env.yaml", "dependencies: {a: b}\n", "not a list of lines"),
+        ("python_env.yaml", "dependencies: " + "[" * 5000 + "]" * 5000, "not a YAML mapping"),
+        ("python_env.yaml", "#" * (16 * 2**20 + 1), "has more than 16 MiB"),
+        ("MLmodel", "flavors: python_function\n", "no python_function flavor"),
+    ],
+)
+def test_files_that_would_take_long_or_are_none_are_refused(
+    tmp_path: Path, name: str, text: str, complaint: str
+) -> None:
+    (make_model(tmp_path, "mlflow\n") / name).write_text(text)
+    with pytest.raises(BuildFailed, match=complaint):
+        read_requirements(tmp_path)

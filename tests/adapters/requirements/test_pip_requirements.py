@@ -48,7 +48,7 @@ def test_files_outside_the_model_are_not_read(tmp_path: Path, name: str) -> None
     (tmp_path / "outside.txt").write_text("secret")
     model = tmp_path / "model"
     model.mkdir()
-    with pytest.raises(BuildFailed, match="is not in the model"):
+    with pytest.raises(BuildFailed, match=r"not in the model|nor a file in the model"):
         parse_requirements([f"-r {name}"], model)
 
 
@@ -96,6 +96,71 @@ def test_files_of_the_model_do_not_depend_on_where_it_lies(tmp_path: Path, line:
     assert found.local[0].exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("/", "/proc/kmsg", "..", "../outside", "./link", "code/../../outside", "-e /srv", "-e ./link"),
+        *(
+            "file:///proc/kmsg",
+            "FILE:///proc/kmsg",
+            "file://localhost/proc/kmsg",
+            "file:../outside",
+            "file:%2e%2e/outside",
+        ),
+        *("x @ file:///srv/x", "x @ FILE:///srv/x", "x@/srv/x", "x @ ../outside", "x @ file:%2e%2e/outside"),
+        *("git+file:///srv/x", "x @ git+file:///srv/x", "GIT+FILE:///srv/x", "${TIDEGATE_MODEL_DIR}/../outside"),
+        *("x @ ${TIDEGATE_MODEL_DIR}/../outside", "-r link/a.txt", "-c ../outside/a.txt", "-r circle", "./\0"),
+        *(
+            "--find-links /srv",
+            "--find-links link",
+            "--find-links file:///srv",
+            "--find-links ${TIDEGATE_MODEL_DIR}/..",
+        ),
+        *("--index-url /srv", "--index-url file:///srv", "--extra-index-url=FILE:///srv"),
+        "--extra-index-url ${TIDEGATE_MODEL_DIR}/../outside",
+    ],
+)
+@pytest.mark.parametrize("constraint", [False, True])
+def test_nothing_outside_the_model_is_named(tmp_path: Path, line: str, constraint: bool) -> None:
+    (tmp_path / "outside").mkdir()
+    write(tmp_path / "outside", a="alpha")
+    model = tmp_path / "model"
+    (model / "code").mkdir(parents=True)
+    (model / "link").symlink_to(tmp_path / "outside")
+    (model / "circle").symlink_to(model / "circle")
+    write(model, limits=line)
+    with pytest.raises(BuildFailed, match=r"not in the model|nor a file in the model|no URL of another machine"):
+        parse_requirements(["-c limits.txt" if constraint else line], model)
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("${TIDEGATE_MODEL_DIR}/code", "${TIDEGATE_MODEL_DIR}/code"),
+        ("x @ ./code", "x @ file://${TIDEGATE_MODEL_DIR}/code"),
+        ("x @ file:a%20b", "x @ file://${TIDEGATE_MODEL_DIR}/a%20b"),
+        ("x @ ./100%", "x @ file://${TIDEGATE_MODEL_DIR}/100%25"),
+        ("./100%", "${TIDEGATE_MODEL_DIR}/100%"),
+        ("./inner", "${TIDEGATE_MODEL_DIR}/code"),
+    ],
+)
+def test_a_path_means_to_uv_what_was_checked(tmp_path: Path, line: str, kept: str) -> None:
+    for folder in ("code", "a b", "100%", "b"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "inner").symlink_to(tmp_path / "code")
+    assert parse_requirements([line], tmp_path).requirements == [kept]
+
+
+def test_a_name_that_uv_would_expand_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "${HOME}").mkdir()
+    with pytest.raises(BuildFailed, match="which means a variable"):
+        parse_requirements(["./${HOME}"], tmp_path)
+
+
+def test_long_gaps_are_one_space(tmp_path: Path) -> None:
+    assert parse_requirements([f"alpha{' ' * 60_000}==1", " " * 60_000], tmp_path).requirements == ["alpha ==1"]
+
+
 def test_wheelhouses_are_found_beside_their_file_or_in_the_model(tmp_path: Path) -> None:
     (tmp_path / "more" / "near").mkdir(parents=True)
     (tmp_path / "far").mkdir()
@@ -109,14 +174,20 @@ def test_wheelhouses_are_found_beside_their_file_or_in_the_model(tmp_path: Path)
     ("line", "complaint"),
     [
         ("code/gone.whl", "'code/gone.whl', which is neither"),
-        ("--find-links gone", "'--find-links gone', which is not there"),
+        ("--find-links gone", "'gone', which is neither a package nor a file in the model"),
+        ("-r folder", "'folder', which is a folder"),
+        ("a" * 3000, "longer than 2000 characters: 'aaa"),
+        ("-r long.txt", "longer than 1 MiB|more than 1 MiB"),
+        ("-r longer.txt", "more than 1 MiB"),
         ("--index-url", "'--index-url' in the model's requirements has no value"),
         ("--index-url 'x", "cannot be read"),
         ("-r bare.txt", "have --require-hashes, but 'beta' has no --hash"),
     ],
 )
 def test_a_line_that_cannot_be_is_named(tmp_path: Path, line: str, complaint: str) -> None:
-    write(tmp_path, bare="--require-hashes\nalpha==1 --hash=sha256:ab\nbeta\n")
+    (tmp_path / "folder").mkdir()
+    write(tmp_path, bare="--require-hashes\nalpha==1 --hash=sha256:ab\nbeta\n", longer="# a\n" * 2**19)
+    write(tmp_path, long="-r half.txt\n-c half.txt\n-c other.txt\n", half="alpha\n" * 90_000, other="beta\n" * 90_000)
     with pytest.raises(BuildFailed, match=complaint):
         parse_requirements([line], tmp_path)
 

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -50,7 +49,8 @@ class PackageRequest:
         """uv's arguments for an install into, or a resolution for, that Python."""
         # pip takes the best version that any index has; uv by itself looks at the first index that has the name.
         strategy = ["--index-strategy", "unsafe-best-match"] if self.has_many_indexes else []
-        return [*self.wanted.pip.arguments, *strategy, "--python", python]
+        # pip knows no `tool.uv.sources`, by which a folder of the model could name one elsewhere.
+        return [*self.wanted.pip.arguments, *strategy, "--no-sources", "--python", python]
 
     @property
     def has_many_indexes(self) -> bool:
@@ -152,18 +152,6 @@ def unhashed(lock: str) -> list[str]:
     """The entries of a lock that have no hash: folders and repositories."""
     entries = lock.replace("\\\n", " ").splitlines()
     return [entry.strip() for entry in entries if entry.strip() and "--hash=" not in entry]
-
-
-def digest_of_files(paths: Iterable[Path], model_dir: Path) -> str:
-    """A digest of the contents of files and folders, named as seen from the model."""
-    digest = hashlib.sha256()
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and "__pycache__" not in file.parts:
-                with file.open("rb") as content:
-                    digest.update(f"{os.path.relpath(file, model_dir)}\0".encode())
-                    digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()
 
 
 @contextmanager

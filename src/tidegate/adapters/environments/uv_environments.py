@@ -22,14 +22,14 @@ from tidegate.adapters.environments.package_locks import (
     FORMAT,
     PackageLocks,
     PackageRequest,
-    digest_of_files,
     files_with,
     unhashed,
 )
 from tidegate.adapters.environments.uv import Uv, UvFailed, cache_for, variables_for_uv
 from tidegate.adapters.environments.uv_failures import DISK_FULL, disk_full, explain, network_failed
+from tidegate.adapters.requirements.local_files import check_and_digest
 from tidegate.adapters.requirements.model_requirements import read_requirements
-from tidegate.adapters.requirements.named_variables import variables_named, without_credentials
+from tidegate.adapters.requirements.named_variables import refuse_local_values, variables_named, without_credentials
 from tidegate.adapters.requirements.pip_requirements import MODEL_DIR
 from tidegate.core.endpoint.revision import Environment, EnvironmentDigest
 from tidegate.core.errors import BuildFailed
@@ -89,9 +89,10 @@ class UvEnvironments:
         interpreter = await self._interpreters.obtain(
             wanted.python, log, may_fetch=self._may_fetch, recorded=wanted.recorded
         )
-        contents = await asyncio.to_thread(digest_of_files, wanted.pip.local, model_dir)
         pip = wanted.pip
+        contents = await check_and_digest(pip.wheelhouses, pip.local, model_dir)
         named = variables_named([*pip.requirements, *pip.constraints, *pip.options, *pip.arguments], self._environ)
+        refuse_local_values([*pip.requirements, *pip.constraints, *pip.options], named)
         uv = self._uv.seeing({MODEL_DIR: str(model_dir)}, default_index=not pip.names_index, named=named)
         environment = await self._environment(uv, PackageRequest(wanted, interpreter, contents), log, turn)
         overlay = await self._overlays.obtain(interpreter, log)

@@ -44,6 +44,7 @@ NOT_ON_THE_INDEX = {
     "git": "",
 }
 
+_LONGEST_SPEC = 500  # characters
 _BUILD_TOOLS = {"pip", "setuptools", "wheel"}
 _SPEC = re.compile(r"(?:[^\s:]+::)?(?P<name>[A-Za-z0-9._-]+)\s*(?P<version>[^\[]*)")
 
@@ -81,8 +82,12 @@ def parse_conda(content: object) -> CondaFile:
 
 
 def texts(value: Any) -> list[str]:
-    """A list of lines as YAML has it: none, one by itself, or a list."""
-    return [str(line) for line in ([value] if isinstance(value, str) else value or ())]
+    """A list of lines as YAML has it: none, one by itself, or a list. Raises BuildFailed for anything else."""
+    lines = [value] if isinstance(value, str) else value or []
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        # Also for its length: lists in lists that YAML repeats by aliases would be written out in full.
+        raise BuildFailed("The model's requirements are not a list of lines. Log the model again.")
+    return lines
 
 
 def refuse_conda_only(names: list[str]) -> None:
@@ -97,10 +102,11 @@ def refuse_conda_only(names: list[str]) -> None:
 
 def _translate(spec: str) -> tuple[str, str]:
     """(canonical name, version specifier) of a conda match specification."""
-    parts = _SPEC.fullmatch(spec.strip())
+    parts = _SPEC.fullmatch(spec.strip()) if len(spec) <= _LONGEST_SPEC else None
     if parts is None or "|" in spec:
         raise BuildFailed(
-            f"'{spec}' in the model's conda.yaml cannot be turned into a pip requirement. Pin one version."
+            f"'{spec[:_LONGEST_SPEC]}' in the model's conda.yaml cannot be turned into a pip requirement. "
+            "Pin one version."
         )
     version = parts["version"].strip()
     if re.match(r"[\d*]", version):  # the form with spaces: `numpy 1.26.4 py310_0`

@@ -12,6 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from tidegate.adapters.requirements.conda_file import CondaFile, parse_conda, texts
+from tidegate.adapters.requirements.local_files import text_of
 from tidegate.adapters.requirements.pip_requirements import PipRequirements, name_of, parse_requirements
 from tidegate.adapters.requirements.yaml_text import NotYaml, load_texts
 from tidegate.core.errors import BuildFailed
@@ -19,6 +20,7 @@ from tidegate.core.errors import BuildFailed
 # Databricks' own look-up client is on no public index; Tidegate's worker does its work.
 _STRIPPED = "databricks-feature-lookup"
 _MLFLOW = {"mlflow", "mlflow-skinny"}
+_LONGEST_VERSION = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class ModelRequirements:
 def read_requirements(model_dir: Path) -> ModelRequirements:
     """Read the model in `model_dir`, an absolute path without links. Raises BuildFailed saying what to change."""
     model = _mapping(model_dir, "MLmodel")
-    flavor: Any = (model.get("flavors") or {}).get("python_function")
+    flavors: Any = model.get("flavors")
+    flavor = flavors.get("python_function") if isinstance(flavors, dict) else None
     if not isinstance(flavor, dict):
         raise BuildFailed("The model has no python_function flavor, so it cannot be served. Log it with one.")
     python_env = _optional(model_dir, _env_file(flavor, "virtualenv", "python_env.yaml"))
@@ -51,16 +54,21 @@ def read_requirements(model_dir: Path) -> ModelRequirements:
     from_conda = _add_conda(pip, conda)
     _strip(pip)
     _add_mlflow(pip, model)
-    recorded = str(flavor.get("python_version") or "")
-    python = str((python_env or {}).get("python") or conda.python or recorded)
+    recorded = _text(flavor.get("python_version"))
+    python = _text((python_env or {}).get("python")) or conda.python or recorded
     return ModelRequirements(python, recorded, pip, _setuptools(pip, build_tools), from_conda)
 
 
 def _env_file(flavor: dict[str, Any], kind: str, default: str) -> str:
     env = flavor.get("env")
     if isinstance(env, dict):  # since MLflow 2.0: {conda: conda.yaml, virtualenv: python_env.yaml}
-        return str(env.get(kind) or default)
-    return str(env) if env and kind == "conda" else default
+        return _text(env.get(kind)) or default
+    return _text(env) or default if kind == "conda" else default
+
+
+def _text(value: object) -> str:
+    """The value where it is a text: a list may be endless when it is written out, by YAML's aliases."""
+    return value if isinstance(value, str) else ""
 
 
 def _lines(model_dir: Path, python_env: dict[str, Any] | None, conda: CondaFile) -> list[str]:
@@ -93,8 +101,8 @@ def _add_mlflow(pip: PipRequirements, model: dict[str, Any]) -> None:
     if pip.names & _MLFLOW:
         return
     try:
-        line = f"mlflow=={Version(str(model['mlflow_version'])).base_version}"
-    except (KeyError, InvalidVersion):
+        line = f"mlflow=={Version(_text(model.get('mlflow_version'))[:_LONGEST_VERSION]).base_version}"
+    except InvalidVersion:
         line = "mlflow"
     pip.requirements.append(line)
     pip.notes.append(f"The model's requirements do not name mlflow, which loads it: {line} is added.")
@@ -124,8 +132,8 @@ def _mapping(model_dir: Path, name: str) -> dict[str, Any]:
     if not path.is_relative_to(model_dir) or not path.is_file():
         raise BuildFailed(f"The model has no file '{name}'. Log it again with MLflow.")
     try:
-        content = load_texts(path.read_text(encoding="utf-8"))
-    except (NotYaml, UnicodeDecodeError):
+        content = load_texts(text_of(path))
+    except (NotYaml, UnicodeDecodeError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise BuildFailed(f"The model's file '{name}' is not a YAML mapping. Log the model again.")

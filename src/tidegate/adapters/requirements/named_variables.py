@@ -11,6 +11,10 @@ from tidegate.adapters.requirements.pip_requirements import MODEL_DIR
 from tidegate.core.errors import BuildFailed
 
 _NAMED = re.compile(r"\$\{([A-Z0-9_]+)\}")
+# A variable at the beginning of a requirement, of the place of a named one, or of an option's value.
+_WHOLE = re.compile(r"(?:^|\s|^[\w.-]+(?:\[[^\]]*\])?@)\$\{([A-Z0-9_]+)\}")
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LOCAL = re.compile(r"([a-z]+\+)?file:", re.IGNORECASE)
 _OURS = "TIDEGATE_"  # settings, a store's password among them
 _SHORTEST = 4  # characters; what is shorter is no secret, and stands in words
 # `user:password@` of a URL; `git@` is no secret, nor are variables.
@@ -34,6 +38,18 @@ def variables_named(lines: Iterable[str], environ: Mapping[str, str]) -> dict[st
                 "Set it where `tidegate up` is started, then try again."
             )
     return {name: environ[name] for name in names}
+
+
+def refuse_local_values(lines: Iterable[str], variables: Mapping[str, str]) -> None:
+    """Raise BuildFailed for a variable that stands for a whole URL and is none, or is one of a file of this machine."""
+    for line in lines:
+        for name in _WHOLE.findall(line):
+            value = variables.get(name, "https://")
+            if not _REMOTE.match(value) or _LOCAL.match(value):
+                raise BuildFailed(
+                    f"The model's requirements name ${{{name}}} where a URL must stand, and the server's variable is "
+                    "no URL of another machine. Name a variable that is one, or log the files with the model."
+                )
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:

@@ -9,9 +9,11 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from tidegate.adapters.requirements.local_files import in_model, text_of
 from tidegate.core.errors import BuildFailed
 
 MODEL_DIR = "TIDEGATE_MODEL_DIR"
@@ -33,11 +35,19 @@ _VALUED = {
 }
 # A name with or without extras, versions and a marker. What it says exactly is for uv to judge.
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([=<>!~(;].*|@.*)?")
-_NAMED_FILE = re.compile(r"([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*@\s*file:(?://)?(.*?)(\s+;.*)?")
-_FILE = re.compile(r"(?:file:(?://)?)?(.*?)(\[[^\]]*\])?(\s*;.*)?")
+_NAMED_PLACE = re.compile(r"([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*@\s*(.*?)(\s+;.*)?")
+_FILE = re.compile(r"(.*?)(\[[^\]]*\])?(\s*;.*)?")
+_FILE_URL = re.compile(r"file:(?://(?:localhost(?=/))?)?", re.IGNORECASE)
+# A URL of another machine; `git+file:` is none.
+_REMOTE = re.compile(r"(?![a-z0-9.+-]*file:)[a-z][a-z0-9.+-]*://", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(whl|zip|tar\.gz)(\[|\s|;|$)")
-_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")  # a URL's beginning, it may be
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+# A URL's beginning, it may be: see `named_variables.refuse_local_values`.
+_VARIABLE = re.compile(rf"\$\{{(?!{MODEL_DIR}\}})[A-Z0-9_]+\}}")
+_COMMENT = re.compile(r"(?:^|\s)#.*$")
+_GAP = re.compile(r"\s{33,}")
+# Beyond these, the expressions above could take seconds, and all of control waits for them.
+_LONGEST_REQUIREMENT = 2000  # characters, without its hashes
+_MOST_CHARACTERS = 2**20  # of all lines together
 
 
 @dataclass(slots=True)
@@ -99,12 +109,16 @@ class _Reader:
     def __init__(self, model_dir: Path) -> None:
         self.found = PipRequirements()
         self.require_hashes = False
+        self._characters = 0
         self._root = model_dir
         self._seen: set[tuple[Path, bool]] = set()
 
     def read(self, lines: Iterable[str], folder: Path, *, constraint: bool) -> None:
         """Take the lines of a file that lies in `folder`."""
         for line in _logical_lines(lines):
+            self._characters += len(line)
+            if self._characters > _MOST_CHARACTERS:
+                raise BuildFailed("The model's requirements are longer than 1 MiB. Name what it needs, and no more.")
             if line.startswith("-"):
                 self._options(line, folder, constraint=constraint)
             else:
@@ -137,6 +151,11 @@ class _Reader:
                 self.found.options.append(f"--find-links {self._find_links(value, folder)}")
             case "--use-feature":
                 self.found.notes.append(f"{option} {value} in the model's requirements means nothing to uv; left out.")
+            case "--index-url" | "--extra-index-url" if not (_REMOTE.match(value) or _VARIABLE.match(value)):
+                raise BuildFailed(
+                    f"The model's requirements name the package index '{value[:200]}', which is no URL of another "
+                    "machine. Log the packages with the model, and name their folder by --find-links."
+                )
             case _:
                 self.found.options.append(f"{option} {value}")
 
@@ -151,28 +170,32 @@ class _Reader:
             self.found.notes.append(f"{option} in the model's requirements means nothing to uv; left out.")
 
     def _file(self, name: str, folder: Path, *, constraint: bool) -> None:
-        path = (folder / name).resolve()
-        if not path.is_file() or not path.is_relative_to(self._root):
-            raise BuildFailed(
-                f"The model's requirements name the file '{name}', which is not in the model. Log the model with it."
-            )
+        path = in_model(name, folder, self._root)
+        if not path.is_file():
+            raise BuildFailed(f"The model's requirements name the file '{name}', which is a folder. Correct the line.")
         if (path, constraint) not in self._seen:
             self._seen.add((path, constraint))
-            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            text = text_of(path, _MOST_CHARACTERS, "replace")
             self.read(text.splitlines(), path.parent, constraint=constraint)
 
     def _find_links(self, value: str, folder: Path) -> str:
-        if ("://" in value and not value.startswith("file://")) or _VARIABLE.match(value):
+        if _REMOTE.match(value) or _VARIABLE.match(value):
             return value
-        given = value.removeprefix("file://")
-        path = next((p for p in ((folder / given).resolve(), (self._root / given).resolve()) if p.exists()), None)
-        if path is None:
-            raise BuildFailed(f"The model's requirements have '--find-links {value}', which is not there.")
+        given = _path_of(value)
+        try:
+            path = in_model(given, folder, self._root)
+        except BuildFailed:
+            path = in_model(given, self._root, self._root)
         self.found.wheelhouses.append(path)
         return self._portable(path)
 
     def _requirement(self, line: str, *, constraint: bool) -> None:
         text, *options = re.split(r"\s+(?=--[a-z])", line)
+        if len(text) > _LONGEST_REQUIREMENT:
+            raise BuildFailed(
+                f"A line of the model's requirements is longer than {_LONGEST_REQUIREMENT} characters: "
+                f"'{text[:120]}…'. Correct it."
+            )
         hashes = [option for option in options if option.startswith("--hash")]
         if len(hashes) < len(options):
             self.found.notes.append(f"Options of '{text}' other than --hash mean nothing to uv; left out.")
@@ -181,9 +204,11 @@ class _Reader:
 
     def _located(self, text: str) -> str:
         """The requirement, its file made portable where it names one."""
-        if named := _NAMED_FILE.fullmatch(text):
-            return f"{named[1]} @ file://{self._local(named[2])}{named[3] or ''}"
-        if ("://" in text and not text.startswith("file:")) or _VARIABLE.match(text):
+        if named := _NAMED_PLACE.fullmatch(text):
+            if _REMOTE.match(named[2]) or _VARIABLE.match(named[2]):
+                return text
+            return f"{named[1]} @ file://{self._local(named[2], quoted=True)}{named[3] or ''}"
+        if _REMOTE.match(text) or _VARIABLE.match(text):
             return text
         if _NAMED.fullmatch(text) and not _ARCHIVE.search(text):
             return text
@@ -191,20 +216,23 @@ class _Reader:
         assert parts is not None
         return self._local(parts[1]) + (parts[2] or "") + (parts[3] or "")
 
-    def _local(self, given: str) -> str:
-        path = (self._root / given).resolve()
-        if not path.exists():
-            raise BuildFailed(
-                f"The model's requirements name '{given}', which is neither a package nor a file in the model. "
-                "Log the model with that file, or correct the line."
-            )
+    def _local(self, given: str, *, quoted: bool = False) -> str:
+        path = in_model(_path_of(given), self._root, self._root)
         self.found.local.append(path)
-        return self._portable(path)
+        return self._portable(path, quoted=quoted)
 
-    def _portable(self, path: Path) -> str:
-        if path.is_relative_to(self._root):
-            return f"${{{MODEL_DIR}}}/{path.relative_to(self._root).as_posix()}".rstrip("/.")
-        return str(path)
+    def _portable(self, path: Path, *, quoted: bool = False) -> str:
+        place = path.relative_to(self._root).as_posix()
+        if "${" in place:
+            raise BuildFailed(f"'{place[:200]}' of the model has '${{' in its name, which means a variable. Rename it.")
+        return f"${{{MODEL_DIR}}}/{quote(place, safe='/+!@~') if quoted else place}".rstrip("/.")
+
+
+def _path_of(given: str) -> str:
+    """The path that is meant by a `file:` URL or a path, as seen from the model where it names its folder."""
+    url = _FILE_URL.match(given)
+    path = unquote(given[url.end() :]) if url else given
+    return path.removeprefix(f"${{{MODEL_DIR}}}/")
 
 
 def _logical_lines(lines: Iterable[str]) -> Iterable[str]:
@@ -217,4 +245,4 @@ def _logical_lines(lines: Iterable[str]) -> Iterable[str]:
         whole = _COMMENT.sub("", f"{held} {line}" if line.lstrip().startswith("#") else held + line).strip()
         held = ""
         if whole:
-            yield whole
+            yield _GAP.sub(" ", whole)
