@@ -6,29 +6,21 @@ in between leaves nothing half-written. Only the control process opens it.
 """
 
 import asyncio
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from alembic import command
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, delete, insert, select, update
-from sqlalchemy.event import listen
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
 
-from tidegate.adapters.store.migrations import alembic_config
+from tidegate.adapters.store.database_errors import database_errors, enabled_already, endpoint_gone, name_taken
+from tidegate.adapters.store.opening import open_database
 from tidegate.adapters.store.tables import ENABLEMENTS, ENDPOINTS, EVENTS, LOCKS, REVISIONS, SWITCHES
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.endpoint.revision import Revision, RevisionId
-from tidegate.core.errors import AlreadyExists, ConfigurationError, Conflict, NotFound, Unavailable
+from tidegate.core.errors import Conflict, Unavailable
 from tidegate.core.legacy_products.enablement import Enablement
 from tidegate.core.rollout.switch import Switch
 from tidegate.ports import MAX_SWITCHES, Event, Store
@@ -55,7 +47,7 @@ class SqlStore:
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         try:
-            engine = await asyncio.get_running_loop().run_in_executor(thread, _open, uri)
+            engine = await asyncio.get_running_loop().run_in_executor(thread, open_database, uri)
         except BaseException:
             thread.shutdown(wait=False)
             raise
@@ -90,7 +82,7 @@ class SqlStore:
         def work(connection: Connection) -> None:
             connection.execute(insert(ENDPOINTS).values(id=created.id, **_endpoint_columns(created)))
 
-        with _name_taken(endpoint):
+        with name_taken(endpoint):
             await self._run(work)
         return created
 
@@ -106,7 +98,7 @@ class SqlStore:
                 _keep_newest(connection, SWITCHES, switch.endpoint_id, MAX_SWITCHES)
             return rows
 
-        with _name_taken(endpoint):
+        with name_taken(endpoint):
             rows = await self._run(work)
         if rows == 0:
             raise Conflict(f"Endpoint '{endpoint.name}' was changed by somebody else in between. Try again.")
@@ -134,7 +126,7 @@ class SqlStore:
             if not connection.execute(update(REVISIONS).where(REVISIONS.c.id == revision.id).values(columns)).rowcount:
                 connection.execute(insert(REVISIONS).values(id=revision.id, **columns))
 
-        with _endpoint_gone(revision.endpoint_id):
+        with endpoint_gone(revision.endpoint_id):
             await self._run(work)
 
     async def drop_revisions(self, revisions: Collection[RevisionId]) -> None:
@@ -151,7 +143,7 @@ class SqlStore:
             connection.execute(insert(EVENTS).values(asdict(event)))
             _keep_newest(connection, EVENTS, event.endpoint_id, _EVENTS_KEPT)
 
-        with _endpoint_gone(event.endpoint_id):
+        with endpoint_gone(event.endpoint_id):
             await self._run(work)
 
     async def events(self, endpoint_id: str, limit: int = 200) -> tuple[Event, ...]:
@@ -192,7 +184,7 @@ class SqlStore:
                 return connection.execute(update(ENABLEMENTS).where(*as_read).values(columns)).rowcount
             return connection.execute(insert(ENABLEMENTS).values(**key, **columns)).rowcount
 
-        with _enabled_already(enablement):
+        with enabled_already(enablement):
             rows = await self._run(work)
         if rows == 0:
             raise Conflict(f"The serving of model '{saved.model}' was changed by somebody else in between. Try again.")
@@ -224,7 +216,7 @@ class SqlStore:
         """Do `work` on the store's thread in one transaction. Raises Unavailable; IntegrityError is the caller's."""
 
         def transact() -> T:
-            with _unavailable(), self._engine.begin() as connection:
+            with database_errors(), self._engine.begin() as connection:
                 return work(connection)
 
         try:
@@ -272,111 +264,3 @@ def _endpoint_columns(endpoint: Endpoint) -> dict[str, object]:
         "resource_version": endpoint.resource_version,
         "spec": _encode(endpoint),
     }
-
-
-# --- opening
-
-
-def _open(uri: str) -> Engine:
-    try:
-        engine = create_engine(uri)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise ConfigurationError(f"The store's URI '{uri.split('@')[-1]}' cannot be used: {error}.") from None
-    where = engine.url.render_as_string(hide_password=True)
-    if engine.dialect.name == "sqlite":
-        listen(engine, "connect", _configure_sqlite)
-        listen(engine, "begin", _begin_sqlite)
-    try:
-        with engine.begin() as connection:
-            _check_intact(connection, where)
-            _migrate(connection, where)
-    except DBAPIError as error:
-        engine.dispose()
-        raise ConfigurationError(
-            f"The database {where} cannot be opened: {error.orig}. "
-            "Check its path and permissions; if it is damaged, restore a backup or move it away to start empty."
-        ) from None
-    except ConfigurationError:
-        engine.dispose()
-        raise
-    return engine
-
-
-def _configure_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    # Transactions are begun by `_begin_sqlite`: left to itself, Python's driver runs schema changes outside of them.
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _check_intact(connection: Connection, where: str) -> None:
-    if connection.dialect.name != "sqlite":
-        return
-    verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-    if verdict != "ok":
-        raise ConfigurationError(f"The database {where} is damaged: {verdict}. Restore a backup of it.")
-
-
-def _migrate(connection: Connection, where: str) -> None:
-    config = alembic_config(connection)
-    current = MigrationContext.configure(connection).get_current_revision() or "base"
-    script = ScriptDirectory.from_config(config)
-    try:
-        script.get_revision(current)
-    except CommandError:
-        raise ConfigurationError(
-            f"The database {where} was written by a newer Tidegate: its schema is '{current}', the newest known here "
-            f"is '{script.get_current_head()}'. Start that version, or restore a backup from before the upgrade."
-        ) from None
-    command.upgrade(config, "head")
-
-
-# --- foreign exceptions
-
-
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except DBAPIError as error:
-        if "disk is full" in str(error.orig):
-            raise Unavailable(
-                "The disk that holds the database is full. This change was not made and nothing was lost: "
-                "free some space, then try again.",
-                retry_after=10,
-            ) from error
-        raise Unavailable(
-            f"The database cannot be used now: {error.orig}. This change was not made; try again.", retry_after=5
-        ) from error
-    except msgspec.MsgspecError as error:
-        raise Unavailable(f"A record in the database cannot be read by this version of Tidegate: {error}.") from error
-
-
-@contextmanager
-def _name_taken(endpoint: Endpoint) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        raise AlreadyExists(f"There is an endpoint '{endpoint.name}' already. Choose another name.") from error
-
-
-@contextmanager
-def _enabled_already(enablement: Enablement) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        raise Conflict(f"The serving of model '{enablement.model}' was enabled by somebody else already.") from error
-
-
-@contextmanager
-def _endpoint_gone(endpoint_id: str) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        raise NotFound(f"The endpoint with the id '{endpoint_id}' is not on record any more.") from error
