@@ -1,11 +1,11 @@
 """The administrator's token: made on the first start, kept in the data directory, for its owner's eyes alone."""
 
 import logging
-import os
 import secrets
 import stat
 from pathlib import Path
 
+from tidegate.atomic_write import write_atomically
 from tidegate.core.errors import ConfigurationError
 from tidegate.telemetry import fields
 
@@ -41,8 +41,4 @@ def _is_there(path: Path) -> bool:
 
 
 def _make(path: Path) -> None:
-    whole = path.with_suffix(".new")
-    whole.unlink(missing_ok=True)
-    with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_urlsafe())
-    whole.replace(path)
+    write_atomically(path, secrets.token_urlsafe(), durable=True)  # its owner may have copied it when power is lost

@@ -20,6 +20,7 @@ from setproctitle import setproctitle
 from tidegate import admin_token, telemetry
 from tidegate.adapters.environments import worker_source
 from tidegate.adapters.mlflow import embedded_registry
+from tidegate.atomic_write import write_atomically
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import listeners, pid_files, reaper
 from tidegate.processes.child_process import ChildSpec, Output
@@ -163,7 +164,7 @@ def _announce(settings: Settings, url: str) -> None:
     """Tell the command line, by a file, and the user, on standard output, that requests are accepted."""
     data = DataDirectory(settings.server.data_dir)
     try:
-        data.server_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        write_atomically(data.server_file, json.dumps({"url": url, "pid": os.getpid()}))
     except OSError:
         logger.warning("the command line needs --url: a file could not be written", exc_info=True)
     logger.info("ready", extra=telemetry.fields(url=url))

@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tidegate.atomic_write import write_atomically
 from tidegate.core.errors import ConfigurationError
+from tidegate.processes.process_start import boot_id, start_ticks
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -22,22 +24,17 @@ SUFFIX = ".pid.json"
 
 
 def write(path: Path, pid: int) -> None:
-    """Note the running process `pid`."""
-    path.write_text(json.dumps({"pid": pid, "started": started(pid)}))
+    """Note the running process `pid`. Raises OSError."""
+    write_atomically(path, json.dumps({"pid": pid, "started": started(pid)}))
 
 
 def started(pid: int) -> str | None:
-    """What tells a process from others that have or had its pid: the boot and the clock ticks from it to the start.
+    """What tells a process from others that have or had its pid: the boot, and the clock ticks from it to the start.
 
-    None when there is no such process, or only its exit status is left. Source: field 22 of proc_pid_stat(5).
+    None when there is no such process, or only its exit status is left.
     """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, *others = stat.rpartition(")")[2].split()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return None if state in "ZX" else f"{boot} {others[18]}"
+    ticks = start_ticks(pid)
+    return None if ticks is None else f"{boot_id()} {ticks}"
 
 
 def end_left_overs(folder: Path, patience: float = 2.5, limit: float = 10.0) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from tidegate.atomic_write import write_atomically
+
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _KEPT_SECONDS = 600.0
 
@@ -52,9 +54,7 @@ class ExitNotes:
     def write(self, pid: int, status: int, now: float) -> None:
         """Note that the orphan ended; the file appears whole. Notes of more than ten minutes ago go. Raises OSError."""
         path = self._folder / str(pid)
-        whole = path.with_suffix(".new")
-        whole.write_text(str(status))
-        whole.replace(path)
+        write_atomically(path, str(status))
         self._written.pop(path, None)
         self._written[path] = now
         for old in [path for path, at in self._written.items() if at < now - _KEPT_SECONDS]:

@@ -39,3 +39,4 @@ async def test_what_a_killed_agent_had_half_written_counts_as_nothing(tmp_path: 
     await Targets(tmp_path).save(applied)
     (tmp_path / "a.json.new").write_bytes(b'{"targ')
     assert Targets(tmp_path).load() == {"a": applied}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]

@@ -1,6 +1,7 @@
 """What replicas use, measured; room made and refused; and a model that leaks, under load. Real processes throughout."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -39,6 +40,13 @@ async def test_a_process_is_measured() -> None:
         None,
         None,
     )
+
+
+def test_a_zombie_has_no_memory() -> None:
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert (process_usage.memory_bytes(pid), process_usage.resident_bytes(pid)) == (None, None)
+    os.waitpid(pid, 0)
 
 
 def test_memory_is_measured_when_it_may_have_changed() -> None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from tidegate.atomic_write import write_atomically
+
 MARKER = ".tidegate-ready"
 
 
 def mark(directory: Path, text: str) -> None:
     """Write it whole, with what the directory was made from. Raises OSError."""
-    draft = directory / f"{MARKER}.draft"
-    draft.write_text(text)
-    draft.replace(directory / MARKER)
+    write_atomically(directory / MARKER, text)

@@ -18,6 +18,7 @@ from typing import Any
 
 from tidegate import life_line
 from tidegate.adapters.mlflow.artifact_locations import ArtifactLocations, guard, shown
+from tidegate.atomic_write import write_atomically
 from tidegate.data_directory import DataDirectory
 
 PREFIX = "/mlflow"
@@ -141,7 +142,7 @@ def _open_database(file: Path) -> None:
         _back_up(file, file.with_name(f"{file.name}.{last}"))
         db.upgrade.main([uri], standalone_mode=False)  # `mlflow db upgrade`
     initialize_backend_stores(uri, uri, _ARTIFACT_ROOT)
-    stamp.write_text(__version__)
+    write_atomically(stamp, __version__)
 
 
 def _back_up(file: Path, copy: Path) -> None:

@@ -1,14 +1,16 @@
-"""What replicas use, measured: processor time and memory, from /proc (see proc(5))."""
+"""What processes use, measured: CPU time and memory."""
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+import psutil
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 SAMPLE_SECONDS = 1.0  # processor time and resident memory; two small reads
 # Memory is measured exactly so often while the replica works, and so often while it does not.
@@ -84,33 +86,31 @@ def _look(replica: Used) -> bool:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Processor time of a process, all its threads; None when it has ended."""
-    stat = _read(pid, "stat")
-    if not stat:
+    """CPU seconds that all threads of a process have used, to the nanosecond; None once it is reaped.
+
+    See clock_getcpuclockid(3).
+    """
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
         return None
-    state, *rest = stat.rpartition(")")[2].split()  # the name before it may hold spaces and parentheses
-    return None if state in "ZX" else (int(rest[10]) + int(rest[11])) / _TICKS
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Memory of a process with all that it shares: never less than its PSS. None when it has ended."""
-    statm = _read(pid, "statm")
-    return int(statm.split()[1]) * _PAGE if statm else None
+    """Resident memory of a process with all that it shares: never less than its PSS. None when it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * _PAGE_BYTES or None  # a zombie has no memory
 
 
 def memory_bytes(pid: int) -> int | None:
-    """PSS of a process: what is shared counts by its share, so that the sum over processes is what they use.
+    """The proportional set size (PSS) of a process: shared memory is divided among those that share it.
 
     None when it has ended. Blocks: some milliseconds per 100 MB.
     """
-    for line in (_read(pid, "smaps_rollup") or "").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _read(pid: int, name: str) -> str | None:
     try:
-        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
-    except OSError:
+        return int(psutil.Process(pid).memory_full_info().pss) or None  # a zombie has no memory
+    except psutil.Error:
         return None

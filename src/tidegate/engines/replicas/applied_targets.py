@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 
 import msgspec
 
+from tidegate.atomic_write import draft_of, write_atomically
 from tidegate.core.endpoint.revision import Proof, RevisionId, RevisionTarget
 from tidegate.telemetry import fields
 
@@ -34,6 +34,8 @@ class Targets:
     def load(self) -> dict[RevisionId, Applied]:
         """All that is there. A file that cannot be understood is set aside as `<revision>.json.corrupt`. Blocks."""
         found: dict[RevisionId, Applied] = {}
+        for draft in self._folder.glob(draft_of(Path("*.json")).name):  # of an agent that was killed
+            draft.unlink(missing_ok=True)
         for file in sorted(self._folder.glob("*.json")):
             try:
                 applied = msgspec.json.decode(file.read_bytes(), type=Applied)
@@ -46,7 +48,8 @@ class Targets:
 
     async def save(self, applied: Applied) -> None:
         """Write it. Raises OSError."""
-        await asyncio.to_thread(self._write, self._file(applied.target.revision), msgspec.json.encode(applied))
+        file, content = self._file(applied.target.revision), msgspec.json.encode(applied)
+        await asyncio.to_thread(write_atomically, file, content, durable=True)
 
     async def forget(self, revision: RevisionId) -> None:
         """Drop it, with what its replicas have noted. Idempotent. Raises OSError."""
@@ -55,16 +58,3 @@ class Targets:
 
     def _file(self, revision: RevisionId) -> Path:
         return self._folder / f"{revision}.json"
-
-    def _write(self, file: Path, content: bytes) -> None:
-        draft = file.with_suffix(".json.new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        draft.replace(file)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

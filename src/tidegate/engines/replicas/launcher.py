@@ -18,10 +18,11 @@ from tidegate.engines.linux import offspring, replica_logs
 from tidegate.engines.linux.scratch import Scratch, new_name
 from tidegate.engines.linux.spawning import REPLICA, STATUS_FD, replica_environment, spawn
 from tidegate.engines.replicas.replica_process import ReplicaProcess
-from tidegate.engines.replicas.replica_record import ReplicaRecord, ReplicaRecords, boot_id, start_ticks
+from tidegate.engines.replicas.replica_record import ReplicaRecord, ReplicaRecords
 from tidegate.engines.scheduling.facts import ReplicaFacts
 from tidegate.engines.templates import fork_test
 from tidegate.engines.templates.template_process import NoFork, Template
+from tidegate.processes.process_start import boot_id, start_ticks
 
 # The worker's own alarm comes before the agent's patience ends: it leaves in the log where the model hung.
 _LOAD_SHARE = 0.9

@@ -13,7 +13,7 @@ import msgspec
 
 from tidegate.core.endpoint.revision import Proof, Replica, ReplicaState
 from tidegate.engines.linux.exit_statuses import Reaper
-from tidegate.engines.linux.process_usage import Usage
+from tidegate.engines.linux.process_usage import Usage, cpu_seconds
 from tidegate.engines.linux.replica_deadline import Deadline
 from tidegate.engines.replicas.replica_record import ReplicaRecord
 from tidegate.engines.scheduling.facts import ReplicaFacts
@@ -87,7 +87,7 @@ class ReplicaProcess:
             record.started_at,
             record.forked,
             memory_bytes=self.usage.memory_bytes,
-            cpu_seconds=_cpu_seconds(record.pid),
+            cpu_seconds=cpu_seconds(record.pid) or 0.0,
         )
 
     @property
@@ -171,11 +171,3 @@ class ReplicaProcess:
             asyncio.get_running_loop().remove_reader(self._status_pipe)
             os.close(self._status_pipe)
             self._status_pipe = None
-
-
-def _cpu_seconds(pid: int) -> float:
-    """CPU seconds that a process has used, to the nanosecond; 0 when it has ended. See clock_getcpuclockid(3)."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import msgspec
 
+from tidegate.atomic_write import draft_of, write_atomically
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionId
+from tidegate.processes.process_start import boot_id, start_ticks
 from tidegate.telemetry import fields
 from tidegate_worker.ipc import wire
 
 _log = logging.getLogger(__name__)
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAME = re.compile(r"([0-9a-f]{8})\.(json|sock)")
 
 
 class ReplicaRecord(msgspec.Struct, frozen=True):
-    """A replica as it stands in `run/<id>.json`, mode 0600. `start_ticks` is field 22 of /proc/<pid>/stat, proc(5)."""
+    """A replica as it stands in `run/<id>.json`, mode 0600. `start_ticks`: see `processes.process_start`."""
 
     id: ReplicaId
     revision: RevisionId
@@ -45,21 +46,6 @@ class ReplicaRecord(msgspec.Struct, frozen=True):
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.start_ticks / os.sysconf("SC_CLK_TCK")
 
 
-def boot_id() -> str:
-    """The id of this boot of the machine."""
-    return _BOOT_ID.read_text().strip()
-
-
-def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since the boot; None when it does not run, or is but a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, *rest = stat.rpartition(")")[2].split()  # the name before it may hold spaces and parentheses
-    return None if state in "ZX" else int(rest[18])
-
-
 class ReplicaRecords:
     """The pid files and sockets of a run directory."""
 
@@ -72,16 +58,18 @@ class ReplicaRecords:
 
     def write(self, record: ReplicaRecord) -> None:
         """Add or replace it; it appears whole or not at all. Raises OSError."""
-        file = self._file(record.id)
-        draft = file.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
-            opened.write(msgspec.json.encode(record))
-        draft.replace(file)
+        write_atomically(self._file(record.id), msgspec.json.encode(record))
 
     def remove(self, replica: ReplicaId) -> None:
         """Drop its pid file and its socket. Idempotent."""
         self.socket(replica).unlink(missing_ok=True)
         self._file(replica).unlink(missing_ok=True)
+
+    def discard_drafts(self) -> None:
+        """Remove what an agent that was killed was writing. Raises OSError."""
+        for draft in self._folder.glob(draft_of(Path("*.json")).name):
+            if _NAME.fullmatch(draft.stem):
+                draft.unlink(missing_ok=True)
 
     def living(self) -> Iterator[ReplicaRecord]:
         """The records of processes that run; what is left of others is removed."""

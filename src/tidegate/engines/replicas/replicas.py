@@ -59,6 +59,7 @@ class Replicas:
     def adopt(self) -> list[ReplicaProcess]:
         """Take over what still runs of the last agent's. Each is then to be met."""
         self._reaper.start()
+        self._records.discard_drafts()
         adopted = []
         for record in self._records.living():
             with contextlib.suppress(ProcessLookupError):  # then it has just ended; its end is nobody's failure

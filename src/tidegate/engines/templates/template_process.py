@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import math
 import os
-import re
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import msgspec
 
 from tidegate.core.endpoint.revision import RevisionTarget
 from tidegate.engines.linux import spawning
+from tidegate.engines.linux.process_usage import memory_bytes
 from tidegate.engines.templates.template_imports import Imports
 
 _REPLY_SECONDS = 2.0
@@ -178,12 +178,6 @@ class Template:
             self._ahead = 0
             reply.set_result(message.pid)
 
-
-def pss(pids: Sequence[int]) -> int:
-    """The proportional set size of processes, bytes; of one that has ended nothing. proc(5), smaps_rollup. Blocks."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            found = re.search(r"^Pss: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-            total += int(found[1]) * 1024 if found else 0
-    return total
+    def measure(self) -> int:
+        """The PSS of its processes together, bytes. Blocks."""
+        return sum(memory_bytes(pid) or 0 for pid in self.pids)

@@ -17,7 +17,7 @@ from tidegate.data_directory import DataDirectory
 from tidegate.engines.linux import replica_logs, spawning
 from tidegate.engines.linux.scratch import Scratch, new_name
 from tidegate.engines.templates.template_imports import Imports, imports_of, recorded_at
-from tidegate.engines.templates.template_process import NoFork, Template, pss
+from tidegate.engines.templates.template_process import NoFork, Template
 from tidegate.telemetry import fields
 
 _log = logging.getLogger(__name__)
@@ -225,7 +225,7 @@ class Templates:
     async def _keep_to_budget(self, newest: Template) -> None:
         """Measure them all, and end the longest unused that are too much; the newest stays."""
         for template in list(self._warm.values()):
-            template.memory_bytes = await asyncio.to_thread(pss, template.pids)
+            template.memory_bytes = await asyncio.to_thread(template.measure)
         if newest.key in self._warm:
             self._warm.move_to_end(newest.key)
         others = self.memory_bytes - newest.memory_bytes

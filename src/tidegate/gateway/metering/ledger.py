@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tidegate.atomic_write import write_atomically
 from tidegate.core.planes.load_report import LATENCY_BUCKETS, STATUSES, EndpointLedger
 from tidegate.telemetry import fields
 
@@ -85,10 +86,8 @@ class Ledger:
         self._segments.clear()
         self._places.clear()
         head = _HEAD.pack(MAGIC, VERSION, CELLS, secrets.token_hex(8).encode())
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_bytes(head.ljust(SEGMENT_BYTES, b"\0"))
-            fresh.replace(self._path)
+            write_atomically(self._path, head.ljust(SEGMENT_BYTES, b"\0"))
             self._map(1)
         except OSError as error:
             self._count_in_memory(error)

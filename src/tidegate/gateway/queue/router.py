@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidegate.atomic_write import write_atomically
 from tidegate.core.endpoint.legacy_face import Face, key_of
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId
 from tidegate.core.errors import BadRequest, NotFound, TidegateError, Unavailable
@@ -74,9 +75,7 @@ class Router:
         self._adopt(table)
         logger.info("route table followed", extra=fields(version=table.version, endpoints=len(table.endpoints)))
         try:
-            fresh = self._saved.with_suffix(".new")
-            fresh.write_bytes(msgspec.json.encode(table))
-            fresh.replace(self._saved)
+            write_atomically(self._saved, msgspec.json.encode(table))
         except OSError as error:  # a full disk must not stop routing
             logger.warning("the route table could not be saved", extra=fields(error=str(error)))
 
