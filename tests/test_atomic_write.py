@@ -22,6 +22,7 @@ owner = Path if sys.argv[2] == "replace" else os
 setattr(owner, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 write_atomically(Path(sys.argv[1]), "new", durable=True)
 """
+WRITES = (".write_text", ".write_bytes")
 
 
 def mode(file: Path) -> int:
@@ -132,6 +133,16 @@ def test_no_other_file_writes_its_own_drafts() -> None:
         if any(call == "os.replace" or call == "os.rename" for call in calls(file)) or _renames_a_path(file)
     }
     assert renames == {*reasons, name_of(Path(atomic_write.__file__))}
+
+
+def test_no_file_is_written_in_place() -> None:
+    """Whoever reads a file that is written in place may find a part of it; nobody reads these before they are whole."""
+    in_place = {name_of(file) for file in SOURCES if any(call.endswith(WRITES) for call in calls(file))}
+    assert in_place == {
+        "tidegate/adapters/environments/overlays.py",  # in a folder that is marked when it is whole
+        "tidegate/adapters/environments/package_locks.py",  # for a child process, which starts later
+        "tidegate/adapters/environments/uv_environments.py",  # in a folder that is marked when it is whole
+    }
 
 
 def _renames_a_path(file: Path) -> bool:

@@ -19,6 +19,7 @@ from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.core.rollout.replay import Findings, Replay, together
+from tidegate.json_lines import JsonLines, Unreadable, listen
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ _COMES_BACK_SECONDS = 5.0
 class _Link:
     """One gateway's connection, and its newest report on it."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self.writer = writer
+    def __init__(self, connection: JsonLines) -> None:
+        self.connection = connection
         self.report: LoadReport | None = None
         self.news = asyncio.Event()
         self.news.set()
@@ -74,22 +75,21 @@ class Gateways:
     async def start(self) -> None:
         """Listen. What an earlier process left at the path is removed."""
         self._await_gateways()
-        self._socket.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._socket, limit=_MAX_LINE_BYTES)
+        self._server = await listen(self._socket, self._serve, _MAX_LINE_BYTES)
 
     async def stop(self) -> None:
         """Close every connection; the gateways go on with the table that they have."""
         if self._server is not None:
             self._server.close()
             for link in self._links:
-                link.writer.transport.abort()
+                link.connection.abort()
             await asyncio.gather(*self._links.values())
             await self._server.wait_closed()
 
     def publish(self, table: RouteTable) -> None:
         """Have every gateway follow this table from now on."""
         if self.table is None or table.version != self.table.version:
-            self.table, self._encoded = table, msgspec.json.encode(table) + b"\n"
+            self.table, self._encoded = table, msgspec.json.encode(table)
             self._number += 1
             self._numbers.pop(table.version, None)
             self._numbers[table.version] = self._number
@@ -170,24 +170,24 @@ class Gateways:
 
     # --- connections
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link, task = _Link(writer), asyncio.current_task()
+    async def _serve(self, connection: JsonLines) -> None:
+        link, task = _Link(connection), asyncio.current_task()
         assert task is not None
         self._links[link] = task
         try:
             async with asyncio.TaskGroup() as tasks:
                 telling = tasks.create_task(self._tell(link))
-                await self._listen(link, reader)
+                await self._listen(link)
                 telling.cancel()
         except* OSError:
             logger.info("a gateway's connection broke")
-        except* (msgspec.DecodeError, ValueError) as errors:
+        except* Unreadable as errors:
             logger.warning("a gateway's report cannot be read", extra=fields(error=errors.exceptions[0]))
         finally:
             del self._links[link]
             self._await_gateways()
             self._news.set()
-            writer.close()
+            connection.close()
             self._on_change()
 
     async def _tell(self, link: _Link) -> None:
@@ -195,13 +195,12 @@ class Gateways:
             await link.news.wait()
             link.news.clear()
             if self._encoded:
-                link.writer.write(self._encoded)
-                await link.writer.drain()
+                link.connection.send(self._encoded)
+                await link.connection.drain()
 
-    async def _listen(self, link: _Link, reader: asyncio.StreamReader) -> None:
-        decoder = msgspec.json.Decoder(LoadReport)
-        async for line in reader:
-            self._take(link, decoder.decode(line))
+    async def _listen(self, link: _Link) -> None:
+        async for report in link.connection.messages(msgspec.json.Decoder(LoadReport)):
+            self._take(link, report)
 
     def _take(self, link: _Link, report: LoadReport) -> None:
         before = link.report

@@ -10,7 +10,6 @@ a gateway tells, once a second, which revisions it had requests of: the others m
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ import msgspec
 
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.errors import BadRequest, Internal, TidegateError
+from tidegate.json_lines import JsonLines, Unreadable, decode, listen
 
 _log = logging.getLogger(__name__)
 
@@ -95,11 +95,7 @@ class AgentServer:
 
     async def start(self) -> None:
         """Listen, in place of a dead predecessor. Raises OSError."""
-        self._path.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(str(self._path))
-        self._path.chmod(0o600)  # nobody can connect before it listens
-        self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_MAX_LINE_BYTES)
+        self._server = await listen(self._path, self._serve, _MAX_LINE_BYTES, _MAX_UNREAD_BYTES)
 
     async def stop(self) -> None:
         """Close the socket and every connection."""
@@ -116,32 +112,32 @@ class AgentServer:
         for connection in list(self._connections):
             connection.publish()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(writer, self._verbs)
+    async def _serve(self, lines: JsonLines) -> None:
+        connection = _Connection(lines, self._verbs)
         task = asyncio.current_task()
         assert task is not None
         self._connections[connection] = task
         try:
-            with contextlib.suppress(ConnectionError, ValueError):  # gone, or a line without end
-                while line := await reader.readline():
+            with contextlib.suppress(OSError, Unreadable):
+                async for line in lines.lines():
                     await connection.take(line)
         finally:
             del self._connections[connection]
-            writer.close()
+            lines.close()
 
 
 class _Connection:
     """One client: what it watches, and what it was last told of that."""
 
-    def __init__(self, writer: asyncio.StreamWriter, verbs: Verbs) -> None:
-        self._writer = writer
+    def __init__(self, lines: JsonLines, verbs: Verbs) -> None:
+        self._lines = lines
         self._verbs = verbs
         self._told: dict[RevisionId, RevisionAddresses | None] = {}
         self._observed: Mapping[RevisionId, RevisionObservation] = {}
 
     def abort(self) -> None:
         """End the connection; its reader sees the end."""
-        self._writer.transport.abort()
+        self._lines.abort()
 
     async def take(self, line: bytes) -> None:
         """Do what a line asks for and answer it."""
@@ -192,26 +188,27 @@ class _Connection:
             self._send({"addresses": addresses})
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        if self._writer.is_closing():
-            return
-        self._writer.write(msgspec.json.encode(message) + b"\n")
-        if self._writer.transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
+        if not self._lines.send(message):
             _log.warning("a client of the agent does not read what it asked for; its connection is closed")
-            self._writer.transport.abort()
 
 
 class _Numbered(msgspec.Struct):
+    """As much of a request as its answer needs."""
+
     id: int | None = None
+
+
+_NUMBERED = msgspec.json.Decoder(_Numbered)
 
 
 def _decode(line: bytes) -> Request:
     try:
-        return _REQUESTS.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode(line, _REQUESTS)
+    except Unreadable as error:
         raise BadRequest(f"The request is not understood: {error}.") from None
 
 
 def _id_of(line: bytes) -> int | None:
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(line, type=_Numbered).id
+    with contextlib.suppress(Unreadable):
+        return decode(line, _NUMBERED).id
     return None

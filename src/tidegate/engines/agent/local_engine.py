@@ -11,6 +11,7 @@ import msgspec
 from tidegate.core import errors
 from tidegate.core.endpoint.revision import RevisionId, RevisionObservation, RevisionTarget
 from tidegate.engines.agent.agent_server import Changes
+from tidegate.json_lines import JsonLines, Unreadable, connect, decode
 from tidegate.ports import Engine
 
 _MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -28,6 +29,9 @@ class Answer(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+_ANSWERS = msgspec.json.Decoder(Answer)
+
+
 class LocalEngine:
     """An engine over one connection to the agent, made when needed and made anew after the agent was away."""
 
@@ -35,7 +39,7 @@ class LocalEngine:
         self._path = agent_socket
         self._timeout = timeout_seconds
         self._turn = asyncio.Lock()
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._connection: JsonLines | None = None
         self._last_id = 0
         self._seen: Mapping[RevisionId, RevisionObservation] = {}  # by what was observed on this connection
 
@@ -63,7 +67,7 @@ class LocalEngine:
 
     async def _call(self, verb: Literal["apply", "remove", "observe"], **arguments: Any) -> msgspec.Raw:
         self._last_id += 1
-        line = msgspec.json.encode({"id": self._last_id, "verb": verb, **arguments}) + b"\n"
+        line = msgspec.json.encode({"id": self._last_id, "verb": verb, **arguments})
         async with self._turn:
             answer = await self._ask(line)
         if not answer.ok:
@@ -75,7 +79,7 @@ class LocalEngine:
             async with asyncio.timeout(self._timeout):
                 # A connection from before may be that of an agent which has ended: one more try on a new one. Every
                 # verb is idempotent.
-                if self._streams is not None and (answer := await self._try(line)):
+                if self._connection is not None and (answer := await self._try(line)):
                     return answer
                 if answer := await self._try(line):
                     return answer
@@ -85,26 +89,28 @@ class LocalEngine:
 
     async def _try(self, line: bytes) -> Answer | None:
         try:
-            if self._streams is None:
-                self._streams = await asyncio.open_unix_connection(self._path, limit=_MAX_LINE_BYTES)
-            reader, writer = self._streams
-            writer.write(line)
-            await writer.drain()
-            return msgspec.json.decode(await reader.readline(), type=Answer)
-        except (OSError, ValueError, msgspec.DecodeError):
-            await self._disconnect()
-            return None
+            if self._connection is None:
+                self._connection = await connect(self._path, _MAX_LINE_BYTES)
+            self._connection.send(line)
+            await self._connection.drain()
+            answer = await self._connection.line()
+            if answer is not None:
+                return decode(answer, _ANSWERS)
+        except (OSError, Unreadable):
+            pass
         except BaseException:  # cancelled or timed out: the answer would be taken for that of the next question
             await self._disconnect()
             raise
+        await self._disconnect()
+        return None
 
     async def _disconnect(self) -> None:
         self._seen = {}
-        if self._streams is not None:
-            (_, writer), self._streams = self._streams, None
-            writer.close()
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
             with contextlib.suppress(OSError):
-                await writer.wait_closed()
+                await connection.wait_closed()
 
 
 _: type[Engine] = LocalEngine
