@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "tidegate/adapters/environments/uv_environments.py": "what uv inherits, when nothing else is given",
     "tidegate/adapters/mlflow/registry.py": "what the MLflow client's process inherits",
     "tidegate/adapters/mlflow/client_process.py": "a process of its own: MLflow is configured by variables only",
+    "tidegate/adapters/mlflow/downloads.py": "the same process: MLflow's time limits for a download",
     "tidegate_worker/__main__.py": "a process of its own: MLflow is configured by variables only",
     "tidegate_worker/process/scratch_directory.py": "TMPDIR, which each replica has of its own",
     "tidegate/cli/": "the edge: it is where a person's shell comes in",
