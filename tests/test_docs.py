@@ -91,12 +91,12 @@ def test_files_that_are_named_are_there() -> None:
             assert any((folder / name).exists() for folder in folders), f"{page.name}: {name}"
 
 
-def test_every_room_is_on_the_map_of_the_architecture_in_the_order_of_the_floors() -> None:
+def test_every_room_is_on_the_map_of_the_code_in_the_order_of_the_floors() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
     floors = {str(one["containers"][0]): one["layers"] for one in contracts if one.get("exhaustive")}
     packages, package = dict[str, list[str]](), ""
-    for name, rooms, _ in rows("docs/architecture.md", 3):
+    for name, rooms, _ in rows("docs/code-map.md", 3):
         package = name or package
         packages.setdefault(package, []).append(rooms)
     for container, layers in floors.items():
@@ -107,8 +107,8 @@ def test_every_room_is_on_the_map_of_the_architecture_in_the_order_of_the_floors
         assert [row.split(", ") for row in drawn] == [layer for layer in there if layer], container
 
 
-def test_what_a_newcomer_is_sent_to_is_where_the_architecture_says() -> None:
-    section = read("docs/architecture.md").partition("## Ten things")[2].partition("\n## ")[0]
+def test_what_a_newcomer_is_sent_to_is_where_the_map_says() -> None:
+    section = read("docs/code-map.md").partition("## Ten things")[2].partition("\n## ")[0]
     places = re.findall(r"^\| .+\? \| `([\w/.]+)` \| `(\w+)` \|$", section, re.MULTILINE)
     assert len(places) == 10
     for file, name in places:
