@@ -1,4 +1,4 @@
-"""The rest of the outside world, one file each, behind the protocols of `tidegate.ports`.
+"""Adapters of what is outside (database, MLflow, uv, clock) to the protocols of `tidegate.ports`.
 
-Foreign exceptions stop here: what leaves is a `TidegateError` with a sentence.
+No exception of a library leaves an adapter: its callers get a `TidegateError` with a sentence.
 """

@@ -128,7 +128,7 @@ async def test_a_full_disk_is_a_sentence_and_loses_nothing(file: Path) -> None:
     with store._engine.connect() as connection:  # SQLite's own limit gives the very error of a full disk
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(Unavailable, match="free some space") as caught:
+    with pytest.raises(Unavailable, match="Free some space") as caught:
         await store.create_endpoint(plain("after", description="x" * 100_000))
     assert caught.value.retry_after
     assert [endpoint.name for endpoint in await store.endpoints()] == ["before"]

@@ -1,7 +1,8 @@
-"""A directory that is either whole or not there: built in place by one builder at a time.
+"""A directory that is complete or absent. One builder at a time builds it in place.
 
-The lock is a `flock` that the building child processes inherit, so it outlives a killed builder until its last child
-has ended; whole is what has a marker, written last. In place, because scripts and bytecode hold absolute paths.
+The builder holds a `flock`, which its child processes inherit: after a killed builder the lock is held until its last
+child has ended. A marker, written last, says that the directory is complete. The directory cannot be built elsewhere
+and renamed, as scripts and bytecode hold absolute paths.
 """
 
 import asyncio
@@ -20,17 +21,17 @@ _POLL_SECONDS = 0.05
 
 
 class BuildDirectory:
-    """One such directory. `needs` are paths in it without which it is not whole, whatever its marker says."""
+    """One such directory. Without the paths `needs` in it, it is not complete, whatever its marker says."""
 
     def __init__(self, path: Path, *needs: str) -> None:
         self.path = path
         self._needs = (MARKER, *needs)
 
     async def make(self, fill: Callable[[int], Awaitable[str]], log: Log) -> bool:
-        """See that it is whole: let `fill` build it where it is not. Returns whether it did.
+        """Have `fill` build the directory unless it is complete. Returns whether `fill` ran.
 
         `fill` gets the lock's descriptor, for its child processes to inherit, and returns the marker's text. When it
-        raises or is cancelled, nothing of the directory is left.
+        raises or is cancelled, the directory is removed.
         """
         if self._is_whole():
             return False
@@ -49,11 +50,11 @@ class BuildDirectory:
     def _is_whole(self) -> bool:
         if not all((self.path / need).exists() for need in self._needs):
             return False
-        os.utime(self.path)  # used now: what is unused for long goes
+        os.utime(self.path)  # housekeeping removes directories that were not used for long
         return True
 
     def _remove(self) -> None:
-        # The marker first: a removal that is cut short must not leave what looks whole.
+        # The marker first: a removal that is cut short must not leave a directory that looks complete.
         (self.path / MARKER).unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
@@ -85,7 +86,7 @@ async def locked(path: Path, log: Log) -> AsyncIterator[int]:
         try:
             yield descriptor
         finally:
-            # Explicitly: a daemon that a package's build left behind would hold it for ever.
+            # Explicitly: a daemon that a package's build left behind would hold the lock for ever.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)

@@ -1,9 +1,8 @@
-"""Compiled packages, shared between environments as their sources are.
+"""Bytecode of packages, which environments share as they share the source files.
 
-uv hard-links a package's files out of its cache: the same version of a package is the same file in every environment,
-and so is its bytecode. Compiling takes most of a build's time (15 of 17 seconds for scikit-learn on two cores), linking
-next to none. Python checks a source's size and time against its bytecode at import, so a wrong link costs time, never
-truth.
+uv hard-links a package's files from its cache, so one version of a package is one file in every environment. Its
+bytecode is linked likewise: compiling takes most of a build's time (15 of 17 seconds for scikit-learn on two cores).
+Python compares a source file's size and time with its bytecode at import, so a wrong link costs time and nothing else.
 """
 
 import os
@@ -18,13 +17,13 @@ _SOURCE, _FOLDER = ".py", "__pycache__"
 
 
 class Bytecode:
-    """A store of bytecode by source file. All methods wait for the disk; a file system without links shares nothing."""
+    """A store of bytecode by source file. Its methods wait for the disk. A file system without links shares nothing."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
 
     def link(self, environment: Path, minor: str) -> int:
-        """Give an environment's packages the bytecode that is there; returns how many sources have none.
+        """Link the known bytecode into an environment; returns how many of its source files have none.
 
         `minor` is the version of its Python, such as `3.11`.
         """
@@ -32,7 +31,7 @@ class Bytecode:
         return sum(not self._linked(source, status, tag) for source, status in _sources(_packages(environment, minor)))
 
     def keep(self, environment: Path, minor: str) -> None:
-        """Remember the bytecode of an environment's packages, and forget what no environment has any more."""
+        """Remember the bytecode of an environment's packages, and forget bytecode that no environment uses."""
         tag = _tag(minor)
         self._keep(_packages(environment, minor), tag)
         for kept in (self._store / tag).glob("*/*"):
@@ -58,7 +57,7 @@ class Bytecode:
 
 
 def _name(status: os.stat_result) -> str:
-    """A source's name in the store: for the file that it is, not for where it lies."""
+    """The name of a source file in the store. It identifies the file, whatever its path."""
     return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
@@ -74,7 +73,7 @@ def _link(existing: Path, new: Path) -> bool:
 
 @cache
 def _own(tag: str) -> Mapping[str, Path]:
-    """Bytecode of the platform's own packages: links to the same cache, compiled when it was installed."""
+    """Bytecode of the packages that Tidegate itself runs on: their installation compiled the same cached files."""
     if tag != sys.implementation.cache_tag:
         return {}
     sources = _sources(Path(sysconfig.get_path("purelib")))
@@ -94,7 +93,7 @@ def _compiled(source: Path, tag: str) -> Path:
 
 
 def _sources(packages: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """The source files that are links, each with what it is."""
+    """The source files that have more than one link, each with its status."""
     for folder, folders, names in os.walk(packages):
         if _FOLDER in folders:
             folders.remove(_FOLDER)

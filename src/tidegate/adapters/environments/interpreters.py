@@ -1,6 +1,6 @@
-"""The Python interpreters of this machine: found, asked what they are, chosen, and fetched when none fits.
+"""Python interpreters: finds those of this machine, chooses one for a model, and fetches one where none fits.
 
-Shims and other scripts on the PATH are not trusted: pyenv's print warnings or run another version than their name says.
+Scripts on the PATH are left out: pyenv's shims print warnings, or run another version than their name says.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tidegate.core.errors import BuildFailed
 from tidegate.ports import Log
 
 OLDEST = Version("3.8")  # what the worker runs on
-_PATIENCE_SECONDS = 10.0  # for an interpreter to say what it is
+_PATIENCE_SECONDS = 10.0  # for an interpreter to tell its version
 _QUESTION = """
 import json, platform, sys, sysconfig
 print(json.dumps({
@@ -54,9 +54,9 @@ class Interpreter:
 def choose(wanted: str, found: Iterable[Interpreter], recorded: str = "") -> Interpreter | None:
     """The interpreter for `wanted`, a version or a specifier, of a model that was logged under `recorded`.
 
-    That very version, else the recorded one, else the newest patch of its minor version, else the newest that will do.
-    A version stands for its minor version: packages are built for that, and so is pickled code. None when nothing will
-    do.
+    The order of choice: the wanted version itself, the recorded one, the newest patch of the recorded minor version,
+    the newest interpreter that `wanted` allows. A version allows every patch of its minor version, as packages and
+    pickled code are made for a minor version. None when `wanted` allows no interpreter of `found`.
     """
     will_do = _specifier(wanted)
     fitting = [each for each in found if will_do.contains(each.version, prereleases=True)]
@@ -70,7 +70,7 @@ def choose(wanted: str, found: Iterable[Interpreter], recorded: str = "") -> Int
 
 
 def prefer_recorded(wanted: str, recorded: str) -> str:
-    """The version to look for first: the recorded one where `wanted` leaves a choice that it is among, else `wanted`.
+    """The version to look for first: the recorded one where `wanted` allows it and others too, else `wanted`.
 
     Raises BuildFailed when `wanted` is neither a version nor a specifier.
     """
@@ -80,7 +80,7 @@ def prefer_recorded(wanted: str, recorded: str) -> str:
 
 
 def _specifier(wanted: str) -> SpecifierSet:
-    """What will do. Raises BuildFailed when `wanted` is neither a version nor a specifier."""
+    """The versions that `wanted` allows. Raises BuildFailed when it is neither a version nor a specifier."""
     version = re.fullmatch(r"(?:==)?(\d+(?:\.\d+)?)(?:\.\S*)?", wanted)
     try:
         specifier = SpecifierSet(f"=={version[1]}.*" if version else wanted)
@@ -123,7 +123,7 @@ class Interpreters:
         return chosen
 
     async def found(self) -> list[Interpreter]:
-        """All usable interpreters, oldest first; each is asked once and again only when its file changes."""
+        """All usable interpreters, oldest first. Each is run once, and again only when its file has changed."""
         paths = await asyncio.to_thread(_executables, self._folders)
         limit = asyncio.Semaphore(os.cpu_count() or 1)
         answers = await asyncio.gather(*(self._ask(path, limit) for path in paths))
@@ -143,7 +143,7 @@ class Interpreters:
         cause = "fetching one is switched off (environments.allow_python_downloads)"
         if may_fetch:
             log(f"Python {wanted} is not on this machine: fetching it")
-            # That very patch is often not offered; the newest of the minor version always is, as long as it lives.
+            # Many patch versions are not offered. The newest one of a minor version is, while Python supports it.
             for version in dict.fromkeys((wanted, re.sub(r"^(\d+\.\d+)\.\S*$", r"\1", wanted))):
                 try:
                     await self._uv.run([*_INSTALL, str(self._owned), version], log)
@@ -163,7 +163,7 @@ class Interpreters:
 
 
 async def _ask(path: str) -> Interpreter | None:
-    """What the interpreter says of itself, or None when it does not run or cannot be the base of an environment."""
+    """The interpreter at a path, or None when it does not run or cannot be the base of an environment."""
     process = await asyncio.create_subprocess_exec(
         *(path, "-I", "-c", _QUESTION),
         stdin=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The file, written last, that says that a directory is whole."""
+"""The marker: a file that is written last, so a directory that has it is complete."""
 
 from pathlib import Path
 
@@ -8,5 +8,5 @@ MARKER = ".tidegate-ready"
 
 
 def mark(directory: Path, text: str) -> None:
-    """Write it whole, with what the directory was made from. Raises OSError."""
+    """Write the marker in one step; `text` says what the directory was made from. Raises OSError."""
     write_atomically(directory / MARKER, text)

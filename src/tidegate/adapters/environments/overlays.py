@@ -1,8 +1,8 @@
-"""The overlay: the directory with which a model's environment becomes a worker's.
+"""The overlay: the directory that adds the worker to a model's environment.
 
-It holds a copy of `tidegate_worker` and its accelerators for one Python minor version, locked in `overlay_locks/`. It
-stands last on the worker's `sys.path`, so the model's own packages win. An upgrade changes the worker in it
-(`worker_source`).
+It holds a copy of `tidegate_worker` and the worker's accelerators for one Python minor version, at the versions of
+`overlay_locks/`. It stands last on the worker's `sys.path`, so the model's own packages win. An upgrade of Tidegate
+replaces the worker in it (`worker_source`).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tidegate.adapters.environments.uv_failures import DISK_FULL, explain
 from tidegate.adapters.environments.worker_source import WORKER
 from tidegate.ports import Log
 
-# No dependency of an accelerator, nothing built from source, nothing that is not the locked file.
+# An overlay gets the locked files alone: no dependencies, and nothing that is built from source.
 _INSTALL = ("pip", "install", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--link-mode", "hardlink")
 
 
@@ -33,8 +33,8 @@ class Overlays:
     async def obtain(self, interpreter: Interpreter, log: Log) -> Path:
         """The overlay for this interpreter.
 
-        It goes without accelerators where they cannot be installed: the worker works without, slower. Raises UvFailed
-        when the disk is full.
+        Where the accelerators cannot be installed, the overlay has none, and the worker is slower. Raises UvFailed when
+        the disk is full.
         """
         lock = _lock_of(interpreter.minor)
         if lock:
@@ -77,7 +77,7 @@ def _lock_of(minor: str) -> str:
 
 
 async def _compile(interpreter: Interpreter, folder: Path) -> None:
-    """Write bytecode, as far as that Python can: without it every start is slower, but works."""
+    """Write bytecode as far as that Python can. Without bytecode, every start of a replica is slower."""
     process = await asyncio.create_subprocess_exec(
         *(interpreter.path, "-I", "-m", "compileall", "-q", str(folder)),
         stdin=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The lock of a model's packages: exact versions with hashes, remembered for what was asked before, else resolved."""
+"""Locks of models' packages: exact versions with hashes. A lock is remembered for the requirements that it solves."""
 
 import asyncio
 import hashlib
@@ -20,9 +20,9 @@ from tidegate.adapters.requirements.model_requirements import ModelRequirements
 from tidegate.adapters.requirements.pinned_hashes import with_pinned_hashes
 from tidegate.ports import LockMemory, Log
 
-# Part of every digest: a change in how locks or environments are made must not find those made before it.
+# A part of every digest: after a change in how locks or environments are made, earlier ones must not be found.
 FORMAT = 1
-# Until Python 3.12 every environment had a setuptools, and old packages rely on it; this one has pkg_resources.
+# Before Python 3.12 every environment had setuptools, and old packages rely on it. This version has pkg_resources.
 _USUAL_SETUPTOOLS = "setuptools==65.5.0"
 _HAD_SETUPTOOLS = {"3.8", "3.9", "3.10", "3.11"}
 _COMPILE = ("pip", "compile", "--generate-hashes", "--no-header", "--no-annotate")
@@ -30,7 +30,7 @@ _COMPILE = ("pip", "compile", "--generate-hashes", "--no-header", "--no-annotate
 
 @dataclass(frozen=True, slots=True)
 class PackageRequest:
-    """What a model asks for and which interpreter it is for. `contents` is a digest of the local files among it."""
+    """The requirements of a model and the interpreter for them. `contents` is a digest of the local files they name."""
 
     wanted: ModelRequirements
     interpreter: Interpreter
@@ -38,7 +38,7 @@ class PackageRequest:
 
     @property
     def digest(self) -> str:
-        """Of what decides how it resolves, the state of the package indexes apart."""
+        """A digest of all that decides on the lock, except the state of the package indexes."""
         pip = self.wanted.pip
         houses = [sorted((each.name, each.stat().st_size) for each in _files_of(house)) for house in pip.wheelhouses]
         python = [self.interpreter.version, self.interpreter.platform, self.wanted.setuptools]
@@ -59,9 +59,9 @@ class PackageRequest:
 
 
 class PackageLocks:
-    """Remembers and resolves; the hashes that a model pins stand over those of the index.
+    """Remembers locks and resolves new ones. Hashes that a model pins replace those of the index.
 
-    Which uv is used is an argument: it sees the model whose requirements are resolved.
+    uv is an argument of each call, as it sees the variables of one model.
     """
 
     def __init__(self, memory: LockMemory) -> None:
@@ -73,7 +73,7 @@ class PackageLocks:
         return None if lock is None else _pinned(lock, request)
 
     async def resolve(self, uv: Uv, request: PackageRequest, log: Log) -> str:
-        """The lock as the package indexes have it now; from now on remembered.
+        """A lock by the present state of the package indexes. It is remembered.
 
         Raises UvFailed, and BuildFailed with the list of conda packages that no index has or the hashes that cannot be.
         """
@@ -126,10 +126,10 @@ async def _is_missing(uv: Uv, request: PackageRequest, name: str) -> bool:
 
 
 async def _refused(uv: Uv, request: PackageRequest, names: Collection[str], *, missing: bool) -> tuple[str, ...]:
-    """What uv says when an index refuses credentials for packages of these names.
+    """uv's message when an index refuses the credentials for packages of these names; empty when none does.
 
-    Of several indexes uv passes over such a one in silence, unless it looks at one after the other. Some indexes answer
-    403 for what they do not have: that counts for packages only that are `missing` everywhere.
+    Where a model has several indexes, uv skips such an index silently, unless it asks one index after the other. Some
+    indexes answer 403 for packages that they do not have, so a 403 counts only for packages that are `missing`.
     """
     if not request.has_many_indexes:
         return ()
@@ -156,7 +156,7 @@ def unhashed(lock: str) -> list[str]:
 
 @contextmanager
 def files_with(*contents: Iterable[str]) -> Iterator[list[Path]]:
-    """Files with these lines, in a folder of this user alone, for options may hold credentials. Gone afterwards."""
+    """Temporary files with these lines. Their folder is of mode 0700, as options may hold credentials."""
     with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
         paths = [Path(folder, f"{number}.txt") for number, _ in enumerate(contents)]
         for path, lines in zip(paths, contents, strict=True):

@@ -1,4 +1,4 @@
-"""Runs uv, whose output is streamed line by line; the binary comes from the PyPI package `uv`."""
+"""Runs uv and streams its output line by line. The binary comes from the PyPI package `uv`."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tidegate.ports import Log
 _SIGN_OF_LIFE_SECONDS = 10.0
 _KEPT_LINES = 400  # of a failure's output; the log has all
 
-# uv and the package builds that it starts see these variables and no others: a build runs code of strangers.
+# uv and the package builds that it starts see these variables alone: a build runs the code of others.
 _PASSED = {
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CC", "CXX", "CFLAGS", "LDFLAGS"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
@@ -41,9 +41,9 @@ class UvFailed(Exception):
 
 
 class Uv:
-    """uv, seeing `environment` and nothing else of the server's. Its processes end when a call is cancelled.
+    """uv with the variables `environment` and none else of the server's. Its processes end when a call is cancelled.
 
-    `named` are variables that requirements name: uv sees them too, and their values are in no line that it writes.
+    `named` are the variables that requirements name. uv sees them too; their values are masked in its output.
     """
 
     def __init__(self, environment: Mapping[str, str], named: Mapping[str, str] | None = None) -> None:
@@ -54,9 +54,9 @@ class Uv:
     def seeing(
         self, variables: Mapping[str, str], *, default_index: bool = True, named: Mapping[str, str] | None = None
     ) -> "Uv":
-        """This uv, seeing these variables too.
+        """This uv with these variables too.
 
-        Without `default_index` the index that a requirements file names counts; uv prefers the environment's otherwise.
+        Without `default_index`, the index of the requirements file counts; otherwise uv prefers the environment's.
         """
         kept = self._environment.items()
         environment = {k: v for k, v in kept if default_index or k not in _DEFAULT_INDEX} | dict(variables)
@@ -98,7 +98,7 @@ class Uv:
             raise UvFailed(tuple(lines) or (f"uv ended with status {process.returncode}",))
 
     async def run_or_offline(self, args: Sequence[str], log: Log, inherited: Sequence[int] = ()) -> None:
-        """`run`, and when the network fails once more with what is cached. Raises UvFailed with the first failure."""
+        """`run`; after a failure of the network, once more from the cache. Raises UvFailed with the first failure."""
         try:
             await self.run(args, log, inherited)
         except UvFailed as failed:
@@ -111,7 +111,7 @@ class Uv:
                 raise failed from None
 
     async def run_from_cache(self, args: Sequence[str], log: Log, inherited: Sequence[int] = ()) -> None:
-        """`run` with what is cached, which needs no network; with the network when that does not suffice.
+        """`run` from the cache alone; with the network where the cache does not suffice.
 
         Raises UvFailed.
         """
@@ -133,7 +133,7 @@ class Uv:
 
 
 async def _lines(stream: asyncio.StreamReader, log: Log) -> AsyncIterator[str]:
-    """The stream's lines, blank ones left out. `log` gets a sign of life while none comes: downloads are silent."""
+    """The stream's lines without blank ones. During a silent download, `log` gets a line each 10 seconds."""
     started, rest = time.monotonic(), b""
     while True:
         try:
@@ -151,7 +151,7 @@ async def _lines(stream: asyncio.StreamReader, log: Log) -> AsyncIterator[str]:
 
 
 def variables_for_uv(environ: Mapping[str, str], cache: Path, index_url: str = "") -> dict[str, str]:
-    """The variables that uv may see of the server's `environ`; with its cache, and the index to use if not its own."""
+    """The variables of the server's `environ` that uv may see, and those for its cache and a package index."""
     passed = {k: v for k, v in environ.items() if k in _PASSED or k.startswith(_PASSED_PREFIXES)}
     index_url = expanded(index_url, environ)
     if index_url:
@@ -164,9 +164,9 @@ def variables_for_uv(environ: Mapping[str, str], cache: Path, index_url: str = "
 
 
 def cache_for(own: Path, environ: Mapping[str, str]) -> Path:
-    """uv's cache: the user's, so that what is there is not fetched again, or `own`.
+    """uv's cache: the user's, which may hold the packages already, or `own`.
 
-    The user's serves only on the file system of the environments: across two, nothing can be hard-linked.
+    The user's cache serves only where it shares the file system of the environments, as packages are hard-linked.
     """
     places = (environ.get("UV_CACHE_DIR"), _below(environ.get("XDG_CACHE_HOME")), _below(environ.get("HOME"), ".cache"))
     users = next((Path(place) for place in places if place), None)

@@ -1,7 +1,7 @@
-"""The EnvironmentBuilder on uv: a model's environment is locked once, keyed by its lock, and built once.
+"""The EnvironmentBuilder on uv: it locks a model's requirements once, and builds the environment of a lock once.
 
-The lock of unchanged requirements is remembered, so it is never resolved again; an environment whose lock is there is
-not built again; one whose packages are cached is built without the network.
+Unchanged requirements are not resolved again, as their lock is remembered. An environment whose packages are all in the
+cache is built without the network.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _COMPILE = ("--compile-bytecode",)
 
 
 class UvEnvironments:
-    """Builds environments in the data directory. `environ` is the server's; builds see what they need of it."""
+    """Builds environments in the data directory. Builds see a part of the server's environment `environ`."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class UvEnvironments:
         return Environment(EnvironmentDigest(environment.name), str(environment / _PYTHON), str(overlay))
 
     async def _environment(self, uv: Uv, request: PackageRequest, log: Log, turn: Turn) -> Path:
-        """The environment's directory. A remembered lock whose files are gone from the index is resolved again."""
+        """The environment's directory. Where the index no longer has a remembered lock's files, it resolves anew."""
         async with locked(self._envs / f"inputs-{request.digest[:16]}", log):
             lock = remembered = await self._locks.remembered(request)
             if lock is None:
@@ -119,7 +119,7 @@ class UvEnvironments:
         return await self._install(uv, request, lock, log, turn)
 
     async def _install(self, uv: Uv, request: PackageRequest, lock: str, log: Log, turn: Turn) -> Path:
-        """The directory of that lock's environment: built, unless it is there."""
+        """The directory of the lock's environment, which is built unless it is there."""
         identity = [FORMAT, lock, request.contents, request.interpreter.version, request.interpreter.platform]
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
         environment = BuildDirectory(self._envs / digest, _PYTHON)
@@ -152,7 +152,7 @@ class UvEnvironments:
 
 
 def _mask_urls(uv: Uv, environment: Path) -> None:
-    """Take the values of variables out of the record of where a package came from."""
+    """Mask the values of variables in the files that say where a package came from."""
     for record in environment.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
         text = record.read_text()
         if uv.masked(text) != text:

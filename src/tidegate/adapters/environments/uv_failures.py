@@ -1,4 +1,4 @@
-"""Turns what uv wrote when it failed into one sentence for the model's owner. The log keeps all of it."""
+"""Explains a failure of uv to the model's owner in one sentence. The build log keeps all that uv wrote."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _REFUSALS = (
     re.compile(r"\((?P<status>401 Unauthorized|403 Forbidden)\) for url \((?P<url>\S+)\)"),
     re.compile(r"(?P<status>Authentication failed|could not read Username) for '(?P<url>[^']+)'"),
 )
-# Why the network failed → what there is to say and to do. The first that matches counts.
+# A failure of the network → its description and advice. The first pattern that matches counts.
 _NETWORK_FAILURES = (
     (
         re.compile(r"invalid peer certificate: ([^\n]*)"),
@@ -59,7 +59,7 @@ _MISSING = re.compile(r"(\S+) was not found in the (?:package registry|provided 
 
 _CHANGE = "Change the model's requirements."
 
-# What uv says → the sentence. The first that matches counts, so the particular stand before the general.
+# A message of uv → the sentence. The first pattern that matches counts, so special ones stand before general ones.
 _SENTENCES = (
     (_MISSING, rf"No package index that was asked has a package '\1'. {_CHANGE}"),
     (
@@ -135,7 +135,10 @@ def disk_full(directory: str) -> str:
 
 
 def refusal(lines: Sequence[str]) -> str:
-    """Which index or server refused the credentials; empty when none did. Its URL's path may be a secret: left out."""
+    """A sentence on the index or server that refused the credentials; empty when none did.
+
+    It names the host alone, as the URL's path may hold a secret.
+    """
     text = "\n".join(lines)
     match = next(filter(None, (pattern.search(text) for pattern in _REFUSALS)), None)
     if match is None:

@@ -1,4 +1,4 @@
-"""The worker's package as it comes with Tidegate, and its copies in overlays."""
+"""The source of the worker's package that belongs to this Tidegate, and its copies in overlays."""
 
 import hashlib
 import importlib.util
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def source() -> Path:
-    """Where the worker's package lies; found without importing it."""
+    """The folder of the worker's package, found without an import of it."""
     spec = importlib.util.find_spec(WORKER)
     assert spec is not None
     assert spec.submodule_search_locations
@@ -24,7 +24,7 @@ def source() -> Path:
 
 
 def digest(package: Path) -> str:
-    """Of the sources in a package: the same wherever it lies."""
+    """A digest of the source files of a package, which does not depend on its path."""
     content = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}
     return hashlib.sha256(repr(sorted(content.items())).encode()).hexdigest()
 
@@ -37,9 +37,9 @@ def copy(package: Path, target: Path) -> None:
 def renew(folder: Path) -> int:
     """Give every whole overlay below `folder` the present worker, and return how many had another.
 
-    A revision on record names its overlay for as long as it lives, beyond an upgrade of Tidegate. Nothing may run from
-    the overlays meanwhile. What is cut short is done at the next call; what fails is logged, and is tried again then.
-    The accelerators stay as they are. The first replica writes the bytecode.
+    A revision keeps its overlay for its whole life, also beyond an upgrade of Tidegate. Nothing may run from the
+    overlays meanwhile. An overlay that fails is logged; the next call tries it again, and continues a call that was cut
+    short. The accelerators stay as they are. The first replica writes the bytecode.
     """
     package, renewed = source(), 0
     try:
@@ -49,7 +49,7 @@ def renew(folder: Path) -> int:
         return 0
     for marker in sorted(folder.glob(f"[!.]*/{MARKER}")):
         try:
-            # The digest of the worker's source, and what else makes an overlay another.
+            # The digest of the worker's source, and the rest of the overlay's identity.
             made_from = json.loads(marker.read_text())
             if made_from[0] != present or not (marker.parent / WORKER).is_dir():
                 _replace(package, marker.parent)

@@ -1,14 +1,15 @@
-"""MLflow's client, in a process of its own: what `registry` asks, answered in JSON lines.
+"""The process in which MLflow's client runs. It answers the requests of `registry` in JSON lines.
 
-Why apart: MLflow reads credentials and time limits from the environment, which the children of control must not
-inherit; its import takes seconds and 100 MB; and a download under way can only be stopped by ending its process.
+It is a process of its own for three reasons. MLflow reads credentials and time limits from the environment, which the
+other children of control must not inherit. Its import takes seconds and 100 MB. And only the end of its process stops a
+download.
 
     stdin    {"verb": "resolve", "name", "version"},   {"verb": "download", "name", "version", "registered_at", "into"}
              or   {"verb": "pointers", "names", "listed"}
     stdout   {"ready": true} once; then for each request {"line"}… and {"result"} or {"error", "message", "retry_after"}
 
-The arguments are the roots of artifact locations (see `artifact_locations`). One request at a time. At the end of stdin
-the process ends, and a half-made download with it.
+The arguments are the roots of artifact locations (see `artifact_locations`). There is one request at a time. At the end
+of stdin the process removes a half-made download and ends.
 """
 
 import json
@@ -43,7 +44,7 @@ def main() -> None:
     """Serve requests until the end of stdin."""
     setproctitle("tidegate: registry client")
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what MLflow and its plug-ins print must not mix with the answers
+    os.dup2(2, 1)  # MLflow and its plug-ins print to stdout; the answers must not mix with that
     os.environ.update(_QUICK)
     import mlflow
 
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 class _Server:
-    """Answers requests by MLflow's client."""
+    """Answers requests by MLflow's client, one at a time."""
 
     def __init__(self, connect: Callable[[], Any], locations: ArtifactLocations, answers: TextIO) -> None:
         self._connect = connect
@@ -99,7 +100,7 @@ class _Server:
         return ""
 
     def abandon(self) -> None:
-        """Nobody waits any more: leave nothing half-made behind."""
+        """Remove a half-made download: its caller is gone."""
         if self._downloading is not None:
             shutil.rmtree(self._downloading, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Downloads the files of a model version by MLflow's client: what is checked before and after, and the progress."""
+"""Downloads the files of a model version by MLflow's client, checks them before and after, and reports the progress."""
 
 import os
 import shutil

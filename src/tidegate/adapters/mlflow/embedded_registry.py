@@ -1,11 +1,11 @@
 """The embedded model registry: an MLflow server under /mlflow, on a Unix socket, in one process.
 
 `mlflow server` would start a second process that only waits, and needs a port. This module runs the same application
-under the same uvicorn instead, told by the same variables that `mlflow server` hands to its own workers
-(`mlflow.server.constants`; a test compares them). There is no TCP port: it would be a door past the token.
+under the same uvicorn instead. Its settings are the variables that `mlflow server` gives to its own workers
+(`mlflow.server.constants`; a test compares them). There is no TCP port, as requests to it would need no token.
 
-Whoever has the token may create an experiment, whose files this server would then write and read wherever its
-`artifact_location` says. It opens its own artifacts and what lies below the given roots, and nothing else.
+Whoever has the token may create an experiment with any `artifact_location`, and MLflow would write and read files
+there. This server opens its own artifacts and locations below the given roots only.
 """
 
 import logging
@@ -24,8 +24,8 @@ from tidegate.data_directory import DataDirectory
 PREFIX = "/mlflow"
 _ARTIFACT_ROOT = "mlflow-artifacts:/"  # clients send files to this server, which keeps them
 
-# Of the environment of `tidegate up`, these would change who may speak to the server or where it keeps things, or slow
-# it down: without bytecode its import takes twice as long.
+# Variables of `tidegate up` that would change who may call the server or where it keeps its data, or would slow it
+# down: without bytecode its import takes twice as long.
 _DROPPED = (
     "_MLFLOW_",
     "MLFLOW_SERVER_",
@@ -129,7 +129,7 @@ def _database(data: DataDirectory) -> Path:
 
 
 def _open_database(file: Path) -> None:
-    """Make the database, or bring it to the schema of the MLflow that is installed, before the first request."""
+    """Make the database, or bring it to the schema of the installed MLflow, before the first request."""
     from mlflow import __version__, db
     from mlflow.server.handlers import initialize_backend_stores
 
@@ -146,7 +146,7 @@ def _open_database(file: Path) -> None:
 
 
 def _back_up(file: Path, copy: Path) -> None:
-    if copy.exists():  # an upgrade that was broken off: what is there now is no longer the old database
+    if copy.exists():  # an upgrade was cut short: the database is no longer the old one
         return
     half_made = copy.with_name(f"{copy.name}.tmp")
     with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(half_made)) as target:

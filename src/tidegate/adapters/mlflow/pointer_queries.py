@@ -1,6 +1,6 @@
-"""What MLflow's client says of the aliases and stages of many models: one query for all of them, as a rule.
+"""Looks up the aliases and stages of many models by MLflow's client, as a rule by one query for all of them.
 
-Where all versions of some are asked for, it is one more for all of these (see `mlflow_search`).
+The versions of listed models need one more query for all of these models (see `search`).
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -17,16 +17,17 @@ Listed = tuple[str, str, bool, int]
 
 
 class MlflowPointers:
-    """Asks one client. A version that was READY once stays so while its model is there, and is not looked up again."""
+    """Looks up pointers by one client. A version that was READY stays so, and is not looked up again."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._ready: dict[tuple[str, int, str], int] = {}  # see _key → when the version was registered
 
     def of(self, names: Collection[str], listed: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Name → `aliases` and `stages`, and what each points to; `versions` not archived of those that are `listed`.
+        """Name → `aliases` and `stages` with the version that each points to, and `versions`.
 
-        Names that the registry does not have are left out.
+        `versions` are all versions of the models in `listed` that are not archived. Names that the registry does not
+        have are left out.
         """
         found = search_models(self._client, names)
         versions = search_versions(self._client, [name for name in listed if name in found])
@@ -45,7 +46,7 @@ class MlflowPointers:
         return {alias: self._pointed(model, str(version)) for alias, version in model.aliases.items()}
 
     def _stages(self, model: Any, versions: Sequence[Any]) -> dict[str, Pointed]:
-        """By its `versions` where all of them are known, as they were asked for later than the model."""
+        """Stage → its newest version: of `versions` where they are known, as they were looked up after the model."""
         stages = {latest.current_stage: latest for latest in versions or model.latest_versions}
         if any(latest.status != "READY" for latest in stages.values()):
             every = versions or all_versions(self._client, model.name)
@@ -83,7 +84,7 @@ def registered_at(registered: Any) -> int:
 
 
 def _key(model: Any, version: object) -> tuple[str, int, str]:
-    """What a version is remembered by: of a model that was registered anew, nothing is known."""
+    """The key under which a version is remembered. It differs for a model that was registered anew."""
     return model.name, registered_at(model), str(version)
 
 

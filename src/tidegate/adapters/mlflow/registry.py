@@ -1,6 +1,6 @@
-"""An MLflow model registry: a tracking server over http(s), or a database such as `sqlite:////path/mlflow.db`.
+"""The ModelRegistry on MLflow: a tracking server over http(s), or a database such as `sqlite:////path/mlflow.db`.
 
-MLflow itself runs in a child process (see `client_process`), started when first needed and kept for the next question.
+MLflow itself runs in a child process (see `client_process`), which starts with the first request and is kept.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from tidegate.ports import Log, ModelRegistry
 
 _START_SECONDS = 60.0  # for MLflow's import, on a busy machine without bytecode
 _QUICK_SECONDS = 9.0
-_LISTING_SECONDS = 60.0  # for many pages of versions; each has MLflow's own limit of a few seconds
-_MAX_ANSWER_MB = 64  # some two million versions
+_LISTING_SECONDS = 60.0  # for many pages of versions; MLflow's own limit is 4 s a page
+_MAX_ANSWER_MB = 64  # about two million versions
 
 
 class MlflowRegistry:
@@ -82,9 +82,9 @@ class MlflowRegistry:
             ) from None
 
     async def _ask(self, request: Mapping[str, Any], log: Log, seconds: float | None) -> Any:
-        """The result of a request to a child process. Raises what the child says, and TimeoutError.
+        """The result of a request to a child process. Raises the child's error, and TimeoutError.
 
-        A child whose answer is not awaited to the end is killed: that is what stops MLflow's work.
+        A child is killed where its answer is no longer awaited, as nothing else stops MLflow's work.
         """
         self._check_database()
         process = await self._borrow()
@@ -114,7 +114,7 @@ class MlflowRegistry:
             await _end(process)
 
     def _check_database(self) -> None:
-        # MLflow would make a new, empty database where there is none.
+        # Where there is no database, MLflow would make an empty one.
         path = self._uri.removeprefix("sqlite:///")
         if path != self._uri and not Path(path).is_file():
             raise errors.ConfigurationError(f"There is no registry database {path}. Check the registry's URI.")
@@ -142,8 +142,8 @@ def _sibling(destination: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
     except OSError as error:
         raise errors.Unavailable(
-            f"The model cannot be kept in {destination.parent}: {error.strerror}. Nothing was downloaded; "
-            "free some space or mend the permissions, then try again.",
+            f"The model cannot be kept in {destination.parent}: {error.strerror}. Nothing was downloaded. "
+            "Free some space or mend the permissions, then try again.",
             retry_after=30,
         ) from error
 
@@ -210,13 +210,13 @@ async def _next_answer(process: Process) -> dict[str, Any]:
         line = await process.stdout.readline()
     except ValueError:
         raise errors.Unavailable(
-            f"The model registry's answer is longer than {_MAX_ANSWER_MB} MB. Archive versions of the models whose "
-            "serving is enabled, or disable it for some.",
+            f"The model registry's answer is longer than {_MAX_ANSWER_MB} MB. Archive versions of models whose "
+            "serving is enabled, or disable the serving of some.",
             retry_after=30,
         ) from None
     if not line.endswith(b"\n"):
         raise errors.Unavailable(
-            "MLflow's client ended before it answered; the platform's standard error has the cause.", retry_after=5
+            "MLflow's client ended before it answered. The platform's standard error has the cause.", retry_after=5
         )
     answer: dict[str, Any] = json.loads(line)
     return answer

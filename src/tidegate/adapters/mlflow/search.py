@@ -1,17 +1,17 @@
-"""What MLflow's client finds when it is asked for many models at once: the models, and all versions of some.
+"""Finds many models, and all versions of some, by few queries of MLflow's client.
 
-A server that knows no lists of names is asked in other ways. Whatever a model is called, the others are found.
+A server that knows no lists of names in a filter gets other queries. No name of a model hides the other models.
 """
 
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from urllib.parse import quote
 
-# A filter stands in the query's URL; proxies take 8 KiB of it.
+# A filter is a part of the query's URL, of which proxies accept 8 KiB.
 _MAX_FILTER_BYTES = 4000
-# A page: the most models that MLflow gives at once; versions that a busy server gives well within a second or two.
+# The size of a page: MLflow's maximum for models; the versions that a busy server returns within 2 s.
 _MODELS, _VERSIONS = 1000, 2500
-# By default it is the time of the last change, so that one which changes between two pages may be on none of them.
+# MLflow's default order is the time of the last change: a model that changes between two pages may be on neither.
 _ORDER = ["name ASC", "version_number ASC"]
 _PLAIN = " _-."
 
@@ -50,8 +50,8 @@ def all_versions(client: Any, name: str) -> list[Any]:
 def _of_many(search: Search, names: Collection[str]) -> list[Any]:
     """All versions of these models.
 
-    A page begins where the one before ended, by name and number: by its place in the list, which is what MLflow's
-    token says, one would be on no page when another one is deleted meanwhile.
+    A page begins after the last name and number of the page before. MLflow's token is a position in the list, by which
+    a version would be skipped when an earlier one is deleted in between.
     """
     found: list[Any] = []
     asked = [(list(names), 0)]
@@ -69,7 +69,7 @@ def _of_many(search: Search, names: Collection[str]) -> list[Any]:
 
 
 def _of_one(search: Search, name: str) -> list[Any]:
-    """All versions of a model of an older server. It unescapes no name: where it misreads one, it is asked for all."""
+    """All versions of a model of an older server. Where the server misreads the name, it is asked for all models."""
     quotes = '"' if "'" in name else "'"
     how = {"max_results": _VERSIONS, "order_by": _ORDER}
     versions = _understood(_pages, search, f"name={quotes}{name}{quotes}", **how)
@@ -79,7 +79,7 @@ def _of_one(search: Search, name: str) -> list[Any]:
 
 
 def _understood(ask: Callable[..., list[Any]], *question: object, **how: object) -> list[Any] | None:
-    """What the server answers; None where it does not understand the question."""
+    """The server's answer; None where it does not understand the query."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -116,6 +116,6 @@ def _among(names: Collection[str]) -> str:
 
 
 def _literal(name: str) -> str:
-    """The name as MLflow reads one in a list: as Python does, after a parser of SQL to which more signs are special."""
+    """The name as a literal in a list. An SQL parser reads it first, and then Python's parser of literals."""
     escaped = (sign if sign.isalnum() or sign in _PLAIN else f"\\U{ord(sign):08x}" for sign in name)
     return f"'{''.join(escaped)}'"

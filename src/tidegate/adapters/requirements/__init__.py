@@ -1,1 +1,1 @@
-"""What a model asks of its environment, as MLflow has written it down: pip and conda files, read and checked."""
+"""Requirements of models: reads and checks the pip and conda files that MLflow logged."""

@@ -1,4 +1,4 @@
-"""A model's conda.yaml, translated for a package index.
+"""Translates a model's conda.yaml into requirements for a Python package index.
 
 Match specifications: https://docs.conda.io/projects/conda-build/en/stable/resources/package-spec.html
 """
@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from tidegate.core.errors import BuildFailed
 
-# Conda packages that the Python package index has not, or has as something else; with the name that pip knows, if any.
+# Conda packages that the Python package index has not under this name → their name there, empty when there is none.
 NOT_ON_THE_INDEX = {
     "pytorch": "torch",
     "pytorch-cpu": "torch",
@@ -82,7 +82,7 @@ def parse_conda(content: object) -> CondaFile:
 
 
 def texts(value: Any) -> list[str]:
-    """A list of lines as YAML has it: none, one by itself, or a list. Raises BuildFailed for anything else."""
+    """The lines of a YAML value, which is empty, one text or a list of texts. Raises BuildFailed for anything else."""
     lines = [value] if isinstance(value, str) else value or []
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
         # Also for its length: lists in lists that YAML repeats by aliases would be written out in full.

@@ -1,4 +1,4 @@
-"""The files and folders of a model that its requirements name: they lie in the model, and they have an end.
+"""The files and folders that a model's requirements name: checks that they are the model's own, and reads them.
 
 Whoever logs a model writes these lines. A path that leads out of the model would build what lies on the server, and a
 pipe or a file such as `/proc/kmsg` has no end. So a process of its own reads the files, and ends with its caller:

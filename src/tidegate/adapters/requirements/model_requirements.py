@@ -1,4 +1,4 @@
-"""What a model asks of its environment, read from the files that MLflow logged with it.
+"""Reads a model's requirements from the files that MLflow logged with it.
 
 Files: https://mlflow.org/docs/latest/ml/model/dependencies/. Models of MLflow 1.x have conda.yaml only.
 """
@@ -25,11 +25,11 @@ _LONGEST_VERSION = 100  # characters
 
 @dataclass(frozen=True, slots=True)
 class ModelRequirements:
-    """What a model asks for.
+    """The requirements of a model.
 
-    `python` is a version or specifier, empty when the model does not say; `recorded` the version that the model was
-    logged under, empty when no file says it. `setuptools` is the wanted pin of it, a wish that yields to the other
-    requirements; None when it is not asked for. `conda` are the names that came from conda.
+    `python` is a version or specifier, empty when the model names none. `recorded` is the version that the model was
+    logged under, empty when no file names it. `setuptools` is the preferred pin of setuptools, which the other
+    requirements may override; None when the model does not ask for it. `conda` are the names that came from conda.
     """
 
     python: str
@@ -67,12 +67,12 @@ def _env_file(flavor: dict[str, Any], kind: str, default: str) -> str:
 
 
 def _text(value: object) -> str:
-    """The value where it is a text: a list may be endless when it is written out, by YAML's aliases."""
+    """The value if it is a text, else empty. By YAML's aliases, a list's text may be longer than the memory."""
     return value if isinstance(value, str) else ""
 
 
 def _lines(model_dir: Path, python_env: dict[str, Any] | None, conda: CondaFile) -> list[str]:
-    """What pip is asked for: by python_env.yaml, else by requirements.txt, else by conda.yaml."""
+    """The lines for pip of python_env.yaml, else of requirements.txt, else of conda.yaml."""
     if python_env is not None:
         return texts(python_env.get("dependencies"))
     if (model_dir / "requirements.txt").is_file():
@@ -81,7 +81,7 @@ def _lines(model_dir: Path, python_env: dict[str, Any] | None, conda: CondaFile)
 
 
 def _add_conda(pip: PipRequirements, conda: CondaFile) -> tuple[str, ...]:
-    """Add the conda packages that pip is not asked for already; MLflow leaves them out and the model breaks later."""
+    """Add the conda packages that the pip lines do not name; the model needs them when it is loaded or called."""
     names = pip.names
     added = [line for line in conda.packages if name_of(line) not in names]
     if added:
@@ -109,7 +109,7 @@ def _add_mlflow(pip: PipRequirements, model: dict[str, Any]) -> None:
 
 
 def _setuptools(pip: PipRequirements, build_tools: Sequence[str]) -> str | None:
-    """The setuptools that the model's environment had: old packages import its pkg_resources without asking for it."""
+    """The setuptools of the model's environment. Old packages import its pkg_resources and do not require it."""
     if "setuptools" in pip.names:
         return None
     for line in build_tools:

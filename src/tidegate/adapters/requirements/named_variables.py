@@ -1,4 +1,4 @@
-"""The variables that requirements name as `${NAME}`, as pip has it; uv puts in their values, and nobody else sees them.
+"""The variables that requirements name as `${NAME}`, as in pip. uv alone sees and inserts their values.
 
 Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/#using-environment-variables.
 """
@@ -22,9 +22,9 @@ _CREDENTIALS = re.compile(r"(?<=://)(?!git@|(?:\$\{[A-Z0-9_]+\}:?)+@)[^\s/@]+@")
 
 
 def variables_named(lines: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that these lines name, as the server's environment has them.
+    """The variables that these lines name, with their values in the server's environment.
 
-    Raises BuildFailed for one that is not set, and for Tidegate's own.
+    Raises BuildFailed for a variable that is not set, and for one of Tidegate's own.
     """
     names = sorted({name for line in lines for name in _NAMED.findall(line)} - {MODEL_DIR})
     for name in names:
@@ -41,7 +41,7 @@ def variables_named(lines: Iterable[str], environ: Mapping[str, str]) -> dict[st
 
 
 def refuse_local_values(lines: Iterable[str], variables: Mapping[str, str]) -> None:
-    """Raise BuildFailed for a variable that stands for a whole URL and is none, or is one of a file of this machine."""
+    """Raise BuildFailed for a variable in the place of a URL whose value is no URL of another machine."""
     for line in lines:
         for name in _WHOLE.findall(line):
             value = variables.get(name, "https://")
@@ -53,12 +53,12 @@ def refuse_local_values(lines: Iterable[str], variables: Mapping[str, str]) -> N
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:
-    """The text with the values of variables that it names; those that are not there stay."""
+    """The text with these variables replaced by their values. Other variables stay."""
     return _NAMED.sub(lambda match: variables.get(match[1], match[0]), text)
 
 
 def masked(line: str, variables: Mapping[str, str]) -> str:
-    """The line without the values of these variables: their names stand there."""
+    """The line with the values of these variables replaced by their names."""
     forms = {form: name for name, value in variables.items() for form in _forms(value)}
     for form in sorted(forms, key=len, reverse=True):
         line = line.replace(form, f"${{{forms[form]}}}")
@@ -71,7 +71,7 @@ def without_credentials(text: str) -> str:
 
 
 def _forms(value: str) -> set[str]:
-    """How the value may be written: as it is, as in a URL, and where it is a URL its parts."""
+    """The forms of a value in a text: plain, percent-encoded and, where it is a URL, the URL's parts."""
     parts = [value]
     if "://" in value:
         url = urlsplit(value)

@@ -1,4 +1,4 @@
-"""The hashes that a model's requirements pin with `--hash`, put into its lock: uv puts there what the index says.
+"""Puts the hashes that a model's requirements pin by `--hash` into its lock, in the place of those of the index.
 
 Format: https://pip.pypa.io/en/stable/topics/secure-installs/. What a lock pins is checked when it is installed.
 """
@@ -15,7 +15,7 @@ _HASH = re.compile(r"\s+--hash(?:=|\s+)")
 
 
 def with_pinned_hashes(lock: str, requirements: Iterable[str], python: str) -> str:
-    """The lock for Python `python` (`3.10.13`), in which a package has the hashes that requirements pin, if any do.
+    """The lock for the Python version `python`, such as `3.10.13`, with the hashes that requirements pin.
 
     Raises BuildFailed for a package whose pins exclude each other, and for a folder or repository: it has no hash.
     """
@@ -27,7 +27,7 @@ def with_pinned_hashes(lock: str, requirements: Iterable[str], python: str) -> s
 
 
 def _pins(requirements: Iterable[str], python: str) -> dict[str, set[str]]:
-    """Hashes by package. Of several lines on one package all count, as pip has it for constraints."""
+    """Hashes by package. A hash must be in every line on the package, as in pip's constraints."""
     pins: dict[str, set[str]] = {}
     for line in requirements:
         text, *hashes = _HASH.split(line)

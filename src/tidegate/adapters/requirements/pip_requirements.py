@@ -1,4 +1,4 @@
-"""The requirements files of a model, in pip's format, flattened into what uv reads.
+"""Reads a model's requirements files, which are in pip's format, into one list for uv.
 
 Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/. Files of the model are written with the
 variable `MODEL_DIR`, which uv expands, so that a lock does not depend on where the model was downloaded to.
@@ -33,7 +33,7 @@ _VALUED = {
         *("--no-binary", "--only-binary", "--trusted-host", "--use-feature"),
     )
 }
-# A name with or without extras, versions and a marker. What it says exactly is for uv to judge.
+# A name with or without extras, versions and a marker. uv checks the rest.
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([=<>!~(;].*|@.*)?")
 _NAMED_PLACE = re.compile(r"([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*@\s*(.*?)(\s+;.*)?")
 _FILE = re.compile(r"(.*?)(\[[^\]]*\])?(\s*;.*)?")
@@ -45,17 +45,17 @@ _ARCHIVE = re.compile(r"\.(whl|zip|tar\.gz)(\[|\s|;|$)")
 _VARIABLE = re.compile(rf"\$\{{(?!{MODEL_DIR}\}})[A-Z0-9_]+\}}")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _GAP = re.compile(r"\s{33,}")
-# Beyond these, the expressions above could take seconds, and all of control waits for them.
+# The regular expressions take a time that grows with the square of a line's length, and block all of control.
 _LONGEST_REQUIREMENT = 2000  # characters, without its hashes
 _MOST_CHARACTERS = 2**20  # of all lines together
 
 
 @dataclass(slots=True)
 class PipRequirements:
-    """What pip would be asked to install.
+    """The requirements of a model, and pip's options among them.
 
-    `options` are lines that uv understands in a requirements file, `arguments` the options that it takes on its command
-    line only. `local` are the files and folders that are installed, `wheelhouses` those that `--find-links` names.
+    `options` are lines that uv accepts in a requirements file; `arguments` are options for its command line. `local`
+    are the files and folders to install, `wheelhouses` those of `--find-links`. `notes` go to the build log.
     """
 
     requirements: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class PipRequirements:
 
 
 def parse_requirements(lines: Iterable[str], model_dir: Path) -> PipRequirements:
-    """What these lines ask for, and the files that they name. Raises BuildFailed with the line that cannot be."""
+    """The requirements of these lines and of the files that they include. Raises BuildFailed with the faulty line."""
     reader = _Reader(model_dir)
     reader.read(lines, model_dir, constraint=False)
     bare = next((line for line in reader.found.requirements if "--hash" not in line), None)
@@ -89,7 +89,7 @@ def parse_requirements(lines: Iterable[str], model_dir: Path) -> PipRequirements
 
 
 def name_of(requirement: str) -> str:
-    """The canonical name of what a requirement asks for; empty when the line does not show it."""
+    """The canonical name of the package that a requirement names; empty when the line does not show it."""
     requirement = re.split(r"\s+--[a-z]", requirement)[0]
     named = _NAMED.fullmatch(requirement)
     if named:
@@ -104,7 +104,7 @@ def name_of(requirement: str) -> str:
 
 
 class _Reader:
-    """Walks requirements files and collects what they ask for."""
+    """Reads requirements files and collects their requirements and options."""
 
     def __init__(self, model_dir: Path) -> None:
         self.found = PipRequirements()
@@ -143,7 +143,7 @@ class _Reader:
         match option:
             case "--requirement" | "--constraint":
                 self._file(value, folder, constraint=constraint or option == "--constraint")
-            case "--editable":  # the environment outlives this copy of the model: installed as it is now
+            case "--editable":  # a plain install, as the environment outlives this copy of the model
                 self._requirement(value, constraint=constraint)
             case "--trusted-host":
                 self.found.arguments += ["--allow-insecure-host", value]
@@ -203,7 +203,7 @@ class _Reader:
         (self.found.constraints if constraint else self.found.requirements).append(requirement)
 
     def _located(self, text: str) -> str:
-        """The requirement, its file made portable where it names one."""
+        """The requirement. The path of a file in it is written by the variable `MODEL_DIR`."""
         if named := _NAMED_PLACE.fullmatch(text):
             if _REMOTE.match(named[2]) or _VARIABLE.match(named[2]):
                 return text
@@ -236,7 +236,7 @@ def _path_of(given: str) -> str:
 
 
 def _logical_lines(lines: Iterable[str]) -> Iterable[str]:
-    """Lines as pip sees them: continuations joined, comments and blank lines gone."""
+    """The logical lines, as in pip: without comments and blank lines, and with continuation lines joined."""
     held = ""
     for line in [*lines, ""]:
         if line.rstrip().endswith("\\") and not line.lstrip().startswith("#"):

@@ -1,4 +1,4 @@
-"""YAML in which a number stays as it was written: to YAML itself the version 3.10 is the number 3.1."""
+"""YAML whose numbers are read as texts. YAML itself reads the version 3.10 as the number 3.1."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _KEPT = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
 
 
 class _Texts(yaml.SafeLoader):
-    """A loader whose plain scalars are texts, null apart."""
+    """A loader that reads plain scalars, except null, as texts."""
 
 
 _Texts.yaml_implicit_resolvers = {

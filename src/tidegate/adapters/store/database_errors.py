@@ -21,8 +21,8 @@ def database_errors() -> Iterator[None]:
     except DBAPIError as error:
         if "disk is full" in str(error.orig):
             raise Unavailable(
-                "The disk that holds the database is full. This change was not made and nothing was lost: "
-                "free some space, then try again.",
+                "The disk that holds the database is full. This change was not made, and nothing was lost. "
+                "Free some space, then try again.",
                 retry_after=10,
             ) from error
         raise Unavailable(

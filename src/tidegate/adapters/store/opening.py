@@ -45,7 +45,7 @@ def open_database(uri: str) -> Engine:
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    # Transactions are begun by `_begin_sqlite`: left to itself, Python's driver runs schema changes outside of them.
+    # `_begin_sqlite` begins transactions, as Python's driver by itself runs schema changes outside of them.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
@@ -71,7 +71,7 @@ def _migrate(connection: Connection, where: str) -> None:
         script.get_revision(current)
     except CommandError:
         raise ConfigurationError(
-            f"The database {where} was written by a newer Tidegate: its schema is '{current}', the newest known here "
-            f"is '{script.get_current_head()}'. Start that version, or restore a backup from before the upgrade."
+            f"The database {where} was written by a newer Tidegate: its schema is '{current}', and this version knows "
+            f"'{script.get_current_head()}' at most. Start that Tidegate, or restore a backup from before the upgrade."
         ) from None
     command.upgrade(config, "head")

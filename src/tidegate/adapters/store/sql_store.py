@@ -1,8 +1,8 @@
 """The store: endpoints, revisions, events, switches, enablements and locks in a database, by SQLAlchemy.
 
-All work happens on one thread, each method in one transaction: the event loop never waits for the disk, and writes are
-serial. On SQLite a transaction that has been answered is on the disk (WAL with `synchronous=FULL`); whatever is killed
-in between leaves nothing half-written. Only the control process opens it.
+One thread does all the work, and each method is one transaction: the event loop never waits for the disk, and writes
+are serial. On SQLite, the changes of a method that has returned are on the disk (WAL with `synchronous=FULL`), and a
+process that is killed leaves nothing half-written. Only the control process opens the store.
 """
 
 import asyncio
@@ -213,7 +213,7 @@ class SqlStore:
         await self._run(work)
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` on the store's thread in one transaction. Raises Unavailable; IntegrityError is the caller's."""
+        """Run `work` on the store's thread in one transaction. Raises Unavailable and IntegrityError."""
 
         def transact() -> T:
             with database_errors(), self._engine.begin() as connection:
@@ -230,14 +230,14 @@ _: type[Store] = SqlStore
 
 
 class _Read(Generic[T]):
-    """The records of a table as they were read last: a record that is as it was is not decoded again."""
+    """The records of a table at the last read. An unchanged record is not decoded again."""
 
     def __init__(self, kind: type[T]) -> None:
         self._decoder = msgspec.json.Decoder(kind)
         self._known: dict[str, tuple[str, T]] = {}
 
     def read(self, rows: Iterable[Any]) -> dict[str, T]:
-        """The records of these rows of id and record; the very same ones where nothing has changed."""
+        """The records of these rows of id and JSON; an unchanged record is the same object as before."""
         fresh: dict[str, tuple[str, T]] = {}
         for key, spec in rows:
             known = self._known.get(key)
@@ -251,7 +251,7 @@ def _encode(value: Endpoint | Revision | Switch | Enablement) -> str:
 
 
 def _keep_newest(connection: Connection, table: Table, endpoint_id: str, count: int) -> None:
-    """Of an endpoint's rows, drop all but so many."""
+    """Drop all rows of an endpoint but the newest `count`."""
     mine = table.c.endpoint_id == endpoint_id
     oldest_kept = select(table.c.id).where(mine).order_by(table.c.id.desc()).offset(count - 1).limit(1)
     connection.execute(delete(table).where(mine, table.c.id < oldest_kept.scalar_subquery()))

@@ -1,4 +1,4 @@
-"""The store's tables. Each row has columns to search by, and the whole value as JSON in `spec`.
+"""The store's tables. A row has columns to search by, and the whole value as JSON in `spec`.
 
 A change here needs a migration in `migrations/versions`; a test compares the two.
 """
@@ -17,7 +17,7 @@ ENDPOINTS = Table(
     Column("deleted_at", Float),
     Column("resource_version", Integer, nullable=False),
     Column("spec", Text, nullable=False),
-    # A name is free again as soon as its endpoint is deleted, although the row stays until all of it has drained.
+    # A deleted endpoint's name is free at once, although its row stays until its replicas have drained.
     Index("endpoints_live_name", "name", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
 )
 
