@@ -372,6 +372,12 @@ def test_a_registry_elsewhere_is_not_embedded() -> None:
     assert [spec.name for spec in supervisor.specs(given, [], life_line=5)] == ["control", "agent"]
 
 
+def test_the_embedded_registry_is_told_where_files_of_models_may_lie() -> None:
+    given = settings.load({}, overrides={"registry": {"artifact_roots": "/mnt/models s3://bucket/models"}})
+    [registry, *_] = supervisor.specs(given, [], life_line=5)
+    assert registry.argv[-3:] == ("5", "/mnt/models", "s3://bucket/models")
+
+
 def test_children_may_write_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("LANG", "C.UTF-8")
