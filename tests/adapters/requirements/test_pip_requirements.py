@@ -198,6 +198,7 @@ def test_a_line_that_cannot_be_is_named(tmp_path: Path, line: str, complaint: st
         ("Scikit_Learn[x]>=1; python_version>'3'", "scikit-learn"),
         ("mlflow @ git+https://host/other.git@v1", "mlflow"),
         ("git+https://host/mlflow.git@v1#egg=mlflow", "mlflow"),
+        ("git+https://host/x.git@v1#subdirectory=a&egg=mlflow", "mlflow"),
         ("git+https://host/mlflow/mlflow@v1", "mlflow"),
         ("mlflow --hash=sha256:ab", "mlflow"),
         ("${TIDEGATE_MODEL_DIR}/code/My_Package-1.0-py3-none-any.whl", "my-package"),

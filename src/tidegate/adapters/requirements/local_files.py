@@ -56,7 +56,7 @@ async def check_and_digest(named: Iterable[Path], digested: Iterable[Path], mode
     Raises BuildFailed where these or the other `named` ones hold links that lead out of the model, anything that is
     neither a file nor a folder, or too much.
     """
-    paths = {"named": [*map(str, named)], "digested": [*map(str, digested)]}
+    paths = {"named": [*dict.fromkeys(map(str, named))], "digested": [*dict.fromkeys(map(str, digested))]}
     if not any(paths.values()):
         return digest_of_files((), model_dir)
     process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=PIPE, stdout=PIPE)

@@ -94,7 +94,7 @@ def name_of(requirement: str) -> str:
     named = _NAMED.fullmatch(requirement)
     if named:
         return canonicalize_name(named[1])
-    if egg := re.search(r"#(?:.*&)?egg=([A-Za-z0-9._-]+)", requirement):
+    if egg := re.search(r"(?:^|&)egg=([A-Za-z0-9._-]+)", requirement.partition("#")[2]):
         return canonicalize_name(egg[1])
     last = re.split(r"[;#\[]", requirement)[0].strip().rstrip("/").rsplit("/", 1)[-1]
     try:
