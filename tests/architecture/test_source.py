@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "tidegate/supervisor.py": "what its children inherit",
     "tidegate/data_directory.py": "XDG_RUNTIME_DIR, where the data directory is too deep for sockets",
     "tidegate/adapters/environments/uv_environments.py": "what uv inherits, when nothing else is given",
-    "tidegate/adapters/mlflow/registry.py": "what the MLflow client's process inherits",
+    "tidegate/adapters/mlflow/client_pool.py": "what the MLflow client's process inherits",
     "tidegate/adapters/mlflow/client_process.py": "a process of its own: MLflow is configured by variables only",
     "tidegate/adapters/mlflow/downloads.py": "the same process: MLflow's time limits for a download",
     "tidegate_worker/__main__.py": "a process of its own: MLflow is configured by variables only",

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from tests.registries import RealRegistry
-from tidegate.adapters.mlflow import registry as mlflow_registry
+from tidegate.adapters.mlflow import client_pool
 from tidegate.adapters.mlflow.registry import MlflowRegistry
 from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
 from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
@@ -140,7 +140,8 @@ async def test_a_server_that_fails_is_told_apart(
 async def test_a_server_that_hangs_is_unavailable_within_ten_seconds() -> None:
     server = Answering(200, delay=30)
     adapter = MlflowRegistry(server.uri)
-    await adapter._give_back(await adapter._borrow())  # MLflow's import is not what is measured
+    pool = adapter._processes
+    await pool._give_back(await pool._borrow())  # MLflow's import is not what is measured
     started = time.monotonic()
     try:
         with pytest.raises(Unavailable, match=r"timed out|did not answer"):
@@ -208,7 +209,7 @@ def an_alias_of(megabytes: int) -> Answering:
 
 @pytest.mark.parametrize("megabytes", [2, 6])
 async def test_an_answer_that_is_too_long_is_a_sentence(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
-    monkeypatch.setattr(mlflow_registry, "_MAX_ANSWER_MB", 4)
+    monkeypatch.setattr(client_pool, "_MAX_ANSWER_MB", 4)
     server = an_alias_of(megabytes)
     adapter = MlflowRegistry(server.uri)
     try:
@@ -245,8 +246,7 @@ async def test_a_database_that_is_none_is_named(tmp_path: Path, content: bytes |
 
 async def test_the_child_that_was_killed_is_replaced(registry: MlflowRegistry) -> None:
     assert (await registry.resolve(WINE)).version == "1"
-    process = registry._idle
-    assert process is not None
+    (process,) = registry._processes._idle
     process.kill()
     await process.wait()
     assert (await registry.resolve(WINE)).version == "1"
