@@ -57,8 +57,8 @@ class Menagerie:
         self._nursery: subprocess.Popen[str] | None = None
         revisions = {_revision(animal): SimpleNamespace(endpoint_name=endpoint(animal)) for animal in ANIMALS}
         world = SimpleNamespace(revisions=revisions, endpoints=())
-        reconciler, builds = SimpleNamespace(world=world, observations={}), SimpleNamespace(results={})
-        self._metrics = Metrics(self._gateways, cast("Any", reconciler), cast("Any", builds), SystemClock())
+        seen, builds = SimpleNamespace(snapshot=world, observations={}), SimpleNamespace(results={})
+        self._metrics = Metrics(self._gateways, cast("Any", seen), cast("Any", builds), SystemClock())
         self._heard = 0
 
     @property
@@ -92,10 +92,10 @@ class Menagerie:
         if self._nursery is not None:
             self._nursery.communicate(timeout=30)
 
-    def scrape(self) -> dict[str, dict[str, dict[str, float]]]:
+    async def scrape(self) -> dict[str, dict[str, dict[str, float]]]:
         """`/metrics`: endpoint → metric → the value by its second label, or by none."""
         found: dict[str, dict[str, dict[str, float]]] = {}
-        for family in text_string_to_metric_families(self._metrics.platform().decode()):
+        for family in text_string_to_metric_families((await self._metrics.platform()).decode()):
             for sample in family.samples:
                 name = sample.labels.pop("endpoint", "")
                 label = next((value for key, value in sample.labels.items() if key != "revision"), "")
@@ -106,7 +106,7 @@ class Menagerie:
         """What `/metrics` says once nothing is under way."""
         heard = self._heard
         await until(lambda: self._heard > heard + 1 and not self._under_way(), 70)
-        return self.scrape()
+        return await self.scrape()
 
     def _hear(self) -> None:
         self._heard += 1

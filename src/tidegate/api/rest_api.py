@@ -3,6 +3,7 @@
 The gateway has already seen to who is calling. Every JSON answer is an object; a deletion answers `{}`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from tidegate.api.request_bodies import ConfigIn, EndpointIn, TagsPatchIn
 from tidegate.api.serverless import serverless
 from tidegate.api.switches_json import switches_json
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
+from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.core.errors import InvalidParameter
@@ -59,7 +61,7 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.get("")
     async def list_all() -> JSONResponse:
-        return JSONResponse({"endpoints": [list_item_json(view) for view in await endpoints.list()]})
+        return await asyncio.to_thread(_list, await endpoints.list())
 
     @router.get("/{name}")
     async def get(name: str, request: Request) -> JSONResponse:
@@ -99,6 +101,11 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
     return router
 
 
+def _list(views: tuple[EndpointView, ...]) -> JSONResponse:
+    """The list of all endpoints. There may be thousands: a thread writes it."""
+    return JSONResponse({"endpoints": [list_item_json(view) for view in views]})
+
+
 def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["tidegate"])
 
@@ -133,7 +140,7 @@ def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.get("/metrics")
     async def platform_metrics() -> Response:
-        return Response(metrics.platform(), media_type=_PROMETHEUS)
+        return Response(await metrics.platform(), media_type=_PROMETHEUS)
 
     return router
 

@@ -51,7 +51,7 @@ async def test_the_platform_is_exported_whole(house: House) -> None:
     await house.passes(1)
     house.gateway.revisions[rid] = RevisionLoad(in_flight=1, queued=2, busy_seconds=1.5, reruns=1)
     await report(house)
-    found = samples(house.metrics.platform())
+    found = samples(await house.metrics.platform())
     assert [(s.labels, s.value) for s in found["tidegate_requests_total"]] == [({"endpoint": "wine"}, 4.0)]
     assert {s.labels["status"]: s.value for s in found["tidegate_responses_total"]} == {"200": 3.0, "503": 1.0}
     assert {s.labels["outcome"]: s.value for s in found["tidegate_request_outcomes_total"]}["answered"] == 4.0

@@ -11,6 +11,7 @@ from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.endpoint.revision import RevisionId, revision_id
+from tidegate.core.endpoint.status import project
 from tidegate.core.errors import Conflict, NotFound
 from tidegate.core.rollout.gate import policy_of
 from tidegate.core.rollout.parking import kept_until
@@ -38,7 +39,14 @@ class EndpointQueries:
 
     async def list(self) -> tuple[EndpointView, ...]:
         """All endpoints, by name."""
-        return tuple(self._view(endpoint) for endpoint in await self._store.endpoints() if endpoint.deleted_at is None)
+        endpoints = await self._store.endpoints()
+        snapshot, observations = self._world.snapshot, self._world.observations
+
+        def views() -> tuple[EndpointView, ...]:
+            present = (endpoint for endpoint in endpoints if endpoint.deleted_at is None)
+            return tuple(EndpointView(one, project(one, snapshot.revisions, observations)) for one in present)
+
+        return await asyncio.to_thread(views)
 
     async def gate(self, name: str) -> GateView:
         """The endpoint's gate policy, and the gate's newest report."""

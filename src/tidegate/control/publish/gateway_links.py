@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidegate.control.publish.gateway_totals import Totals, left_behind
+from tidegate.control.publish.gateway_totals import Accounts, Totals, left_behind
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.route_table import RouteTable
@@ -150,12 +150,14 @@ class Gateways:
         """The newest report of every connected gateway."""
         return tuple(link.report for link in self._links if link.report is not None)
 
+    @property
+    def accounts(self) -> Accounts:
+        """The counters of all gateways there ever were, as they are now; they never go down."""
+        return Accounts(self._past, dict(self._latest))
+
     def totals(self) -> Totals:
-        """The counters of all gateways there ever were; they never go down."""
-        totals = self._past
-        for report in self._latest.values():
-            totals = totals.plus(report)
-        return totals
+        """The sums of `accounts`."""
+        return self.accounts.totals()
 
     def unrouted(self, candidates: Iterable[RevisionId]) -> frozenset[RevisionId]:
         """Those of the candidates that no gateway routes to and none has a request of.

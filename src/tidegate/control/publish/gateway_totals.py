@@ -1,7 +1,8 @@
 """Counters over all gateways, past and present. No counter falls when a gateway ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad, add_counts
@@ -27,6 +28,44 @@ class Totals:
         for key, histogram in report.cold_seconds.items():
             cold[key] = cold.get(key, Histogram()).plus(histogram)
         return Totals(endpoints, revisions, add_counts(self.refused, report.refused), cold)
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The newest account of every gateway, by its number, and what gateways that are gone have left behind.
+
+    Its sums are made when they are asked for: to take the accounts costs nothing, however many endpoints there are.
+    """
+
+    past: Totals = field(default_factory=Totals)
+    latest: Mapping[int, LoadReport] = field(default_factory=dict)
+
+    def plus(self, report: LoadReport) -> "Accounts":
+        """These accounts and that of a gateway which is not among them."""
+        return Accounts(self.past, {**self.latest, report.gateway: report})
+
+    def totals(self) -> Totals:
+        """The sum of all."""
+        totals = self.past
+        for report in self.latest.values():
+            totals = totals.plus(report)
+        return totals
+
+    def endpoint(self, name: str) -> EndpointLedger | None:
+        """The sum of one endpoint; None where no gateway has heard of it."""
+        accounts = (self.past.endpoints, *(report.endpoints for report in self.latest.values()))
+        found = [endpoints[name] for endpoints in accounts if name in endpoints]
+        return reduce(EndpointLedger.plus, found) if found else None
+
+    def changed_since(self, before: "Accounts") -> Iterator[str]:
+        """The endpoints whose sum may be another one than before, some of them twice."""
+        pairs = [(self.past.endpoints, before.past.endpoints)] if self.past is not before.past else []
+        pairs += [
+            (report.endpoints, before.latest[number].endpoints if number in before.latest else {})
+            for number, report in self.latest.items()
+        ]
+        for now, then in pairs:
+            yield from (name for name, ledger in now.items() if ledger is not then.get(name))
 
 
 def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from tidegate.control.publish.gateway_links import Gateways
-from tidegate.control.publish.gateway_totals import Totals
+from tidegate.control.publish.gateway_totals import Accounts
 from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.revision import Replica, ReplicaId
 from tidegate.core.planes.load_report import EndpointLedger
@@ -29,7 +29,7 @@ class MinuteHistory:
         self._gateways, self._world, self._clock, self._cores = gateways, world, clock, cores
         self._points: dict[str, deque[MinutePoint]] = {}  # oldest first
         self._known: set[int] = set()  # gateways
-        self._base = Totals()  # the sums when the minute under way began
+        self._base = Accounts()  # the counters when the minute under way began
         self._cpu_of: Mapping[ReplicaId, float] = {}  # and what replicas had used
         self._at_once: dict[str, int] = {}  # the most requests that were seen under way in it
         self._minute = self._first = int(clock.now() // MINUTE)  # under way; and the first that is known
@@ -48,11 +48,11 @@ class MinuteHistory:
         first = max(self._first, self._minute - KEPT + 1, int(since // MINUTE))
         last = min(self._minute, int(until // MINUTE))
         starts = [minute * MINUTE for minute in range(first, last + 1)]
-        totals, replicas = self._gateways.totals(), self._replicas()
+        accounts, replicas = self._gateways.accounts, self._replicas()
         found = []
         for name in endpoints:
             known = {point.at: point for point in self._points.get(name, ())}
-            known[self._minute * MINUTE] = self._point(name, totals, replicas)
+            known[self._minute * MINUTE] = self._point(name, accounts, replicas)
             found.append(tuple(known.get(at) or MinutePoint(at) for at in starts))
         return tuple(found)
 
@@ -77,13 +77,13 @@ class MinuteHistory:
     # ---
 
     def _close(self, next_minute: int) -> None:
-        totals, replicas = self._gateways.totals(), self._replicas()
-        busy = {name for name, ledger in totals.endpoints.items() if ledger != self._base.endpoints.get(name, _NOTHING)}
+        accounts, replicas = self._gateways.accounts, self._replicas()
+        busy = set(accounts.changed_since(self._base))
         for name in busy | replicas.keys() | self._at_once.keys():
-            point = self._point(name, totals, replicas)
+            point = self._point(name, accounts, replicas)
             if point != MinutePoint(point.at):
                 self._points.setdefault(name, deque(maxlen=KEPT)).append(point)
-        self._base, self._at_once = totals, {}
+        self._base, self._at_once = accounts, {}
         self._cpu_of = {replica.id: replica.cpu_seconds for own in replicas.values() for replica in own}
         self._minute, self._began, self._began_at = next_minute, self._clock.monotonic(), self._clock.now()
         self._keep_between(next_minute - KEPT + 1, next_minute)
@@ -101,7 +101,7 @@ class MinuteHistory:
                 if not kept:
                     del self._points[name]
 
-    def _point(self, name: str, totals: Totals, replicas: Mapping[str, list[Replica]]) -> MinutePoint:
+    def _point(self, name: str, accounts: Accounts, replicas: Mapping[str, list[Replica]]) -> MinutePoint:
         """The minute under way, as it is now."""
         own = replicas.get(name, [])
         use = MinuteUse(
@@ -111,7 +111,7 @@ class MinuteHistory:
             sum(replica.memory_bytes for replica in own),
             self._at_once.get(name, 0),
         )
-        before, now = self._base.endpoints.get(name, _NOTHING), totals.endpoints.get(name, _NOTHING)
+        before, now = self._base.endpoint(name) or _NOTHING, accounts.endpoint(name) or _NOTHING
         return minute_point(self._minute * MINUTE, before, now, use)
 
     def _used(self, replica: Replica) -> float:

@@ -1,0 +1,92 @@
+"""The platform's metrics at one moment, as values and as text."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import Metric as Family
+
+from tidegate import telemetry
+from tidegate.control.publish.gateway_totals import Accounts, Totals
+from tidegate.control.reporting.metric_families import cold_seconds, counter, gauge, latency, text
+from tidegate.core.endpoint.revision import ReplicaState, RevisionId, RevisionObservation
+from tidegate.core.endpoint.status import Ready, project
+from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.rollout.plan import Snapshot
+
+_OUTCOMES = ("answered", "rejected", "timed_out", "client_gone", "lost")
+
+_Labelled = Iterator[tuple[tuple[str, ...], float]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSample:
+    """All that the metrics are made of. Nobody changes these values any more, so any thread may read them."""
+
+    accounts: Accounts
+    reports: tuple[LoadReport, ...]  # of the gateways that are connected
+    world: Snapshot
+    observations: Mapping[RevisionId, RevisionObservation]
+    builds: Mapping[str, int]  # result → how many
+
+    def text(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return text(self._families())
+
+    def _families(self) -> Iterator[Family]:
+        totals = self.accounts.totals()
+        ledgers = totals.endpoints.items()
+        yield counter(telemetry.REQUESTS, (((name,), ledger.accepted) for name, ledger in ledgers))
+        yield counter(
+            telemetry.RESPONSES,
+            (((name, str(status)), n) for name, ledger in ledgers for status, n in sorted(ledger.statuses.items())),
+        )
+        yield counter(
+            telemetry.OUTCOMES,
+            (((name, outcome), getattr(ledger, outcome)) for name, ledger in ledgers for outcome in _OUTCOMES),
+        )
+        yield counter(telemetry.REFUSED, (((str(status),), n) for status, n in sorted(totals.refused.items())))
+        yield latency(telemetry.LATENCY, totals.endpoints)
+        yield counter(telemetry.REQUEST_BYTES, (((name,), ledger.request_bytes) for name, ledger in ledgers))
+        yield counter(telemetry.RESPONSE_BYTES, (((name,), ledger.response_bytes) for name, ledger in ledgers))
+        yield counter(telemetry.COLD_STARTS, (((name,), ledger.cold_starts) for name, ledger in ledgers))
+        yield counter(telemetry.COLD_REQUESTS, (((name,), ledger.cold_requests) for name, ledger in ledgers))
+        yield cold_seconds(totals.cold_seconds)
+        yield from self._load_families(totals)
+        yield gauge(telemetry.REPLICAS, self._replicas())
+        yield gauge(telemetry.MEMORY, self._memory())
+        yield gauge(telemetry.ENDPOINT_READY, self._ready())
+        yield gauge(telemetry.GATEWAYS, [((), len(self.reports))])
+        yield counter(telemetry.BUILDS, (((result,), n) for result, n in self.builds.items()))
+
+    def _load_families(self, totals: Totals) -> Iterator[Family]:
+        live = Totals()
+        for report in self.reports:
+            live = live.plus(report)
+        yield gauge(telemetry.IN_FLIGHT, self._named((rid, load.in_flight) for rid, load in live.revisions.items()))
+        yield gauge(telemetry.QUEUED, self._named((rid, load.queued) for rid, load in live.revisions.items()))
+        yield counter(telemetry.RERUNS, self._named((rid, load.reruns) for rid, load in totals.revisions.items()))
+        yield counter(telemetry.BUSY, self._named((rid, load.busy_seconds) for rid, load in totals.revisions.items()))
+
+    def _named(self, values: Iterable[tuple[RevisionId, float]]) -> _Labelled:
+        """By endpoint and revision; what belongs to an endpoint that is forgotten is left out."""
+        revisions = self.world.revisions
+        for rid, value in values:
+            if rid in revisions:
+                yield (revisions[rid].endpoint_name, rid), value
+
+    def _replicas(self) -> _Labelled:
+        for rid, observation in self.observations.items():
+            for state in ReplicaState:
+                count = sum(replica.state is state for replica in observation.replicas)
+                yield (observation.target.endpoint, rid, state.value), count
+
+    def _memory(self) -> _Labelled:
+        for rid, observation in self.observations.items():
+            if observation.replicas:
+                used = sum(replica.memory_bytes for replica in observation.replicas)
+                yield (observation.target.endpoint, rid), used
+
+    def _ready(self) -> _Labelled:
+        for endpoint in self.world.endpoints:
+            if endpoint.deleted_at is None:
+                yield (endpoint.name,), project(endpoint, self.world.revisions, self.observations).ready is Ready.READY

@@ -1,0 +1,30 @@
+"""Sums that are made only when they are asked for are those of all accounts."""
+
+from dataclasses import replace
+
+from tidegate.control.publish.gateway_totals import Accounts, Totals
+from tidegate.core.planes.load_report import EndpointLedger, LoadReport
+
+WINE, TEA = EndpointLedger(accepted=3, statuses={200: 3}), EndpointLedger(accepted=1)
+
+
+def a_report(gateway: int, **endpoints: EndpointLedger) -> LoadReport:
+    return LoadReport(gateway, 1, "", {}, endpoints)
+
+
+def test_an_endpoints_sum_is_that_of_the_totals() -> None:
+    accounts = Accounts(Totals({"wine": WINE}), {0: a_report(0, wine=WINE, tea=TEA), 1: a_report(1, wine=WINE)})
+    totals = accounts.totals()
+    assert accounts.endpoint("wine") == totals.endpoints["wine"] == WINE.plus(WINE).plus(WINE)
+    assert accounts.endpoint("tea") == totals.endpoints["tea"] == TEA
+    assert accounts.endpoint("milk") is None
+    assert accounts.plus(a_report(2, milk=TEA)).endpoint("milk") == TEA
+
+
+def test_what_has_changed_is_found_without_a_sum() -> None:
+    before = Accounts(Totals({"past": WINE}), {0: a_report(0, wine=WINE, tea=TEA)})
+    later = replace(before, latest={0: a_report(0, wine=WINE, tea=WINE), 1: a_report(1, milk=TEA)})
+    assert set(later.changed_since(before)) == {"tea", "milk"}
+    assert set(before.changed_since(before)) == set()
+    replaced = replace(before, past=Totals({"past": WINE.plus(TEA), "gone": TEA}))
+    assert set(replaced.changed_since(before)) == {"past", "gone"}
