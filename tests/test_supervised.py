@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from tidegate import supervised as supervision
-from tidegate.supervised import supervised
+from tidegate.supervised import Defects, attempted, supervised
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +65,35 @@ async def test_the_cancellation_of_a_task_that_it_awaits_is_a_failure_and_no_end
 
     await supervised(run, "a test")
     assert runs == 2
+
+
+async def test_a_task_that_fails_is_logged_and_ends_no_sibling(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(error: BaseException) -> None:
+        raise error
+
+    async with asyncio.TaskGroup() as tasks:
+        for error in (KeyError("unforeseen"), asyncio.CancelledError()):
+            tasks.create_task(attempted(fail(error), "a test"))
+        sibling = tasks.create_task(asyncio.sleep(0.01, "done"))
+    assert sibling.result() == "done"
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == ["a task failed by a defect"] * 2
+
+
+async def test_a_task_that_is_cancelled_ends() -> None:
+    task = asyncio.create_task(attempted(asyncio.sleep(60), "a test"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_step_that_fails_keeps_no_other_from_its_turn() -> None:
+    done = []
+    with pytest.raises(ExceptionGroup, match="steps") as raised, Defects("steps") as defects:
+        for number in range(4):
+            with defects.collected():
+                done.append(number)
+                if number % 2:
+                    raise KeyError(number)
+    assert done == [0, 1, 2, 3]
+    assert [error.args for error in raised.value.exceptions] == [(1,), (3,)]

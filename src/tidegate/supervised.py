@@ -1,10 +1,11 @@
-"""Loops that go on after an exception that nobody expected."""
+"""Loops and tasks whose unexpected exceptions are logged and end nothing else."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Self
 
 from tidegate.telemetry import fields
 
@@ -37,3 +38,44 @@ async def supervised(run: Callable[[], Coroutine[Any, Any, None]], name: str) ->
             pause = FIRST_PAUSE_SECONDS
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+class Defects:
+    """Exceptions of single steps of a loop, raised together at the end of the block: no step keeps others from theirs.
+
+    `what` is the message of the ExceptionGroup.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._errors: list[Exception] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None and self._errors:
+            raise ExceptionGroup(self._what, self._errors)
+
+    @contextlib.contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep an exception of the block until the end."""
+        try:
+            yield
+        except Exception as error:
+            self._errors.append(error)
+
+
+async def attempted(work: Coroutine[Any, Any, None], name: str) -> None:
+    """Await `work` once; an exception is logged with its traceback, and is the end of this work only.
+
+    For a task whose failure must not end its siblings in a task group. `name` is what the log calls the work.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        await work
+    except (Exception, asyncio.CancelledError):
+        if task.cancelling():
+            raise
+        logger.exception("a task failed by a defect", extra=fields(task=name))

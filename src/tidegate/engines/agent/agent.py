@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ from tidegate.engines.scheduling.schedule import Action, Drain, Evict, Forget, G
 from tidegate.engines.templates.templates import Templates, budget_bytes
 from tidegate.processes.reaper import become_subreaper
 from tidegate.settings import EngineSettings, HousekeepingSettings
+from tidegate.supervised import attempted, supervised
 from tidegate.telemetry import fields
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ _ROTATION_SECONDS = 60.0
 # So long after its start an agent spawns rather than wait for a template: what it spawns would outlive it.
 _SETTLING_SECONDS = 5.0
 _SUPERVISOR_GONE_SECONDS = 1.0  # what replicas may still need when the supervisor has died; all must end within 2 s
+_RETRY_SECONDS = 1.0  # after an action that failed by a defect
 _LAST_WAIT_SECONDS = 0.8  # for the end of what was killed
 
 
@@ -113,7 +116,7 @@ class Agent:
                 _log.info("replicas may use", extra=fields(**asdict(self._machine)))
                 chores = self._recall()
                 await self._server.start()
-                await self._hold()
+                await supervised(self._hold, "agent")
                 await self._server.stop()
                 self._templates.close()
                 for chore in chores:
@@ -177,15 +180,15 @@ class Agent:
         for known in self._fleet.revisions.values():
             if known.start_mode == FORK and not known.applied.removing:
                 self._templates.expect(known.template, known.applied.target)
-        meetings = [self._replicas.meet(replica) for replica in self._replicas.adopt()]
         sampler = Sampler(lambda: list(self._fleet.replicas.values()), self._measured)
-        beside = (
-            self._rotate_logs(),
-            self._templates.make(),
-            self._replicas.try_forks(),
-            self._replicas.watch_deadlines(),
-        )
-        return [self._tasks.create_task(chore) for chore in (*meetings, *beside, sampler.run())]
+        chores = {f"meet {one.facts.id}": partial(self._replicas.meet, one) for one in self._replicas.adopt()} | {
+            "rotate logs": self._rotate_logs,
+            "make templates": self._templates.make,
+            "try forks": self._replicas.try_forks,
+            "watch deadlines": self._replicas.watch_deadlines,
+            "measure replicas": sampler.run,
+        }
+        return [self._tasks.create_task(supervised(run, name), name=name) for name, run in chores.items()]
 
     def _measured(self) -> None:
         self._fleet.measured(time.time())
@@ -195,23 +198,32 @@ class Agent:
         while True:
             self._changed.clear()
             now = time.monotonic()
+            if self._end_at is not None and (self._fleet.empty or now >= self._end_at):
+                return
             limits = replace(self._limits, templates_bytes=self._templates.memory_bytes)
             decision = self._fleet.decide(limits, now, ending=self._end_at is not None)
             self._fleet.refused(decision.refused, now, time.time())
             if decision.template_bytes:
                 self._templates.evict(decision.template_bytes)
-            for action in decision.actions:
-                self._act(action)
+            failed = [action for action in decision.actions if not self._try(action)]
             self._server.publish()
-            if self._end_at is not None and (self._fleet.empty or now >= self._end_at):
-                return
-            if decision.actions:
+            if len(failed) < len(decision.actions):
                 self._changed.set()
-            times = [time for time in (decision.again_at, self._end_at) if time is not None]
+            retry_at = now + _RETRY_SECONDS if failed else None
+            times = [time for time in (decision.again_at, self._end_at, retry_at) if time is not None]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(times) - now if times else None):
                     await self._changed.wait()
             await asyncio.sleep(0)  # events that came together are answered together
+
+    def _try(self, action: Action) -> bool:
+        """Whether it was done. One that fails by a defect keeps no other from being done."""
+        try:
+            self._act(action)
+        except Exception:
+            _log.exception("an action failed by a defect; it is tried again", extra=fields(action=action))
+            return False
+        return True
 
     def _act(self, action: Action) -> None:
         match action:
@@ -242,7 +254,7 @@ class Agent:
     # --- the disk
 
     def _keep_soon(self, revision: RevisionId) -> None:
-        self._tasks.create_task(self._keep(revision))
+        self._tasks.create_task(attempted(self._keep(revision), f"keep {revision}"))
 
     async def _keep(self, revision: RevisionId) -> None:
         """Bring the disk to what is held of a revision."""

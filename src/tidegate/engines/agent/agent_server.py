@@ -110,7 +110,11 @@ class AgentServer:
     def publish(self) -> None:
         """Tell every connection what has changed of what it watches."""
         for connection in list(self._connections):
-            connection.publish()
+            try:
+                connection.publish()
+            except Exception:  # the other connections must be told nevertheless
+                _log.exception("a client of the agent is not told what has changed, by a defect")
+                connection.abort()  # it will connect again and be told all anew
 
     async def _serve(self, lines: JsonLines) -> None:
         connection = _Connection(lines, self._verbs)

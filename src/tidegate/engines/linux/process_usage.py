@@ -10,6 +10,8 @@ from typing import Protocol
 
 import psutil
 
+from tidegate.supervised import Defects
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 SAMPLE_SECONDS = 1.0  # processor time and resident memory; two small reads
@@ -67,13 +69,16 @@ class Sampler:
 
     async def sample(self, now: float) -> None:
         """Measure what is due. Who has ended meanwhile is passed over."""
-        due = [replica for replica in self._replicas() if _look(replica) and replica.usage.is_due(now)]
-        for replica in due:
-            memory = await asyncio.to_thread(memory_bytes, replica.pid)
-            if memory is not None:
-                replica.usage.measured(memory, now)
-        if due:
-            self._changed()
+        measured = False
+        with Defects("replicas could not be measured") as defects:
+            for replica in self._replicas():
+                with defects.collected():
+                    if _look(replica) and replica.usage.is_due(now):
+                        measured = True
+                        if (memory := await asyncio.to_thread(memory_bytes, replica.pid)) is not None:
+                            replica.usage.measured(memory, now)
+            if measured:
+                self._changed()
 
 
 def _look(replica: Used) -> bool:

@@ -130,10 +130,12 @@ class ReplicaProcess:
         os.close(self._pidfd)
         self.deadline.close()
         self._kill_group()
-        if self._status_pipe is not None:
-            self._on_status(watcher)  # its last words, when its end is noticed first
-        self._close_status_pipe()
-        reaper.collect(self.record.pid, self.record.started_at, lambda status: watcher.replica_ended(self, status))
+        try:
+            if self._status_pipe is not None:
+                self._on_status(watcher)  # its last words, when its end is noticed first
+        finally:
+            self._close_status_pipe()
+            reaper.collect(self.record.pid, self.record.started_at, lambda status: watcher.replica_ended(self, status))
 
     def _on_status(self, watcher: Watcher) -> None:
         assert self._status_pipe is not None

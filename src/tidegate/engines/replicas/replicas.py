@@ -23,10 +23,12 @@ from tidegate.engines.scheduling.facts import ReplicaFacts
 from tidegate.engines.templates.template_process import NoFork, Template
 from tidegate.engines.templates.templates import Templates
 from tidegate.settings import EngineSettings
+from tidegate.supervised import Defects, attempted
 from tidegate.telemetry import fields
 
 _log = logging.getLogger(__name__)
 
+_DEFECT = "Tidegate's own fault, which is in the agent's log, kept a replica from being forked"
 _GREETING_SECONDS = 0.1  # between two questions whether an adopted replica is ready
 
 
@@ -70,7 +72,7 @@ class Replicas:
         self._reaper.discard_strangers()
         with contextlib.suppress(OSError):
             left_over = self._launcher.left_over({replica.record.id for replica in adopted})
-            self.tasks.create_task(self._clear(*left_over))
+            self._clear_soon(*left_over)
         return adopted
 
     def close(self) -> None:
@@ -104,7 +106,7 @@ class Replicas:
         else:
             facts = ReplicaFacts(new_id(), revision, known.launch, ReplicaState.STARTING, now, forked=True)
             self._fleet.forking[facts.id] = facts
-            self.tasks.create_task(self._fork(facts, template, beginning))
+            self.tasks.create_task(attempted(self._fork(facts, template, beginning), f"fork {facts.id}"))
             if self._templates.recorded(known.applied.target):
                 self._templates.want(known.template, known.applied.target, now)
 
@@ -130,8 +132,11 @@ class Replicas:
         order = msgspec.structs.replace(beginning, untried=beginning.proof is None)
         try:
             replica = await self._launcher.fork(template, facts.id, known.applied.target, order)
-        except NoFork as error:
-            self._tell(facts.revision, f"The template did not fork a replica: {error}; it is spawned.", facts.id)
+        except Exception as error:
+            if not isinstance(error, NoFork):
+                _log.exception("a fork failed by a defect", extra=fields(replica=facts.id))
+            reason = f"The template did not fork a replica: {error}" if isinstance(error, NoFork) else _DEFECT
+            self._tell(facts.revision, f"{reason}; the replica is spawned.", facts.id)
             if self._forked(facts) and facts.revision in self._fleet.revisions:
                 self._spawn(facts.revision, beginning)
         else:
@@ -165,6 +170,9 @@ class Replicas:
         except NoFork as error:
             _log.warning("a fork could not be tried", extra=fields(revision=revision, error=error))
             return
+        except Exception:  # the revisions behind this one must have their trials too
+            _log.exception("a fork could not be tried, by a defect", extra=fields(revision=revision))
+            reason = f"{_DEFECT}."
         if self._fleet.revisions.get(revision) is known:
             self._tested(revision, reason)
 
@@ -212,9 +220,11 @@ class Replicas:
         while True:
             await asyncio.sleep(replica_deadline.LOOK_SECONDS)
             now = time.monotonic()
-            for identity, replica in list(self._fleet.replicas.items()):
-                if not replica.ended and not replica.facts.killed and replica.deadline.missed(now):
-                    self._overdue(identity, now)
+            with Defects("deadlines could not be read") as defects:
+                for identity, replica in list(self._fleet.replicas.items()):
+                    with defects.collected():
+                        if not replica.ended and not replica.facts.killed and replica.deadline.missed(now):
+                            self._overdue(identity, now)
 
     def _overdue(self, identity: ReplicaId, now: float) -> None:
         replica = self._fleet.replicas[identity]
@@ -278,11 +288,12 @@ class Replicas:
             _log.info("replica has drained", extra=fields(replica=facts.id, revision=facts.revision))
         with contextlib.suppress(OSError):
             self._records.remove(facts.id)
-        self.tasks.create_task(self._clear(facts.id))
+        self._clear_soon(facts.id)
         self.changed()
 
-    async def _clear(self, *ended: ReplicaId) -> None:
-        await asyncio.to_thread(self._launcher.clear, *ended)
+    def _clear_soon(self, *ended: ReplicaId) -> None:
+        work = asyncio.to_thread(self._launcher.clear, *ended)
+        self.tasks.create_task(attempted(work, "clear what replicas left"))
 
     def _watch(self, replica: ReplicaProcess) -> None:
         self._fleet.replicas[replica.facts.id] = replica

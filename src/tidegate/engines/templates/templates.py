@@ -169,9 +169,10 @@ class Templates:
             imports = await asyncio.to_thread(imports_of, self._data.import_record(digest), target.model_dir)
             async with asyncio.timeout(_IMPORT_SECONDS):
                 template = await self._warmed(key, target, imports)
-        except (NoFork, Unavailable, OSError, TimeoutError) as error:
+        except Exception as error:
             reason = f"its imports took longer than {_IMPORT_SECONDS:g} s" if isinstance(error, TimeoutError) else error
-            _log.warning("no template can be made", extra=fields(environment=digest, error=reason))
+            defect = not isinstance(error, NoFork | Unavailable | OSError)  # which TimeoutError is one of
+            _log.warning("no template can be made", extra=fields(environment=digest, error=reason), exc_info=defect)
             pause = min(_LONGEST_AGAIN_SECONDS, _AGAIN_SECONDS * 2 ** min(self._failures[key], 10))
             self._failures[key] += 1
             self._not_before[key] = time.monotonic() + pause
