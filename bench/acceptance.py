@@ -17,6 +17,7 @@ LISTS: dict[str, list[list[str]]] = {
     ],
     "serving": [
         [*PYTEST, "tests/e2e", "-m", "acceptance or e2e"],
+        [*PYTEST, "tests/gateway/queue/test_frame_fuzzer.py", "-m", "acceptance"],
         ["-m", "bench.against_mlflow"],
         ["-m", "bench.footprint"],
         ["-m", "bench.build_times"],

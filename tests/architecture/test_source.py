@@ -129,6 +129,19 @@ def test_no_task_is_let_go() -> None:
     assert loose == set()
 
 
+def test_every_loop_of_a_gateway_is_supervised() -> None:
+    """A task that is not by `supervised` ends at its first unexpected exception, and nobody hears of it."""
+    others = {"self._open(lane, pause)", "self._run(ordered[identity])"}  # they supervise and report themselves
+    tasks = {
+        ast.unparse(node.args[0])
+        for file in SOURCES
+        if name_of(file).startswith("tidegate/gateway/")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".create_task", "ensure_future"))
+    }
+    assert {task for task in tasks if not task.startswith("supervised(")} == others
+
+
 def test_nothing_is_pickled() -> None:
     modules = {"pickle", "cloudpickle", "marshal", "shelve", "dill"}
     found = {

@@ -38,9 +38,11 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     def follow(table: RouteTable) -> None:
         news = router.table is None or table.version != router.table.version
         router.follow(table)
-        replays.follow(table)
-        if news:
-            scoring.held.release()
+        try:
+            replays.follow(table)
+        finally:
+            if news:
+                scoring.held.release()
 
     def report() -> LoadReport:
         version = router.table.version if router.table else ""

@@ -39,13 +39,12 @@ BAD_OUTPUT = 4  # the model's answer cannot be written as JSON
 TIMED_OUT = 5  # the deadline passed before it began
 INTERNAL = 6  # a defect of the worker
 
-MORE = 1  # flag of an answer: further answers with this id follow
-
 HEADER = struct.Struct("<IB")
 _COUNT = struct.Struct("<I")
 _REQUEST = struct.Struct("<QIBHI")  # id, milliseconds left, flags, bytes of metadata, bytes of body
-_ANSWER = struct.Struct("<QBBHI")  # id, outcome, flags, bytes of metadata, bytes of body
+_ANSWER = struct.Struct("<QBBHI")  # id, outcome, flags (none yet: 0), bytes of metadata, bytes of body
 _ID = struct.Struct("<Q")
+_MOST_ITEMS = 0xFFFFFFFF  # that a frame can count
 
 ALONE = 1  # flag of a request: predict it by itself; it was in flight when a replica died
 
@@ -133,17 +132,19 @@ def _fitting(answer: Answer) -> Answer:
     return answer._replace(outcome=BAD_OUTPUT, body=sentence.encode())
 
 
-def unpack_answers(payload: memoryview) -> List[Answer]:
-    """The answers of an ANSWERS frame. Raises WireError when it is cut short."""
-    return _unpack(payload, _ANSWER, Answer)
+def unpack_answers(payload: memoryview, most: int = _MOST_ITEMS) -> List[Answer]:
+    """The answers of an ANSWERS frame. Raises WireError when it is cut short, has none, or more than `most`."""
+    return _unpack(payload, _ANSWER, Answer, most)
 
 
 _Item = TypeVar("_Item", Request, Answer)
 
 
-def _unpack(payload: memoryview, layout: struct.Struct, kind: "Type[_Item]") -> "List[_Item]":
+def _unpack(payload: memoryview, layout: struct.Struct, kind: "Type[_Item]", most: int = _MOST_ITEMS) -> "List[_Item]":
     try:
         (count,) = _COUNT.unpack_from(payload)
+        if count > most:
+            raise WireError("a frame has more items than are due")
         at, items, size, unpack = _COUNT.size, [], layout.size, layout.unpack_from
         for _ in range(count):
             number, second, flags, meta_size, body_size = unpack(payload, at)

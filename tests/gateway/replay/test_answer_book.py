@@ -157,6 +157,12 @@ async def test_what_the_baseline_fails_at_too_is_no_fault() -> None:
     assert await failed_at(earlier[0], earlier[2], ask=ask) == (0, "")
 
 
+def test_a_sentence_of_any_length_is_cut() -> None:
+    book = book_of()
+    book.answered(recorded(V1, b"a"), FAILED._replace(body="ä".encode() * 10_000_000))
+    assert 500 < len(book.findings(Times(), Times(), Memory(), 0.0).error) < 5000
+
+
 async def test_where_the_baseline_cannot_be_asked_it_is_the_candidates_fault() -> None:
     async def refuse(recording: Recording) -> None:
         """Its queue is full."""

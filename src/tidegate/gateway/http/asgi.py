@@ -4,6 +4,7 @@ Scoring requests do not come here: `gateway/http/client_connection.py` hands the
 """
 
 import asyncio
+import logging
 import time
 
 from tidegate import http
@@ -14,6 +15,9 @@ from tidegate.gateway.http.client_connection import CHECK_SECONDS, Connection
 from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
 from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.scoring.request import Scoring
+from tidegate.supervised import supervised
+
+logger = logging.getLogger(__name__)
 
 
 class Handler:
@@ -28,7 +32,7 @@ class Handler:
 
     def start(self) -> None:
         """Begin to check what clients owe."""
-        self._checking = asyncio.create_task(self._check())
+        self._checking = asyncio.create_task(supervised(self._check, "checks of connections"))
 
     async def stop(self) -> None:
         """Check no more."""
@@ -41,7 +45,12 @@ class Handler:
             await asyncio.sleep(CHECK_SECONDS)
             now = time.monotonic()
             for connection in list(self.connections):
-                connection.check(now)
+                try:
+                    connection.check(now)
+                except Exception:  # the limits of all other clients hold nevertheless
+                    logger.exception("a connection's check failed by a defect; it is closed")
+                    self.connections.discard(connection)
+                    connection.transport.abort()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

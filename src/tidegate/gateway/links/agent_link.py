@@ -1,10 +1,8 @@
-"""The connection to an engine's agent: wakes revisions and hears where their replicas are.
+"""The connection to an engine's agent: it wakes revisions and tells where their replicas are.
 
-Level-triggered: what is watched is asked for again after every reconnect, so neither side remembers the other.
+What is watched is asked for again after every reconnect, so neither side has to remember the other.
 """
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,39 +11,30 @@ from typing import Any
 import msgspec
 
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId
+from tidegate.gateway.links.reconnecting_link import ReconnectingLink
+from tidegate.json_lines import JsonLines
+from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
-RECONNECT_SECONDS = 0.1
 MAX_LINE_BYTES = 4 * 1024 * 1024
 
 
 class _Push(msgspec.Struct):
-    """A line from the agent; answers to our requests have no `addresses`."""
+    """A line from the agent; answers to the gateway's requests have no `addresses`."""
 
     addresses: RevisionAddresses | None = None
 
 
-class AgentLink:
-    """Wakes revisions through one agent, for as long as they are watched."""
+class AgentLink(ReconnectingLink[_Push]):
+    """Wakes revisions through one agent, and calls `on_addresses` when the replicas of a watched one have changed."""
 
     def __init__(self, socket: Path, on_addresses: Callable[[RevisionAddresses], None]) -> None:
-        self._socket, self._on_addresses = socket, on_addresses
+        super().__init__("the agent", socket, _Push, MAX_LINE_BYTES)
+        self._on_addresses = on_addresses
         self._watched: set[RevisionId] = set()
-        self._writer: asyncio.StreamWriter | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._decoder = msgspec.json.Decoder(_Push)
+        self._lines: JsonLines | None = None
         self._next_id = 0
-
-    def start(self) -> None:
-        """Begin to connect."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Let go of the agent."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     def watch(self, revision: RevisionId) -> None:
         """Hear of its replicas from now on, without waking it. Does not wait."""
@@ -58,38 +47,35 @@ class AgentLink:
         self._ask("wake", revision)
 
     def unwatch(self, revision: RevisionId) -> None:
-        """Hear of it no more."""
+        """Hear of its replicas no more."""
         if revision in self._watched:
             self._watched.discard(revision)
             self._ask("unwatch", revision)
 
     def used(self, revisions: Sequence[RevisionId]) -> None:
-        """Say that these are in use: they are not to make room for others. Does not wait."""
+        """Say that these revisions are in use, so that they do not make room for others. Does not wait."""
         self._send({"verb": "used", "revisions": revisions})
 
     def _ask(self, verb: str, revision: RevisionId) -> None:
         self._send({"verb": verb, "revision": revision})
 
     def _send(self, request: dict[str, Any]) -> None:
-        if self._writer is not None:
+        if self._lines is not None:
             self._next_id += 1
-            self._writer.write(msgspec.json.encode({"id": self._next_id, **request}) + b"\n")
+            self._lines.send({"id": self._next_id, **request})
 
-    async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
-                await self._follow()
-            await asyncio.sleep(RECONNECT_SECONDS)
+    def _opened(self, lines: JsonLines) -> None:
+        self._lines = lines
+        for revision in self._watched:
+            self._ask("watch", revision)
 
-    async def _follow(self) -> None:
-        reader, self._writer = await asyncio.open_unix_connection(self._socket, limit=MAX_LINE_BYTES)
+    def _take(self, message: _Push) -> None:
+        if message.addresses is None:
+            return
         try:
-            for revision in self._watched:
-                self._ask("watch", revision)
-            while line := await reader.readline():
-                push = self._decoder.decode(line)
-                if push.addresses is not None:
-                    self._on_addresses(push.addresses)
-        finally:
-            self._writer.close()
-            self._writer = None
+            self._on_addresses(message.addresses)
+        except Exception:  # the other revisions of this agent must be heard of nevertheless
+            logger.exception("replicas are not followed by a defect", extra=fields(revision=message.addresses.revision))
+
+    async def _closed(self) -> None:
+        self._lines = None

@@ -2,75 +2,59 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.route_table import RouteTable
+from tidegate.gateway.links.reconnecting_link import ReconnectingLink
+from tidegate.json_lines import JsonLines
+from tidegate.supervised import supervised
 
-logger = logging.getLogger(__name__)
-
-RECONNECT_SECONDS = 0.1
 REPORT_SECONDS = 1.0
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
-class ControlLink:
-    """Follows control's route tables and reports to it once a second, and at once when asked."""
+class ControlLink(ReconnectingLink[RouteTable]):
+    """Follows control's route tables, and sends it a load report every second and whenever `report_now` is called."""
 
     def __init__(
         self, socket: Path, on_table: Callable[[RouteTable], None], make_report: Callable[[], LoadReport]
     ) -> None:
-        self._socket, self._on_table, self._make_report = socket, on_table, make_report
-        self._decoder = msgspec.json.Decoder(RouteTable)
+        super().__init__("control", socket, RouteTable, MAX_LINE_BYTES)
+        self._on_table, self._make_report = on_table, make_report
         self._due = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._reports: asyncio.Task[None] | None = None
         self.connected = False
 
-    def start(self) -> None:
-        """Begin to connect."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Let go of control."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
     def report_now(self) -> None:
-        """Do not wait for the next second."""
+        """Send the next report at once."""
         self._due.set()
 
-    async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
-                await self._follow()
-            await asyncio.sleep(RECONNECT_SECONDS)
+    def _opened(self, lines: JsonLines) -> None:
+        self._reports = asyncio.create_task(supervised(lambda: self._report(lines), "load reports"))
 
-    async def _follow(self) -> None:
-        reader, writer = await asyncio.open_unix_connection(self._socket, limit=MAX_LINE_BYTES)
-        reports = asyncio.create_task(self._report(writer))
-        try:
-            while line := await reader.readline():
-                self._on_table(self._decoder.decode(line))
-                self.connected = True
-                self._due.set()
-        finally:
-            self.connected = False
-            reports.cancel()
-            await asyncio.gather(reports, return_exceptions=True)
-            writer.close()
+    def _take(self, message: RouteTable) -> None:
+        self._on_table(message)
+        self.connected = True
+        self._due.set()
 
-    async def _report(self, writer: asyncio.StreamWriter) -> None:
+    async def _closed(self) -> None:
+        self.connected = False
+        if self._reports is not None:
+            self._reports.cancel()
+            await asyncio.gather(self._reports, return_exceptions=True)
+
+    async def _report(self, lines: JsonLines) -> None:
         sent: LoadReport | None = None
-        while True:
+        while not lines.closing:
             self._due.clear()
             report = self._make_report()
-            writer.write(msgspec.json.encode(report if sent is None else report.since(sent)) + b"\n")
+            lines.send(report if sent is None else report.since(sent))
             sent = report
-            await writer.drain()
+            try:
+                await lines.drain()
+            except OSError:
+                return  # the reader of the connection sees its end too
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), REPORT_SECONDS)

@@ -3,46 +3,28 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionId
+from tidegate.gateway.queue import replica_frames
+from tidegate.gateway.queue.lane_owner import Answered, Owner
 from tidegate.gateway.queue.overrun import Usual
 from tidegate.gateway.queue.pending import Pending
 from tidegate.gateway.queue.start_times import ColdStart
+from tidegate.telemetry import fields
 from tidegate_worker.ipc import wire
 from tidegate_worker.ipc.busy_poll import BUSY_POLL_SECONDS, BusyPoll
 
+logger = logging.getLogger(__name__)
+
+# Between two frames of answers, so many others that were not asked for are suffered.
+_MOST_UNASKED = 1000
 # After so long without a request, the next one is not watched for: the caller is in no hurry either.
 _BRISK_SECONDS = 0.001
-
-Answered = list[tuple[Pending, wire.Answer]]
-
-
-class Owner(Protocol):
-    """Who uses a connection, and hears of what happens on it."""
-
-    def connected(self, _lane: "Lane") -> None:
-        """The replica has welcomed us, or changed what it takes: it may be sent requests."""
-        ...
-
-    def answered(self, _lane: "Lane", answered: Answered) -> None:
-        """Answers have come."""
-        ...
-
-    def overtakes(self, request: Pending) -> bool:
-        """An answer has come from where a request was taken back: whether it counts, and is awaited nowhere else."""
-        ...
-
-    def returned(self, _lane: "Lane", requests: list[Pending]) -> None:
-        """Requests come back that were not begun."""
-        ...
-
-    def lost(self, lane: "Lane") -> None:
-        """The connection has ended; what it held was in flight."""
-        ...
 
 
 class _Left(NamedTuple):
@@ -59,14 +41,18 @@ class Lane(asyncio.Protocol):
     `usual` is what the revision's groups take, at whichever replica.
     """
 
-    def __init__(self, replica: ReplicaId, revision: RevisionId, address: Address, owner: Owner, usual: Usual) -> None:
+    def __init__(
+        self, replica: ReplicaId, revision: RevisionId, address: Address, owner: Owner["Lane"], usual: Usual
+    ) -> None:
         self.replica = replica
         self.in_flight: dict[int, Pending] = {}
         self.draining = False
+        self.distrusted = False  # it has sent what no replica of Tidegate sends
         self.group = 0  # requests that it takes at once
         self.start: ColdStart | None = None  # as it was told in its welcome
         self._revision, self._address, self._owner, self._usual = revision, address, owner, usual
-        self._frames = wire.Frames()
+        self._frames = wire.Frames(replica_frames.MOST_TERMS_BYTES)  # until it is welcomed
+        self._welcomed = False
         self._transport: asyncio.Transport | None = None
         self._credits = 0  # groups that it takes, answered or not begun
         self._groups: dict[int, int] = {}  # group → requests of it that are still out
@@ -76,6 +62,7 @@ class Lane(asyncio.Protocol):
         self._busy_seconds = self._busy_since = self._idle_since = self._heard_at = 0.0
         self._busy_poll = BusyPoll()  # of the time that a request by itself takes
         self._measuring: list[asyncio.Future[int]] = []
+        self._measures_owed = self._unasked = 0
         self._loop = asyncio.get_running_loop()
 
     async def connect(self) -> None:
@@ -169,6 +156,7 @@ class Lane(asyncio.Protocol):
             return 0
         answer: asyncio.Future[int] = self._loop.create_future()
         self._measuring.append(answer)
+        self._measures_owed += 1
         self._transport.write(wire.frame(wire.MEASURE))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -191,50 +179,107 @@ class Lane(asyncio.Protocol):
         try:
             for kind, payload in self._frames.feed(data):
                 self._received(kind, payload)
-        except wire.WireError:
-            self.close()  # not a replica of ours
+        except wire.WireError as error:
+            self._distrust(error)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
         self._measured(0)
         self._owner.lost(self)
 
+    def _distrust(self, error: wire.WireError) -> None:
+        """End the connection: no replica of Tidegate sends this."""
+        self.distrusted = True
+        logger.warning(
+            "a replica does not speak the protocol; its connection is ended, and made again",
+            extra=fields(revision=self._revision, replica=self.replica, why=error),
+        )
+        if self._transport is not None:
+            self._transport.abort()  # `close` would wait for a peer that may not read
+
     def _received(self, kind: int, payload: memoryview) -> None:
         if kind == wire.ANSWERS:
-            self._take_answers(wire.unpack_answers(payload))
+            self._take_answers(payload)
         elif kind == wire.RETURNED:
-            self._owner.returned(self, self._settle_all(wire.unpack_ids(payload)))
-        elif kind in (wire.WELCOME, wire.CREDITS):
-            self._credits, self.group, start = _terms(payload)
-            self.start = start or self.start
-            self._owner.connected(self)
-        elif kind == wire.MEASURED:
-            self._measured(*wire.unpack_ids(payload)[:1])
-        elif kind == wire.DRAINING:
+            self._take_returned(payload)
+        elif not self._welcomed:
+            self._take_welcome(kind, payload)
+        elif kind == wire.CREDITS:
+            self._count_unasked()
+            self._agree(replica_frames.terms(payload))
+        elif kind == wire.MEASURED and self._measures_owed:
+            self._measures_owed -= 1
+            self._measured(replica_frames.resident_bytes(payload))
+        elif kind == wire.DRAINING and not self.draining and not payload:
             self.draining = True
+        else:
+            raise wire.WireError(f"a frame of the type {kind} was not due")
         if self.draining and not self.busy:
             self.close()  # a replica that drains ends as soon as nobody is connected to it
 
-    def _take_answers(self, answers: Iterable[wire.Answer]) -> None:
+    def _take_welcome(self, kind: int, payload: memoryview) -> None:
+        if kind != wire.WELCOME:
+            raise wire.WireError("its first frame is no WELCOME")
+        terms, self.start = replica_frames.welcome(payload)
+        self._welcomed, self._frames.max_bytes = True, wire.MAX_FRAME_BYTES
+        self._agree(terms)
+
+    def _agree(self, terms: replica_frames.Terms) -> None:
+        self._credits, self.group = terms.credits, terms.group
+        self._owner.connected(self)
+
+    def _take_answers(self, payload: memoryview) -> None:
         answered: Answered = []
         since = 0.0
-        for answer in answers:
-            if answer.flags & wire.MORE:
-                continue
-            request = self.in_flight.get(answer.id)
-            if request is not None:
-                since = since or request.sent_at
-                self._settle(request)
-                answered.append((request, answer))
-            elif (left := self._left.get(answer.id)) is not None:
-                since = since or left.sent_at
-                self._forget(answer.id)
-                if self._owner.overtakes(left.request):
-                    answered.append((left.request, answer))
-        self._heard_at = time.monotonic()
-        if since:
-            self._usual.learn(self._heard_at - since)
-        self._owner.answered(self, answered)
+        answers = wire.unpack_answers(payload, most=len(self.in_flight) + len(self._left))
+        if not answers:
+            raise wire.WireError("a frame has no answers")
+        try:
+            for answer in answers:
+                replica_frames.check_answer(answer)
+                request = self.in_flight.get(answer.id)
+                if request is not None:
+                    since = since or request.sent_at
+                    self._settle(request)
+                    answered.append((request, answer))
+                elif (left := self._left.get(answer.id)) is not None:
+                    since = since or left.sent_at
+                    self._forget(answer.id)
+                    if self._owner.overtakes(left.request):
+                        answered.append((left.request, answer))
+                else:
+                    raise wire.WireError("an answer is to no request")
+        finally:  # what stands before nonsense is settled already
+            self._unasked = 0
+            self._heard_at = time.monotonic()
+            if since:
+                self._usual.learn(self._heard_at - since)
+            self._owner.answered(self, answered)
+
+    def _take_returned(self, payload: memoryview) -> None:
+        ids = wire.unpack_ids(payload)
+        if not ids or len(ids) > len(self.in_flight) + len(self._left):
+            raise wire.WireError("no requests are returned, or more than were sent")
+        self._count_unasked()
+        returned: list[Pending] = []
+        try:
+            for number in ids:
+                request = self.in_flight.get(number)
+                if request is not None:
+                    self._settle(request)
+                    returned.append(request)
+                elif number in self._left:
+                    self._forget(number)
+                else:
+                    raise wire.WireError("a request is returned that was not sent")
+        finally:
+            self._owner.returned(self, returned)
+
+    def _count_unasked(self) -> None:
+        """Frames that may come at any time do not come without end: each has the gateway look at what waits."""
+        self._unasked += 1
+        if self._unasked > _MOST_UNASKED:
+            raise wire.WireError("it sends frames without end and answers nothing")
 
     def _measured(self, amount: int = 0) -> None:
         """All who have asked are told the same: it is the newest that there is."""
@@ -242,17 +287,6 @@ class Lane(asyncio.Protocol):
             if not answer.done():
                 answer.set_result(amount)
         self._measuring.clear()
-
-    def _settle_all(self, ids: Iterable[int]) -> list[Pending]:
-        held = []
-        for number in ids:
-            request = self.in_flight.get(number)
-            if request is not None:
-                self._settle(request)
-                held.append(request)
-            elif number in self._left:
-                self._forget(number)
-        return held
 
     def _settle(self, request: Pending) -> None:
         del self.in_flight[request.id]
@@ -276,12 +310,3 @@ class Lane(asyncio.Protocol):
             busy = self._idle_since - self._busy_since
             self._busy_seconds += busy
             self._busy_poll.learn(busy)
-
-
-def _terms(payload: memoryview) -> tuple[int, int, ColdStart | None]:
-    """Credits and group of a WELCOME or CREDITS frame, and the start of a WELCOME."""
-    try:
-        terms = json.loads(bytes(payload))
-        return int(terms["credits"]), max(1, int(terms.get("group", 1))), ColdStart.read(terms)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise wire.WireError("a frame makes no sense") from error

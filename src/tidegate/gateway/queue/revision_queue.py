@@ -20,15 +20,16 @@ from tidegate.core.planes.load_report import RevisionLoad
 from tidegate.core.planes.route_table import RevisionRoute
 from tidegate.gateway.queue import cold_start, overrun, refusals
 from tidegate.gateway.queue.backlog import Backlog
-from tidegate.gateway.queue.lane import Answered, Lane
+from tidegate.gateway.queue.lane import Lane
+from tidegate.gateway.queue.lane_owner import Answered
 from tidegate.gateway.queue.overrun import Usual
 from tidegate.gateway.queue.pending import Pending
+from tidegate.gateway.queue.replica_connections import ReplicaConnections
 from tidegate.gateway.queue.throughput import Throughput
 from tidegate.gateway.queue.waker import Waker
 from tidegate.settings import GatewaySettings
 from tidegate_worker.ipc import wire
 
-RECONNECT_SECONDS = 0.1
 WAKE_AGAIN_SECONDS = 1.0
 # A replica that died so near to a request's deadline was ended because of it.
 DEADLINE_SLACK_SECONDS = 0.2
@@ -45,16 +46,13 @@ class RevisionQueue:
         self._loop = asyncio.get_running_loop()
         self._waiting = Backlog()
         self._next_deadline = float("inf")  # none that is held has an earlier one
-        self._lanes: dict[ReplicaId, Lane] = {}
+        self._connections = ReplicaConnections(self._make_lane)
+        self._lanes = self._connections.lanes
         self._serving: set[Lane] = set()  # those of the lanes that have been welcomed
-        self._wanted: dict[ReplicaId, Address] = {}
-        self._drained: set[ReplicaId] = set()
-        self._connecting: dict[ReplicaId, asyncio.Task[None]] = {}
         self._next_id = 0
         self._pump_scheduled = False
         self._woken_at = float("-inf")
         self._message = ""
-        self._closed = False
         self.known = True
         self._throughput, self._usual = Throughput(), Usual()
         self._busy_before = 0.0  # of replicas that are gone
@@ -152,47 +150,22 @@ class RevisionQueue:
         self._counted_at = now
 
     def close(self) -> None:
-        """Let go of all connections."""
-        self._closed = True
-        for task in self._connecting.values():
-            task.cancel()
-        for lane in list(self._lanes.values()):
-            lane.close()
+        """Close all connections."""
+        self._connections.close()
 
     # the agent
 
     def located(self, addresses: RevisionAddresses) -> None:
-        """Hear which replicas are ready: connect to new ones; those that are gone end their connections themselves."""
+        """Hear which replicas are ready."""
         self.known, self._message = addresses.known, addresses.message
-        told = dict(addresses.replicas)
-        self._drained &= told.keys()  # the agent may not have heard yet that a replica drains
-        self._wanted = {replica: address for replica, address in told.items() if replica not in self._drained}
-        for replica in self._wanted:
-            if replica not in self._lanes:
-                self._connect(replica)
+        self._connections.follow(addresses)
 
     def _wake(self, now: float) -> None:
         self._woken_at = now
         self._waker.wake(self.route.revision)
 
-    def _connect(self, replica: ReplicaId) -> None:
-        if not self._closed:
-            lane = self._lanes[replica] = Lane(replica, self.route.revision, self._wanted[replica], self, self._usual)
-            self._connecting[replica] = self._loop.create_task(self._reach(lane))
-
-    async def _reach(self, lane: Lane) -> None:
-        """Connect, for as long as the replica is said to be there."""
-        try:
-            while lane.replica in self._wanted:
-                try:
-                    await lane.connect()
-                    return
-                except OSError:
-                    await asyncio.sleep(RECONNECT_SECONDS)
-            del self._lanes[lane.replica]
-        finally:
-            if self._connecting.get(lane.replica) is asyncio.current_task():
-                del self._connecting[lane.replica]
+    def _make_lane(self, replica: ReplicaId, address: Address) -> Lane:
+        return Lane(replica, self.route.revision, address, self, self._usual)
 
     # replicas: the Owner of lanes
 
@@ -229,14 +202,10 @@ class RevisionQueue:
         held = list(lane.in_flight.values())
         self._busy_before += lane.busy_seconds(now)
         self._throughput.reset()
-        del self._lanes[lane.replica]
         self._serving.discard(lane)
         if not self._serving:
             cold_start.hold(self._waiting)
-        if lane.draining:
-            self._drained.add(lane.replica)
-        elif lane.replica in self._wanted:
-            self._connect(lane.replica)
+        self._connections.lost(lane)
         for request in held:
             request.lane = None
         by_itself = len(held) == 1 and not lane.owes

@@ -25,6 +25,7 @@ from tidegate.gateway.links.agent_link import AgentLink
 from tidegate.gateway.queue import legacy_urls
 from tidegate.gateway.queue.revision_queue import RevisionQueue
 from tidegate.settings import GatewaySettings
+from tidegate.supervised import supervised
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Router:
         """Follow the table that was saved last, and begin to sweep."""
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             self._adopt(msgspec.json.decode(self._saved.read_bytes(), type=RouteTable))
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._sweeper = asyncio.create_task(supervised(self._sweep, "sweep of the queues"))
 
     async def stop(self) -> None:
         """Let go of agents and replicas."""
@@ -137,7 +138,6 @@ class Router:
         return self._resting | {revision: self._queues[revision].load(now) for revision in self._active}
 
     def _adopt(self, table: RouteTable) -> None:
-        self.table = table
         for revision, route in table.revisions.items():
             queue = self._queues.get(revision)
             if queue is None:
@@ -147,6 +147,7 @@ class Router:
                 agent.watch(revision)
             queue.route = route
         self._unrouted = self._queues.keys() - table.revisions.keys()
+        self.table = table  # last: a table that could not be adopted whole is adopted again when it is sent again
         self._stirred.set()
 
     def _agent(self, socket: str) -> AgentLink:
@@ -165,22 +166,38 @@ class Router:
         told_at = 0.0
         while True:
             await self._rest()
-            now, alarming = time.monotonic(), False
+            now = time.monotonic()
             if now - told_at >= USE_SECONDS:
                 told_at = now
                 self._tell_use()
-            for revision in self._active | self._unrouted:
-                queue = self._queues[revision]
-                queue.sweep(now)
-                alarming |= queue.alarming(now)
-                if queue.idle:
-                    self._active.discard(revision)
-                    self._resting.pop(revision, None)
-                if revision in self._unrouted:
-                    self._retire(revision, queue)
-            if alarming and now - self._alarmed_at >= ALARM_SECONDS:
+            if self._sweep_queues(now) and now - self._alarmed_at >= ALARM_SECONDS:
                 self._alarmed_at = now
                 self.on_wait()
+
+    def _sweep_queues(self, now: float) -> bool:
+        """Sweep all queues that may hold something; whether control should hear of one of them at once.
+
+        A queue whose sweep raises does not keep the others from theirs: the exception is raised when all are done.
+        """
+        alarming, defects = False, list[Exception]()
+        for revision in self._active | self._unrouted:
+            try:
+                alarming |= self._sweep_queue(revision, self._queues[revision], now)
+            except Exception as defect:
+                defects.append(defect)
+        if defects:
+            raise defects[0]
+        return alarming
+
+    def _sweep_queue(self, revision: RevisionId, queue: RevisionQueue, now: float) -> bool:
+        queue.sweep(now)
+        if queue.idle:
+            self._active.discard(revision)
+            self._resting.pop(revision, None)
+        alarming = queue.alarming(now)
+        if revision in self._unrouted:
+            self._retire(revision, queue)
+        return alarming
 
     async def _rest(self) -> None:
         """Wait for the next sweep's time; while there is nothing to sweep or to tell, for the next request."""

@@ -23,6 +23,8 @@ _FEWEST_COMPARED, _LONGER = 20, 1.0
 # With fewer different answers, lists may be of the same length by chance.
 _FEWEST_DIFFERENT = 5
 _UNREADABLE = object()
+# A sentence travels to control with every report; a model may write one of any length.
+_LONGEST_SENTENCE = 2000
 # After a comparison of so many bytes, the loop has time for others.
 _LARGE = 4096
 
@@ -69,7 +71,7 @@ class AnswerBook:
         if answer.outcome != wire.OK:
             if id(recording) not in self._failed:  # it may have been answered the first time
                 self._failed.add(id(recording))
-                self._fails(recording, answer.body.decode("utf-8", "replace"))
+                self._fails(recording, answer.body[:_LONGEST_SENTENCE].decode("utf-8", "replace"))
         elif not again and recording.revision == self._replay.baseline:
             self._to_compare.append((recording, answer))
 

@@ -49,15 +49,20 @@ class Replays:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _run(self, replay: Replay) -> None:
-        trial = ReplayRun(replay, self._router, self._recordings.newest(replay.endpoint))
         try:
-            found = await trial.run()
+            findings = await self._carry_out(replay)
         except Exception:
             logger.exception("a replay failed by a defect", extra=fields(endpoint=replay.endpoint))
-            found = Findings(replay.id, unavailable="The replay failed by a defect of Tidegate; see the gateway's log.")
-        finally:
-            trial.drop()
-        told = fields(endpoint=replay.endpoint, requests=found.requests, seconds=round(found.seconds, 3))
+            sentence = "The replay failed by a defect of Tidegate; see the gateway's log."
+            findings = Findings(replay.id, unavailable=sentence)
+        told = fields(endpoint=replay.endpoint, requests=findings.requests, seconds=round(findings.seconds, 3))
         logger.info("replayed", extra=told)
-        self._findings[replay.id] = found
+        self._findings[replay.id] = findings
         self._on_found()
+
+    async def _carry_out(self, replay: Replay) -> Findings:
+        run = ReplayRun(replay, self._router, self._recordings.newest(replay.endpoint))
+        try:
+            return await run.run()
+        finally:
+            run.drop()
