@@ -62,11 +62,6 @@ class JsonLines:
         self.abort()
         return False
 
-    @property
-    def closing(self) -> bool:
-        """Whether the connection has ended, or is about to."""
-        return self._writer.is_closing()
-
     async def drain(self) -> None:
         """Wait until little of what was written is left. Raises OSError."""
         await self._writer.drain()

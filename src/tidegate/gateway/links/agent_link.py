@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId
-from tidegate.gateway.links.reconnecting_link import ReconnectingLink
+from tidegate.gateway.links.process_link import ProcessLink
 from tidegate.json_lines import JsonLines
 from tidegate.telemetry import fields
 
@@ -26,7 +26,7 @@ class _Push(msgspec.Struct):
     addresses: RevisionAddresses | None = None
 
 
-class AgentLink(ReconnectingLink[_Push]):
+class AgentLink(ProcessLink[_Push]):
     """Wakes revisions through one agent, and calls `on_addresses` when the replicas of a watched one have changed."""
 
     def __init__(self, socket: Path, on_addresses: Callable[[RevisionAddresses], None]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.route_table import RouteTable
-from tidegate.gateway.links.reconnecting_link import ReconnectingLink
+from tidegate.gateway.links.process_link import ProcessLink
 from tidegate.json_lines import JsonLines
 from tidegate.supervised import supervised
 
@@ -15,7 +15,7 @@ REPORT_SECONDS = 1.0
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
-class ControlLink(ReconnectingLink[RouteTable]):
+class ControlLink(ProcessLink[RouteTable]):
     """Follows control's route tables, and sends it a load report every second and whenever `report_now` is called."""
 
     def __init__(
@@ -47,7 +47,7 @@ class ControlLink(ReconnectingLink[RouteTable]):
 
     async def _report(self, lines: JsonLines) -> None:
         sent: LoadReport | None = None
-        while not lines.closing:
+        while True:
             self._due.clear()
             report = self._make_report()
             lines.send(report if sent is None else report.since(sent))

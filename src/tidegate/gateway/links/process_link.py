@@ -1,4 +1,4 @@
-"""A connection to another process that sends JSON lines. It is made again whenever it has ended."""
+"""A connection to another process that is made again whenever it has ended."""
 
 import asyncio
 import logging
@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from tidegate.json_lines import JsonLines, Unreadable, connect
+from tidegate import json_lines
+from tidegate.json_lines import JsonLines, Unreadable
 from tidegate.supervised import supervised
 from tidegate.telemetry import fields
 
@@ -19,7 +20,7 @@ RECONNECT_SECONDS = 0.1
 Message = TypeVar("Message")
 
 
-class ReconnectingLink(ABC, Generic[Message]):
+class ProcessLink(ABC, Generic[Message]):
     """Reads messages of one type from a Unix socket. `name` is what the log calls the other process."""
 
     def __init__(self, name: str, socket: Path, kind: type[Message], max_line_bytes: int) -> None:
@@ -56,17 +57,24 @@ class ReconnectingLink(ABC, Generic[Message]):
 
     async def _follow(self) -> None:
         try:
-            lines = await connect(self._socket, self._max_line_bytes)
+            lines = await json_lines.connect(self._socket, self._max_line_bytes)
         except OSError:
             return  # the other process is not there yet
         try:
             self._opened(lines)
-            async for message in lines.messages(self._decoder):
+            while (message := await self._next(lines)) is not None:
                 self._take(message)
-        except OSError:
-            return
-        except Unreadable as error:
-            logger.warning("a line is not understood; the link is closed", extra=fields(of=self._name, error=error))
         finally:
             lines.close()
             await self._closed()
+
+    async def _next(self, lines: JsonLines) -> Message | None:
+        """The next message; None when the connection ends, or with a line that is no message."""
+        try:
+            line = await lines.line()
+            return json_lines.decode(line, self._decoder) if line is not None else None
+        except OSError:
+            return None
+        except Unreadable as error:
+            logger.warning("a line cannot be read; the link is closed", extra=fields(of=self._name, error=error))
+            return None
