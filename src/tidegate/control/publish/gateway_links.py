@@ -83,7 +83,7 @@ class Gateways:
             self._server.close()
             for link in self._links:
                 link.connection.abort()
-            await asyncio.gather(*self._links.values())
+            await asyncio.gather(*self._links.values(), return_exceptions=True)
             await self._server.wait_closed()
 
     def publish(self, table: RouteTable) -> None:
@@ -185,6 +185,8 @@ class Gateways:
             logger.info("a gateway's connection broke")
         except* Unreadable as errors:
             logger.warning("a gateway's report cannot be read", extra=fields(error=errors.exceptions[0]))
+        except* Exception:
+            logger.exception("a gateway's connection failed; it connects again")
         finally:
             del self._links[link]
             self._await_gateways()

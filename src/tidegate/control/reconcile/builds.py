@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tidegate.control.reconcile.build_log import BuildLog
 from tidegate.control.reconcile.model_cache import ModelCache
+from tidegate.control.supervised_loop import cancelled_from_outside
 from tidegate.core.endpoint.endpoint import ModelVersion
 from tidegate.core.endpoint.revision import Revision, RevisionId
 from tidegate.core.errors import TidegateError
@@ -84,10 +85,10 @@ class Builds:
         try:
             preparation = await self._prepare(revision, log)
             log("Prepared.")
-        except asyncio.CancelledError:
-            log("Stopped.")
-            raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if cancelled_from_outside():
+                log("Stopped.")
+                raise
             preparation = Preparation(PreparationState.FAILED, _sentence(error, revision))
             log(preparation.message)
         finally:
@@ -124,7 +125,7 @@ async def _turn(slots: asyncio.Semaphore, others: str, log: Log) -> AsyncIterato
         yield
 
 
-def _sentence(error: Exception, revision: Revision) -> str:
+def _sentence(error: BaseException, revision: Revision) -> str:
     if isinstance(error, TidegateError):
         return error.message
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
