@@ -143,6 +143,19 @@ def test_a_variable_without_a_group_is_refused() -> None:
         ("gateway", "answer_within_seconds", 0, "gateway.answer_within_seconds must be above 0 and at most 59."),
         ("gateway", "answer_within_seconds", 60, "gateway.answer_within_seconds must be above 0 and at most 59."),
         ("gateway", "answer_within_seconds", "nan", "gateway.answer_within_seconds must be above 0 and at most 59."),
+        ("gateway", "max_queued_requests", 0, "gateway.max_queued_requests must be from 1 to 1000000."),
+        ("gateway", "max_queued_bytes", 2**41, "gateway.max_queued_bytes must be from 1 to 1099511627776."),
+        (
+            *("gateway", "max_queued_bytes", 1000),
+            "gateway.max_queued_bytes must not be below gateway.max_body_bytes: the longest bodies would get a 429.",
+        ),
+        ("gateway", "max_header_bytes", 0, "gateway.max_header_bytes must be from 1024 to 1048576."),
+        ("gateway", "header_timeout_seconds", "nan", "gateway.header_timeout_seconds must be from 0.01 to 3600."),
+        ("gateway", "body_timeout_seconds", "inf", "gateway.body_timeout_seconds must be from 0.01 to 3600."),
+        ("gateway", "keep_alive_seconds", -1, "gateway.keep_alive_seconds must be from 0.01 to 86400."),
+        ("engine", "memory_gb", "inf", "engine.memory_gb must be a finite number."),
+        ("engine", "start_timeout_seconds", "nan", "engine.start_timeout_seconds must be a finite number."),
+        ("housekeeping", "disk_budget_gb", "inf", "housekeeping.disk_budget_gb must be a finite number."),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(group: str, name: str, value: object, sentence: str) -> None:

@@ -5,6 +5,7 @@ A component receives only its group. A value comes from the command line, else t
 """
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -255,6 +256,17 @@ def _convert(value: Any, kind: Any) -> Any:
     return kind(value)
 
 
+# What connections and queues work with: at least, at most.
+_GATEWAY_BOUNDS = (
+    ("max_queued_requests", 1, 1_000_000),
+    ("max_queued_bytes", 1, 2**40),
+    ("max_header_bytes", 1024, 2**20),
+    ("header_timeout_seconds", 0.01, 3600),
+    ("body_timeout_seconds", 0.01, 3600),
+    ("keep_alive_seconds", 0.01, 86_400),
+)
+
+
 def _check(settings: Settings) -> None:
     def require(holds: bool, sentence: str) -> None:
         if not holds:
@@ -287,6 +299,12 @@ def _check(settings: Settings) -> None:
         0 < settings.gateway.answer_within_seconds <= 59,
         "gateway.answer_within_seconds must be above 0 and at most 59.",
     )
+    for name, least, most in _GATEWAY_BOUNDS:
+        require(least <= getattr(settings.gateway, name) <= most, f"gateway.{name} must be from {least} to {most}.")
+    require(
+        settings.gateway.max_queued_bytes >= settings.gateway.max_body_bytes,
+        "gateway.max_queued_bytes must not be below gateway.max_body_bytes: the longest bodies would get a 429.",
+    )
     require(
         all(_is_origin(origin) for origin in settings.gateway.cors_origins.split()),
         "gateway.cors_origins must be origins such as https://example.org, separated by spaces, or *.",
@@ -295,6 +313,10 @@ def _check(settings: Settings) -> None:
         settings.log.level.upper() in ("DEBUG", "INFO", "WARNING", "ERROR"),
         "log.level must be DEBUG, INFO, WARNING or ERROR.",
     )
+    for group in dataclasses.fields(settings):
+        for name, value in dataclasses.asdict(getattr(settings, group.name)).items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            require(finite, f"{group.name}.{name} must be a finite number.")
 
 
 def _is_origin(text: str) -> bool:
