@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.replica import FakeReplica
 from tests.gateway.house import TOKEN, V1, House, house, until
 from tidegate.gateway import gateway_server
-from tidegate.gateway.http import asgi, client_connection
+from tidegate.gateway.http import asgi, client_connection, limited_connection
 from tidegate.gateway.http.asgi import Handler
 from tidegate_worker.ipc import wire
 
@@ -209,7 +209,7 @@ async def test_a_client_that_sends_all_before_it_reads_gets_its_413(tmp_path: Pa
 async def test_after_a_refusal_only_so_much_is_read(
     tmp_path: Path, handlers: list[Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_connection, "LINGER_BYTES", 100_000)
+    monkeypatch.setattr(limited_connection, "LINGER_BYTES", 100_000)
     async with house(tmp_path, max_body_bytes=1000) as h:
         client = await talk(h, HEAD + b"content-length: 99999999\r\n\r\n")
         assert (await client.answer())[0] == 413
@@ -374,7 +374,7 @@ async def test_bodies_that_come_in_at_once_are_bounded(tmp_path: Path, handlers:
 async def test_a_client_that_reads_nothing_is_let_go_of(
     tmp_path: Path, handlers: list[Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_connection, "UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr(limited_connection, "UNREAD_SECONDS", 0.2)
 
     async def much(request: wire.Request) -> wire.Answer:
         return wire.Answer(request.id, wire.OK, 0, b"", b"1" * 10_000_000)

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.gateway.house import V1, house
+from tests.gateway.house import TOKEN, V1, house
 from tidegate.core.errors import ConfigurationError
 from tidegate.gateway.scoring.cors import Cors
 from tidegate.settings import load
@@ -60,7 +60,8 @@ async def test_pages_of_other_origins_may_not(tmp_path: Path) -> None:
     async with house(tmp_path, cors_origins=PAGE) as h:  # type: ignore[arg-type]
         h.agent.place(V1, await h.replica("aaaa0001"))
         assert (await preflight(h.url, OTHER)).status_code == 401
-        assert cors_headers(await h.score(headers={"origin": OTHER})) == {"vary": "origin"}
+        refused = await h.score(headers={"origin": OTHER})
+        assert (refused.status_code, cors_headers(refused)) == (403, {"vary": "origin"})
         assert (await preflight(h.url, PAGE, "/api/2.0/serving-endpoints")).status_code == 401
 
 
@@ -91,3 +92,18 @@ def test_what_is_no_origin_ends_the_start(origins: str) -> None:
 def test_origins_are_read_from_the_environment() -> None:
     settings = load({"TIDEGATE_GATEWAY__CORS_ORIGINS": f"{PAGE} http://localhost:3000"})
     assert Cors(settings.gateway.cors_origins).headers(b"http://localhost:3000")
+
+
+async def test_a_page_of_another_site_cannot_use_its_visitors_login(tmp_path: Path) -> None:
+    """A browser sends Basic credentials by itself, with a form's POST too."""
+    async with house(tmp_path) as h:
+        replica = await h.replica("aaaa0001")
+        h.agent.place(V1, replica)
+        for path in (SCORE, "/api/2.0/x"):
+            for origin in (OTHER, "null", "http://[", "", "file://", "http://127.0.0.1:1"):
+                answer = await h.client.post(path, content=b"[1]", auth=("token", TOKEN), headers={"origin": origin})
+                assert answer.status_code == 403, origin
+            assert not replica.seen
+        for path in (SCORE, "/api/2.0/x"):
+            own = await h.client.post(path, content=b"[1]", auth=("token", TOKEN), headers={"origin": h.url.upper()})
+            assert own.status_code == 200

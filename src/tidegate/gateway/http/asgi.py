@@ -11,9 +11,10 @@ from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.gateway.http import proxy
-from tidegate.gateway.http.client_connection import CHECK_SECONDS, Connection
+from tidegate.gateway.http.limited_connection import CHECK_SECONDS, LimitedConnection
 from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
 from tidegate.gateway.links.control_link import ControlLink
+from tidegate.gateway.scoring import cors
 from tidegate.gateway.scoring.request import Scoring
 from tidegate.supervised import supervised
 
@@ -25,7 +26,7 @@ class Handler:
 
     def __init__(self, scoring: Scoring, control: Proxy, registry: Proxy | None, control_link: ControlLink) -> None:
         self.scoring, self.meter, self.settings = scoring, scoring.meter, scoring.settings
-        self.connections: set[Connection] = set()
+        self.connections: set[LimitedConnection] = set()
         self._control, self._registry, self._control_link = control, registry, control_link
         self._was_ready = False
         self._checking: asyncio.Task[None] | None = None
@@ -80,7 +81,7 @@ class Handler:
         request_id = http.request_id(headers.get(b"x-request-id"))
         try:
             self._check_token(scope["path"], headers.get(b"authorization"))
-            proxy.check_origin(scope["headers"])
+            cors.check_same_site(headers.get(b"origin"), headers.get(b"host"))
             if scope["path"] == proxy.REGISTRY_PREFIX:
                 await _send(send, 308, [(b"location", b"/mlflow/")], b"")
                 return

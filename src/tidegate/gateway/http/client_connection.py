@@ -1,90 +1,55 @@
-"""A client's connection: uvicorn's HTTP/1.1 protocol with limits, and a short way for scoring requests.
+"""A client's connection: uvicorn's HTTP/1.1 protocol with limits, and a short path for scoring requests.
 
-uvicorn's has neither a cap on headers nor a time limit on what a client owes; and to a scoring request it would give a
-task, an event and a dictionary. Here such a request stands in a cycle's place and is called back from the parser;
-everything else goes the ASGI way. No request costs a timer: connections are checked once a second.
+uvicorn gives each request a task, an event and a dictionary. A scoring request needs none of them. It takes the place
+of uvicorn's request cycle, and the parser calls it back. All other requests go on by ASGI. The size of a head is
+limited here, the time that a client may take in `limited_connection.py`.
+
+The parser's callbacks and the order of answers stay in one file of over 300 lines: both work on the same state, and an
+attribute more between them would cost every request.
 """
 
 import asyncio
 import time
-from enum import Enum, auto
-from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
+from tidegate.gateway.http import request_head
+from tidegate.gateway.http.limited_connection import MIN_BODY_RATE, Awaited, LimitedConnection
 from tidegate.gateway.http.parser_errors import understood
-from tidegate.gateway.metering.meter import Meter
 from tidegate.gateway.scoring import responses
-from tidegate.gateway.scoring.request import PREFIXES, SUFFIX, Scoring, ScoringRequest
-from tidegate.settings import GatewaySettings
+from tidegate.gateway.scoring.request import PREFIXES, SUFFIX, ScoringRequest
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 MAX_PIPELINED = 64
-# A body may come this slowly on average, bytes a second; beside it every single pause is limited.
-MIN_BODY_RATE = 1024
-# After an answer that a client has not waited for, so much and so long is read of what it still sends: a connection
-# that is closed with unread bytes is reset, and the answer may be lost with it.
-LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 5.0
-# A client that takes not a byte of its answer for so long is let go of.
-UNREAD_SECONDS = 60.0
-CHECK_SECONDS = 1.0
 _ONE_WRITE_BYTES = 64 * 1024
 _UPGRADE_HEADERS = {b"connection", b"upgrade", b"http2-settings"}
 
 Cycle = RequestResponseCycle | ScoringRequest
 
 
-class _Owes(Enum):
-    """What the client owes next."""
-
-    REQUEST = auto()
-    HEAD = auto()  # the rest of it
-    BODY = auto()
-    NOTHING = auto()  # it waits for an answer
-    GOODBYE = auto()  # it has been answered for good
-
-
-class Shared(Protocol):
-    """What the connections of a gateway share: uvicorn hands it to each as its application."""
-
-    scoring: Scoring
-    meter: Meter
-    settings: GatewaySettings
-    connections: "set[Connection]"
-
-
-class Connection(HttpToolsProtocol):
-    """The protocol of one connection; uvicorn makes it. Its application is `Shared`: the gateway's `Handler`."""
+class Connection(LimitedConnection):
+    """The protocol of one connection. uvicorn makes it."""
 
     # --- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.shared = cast("Shared", self.app)
-        self.limits = self.shared.settings
-        self.began_at = time.monotonic()  # of the newest request: its first byte
-        self._owes = _Owes.REQUEST
-        self._until = self.began_at + self.limits.header_timeout_seconds
         self._head_bytes = 0
         self._without_upgrade = b""
-        self._head_read: int | None = None  # bytes read since it began; None in the read in which it began
+        self._head_read: int | None = None  # bytes read since the head began; None in the read in which it began
         self._current: Cycle | None = None
         self._error: TidegateError | None = None  # why the parser was stopped
-        self._last_words: TidegateError | None = None  # to be said when all requests so far are answered
-        self._early: tuple[TidegateError, http.Headers] | None = None  # an answer before the body has come
-        self._deaf = False  # what comes is thrown away
-        self._lingered = self._unread = 0
-        self._unread_until = 0.0
-        self.shared.connections.add(self)
+        self._final_error: TidegateError | None = None  # to be written when all requests so far are answered
+        self._early_error: tuple[TidegateError, http.Headers] | None = None  # an answer before the body has come
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.shared.connections.discard(self)
         for cycle in (self._current, self._newest, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 _tell_gone(cycle)
@@ -94,10 +59,8 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            self._lingered += len(data)
-            if self._lingered > LINGER_BYTES:
-                self.transport.abort()
+        if self._discards_input:
+            self._discard(len(data))
             return
         try:
             self.parser.feed_data(data)
@@ -107,51 +70,27 @@ class Connection(HttpToolsProtocol):
             self.data_received(head + data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            self._give_up(self._error or understood(error))
-        if self._owes is _Owes.BODY:
+            self._refuse_input(self._error or understood(error))
+        if self._awaited is Awaited.BODY:
             self._body_goes_on(len(data))
-        elif self._owes is _Owes.HEAD:
+        elif self._awaited is Awaited.HEAD:
             self._head_goes_on(len(data))
 
     def _body_goes_on(self, size: int) -> None:
-        if self._early is not None:
-            self._deaf = True
-            self._say_early()
+        if self._early_error is not None:
+            self._discards_input = True
+            self._write_early_error()
             return
         now, pause = time.monotonic(), self.limits.body_timeout_seconds
-        self._until = min(now + pause, self._until + size / MIN_BODY_RATE)
+        self._due_at = min(now + pause, self._due_at + size / MIN_BODY_RATE)
         if isinstance(self._newest, ScoringRequest):
-            self._until = min(self._until, self.began_at + self.limits.answer_within_seconds)
+            self._due_at = min(self._due_at, self.began_at + self.limits.answer_within_seconds)
 
     def _head_goes_on(self, size: int) -> None:
         # The read in which it began may have been mostly of others.
         self._head_read = 0 if self._head_read is None else self._head_read + size
         if self._head_read > self.limits.max_header_bytes:
-            self._give_up(self._headers_too_large())
-
-    def check(self, now: float) -> None:
-        """See to what the client owes."""
-        if self.transport.is_closing():
-            return
-        if self.flow.write_paused:
-            self._check_that_it_reads(now)
-        elif now < self._until:
-            return
-        elif self.flow.read_paused:  # it cannot send
-            self._until = now + self.limits.body_timeout_seconds
-        elif self._owes is _Owes.REQUEST:
-            self.transport.close()
-        elif self._owes is _Owes.GOODBYE:
-            self.transport.abort()
-        else:
-            self._give_up(errors.RequestTimeout("The request came in too slowly."))
-
-    def _check_that_it_reads(self, now: float) -> None:
-        unread = self.transport.get_write_buffer_size()
-        if unread != self._unread:
-            self._unread, self._unread_until = unread, now + UNREAD_SECONDS
-        elif now >= self._unread_until:
-            self.transport.abort()
+            self._refuse_input(self._headers_too_large())
 
     # --- the parser's callbacks
 
@@ -162,13 +101,13 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_read = None
         self.began_at = time.monotonic()
-        self._owes, self._until = _Owes.HEAD, self.began_at + self.limits.header_timeout_seconds
+        self._awaited, self._due_at = Awaited.HEAD, self.began_at + self.limits.header_timeout_seconds
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self.limits.max_header_bytes:
             self._stop(self._headers_too_large())
-        if self._owes is _Owes.HEAD:  # trailers are not headers
+        if self._awaited is Awaited.HEAD:  # trailers are not headers
             name = name.lower()
             self.headers.append((name, value))
             if name == b"expect" and value.lower() == b"100-continue":
@@ -182,16 +121,21 @@ class Connection(HttpToolsProtocol):
             self._stop(self._headers_too_large())
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(errors.TooManyRequests("Too many requests were sent ahead on one connection.", retry_after=1))
+        version, last = self.parser.get_http_version(), dict(self.headers)
+        try:
+            request_head.check(version, self.headers, last)
+        except TidegateError as error:
+            self._stop(error)
         path = self._path()
         if path.startswith(PREFIXES) and path.endswith(SUFFIX):
-            self._scoring_head_came(path)
+            self._scoring_head_came(path, version, last)
         else:
             url, headers, expects = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
             self.url, self.expect_100_continue = url, expects
             self.scope["headers"] = self.headers = headers
             super().on_headers_complete()
-        self._owes, self._until = _Owes.BODY, self.began_at + self.limits.body_timeout_seconds
+        self._awaited, self._due_at = Awaited.BODY, self.began_at + self.limits.body_timeout_seconds
 
     def on_body(self, body: bytes) -> None:
         cycle = self._newest
@@ -203,14 +147,14 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._without_upgrade:
             return
-        self._owes, self._until = _Owes.NOTHING, float("inf")
+        self._awaited, self._due_at = Awaited.NOTHING, float("inf")
         cycle = self._newest
         if not isinstance(cycle, ScoringRequest):
             super().on_message_complete()
             return
         cycle.more_body = False
-        if self._early is not None:  # its body came in the same read: the connection goes on
-            self._say_early()
+        if self._early_error is not None:  # its body came in the same read: the connection goes on
+            self._write_early_error()
         elif cycle is self._current and not cycle.done:
             cycle.received()
 
@@ -233,10 +177,10 @@ class Connection(HttpToolsProtocol):
                 self._stop(errors.BadRequest("The request's target is not a path."))
         return url.partition(b"?")[0]
 
-    def _scoring_head_came(self, path: bytes) -> None:
+    def _scoring_head_came(self, path: bytes, version: str, headers: dict[bytes, bytes]) -> None:
         parser = self.parser
-        request = ScoringRequest(self.shared.scoring, self, parser.get_method(), path, dict(self.headers))
-        request.keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        request = ScoringRequest(self.shared.scoring, self, parser.get_method(), path, headers)
+        request.keep_alive = parser.should_keep_alive() and version != "1.0"
         request.expects_100 = self.expect_100_continue
         existing = self._newest
         self.cycle = request  # type: ignore[assignment]
@@ -282,57 +226,57 @@ class Connection(HttpToolsProtocol):
 
     def reply_error(self, request: ScoringRequest, error: TidegateError, headers: http.Headers) -> None:
         """Write an error as the answer; the connection ends with it unless the body comes in the same read."""
-        if request.more_body and not self._deaf:
-            self._early = error, headers
+        if request.more_body and not self._discards_input:
+            self._early_error = error, headers
             return
         keep_alive = request.keep_alive and not request.more_body
         with_body = request.method != b"HEAD"
         self.transport.write(responses.error(error, headers, keep_alive=keep_alive, with_body=with_body))
         request.response_complete = True
         if request.more_body:
-            self._say_goodbye()
+            self._close_after_reading()
         elif not keep_alive:
             self.transport.close()
         self.on_response_complete()
 
-    def _say_early(self) -> None:
-        assert self._early is not None
-        (error, headers), self._early = self._early, None
+    def _write_early_error(self) -> None:
+        assert self._early_error is not None
+        (error, headers), self._early_error = self._early_error, None
         self.reply_error(cast("ScoringRequest", self._current), error, headers)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        if self.transport.is_closing() or self._owes is _Owes.GOODBYE:
+        if self.transport.is_closing() or self._awaited is Awaited.CLOSE:
             return
-        if self._owes is _Owes.BODY and self._current is self._newest:  # answered before its body has come
-            self._say_goodbye()
-        elif self.pipeline or self._last_words is not None or self.flow.write_paused:
+        if self._awaited is Awaited.BODY and self._current is self._newest:  # answered before its body has come
+            self._close_after_reading()
+        elif self.pipeline or self._final_error is not None or self.flow.write_paused:
             self.loop.call_soon(self._advance)
         else:
             self._await_request()
 
     def _await_request(self) -> None:
         self.flow.resume_reading()
-        if self._owes is _Owes.NOTHING:
-            self._owes, self._until = _Owes.REQUEST, time.monotonic() + self.limits.keep_alive_seconds
+        if self._awaited is Awaited.NOTHING:
+            self._awaited, self._due_at = Awaited.REQUEST, time.monotonic() + self.limits.keep_alive_seconds
 
     def _advance(self) -> None:
         """Begin the next request that was sent ahead; not before the client has read its answers."""
         current = self._current
         busy = current is not None and not current.response_complete
-        if busy or self.transport.is_closing() or self.flow.write_paused or self._owes is _Owes.GOODBYE:
+        if busy or self.transport.is_closing() or self.flow.write_paused or self._awaited is Awaited.CLOSE:
             return
         if self.pipeline:
             cycle, app = cast("tuple[Cycle, ASGI3Application]", self.pipeline.pop())
             if isinstance(cycle, ScoringRequest):
                 self._begin(cycle)
-                if self._early is not None:
-                    self._deaf = True
-                    self._say_early()
+                if self._early_error is not None:
+                    self._discards_input = True
+                    self._write_early_error()
             else:
                 self._start_asgi_task(cycle, app)
-        elif self._last_words is not None:
-            self._say_last_words(self._last_words)
+        elif self._final_error is not None:
+            self._write_final_error(self._final_error)
         else:
             self._await_request()
 
@@ -347,20 +291,20 @@ class Connection(HttpToolsProtocol):
         self._error = error
         raise error
 
-    def _give_up(self, error: TidegateError) -> None:
+    def _refuse_input(self, error: TidegateError) -> None:
         """Nothing more can be read from this client: answer what it has asked, then say why."""
-        self._deaf = True
-        owed, self._owes, self._until = self._owes, _Owes.NOTHING, float("inf")
+        self._discards_input = True
+        awaited, self._awaited, self._due_at = self._awaited, Awaited.NOTHING, float("inf")
         newest = self._newest
-        if owed is not _Owes.BODY or newest is None:
-            self._last_words = error
+        if awaited is not Awaited.BODY or newest is None:
+            self._final_error = error
             self._advance()
         elif isinstance(newest, ScoringRequest):
             newest.refuse(error)
         elif newest is self._current and newest.response_started:
             self.transport.abort()
         else:
-            self._last_words = error
+            self._final_error = error
             self._forget(newest)
             self._advance()
 
@@ -370,19 +314,6 @@ class Connection(HttpToolsProtocol):
             self.pipeline.remove(waiting)
         cycle.disconnected = cycle.response_complete = True
         cycle.message_event.set()
-
-    def _say_last_words(self, error: TidegateError) -> None:
-        self.shared.meter.refuse(http.status_of(error)[0])
-        headers = [*http.error_headers(error), (b"x-request-id", http.request_id(None))]
-        self.transport.write(responses.error(error, headers, keep_alive=False))
-        self._say_goodbye()
-
-    def _say_goodbye(self) -> None:
-        """Send no more, and read a little on, so that the client gets to read its answer."""
-        self._deaf = True
-        self._owes, self._until = _Owes.GOODBYE, time.monotonic() + LINGER_SECONDS
-        self.flow.resume_reading()
-        self.transport.write_eof()
 
     def _headers_too_large(self) -> TidegateError:
         most = self.limits.max_header_bytes

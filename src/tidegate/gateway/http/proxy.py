@@ -4,11 +4,10 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
-from tidegate.core.errors import PayloadTooLarge, PermissionDenied, TidegateError, Unavailable
+from tidegate.core.errors import PayloadTooLarge, TidegateError, Unavailable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -106,14 +105,6 @@ def target(scope: Scope) -> str:
         path = artifact[1]
     query = scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path
-
-
-def check_origin(headers: list[tuple[bytes, bytes]]) -> None:
-    """Refuse a browser's request from a page of another site. Raises PermissionDenied."""
-    values = dict(headers)
-    origin = values.get(b"origin")
-    if origin is not None and urlsplit(origin).netloc != values.get(b"host", b""):
-        raise PermissionDenied("Requests from pages of another site are refused.")
 
 
 def writes_registry(scope: Scope) -> bool:

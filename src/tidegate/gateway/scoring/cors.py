@@ -1,8 +1,10 @@
-"""Cross-origin requests to scoring (CORS, of the Fetch standard): which pages' scripts may score."""
+"""Requests from web pages: which origins may send them (CORS, of the Fetch standard)."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from tidegate import http
+from tidegate.core.errors import PermissionDenied
 
 ANY = "*"
 _EXPOSED = b"served-model-name, server-timing, x-request-id, retry-after"
@@ -20,6 +22,12 @@ class Cors:
 
     def __bool__(self) -> bool:
         return bool(self._origins)
+
+    def check(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse a page of another site that is not one of these origins. Raises PermissionDenied."""
+        origin = headers.get(b"origin")
+        if not self._may(origin):
+            check_same_site(origin, headers.get(b"host"))
 
     def is_preflight(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a browser asks, without a token, if a page may send its request."""
@@ -48,6 +56,21 @@ class Cors:
 
     def _may(self, origin: bytes | None) -> bool:
         return origin is not None and (self._any or origin.lower() in self._origins)
+
+
+def check_same_site(origin: bytes | None, host: bytes | None) -> None:
+    """Refuse a browser's request from a page of another site. Raises PermissionDenied.
+
+    A browser sends Basic credentials by itself, so such a page would use its visitor's login.
+    """
+    if origin is None:
+        return
+    try:
+        same = urlsplit(origin.lower()).netloc == (host or b"").lower()
+    except ValueError:  # no URL
+        same = False
+    if not same:
+        raise PermissionDenied("Requests from pages of another site are refused.")
 
 
 def lines(headers: http.Headers) -> bytes:

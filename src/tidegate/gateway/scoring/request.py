@@ -160,6 +160,8 @@ class ScoringRequest(Pending):
             return  # it is answered when it is whole
         try:
             scoring.admission.check(headers.get(b"authorization"), scoring.router.table)
+            if b"origin" in headers:
+                scoring.cors.check(headers)
             target = scoring.target(self.path)
             if self.method != b"POST":
                 raise errors.MethodNotAllowed("Scoring takes POST.", allow=["POST", *["OPTIONS"] * bool(scoring.cors)])
