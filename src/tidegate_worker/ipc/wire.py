@@ -26,8 +26,9 @@ MAX_GROUP_BYTES = 32 * 1024 * 1024
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 # What a frame with a single request or answer has besides its body, metadata included.
 OVERHEAD_BYTES = 128 * 1024
-# A frame of which so much is missing is gathered in a buffer of its own.
-_LARGE = 64 * 1024
+# A frame of which so much is missing is gathered in a buffer of its own. The buffer has at first this many bytes at
+# most, and grows with what has come: five bytes can announce a frame of any length.
+_LARGE, _FIRST_ROOM = 64 * 1024, 4 * 1024 * 1024
 
 # --- outcomes: what became of a request. The gateway turns them into its errors.
 
@@ -187,8 +188,8 @@ def unpack_meta(meta: bytes) -> "dict[str, str]":
 class Frames:
     """Cuts a stream of bytes into frames of at most `max_bytes`. Feed it what arrives; iterate over what is whole.
 
-    A frame that comes in many pieces is gathered in a buffer of its own size, which a socket may also fill by itself:
-    `room`, then `filled`.
+    A frame that comes in many pieces is gathered in a buffer of its own, which a socket may also fill by itself: `room`,
+    then `filled`.
     """
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
@@ -196,16 +197,18 @@ class Frames:
         self._rest = b""  # the beginning of a frame whose length is not known yet, or that is small
         self._large: Optional[bytearray] = None  # a frame without its length, being filled
         self._size = 0  # how much of it there is
+        self._length = 0  # how much of it there will be
 
     def feed(self, data: bytes) -> "List[Tuple[int, memoryview]]":
         """Take bytes; return the frames that are whole now: (type, payload). Raises WireError for a foreign stream."""
         at, frames = 0, []
-        if self._large is not None:
-            at = min(len(data), len(self._large) - self._size)
-            self._large[self._size : self._size + at] = data[:at] if at < len(data) else data
-            frames = self.filled(at)
-        elif self._rest:
+        if self._rest:
             data = self._rest + data
+        while self._large is not None and at < len(data):
+            count = min(len(data) - at, len(self._large) - self._size)
+            self._large[self._size : self._size + count] = data[at : at + count] if count < len(data) else data
+            at += count
+            frames = self.filled(count)
         view, size = memoryview(data), len(data)
         while size - at >= HEADER.size:
             length, kind = HEADER.unpack_from(data, at)
@@ -224,7 +227,8 @@ class Frames:
     def _begin(self, length: int) -> None:
         """Make room for the whole of the frame that `_rest` begins, once much of it is missing."""
         if length + 4 - len(self._rest) >= _LARGE:
-            self._large, self._size = bytearray(length), len(self._rest) - 4
+            self._size, self._length = len(self._rest) - 4, length
+            self._large = bytearray(min(length, max(_FIRST_ROOM, 2 * self._size)))
             self._large[: self._size] = self._rest[4:]
             self._rest = b""
 
@@ -237,7 +241,11 @@ class Frames:
         """So many bytes have been put into `room`; return the frame if it is whole now."""
         assert self._large is not None
         self._size += count
-        if self._size < len(self._large):
-            return []
-        whole, self._large = memoryview(self._large), None
-        return [(whole[0], whole[1:])]
+        if self._size == self._length:
+            whole, self._large = memoryview(self._large), None
+            return [(whole[0], whole[1:])]
+        if self._size == len(self._large):
+            larger = bytearray(min(self._length, 2 * self._size))
+            larger[: self._size] = self._large
+            self._large = larger
+        return []

@@ -118,6 +118,28 @@ def test_a_large_frame_may_be_read_into_its_place() -> None:
     assert frames.feed(wire.frame(2, b"z"))
 
 
+@pytest.mark.parametrize("reads_into_place", [False, True])
+def test_a_frame_takes_memory_as_it_comes_and_not_as_it_is_announced(reads_into_place: bool) -> None:
+    payload = bytes(range(256)) * 80_000  # 20 MB
+    frames, stream = wire.Frames(), wire.frame(1, payload) + wire.frame(2, b"z")
+    assert frames.feed(wire.HEADER.pack(wire.MAX_FRAME_BYTES, 1)) == []
+    assert frames.room is not None
+    assert len(frames.room) <= 4 * 1024 * 1024
+
+    frames, came, at = wire.Frames(), list[tuple[int, memoryview]](), 10
+    came += frames.feed(stream[:at])
+    while at < len(stream):
+        room = frames.room if reads_into_place else None
+        count = min(len(room) if room is not None else 700_000, 700_000, len(stream) - at)
+        if room is None:
+            came += frames.feed(stream[at : at + count])
+        else:
+            room[:count] = stream[at : at + count]
+            came += frames.filled(count)
+        at += count
+    assert [(kind, bytes(whole)) for kind, whole in came] == [(1, payload), (2, b"z")]
+
+
 @given(sizes=st.lists(st.integers(0, 40), max_size=12))
 def test_answers_go_in_frames_that_a_gateway_takes(sizes: list[int]) -> None:
     answers = [wire.Answer(number, wire.OK, 0, b"m=1", b"x" * size) for number, size in enumerate(sizes)]
