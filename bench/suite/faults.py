@@ -171,4 +171,25 @@ FAULTS = (
         "        if ref not in now or _version(ref, now[ref], endpoint) != version\n",
         "core",
     ),
+    Fault(
+        "a location is opened unchecked where another one leads to it",
+        "tidegate/adapters/mlflow/artifact_locations.py",
+        "    table |= {scheme: checked(repository) for scheme, repository in table.items()}\n",
+        "    table |= {scheme: checked(table[scheme]) for scheme in ('models', 'runs')}\n",
+        "adapters/mlflow",
+    ),
+    Fault(
+        "the registry's token goes to any path of the registry's host",
+        "tidegate/adapters/mlflow/artifact_locations.py",
+        'service = own.path.rstrip("/") + _SERVICE',
+        'service = "/"',
+        "adapters/mlflow",
+    ),
+    Fault(
+        "a link out of the model is built",
+        "tidegate/adapters/requirements/local_files.py",
+        "if each.is_symlink() and not each.resolve().is_relative_to(model_dir):",
+        "if False:",
+        "adapters/requirements",
+    ),
 )
