@@ -17,19 +17,19 @@ from tidegate.core.legacy_products.enablement import Enablement
 from tidegate.core.rollout.pointers import ModelPointers
 from tidegate.core.rollout.switch import Switch
 
-# Switches that a store keeps of each endpoint.
+# How many switches of each endpoint a store keeps.
 MAX_SWITCHES = 100
 
 Log = Callable[[str], None]
-"""Takes one line, without its newline, of a log that a user reads while work goes on."""
+"""A log that a user reads while the work goes on. It takes one line at a time, without a newline."""
 
 Turn = Callable[[], AbstractAsyncContextManager[None]]
-"""Entered before what takes long; it waits until that may begin."""
+"""A turn to do something that takes minutes. Entering it waits until the turn has come; leaving it ends the turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an endpoint, told to its owner."""
+    """An entry in the history of an endpoint, which its owner reads."""
 
     endpoint_id: str
     at: float  # unix seconds
@@ -45,7 +45,7 @@ class Clock(Protocol):
 
 
 class LockMemory(Protocol):
-    """Remembers what requirements resolved to, so that unchanged requirements are never resolved again."""
+    """Remembers the locks of requirements, so that unchanged requirements are resolved once."""
 
     async def lock_of(self, input_digest: str) -> str | None:
         """The lock remembered for these inputs, or None."""
@@ -57,7 +57,7 @@ class LockMemory(Protocol):
 
 
 class Store(LockMemory, Protocol):
-    """What survives: endpoints, their revisions, events, enablements, locks. What a method has returned is durable.
+    """The database of endpoints, revisions, events, enabled models and locks. What a method has returned is durable.
 
     Every method may wait for the disk. Raises Unavailable when the database cannot be reached.
     """

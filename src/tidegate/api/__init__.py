@@ -1,1 +1,1 @@
-"""The REST API: routes to control's verbs, and the public JSON. It decides nothing and keeps nothing."""
+"""The REST API: the routes to control's verbs, and the JSON that is read and written. It decides and keeps nothing."""

@@ -39,14 +39,14 @@ class TagIn(Parameters):
 
 
 class ClusterSpec(Parameters):
-    """A cluster: a kind of machine, and tags."""
+    """A cluster: its kind of machine, and its tags."""
 
     node_type_id: str = ""
     tags: Annotated[list[TagIn] | None, at_most(MAX_TAGS)] = None
 
 
 class OfCluster(OfModel):
-    """A model's cluster."""
+    """The parameters of a call about a model's cluster."""
 
     desired_cluster_config: ClusterSpec
 
@@ -60,7 +60,7 @@ class OfCluster(OfModel):
 
 
 class OfMinutes(OfModel):
-    """A model's minutes, by default those of the last hour; times in milliseconds."""
+    """The parameters of a call about a model's minutes; times in unix milliseconds, by default the last hour."""
 
     start_timestamp: Millis | None = None
     end_timestamp: Millis | None = None
@@ -123,7 +123,7 @@ def _state(state: ServingState) -> str:
 
 
 def _event_json(event: Told) -> Json:
-    """`internal` events are those of replicas."""
+    """An event. `internal` marks the events of replicas."""
     return {
         "timestamp": millis(event.at),
         "event_type": _EVENT_TYPES[event.subject],

@@ -26,7 +26,7 @@ def endpoint_json(view: EndpointView, base_url: str) -> Json:
     }
     if active is not None:
         answer["config"] = _config_json(active, view)
-    elif failed is not None:  # nothing has ever served: the cause is in the states of these entities
+    elif failed is not None:  # nothing has ever served: the states of these entities have the cause
         answer["config"] = _config_json(failed.config, view)
     if pending is not None:
         answer["pending_config"] = {**_config_json(pending.config, view), "start_time": millis(pending.started_at)}
@@ -37,7 +37,7 @@ def endpoint_json(view: EndpointView, base_url: str) -> Json:
 
 
 def list_item_json(view: EndpointView) -> Json:
-    """An endpoint as it stands in a list: of its entities only what they serve."""
+    """An endpoint in a list: of each entity, only its name and its model."""
     endpoint = view.endpoint
     config = endpoint.active or endpoint.latest_config
     return {
@@ -87,7 +87,7 @@ def _head(view: EndpointView) -> Json:
 
 
 def _state_json(status: EndpointStatus) -> Json:
-    """Databricks' documentation says `update_state`, its SDK reads `config_update`. Message and replicas are ours."""
+    """The state. Databricks' documentation has `update_state`, its SDK reads `config_update`; both are written."""
     return {
         "ready": status.ready.value,
         "config_update": status.config_update.value,
@@ -149,7 +149,7 @@ def _entity_json(entity: ServedEntity, view: EndpointView) -> Json:
 
 
 def _pointer_json(endpoint: Endpoint, entity: ServedEntity) -> Json:
-    """How it follows an alias or a stage; our addition."""
+    """How the served entity follows an alias or a stage. Only Tidegate has it."""
     if not is_pointer(entity.model):
         return {}
     if entity.model in endpoint.lost:
@@ -159,11 +159,11 @@ def _pointer_json(endpoint: Endpoint, entity: ServedEntity) -> Json:
 
 
 def _serving_json(proof: Proof | None) -> Json:
-    """How it serves, as its first replica found out; our addition."""
+    """How the served entity predicts, as its first replica has found out. Only Tidegate has it."""
     found = {"path": proof.path, "batching": proof.batching, "start": proof.start} if proof is not None else {}
     return {name: dict(value) for name, value in found.items() if value is not None}
 
 
 def _brief(entity: ServedEntity) -> Json:
-    """What was asked for: an alias or a stage stays one; `resolved_version` tells what it meant."""
+    """A served entity as asked for: an alias or a stage stays one. `resolved_version` is the version that it meant."""
     return {"name": entity.name, "entity_name": entity.model.name, "entity_version": entity.model.version}

@@ -1,4 +1,4 @@
-"""The public JSON of an endpoint's gate. Ours alone: Databricks' API has none."""
+"""The JSON of an endpoint's gate, read and written. Only Tidegate has it."""
 
 import json
 from dataclasses import asdict, replace
@@ -11,7 +11,7 @@ from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 
 
 class GateIn(BaseModel):
-    """A change of what the gate holds back; what is left out stays."""
+    """A change of the gate policy. A value that is left out stays."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -25,5 +25,5 @@ class GateIn(BaseModel):
 
 
 def gate_json(view: GateView) -> Json:
-    """What the gate holds back, and its newest report, or null."""
+    """The gate policy, and the gate's newest report or null."""
     return {"policy": asdict(view.policy), "report": json.loads(view.report) if view.report else None}

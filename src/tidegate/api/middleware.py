@@ -31,7 +31,7 @@ TOO_DEEP = "The body is nested too deeply."
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
-# The older products' calls were first under the one, and later under both.
+# The older products' calls had the first prefix in their preview, and both prefixes later.
 _PREVIEW, _RELEASED = "/api/2.0/preview/mlflow/endpoints", "/api/2.0/mlflow/endpoints"
 
 
@@ -117,7 +117,7 @@ def handle_errors(app: FastAPI) -> None:
 
 
 def _validation_error(problems: Sequence[dict[str, object]]) -> TidegateError:
-    """The first problems, by field; never the values that were sent."""
+    """An error with the first problems, by field. It never has the values that were sent."""
     if any(problem["type"] == "json_invalid" for problem in problems):
         return BadRequest("The body is not valid JSON.")
     return InvalidParameter("; ".join(_problem(problem) for problem in problems[:5]) + ".")
@@ -133,7 +133,7 @@ def _problem(problem: dict[str, object]) -> str:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods of all routes that have this path; FastAPI tells of the first of them only."""
+    """The methods of all routes with this path. FastAPI knows only those of the first."""
 
     def takes(method: str) -> bool:
         scope = {**request.scope, "method": method}

@@ -1,6 +1,7 @@
-"""The parameters of the older products' calls: in the query string or in a JSON body, whatever the method.
+"""The parameters of the older products' calls.
 
-Their clients send a GET's parameters either way, and numbers and booleans as strings.
+A client may send them in the query string or in a JSON body, whatever the method, and may write numbers and booleans
+as strings.
 """
 
 import json
@@ -21,23 +22,23 @@ Millis = Annotated[int, Field(ge=-_LAST_MILLIS, le=_LAST_MILLIS)]
 
 
 class Parameters(Lenient):
-    """What a call may say."""
+    """The parameters of a call."""
 
 
 class OfModel(Parameters):
-    """A registered model's."""
+    """The parameters of a call about a registered model."""
 
     registered_model_name: str
 
 
 class OfVersion(OfModel):
-    """A version's: its number, or the stage that it is in."""
+    """The parameters of a call about a version: `endpoint_version_name` is its number, or the stage that it is in."""
 
     endpoint_version_name: str
 
 
 class OfReplica(OfVersion):
-    """A replica's of a version; without `replica_id` all of them."""
+    """The parameters of a call about a replica of a version; without `replica_id`, about all its replicas."""
 
     replica_id: str | None = None
 
@@ -46,7 +47,7 @@ P = TypeVar("P", bound=Parameters)
 
 
 async def read(request: Request, kind: type[P]) -> P:
-    """The parameters of a call; those in the body outweigh those in the query string. Raises BadRequest."""
+    """Read the parameters of a call. A parameter in the body wins over one in the query string. Raises BadRequest."""
     body = await request.body()
     try:
         given = json.loads(body) if body.strip() else {}

@@ -146,7 +146,7 @@ def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
 
 def _not_supported() -> APIRouter:
-    """What clients may call and Tidegate does not do: refused with a sentence, rather than pretended."""
+    """Calls that clients know and Tidegate does not support. The answer is an error that says so."""
     router = APIRouter(include_in_schema=False)
 
     def refuse(what: str) -> Callable[[], Awaitable[None]]:
@@ -175,7 +175,7 @@ class _LogsIn(BaseModel):
 
 
 async def _config_version(request: Request) -> int | None:
-    """The parameter of a GET, from the query string or from a JSON body: clients send either."""
+    """`config_version` of a GET, from the query string or from a JSON body. Clients send either."""
     given: Any = request.query_params.get("config_version")
     body = await request.body()
     try:
@@ -187,7 +187,7 @@ async def _config_version(request: Request) -> int | None:
 
 
 def _base_url(request: Request) -> str:
-    """The URL that the caller reached the platform by."""
+    """The URL of the platform, as the caller wrote it."""
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
     host = request.headers.get("x-forwarded-host") or request.headers.get("host", "localhost")
     return f"{scheme}://{host}"

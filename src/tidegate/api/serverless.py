@@ -24,7 +24,7 @@ PREFIX = "/api/2.0/mlflow/endpoints-v2"
 
 _BUCKET_MS = 60_000
 _HOUR_MS = 3_600_000
-_SECONDS = 60.0  # of a bucket
+_SECONDS = 60.0  # of a minute
 
 _REPLICA_STATES = {
     ReplicaState.STARTING: "CONTAINERCREATING",
@@ -40,21 +40,21 @@ _EVENT_TYPES = {
 
 
 class WorkloadSpec(Parameters):
-    """What a stage is to use; what is left out stays."""
+    """The compute of a stage. A value that is left out stays."""
 
     workload_size_id: str | None = None
     scale_to_zero_enabled: bool | None = None
 
 
 class OfCompute(OfModel):
-    """A stage's compute."""
+    """The parameters of a call about the compute of a stage."""
 
     stage: str
     desired_workload_config_spec: WorkloadSpec
 
 
 class OfMinutes(OfVersion):
-    """A version's minutes, by default those of the last hour; times in milliseconds."""
+    """The parameters of a call about a version's minutes; times in unix milliseconds, by default the last hour."""
 
     start_timestamp: Millis | None = None
     end_timestamp: Millis | None = None
@@ -144,7 +144,7 @@ def _model_json(view: ServingView) -> Json:
 
 
 def _compute_json(compute: Compute) -> Json:
-    """`user_id` is a number of Databricks' accounts; here there are none."""
+    """The compute of a version. `user_id` is a number of Databricks' accounts, which Tidegate does not have."""
     return {
         **({"stage": compute.stage} if compute.stage else {}),
         "version": compute.version,
@@ -184,7 +184,7 @@ def _service_state(state: ServingState) -> str:
 
 
 def _point_json(point: MinutePoint, memory_limit: int) -> Json:
-    """Rates are per second, usage is in percent: of the machine's cores, and of the memory that one may use."""
+    """A minute. Rates are per second; usage is in percent of the machine's cores, and of a replica's memory limit."""
     latencies = ("min", "p50", "p75", "p90", "p95", "p99", "max")
     return {
         "timestamp": millis(point.at),

@@ -1,4 +1,4 @@
-"""The public JSON of an endpoint's switches, and of what is parked. Ours alone: Databricks' API has neither."""
+"""The JSON of an endpoint's switches and of its parked configuration. Only Tidegate has it."""
 
 import json
 
@@ -9,7 +9,7 @@ from tidegate.core.rollout.switch import Side, Switch, side_of
 
 
 def switches_json(view: SwitchesView) -> Json:
-    """The switches, oldest first; `parked` is what a rollback would bring back, or null."""
+    """The switches, oldest first. `parked` is the configuration that a rollback would bring back, or null."""
     parked: Json | None = None
     if view.parked is not None:
         parked = {
@@ -37,6 +37,6 @@ def _side_json(side: Side) -> Json:
 
 
 def _entity_json(name: str, model: ModelVersion, share: int | None) -> Json:
-    """`share` is None in a record of before shares were kept."""
+    """A served entity. `share` is None in a record from before shares were recorded."""
     entity = {"name": name, "entity_name": model.name, "resolved_version": model.version}
     return {**entity, "traffic_percentage": share}

@@ -1,4 +1,4 @@
-"""The control plane: what should run, and the cycle that makes it so.
+"""The control plane: it knows what should run, and brings that about.
 
 Begin with `cycle.py`: it has the parts, the order in which they work, and what wakes them. Then, from above to below:
 `registry` (models that are followed or enabled), `reporting` (metrics and minutes) beside `housekeeping.py` (the disk),

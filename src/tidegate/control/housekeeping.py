@@ -41,7 +41,7 @@ _OVER = frozenset({RevisionState.FAILED, RevisionState.RETIRED})
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something on disk that can be made again. `last_used` is in unix seconds."""
+    """A directory that can be made again: `size` in bytes, `last_used` in unix seconds."""
 
     path: Path
     size: int
@@ -51,7 +51,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long what is unused may stay, and how many bytes there may be of everything."""
+    """How many seconds an unused item may stay, and how many bytes all items may have."""
 
     unused_seconds: float
     size: int
@@ -128,7 +128,7 @@ class Housekeeping:
         return cache + sum(item.size for item in items) - sum(item.size for item in gone) > budget.size
 
     def _old_logs(self, known: Collection[str], before: float) -> Iterator[Path]:
-        """Logs, rotated ones too, of revisions that are not on record any more."""
+        """Logs, rotated ones too, of revisions that are no longer on record."""
         for folder in (self._data.build_logs, self._data.logs / "replicas"):
             for log in folder.glob("*.log*"):
                 if log.name.partition(".")[0] not in known and log.stat().st_mtime < before:
@@ -142,7 +142,7 @@ class Housekeeping:
                     yield file
 
     async def _prune_uv_cache(self) -> None:
-        """Have uv drop what of its cache is of no use to it."""
+        """Have uv remove the entries of its cache that it cannot use."""
         command = (uv.find_uv_bin(), "cache", "prune", "--quiet", "--cache-dir", str(self._data.uv_cache))
         process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
         try:
@@ -153,7 +153,7 @@ class Housekeeping:
 
 
 def _visible(root: Path) -> Iterable[Path]:
-    """The directories below a root; those that begin with a dot are caches, locks and work under way."""
+    """The directories below a root, without caches, locks and unfinished work: those begin with a dot."""
     return [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")] if root.exists() else []
 
 

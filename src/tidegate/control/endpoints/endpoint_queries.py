@@ -1,4 +1,4 @@
-"""The verbs that only read: what there is of an endpoint, from store, world and disk."""
+"""The verbs over endpoints that only read: from the store, the world and the disk."""
 
 import asyncio
 from pathlib import Path
@@ -115,7 +115,7 @@ class EndpointQueries:
 
 
 def _revision_of(endpoint: Endpoint, served_entity: str, config_version: int | None) -> RevisionId:
-    """The revision behind a served name. The newest attempt comes first: its logs are what is asked for."""
+    """The revision of a served entity. The newest attempt comes first: users ask for its logs."""
     attempts = (endpoint.pending, endpoint.failed)
     configs = (*(attempt.config if attempt else None for attempt in attempts), *endpoint.configs)
     for config in configs:

@@ -1,4 +1,4 @@
-"""The end of a log, for whoever asks what was printed last."""
+"""The end of a log file."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ MAX_LOG_BYTES = 1024 * 1024
 
 
 def tail(path: Path) -> str:
-    """The last MAX_LOG_BYTES of a log, from a line's beginning; empty when there is none."""
+    """The last MAX_LOG_BYTES bytes of a log, from the beginning of a line; empty where there is no log."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

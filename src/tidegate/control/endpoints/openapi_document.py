@@ -62,7 +62,7 @@ def describe(name: str, config: EndpointConfig, models: Mapping[str, Path]) -> d
 
 
 def _signature(model: Path) -> dict[str, Any]:
-    """Inputs, outputs and params as MLflow wrote them, and the input example; what is absent is None."""
+    """A model's inputs, outputs and params in MLflow's form, and its input example. An absent one is None."""
     content = yaml.safe_load((model / "MLmodel").read_text(encoding="utf-8")) or {}
     signature = content.get("signature") or {}
     parsed = {part: json.loads(signature[part]) if signature.get(part) else None for part in _PARTS}
@@ -115,7 +115,7 @@ def _with_id(operation: dict[str, Any], operation_id: str) -> dict[str, Any]:
 
 
 def _request_schema(inputs: list[JsonSchema] | None, params: list[JsonSchema] | None) -> JsonSchema:
-    """One of the four JSON forms; of those, a tensor is not sent as a data frame."""
+    """Any of the four JSON forms. A tensor has two of them: it cannot be sent as a data frame."""
     forms = _tensor_forms(inputs) if _is_tensor(inputs) else _frame_forms(inputs)
     shared = {"params": _params_schema(params)} if params else {}
     return {

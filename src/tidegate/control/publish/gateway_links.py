@@ -73,7 +73,7 @@ class Gateways:
         self._awaited_until = 0.0  # the event loop's time
 
     async def start(self) -> None:
-        """Listen. What an earlier process left at the path is removed."""
+        """Listen. A socket that an earlier process left at the path is removed."""
         self._await_gateways()
         self._server = await listen(self._socket, self._serve, _MAX_LINE_BYTES)
 
@@ -138,8 +138,9 @@ class Gateways:
         return len({report.gateway for report in self.reports}) >= self.expected
 
     def findings(self, replays: Iterable[Replay], *, waited_enough: bool) -> Mapping[str, Findings]:
-        """What was found in those of the replays that every gateway has done; where that was waited for for long
-        enough, what is known of all of them.
+        """The findings of the replays that every gateway has done, by the replay's id.
+
+        With `waited_enough`, the findings of all replays are returned as far as they are known.
         """
         if not (self.everyone_is_here or waited_enough):
             return {}
@@ -152,7 +153,7 @@ class Gateways:
 
     @property
     def accounts(self) -> Accounts:
-        """The counters of all gateways there ever were, as they are now; they never go down."""
+        """The present counters of all gateways, past ones included. No counter falls."""
         return Accounts(self._past, dict(self._latest))
 
     def totals(self) -> Totals:
@@ -160,9 +161,9 @@ class Gateways:
         return self.accounts.totals()
 
     def unrouted(self, candidates: Iterable[RevisionId]) -> frozenset[RevisionId]:
-        """Those of the candidates that no gateway routes to and none has a request of.
+        """The candidates that no gateway routes to, and that no gateway has a request of.
 
-        None of them while a gateway is missing, has not reported or follows an older table: nothing is known then.
+        There are none while a gateway is missing, has not reported or follows an older table: nothing is known then.
         """
         table = self.table
         if table is None or not self.everyone_is_here or not self._all_follow(self._number):

@@ -18,7 +18,7 @@ class Totals:
     cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
 
     def plus(self, report: LoadReport) -> "Totals":
-        """These totals and one gateway's account."""
+        """These totals, with one gateway's report added."""
         endpoints, revisions = dict(self.endpoints), dict(self.revisions)
         for name, ledger in report.endpoints.items():
             endpoints[name] = endpoints[name].plus(ledger) if name in endpoints else ledger
@@ -32,16 +32,16 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The newest account of every gateway, by its number, and what gateways that are gone have left behind.
+    """The newest report of every gateway, by its number, and the counts of gateways that are gone.
 
-    Its sums are made when they are asked for: to take the accounts costs nothing, however many endpoints there are.
+    Sums are made when they are asked for, so to take the accounts of 1,000 endpoints costs nothing.
     """
 
     past: Totals = field(default_factory=Totals)
     latest: Mapping[int, LoadReport] = field(default_factory=dict)
 
     def plus(self, report: LoadReport) -> "Accounts":
-        """These accounts and that of a gateway which is not among them."""
+        """These accounts, with the report of a further gateway."""
         return Accounts(self.past, {**self.latest, report.gateway: report})
 
     def totals(self) -> Totals:
@@ -52,13 +52,13 @@ class Accounts:
         return totals
 
     def endpoint(self, name: str) -> EndpointLedger | None:
-        """The sum of one endpoint; None where no gateway has heard of it."""
+        """The sum of one endpoint; None for an endpoint that no gateway knows."""
         accounts = (self.past.endpoints, *(report.endpoints for report in self.latest.values()))
         found = [endpoints[name] for endpoints in accounts if name in endpoints]
         return reduce(EndpointLedger.plus, found) if found else None
 
     def changed_since(self, before: "Accounts") -> Iterator[str]:
-        """The endpoints whose sum may be another one than before, some of them twice."""
+        """The endpoints whose sum may have changed. A name may come twice."""
         pairs = [(self.past.endpoints, before.past.endpoints)] if self.past is not before.past else []
         pairs += [
             (report.endpoints, before.latest[number].endpoints if number in before.latest else {})
@@ -69,7 +69,7 @@ class Accounts:
 
 
 def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:
-    """What a gateway's last report holds that its successor's reports will not.
+    """The part of a gateway's last report that its successor's reports will not have.
 
     A successor goes on with the ledger, and has closed what was under way as lost; only what the process itself counted
     ends with it. Where the ledger could not be read, the successor has begun another, and all of it is left behind.

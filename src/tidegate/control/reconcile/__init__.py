@@ -1,1 +1,1 @@
-"""What has the world become what was asked for: observe, plan, act."""
+"""The reconciler and its parts: observe the world, plan, act."""

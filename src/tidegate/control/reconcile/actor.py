@@ -83,7 +83,7 @@ class Actor:
         await self._lanes.stop()
 
     def _owner(self, action: Action) -> str:
-        """The id of the action's endpoint; a revision that no endpoint has owns its actions itself."""
+        """The id of the action's endpoint, or the id of a revision that belongs to no endpoint."""
         subject = subject_of(action)
         revision = action.revision if isinstance(action, Record | Prepare) else self._revisions.get(RevisionId(subject))
         return subject if revision is None else revision.endpoint_id
@@ -106,7 +106,7 @@ class Actor:
 
     async def _try(self, action: Action, subject: str) -> bool:
         try:
-            if isinstance(action, Promote | Abandon):  # these wait for others; they must not keep anybody from a turn
+            if isinstance(action, Promote | Abandon):  # these mostly wait, and take no turn meanwhile
                 await self._carry_out(action)
             else:
                 async with self._turns:

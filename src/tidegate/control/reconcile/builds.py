@@ -63,13 +63,13 @@ class Builds:
         return dict(self._preparations)
 
     def start(self, revision: Revision) -> None:
-        """Prepare the revision; nothing happens when that is under way or has ended."""
+        """Begin to prepare the revision, unless that has begun before."""
         if revision.id not in self._preparations:
             self._preparations[revision.id] = Preparation(PreparationState.RUNNING)
             self._tasks[revision.id] = asyncio.create_task(self._run(revision), name=f"prepare {revision.id}")
 
     async def abandon(self, revision: RevisionId) -> None:
-        """Stop preparing the revision, if that is under way, and forget how far it came."""
+        """Stop preparing the revision, if that is under way, and forget its state."""
         self._preparations.pop(revision, None)
         task = self._tasks.pop(revision, None)
         if task is not None:
@@ -118,7 +118,7 @@ class Builds:
 
 @asynccontextmanager
 async def _turn(slots: asyncio.Semaphore, others: str, log: Log) -> AsyncIterator[None]:
-    """Wait for a slot, and say so."""
+    """Wait for a slot. The log says so where the wait is not over at once."""
     if slots.locked():
         log(f"Waiting for other {others} to end.")
     async with slots:

@@ -20,8 +20,8 @@ _PATIENCE = 0.25
 class EndpointLanes:
     """Runs the work of endpoints. A lane that outlasts its pass goes on, and wakes the reconciler when it ends.
 
-    `busy` has the owners of lanes that have not ended. Nothing new may be begun for them: what the pass knows of them
-    is older than what their lane is doing.
+    `busy` has the owners of lanes that have not ended. No pass may act on them: its snapshot is older than what their
+    lanes have done.
     """
 
     def __init__(self, wakeups: Wakeups) -> None:
@@ -35,7 +35,7 @@ class EndpointLanes:
         return frozenset(self._lanes)
 
     async def run(self, work: Mapping[str, Work]) -> bool:
-        """Begin the work of each owner, and wait for it, but not long. Returns whether the store was written."""
+        """Begin the work of each owner, and wait _PATIENCE seconds for it. Returns whether the store was written."""
         self._written = False
         begun = [self._begin(owner, one) for owner, one in work.items() if owner not in self._lanes]
         if begun:

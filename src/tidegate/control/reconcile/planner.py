@@ -1,4 +1,4 @@
-"""The plan of a pass: by `core.rollout.plan`, and again only for another world."""
+"""The plan of a pass. `core.rollout.plan` makes it, and only when the world has changed."""
 
 import logging
 from dataclasses import replace
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Planner:
-    """Remembers the newest world in which nothing was due: there is nothing to plan while it stays the same."""
+    """Makes plans, and remembers the last world in which nothing was due: while it stays, nothing is planned."""
 
     def __init__(self) -> None:
         self._settled: Snapshot | None = None

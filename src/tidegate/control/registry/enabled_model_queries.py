@@ -1,4 +1,4 @@
-"""The verbs over enabled models that only read: what serves of a model, and how.
+"""The verbs over enabled models that only read: which versions of a model serve, and how.
 
 An enabled model is a registered model whose serving is switched on in an older product. Its versions and stages are
 served by endpoints, which the model's alignment makes and ends.
@@ -57,7 +57,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class ServingView:
-    """An enabled model, its versions that are to answer, and what its stages mean and use."""
+    """An enabled model, its served versions, and the version and compute of each stage."""
 
     enablement: Enablement
     versions: tuple[VersionStatus, ...]
@@ -66,7 +66,7 @@ class ServingView:
 
     @property
     def state(self) -> tuple[ServingState, str]:
-        """Of the model as a whole, with a sentence."""
+        """The state of the model as a whole, and a sentence about it."""
         return model_state(self.versions)
 
 
@@ -95,7 +95,7 @@ class EnabledModelQueries:
         return tuple(_view(one, seen[one.face]) for one in enabled)
 
     async def version(self, face: Face, version: str) -> VersionStatus:
-        """A version that is to answer, by its number or its stage. Raises NotFound."""
+        """A served version, by its number or its stage. Raises NotFound."""
         view = await self.get(face)
         number = dict(view.aliases).get(version.capitalize(), version)
         found = next((one for one in view.versions if one.version == number), None)
@@ -105,30 +105,30 @@ class EnabledModelQueries:
         return found
 
     async def replicas(self, face: Face, version: str) -> tuple[ReplicaView, ...]:
-        """The processes that run for a version, oldest first."""
+        """The processes of a version, oldest first."""
         found = await self.version(face, version)
         mine = revision_id(found.endpoint.id, found.entity)
         return tuple(one for one in await self._queries.replicas(found.endpoint.name) if one.revision == mine)
 
     async def logs(self, face: Face, version: str, replica: str = "") -> str:
-        """What a version's replicas printed last; they share a log. Raises NotFound for a replica that is not there."""
+        """The last lines of the log that a version's replicas share. Raises NotFound for an unknown replica."""
         found = await self.version(face, version)
         if replica and ReplicaId(replica) not in {one.replica.id for one in await self.replicas(face, version)}:
             raise NotFound("Unable to retrieve logs for this replica.")
         return await self._queries.logs(found.endpoint.name, found.entity.name, found.config.version)
 
     async def build_logs(self, face: Face, version: str) -> str:
-        """How a version was downloaded and its environment built."""
+        """The log of a version's download and of its environment's build."""
         found = await self.version(face, version)
         return await self._queries.build_logs(found.endpoint.name, found.entity.name, found.config.version)
 
     async def points(self, face: Face, version: str, since: float | None, until: float | None) -> Sequence[MinutePoint]:
-        """What happened at the endpoint that answers for a version, minute by minute; by default in the last hour."""
+        """The minutes of the endpoint that serves a version, from `since` to `until`; by default the last hour."""
         found = await self.version(face, version)
         return self._minutes.points(found.endpoint.name, *self._window(since, until))
 
     async def totals(self, face: Face, since: float | None, until: float | None) -> tuple[MinuteTotal, ...]:
-        """How many requests of a model succeeded and failed in each minute; by default in the last hour."""
+        """The successful and failed requests of a model in each minute; by default of the last hour."""
         await self._known(face)
         names = [one.endpoint.name for one in await self._seen(face)]
         found = self._minutes.points_of(names, *self._window(since, until))
@@ -143,7 +143,7 @@ class EnabledModelQueries:
         return tuple(totals.values())
 
     async def history(self, face: Face) -> tuple[Told, ...]:
-        """What happened to a model since it was enabled, oldest first, by the endpoints that there are now."""
+        """The history of a model and of its present endpoints since it was enabled, oldest first."""
         enablement = await self._known(face)
         found = [*told_of_model(enablement)]
         for one in await self._seen(face):

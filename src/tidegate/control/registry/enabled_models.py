@@ -39,7 +39,7 @@ class EnabledModels(EnabledModelQueries):
         self._gateways, self._wakeups, self._patience = sight.gateways, sight.wakeups, sight.patience
 
     async def enable(self, face: Face, creator: str) -> None:
-        """Switch a model's serving on, with the endpoints that it has now. Where it is on already nothing changes.
+        """Switch a model's serving on, and make its endpoints. A model that is enabled already stays as it is.
 
         Raises NotFound where the registry has no such model, and Unavailable when it is away.
         """
@@ -62,16 +62,17 @@ class EnabledModels(EnabledModelQueries):
         self._wakeups.ask_registry()
 
     async def disable(self, face: Face) -> None:
-        """Switch it off: all its endpoints end."""
+        """Switch a model's serving off: all its endpoints end."""
         await self._known(face)
         await self._store.drop_enablement(face.product, face.model)
         await self._alignment.end(face)
-        self._wakeups.ask_registry()  # one may have been made meanwhile
+        self._wakeups.ask_registry()  # an endpoint may have been made meanwhile
 
     async def update_compute(self, face: Face, stage: str, size: str | None, scale_to_zero: bool | None) -> None:
-        """Have a stage use something else, now or when a version comes into it; what is None stays.
+        """Change the compute of a stage: now, or when a version comes into the stage. A value that is None stays.
 
-        Until it is ready, or for good where it fails, the stage uses what it did. Raises InvalidParameter.
+        The stage keeps its present compute until the new one is ready, and for good if that fails. Raises
+        InvalidParameter.
         """
         stage = stage.capitalize()
         if stage not in SERVED_STAGES:
@@ -92,9 +93,9 @@ class EnabledModels(EnabledModelQueries):
         self._wakeups.ask_registry()
 
     async def restart(self, face: Face, version: str, by: str) -> None:
-        """Try a failed update of a version, or its failed start, once more; or a version that is kept out of its stage.
+        """Begin a version's failed update or failed start again, or bring in a version that is kept out of its stage.
 
-        While one runs, nothing changes. Raises Conflict where nothing has failed.
+        While an update runs, nothing changes. Raises Conflict where nothing has failed.
         """
         found = await self.version(face, version)
         endpoints = [one.endpoint for one in await self._seen(face)]
@@ -105,7 +106,7 @@ class EnabledModels(EnabledModelQueries):
             await self._endpoints.update_config(name, ConfigRequest(config.served_entities), by, face)
 
     async def update_cluster(self, face: Face, node_type_id: str, tags: Sequence[tuple[str, str]] | None) -> None:
-        """Remember what machine the classic product was to use. It changes nothing: there is one machine."""
+        """Remember the machine that a client of the classic product asks for. Nothing uses it: there is one machine."""
 
         def change(enablement: Enablement) -> Enablement:
             kept = enablement.cluster_tags if tags is None else tuple(tags)
@@ -116,7 +117,7 @@ class EnabledModels(EnabledModelQueries):
     # ---
 
     async def _change(self, face: Face, change: Callable[[Enablement], Enablement]) -> Enablement:
-        """Write what `change` makes of it, tried again when somebody else wrote in between."""
+        """Write what `change` makes of the enabled model; again when somebody else wrote it in between."""
         for _ in range(_ATTEMPTS):
             changed = change(await self._known(face))
             try:
@@ -127,7 +128,7 @@ class EnabledModels(EnabledModelQueries):
 
 
 def _to_try(endpoint: Endpoint, asked: str) -> EndpointConfig | None:
-    """What of an endpoint is to be tried again; asked for by its stage or version, or by the version that failed."""
+    """The configuration to begin again. `asked` is the stage or version of the endpoint, or the version that failed."""
     attempts = (endpoint.failed.config if endpoint.failed else None, kept_out(endpoint))
     known = (config for config in attempts if config is not None)
     return next((config for config in known if asked in (stands_for(endpoint), version_of(config))), None)

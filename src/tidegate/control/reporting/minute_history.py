@@ -30,20 +30,20 @@ class MinuteHistory:
         self._points: dict[str, deque[MinutePoint]] = {}  # oldest first
         self._known: set[int] = set()  # gateways
         self._base = Accounts()  # the counters when the minute under way began
-        self._cpu_of: Mapping[ReplicaId, float] = {}  # and what replicas had used
-        self._at_once: dict[str, int] = {}  # the most requests that were seen under way in it
-        self._minute = self._first = int(clock.now() // MINUTE)  # under way; and the first that is known
+        self._cpu_of: Mapping[ReplicaId, float] = {}  # CPU seconds of the replicas at that time
+        self._at_once: dict[str, int] = {}  # endpoint → the most requests under way at once in the minute
+        self._minute = self._first = int(clock.now() // MINUTE)  # the minute under way, and the first known one
         self._began, self._began_at = clock.monotonic(), clock.now()
 
     def points(self, endpoint: str, since: float, until: float) -> tuple[MinutePoint, ...]:
-        """The minutes from the one of `since` to the one of `until`, unix seconds, as far as they are known.
+        """The known minutes of an endpoint from `since` to `until`, unix seconds.
 
-        The last may be the one under way. An endpoint that nobody has heard of has had nothing.
+        The last may be the minute under way. The minutes of an unknown endpoint are empty.
         """
         return self.points_of([endpoint], since, until)[0]
 
     def points_of(self, endpoints: Sequence[str], since: float, until: float) -> tuple[tuple[MinutePoint, ...], ...]:
-        """The same of each of several endpoints."""
+        """The known minutes of each of these endpoints, as `points` has them."""
         self.look()
         first = max(self._first, self._minute - KEPT + 1, int(since // MINUTE))
         last = min(self._minute, int(until // MINUTE))
@@ -89,7 +89,7 @@ class MinuteHistory:
         self._keep_between(next_minute - KEPT + 1, next_minute)
 
     def _go_back(self, minute: int) -> None:
-        """The clock was put back by more than a step over a minute's edge: what lies ahead of it now is forgotten."""
+        """The clock was put back by more than a minute: forget the minutes that lie ahead of it now."""
         self._minute, self._first, self._began_at = minute, min(self._first, minute), self._clock.now()
         self._keep_between(0, minute)
 
@@ -102,7 +102,7 @@ class MinuteHistory:
                     del self._points[name]
 
     def _point(self, name: str, accounts: Accounts, replicas: Mapping[str, list[Replica]]) -> MinutePoint:
-        """The minute under way, as it is now."""
+        """The minute under way, until now."""
         own = replicas.get(name, [])
         use = MinuteUse(
             self._clock.monotonic() - self._began,
@@ -115,7 +115,7 @@ class MinuteHistory:
         return minute_point(self._minute * MINUTE, before, now, use)
 
     def _used(self, replica: Replica) -> float:
-        """Its CPU seconds in the minute under way; none where it is older and was not seen before."""
+        """The CPU seconds of a replica in the minute under way; 0 for an older replica that was not seen before."""
         seen = self._cpu_of.get(replica.id)
         if seen is None:
             seen = 0.0 if replica.started_at >= self._began_at else replica.cpu_seconds

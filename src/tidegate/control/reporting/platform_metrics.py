@@ -68,7 +68,7 @@ class PlatformSample:
         yield counter(telemetry.BUSY, self._named((rid, load.busy_seconds) for rid, load in totals.revisions.items()))
 
     def _named(self, values: Iterable[tuple[RevisionId, float]]) -> _Labelled:
-        """By endpoint and revision; what belongs to an endpoint that is forgotten is left out."""
+        """Values by endpoint and revision, without those of forgotten endpoints."""
         revisions = self.world.revisions
         for rid, value in values:
             if rid in revisions:
