@@ -188,8 +188,8 @@ def unpack_meta(meta: bytes) -> "dict[str, str]":
 class Frames:
     """Cuts a stream of bytes into frames of at most `max_bytes`. Feed it what arrives; iterate over what is whole.
 
-    A frame that comes in many pieces is gathered in a buffer of its own, which a socket may also fill by itself: `room`,
-    then `filled`.
+    A frame that comes in many pieces is gathered in a buffer of its own. A socket may also fill that buffer by itself:
+    `room`, then `filled`.
     """
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
