@@ -27,7 +27,7 @@ from tidegate.telemetry import METRICS
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-CLIENT_OPTIONS = ("--url", "--token", "--data-dir", "--output", "-o")
+CLIENT_OPTIONS = ("--url", "--token", "--token-file", "--data-dir", "--output", "-o")
 
 
 def read(page: str) -> str:

@@ -40,6 +40,15 @@ def test_a_line_is_a_sentence_and_its_fields(tmp_path: Path) -> None:
     assert re.fullmatch(TIME + r" INFO gateway 0: replica is ready replica=1a2b pid=7\n", file.read_text())
 
 
+def test_no_name_begins_another_line(tmp_path: Path) -> None:
+    file = configure(tmp_path)
+    forged = "wine\n2026-01-31T12:00:00.123Z INFO control: forged\r\x1b[2J\x00\x85\u2028\u2029é\t日"
+    logger.info("made %s", forged, extra=fields(endpoint=forged))
+    (line,) = file.read_text().splitlines()
+    assert line.count("\\n2026-01-31") == 2
+    assert line.count("\\r\\x1b[2J\\x00\\x85\\u2028\\u2029é\t日") == 2
+
+
 def test_a_line_without_fields_has_no_trailing_space(tmp_path: Path) -> None:
     file = configure(tmp_path)
     logger.info("started")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from setproctitle import setproctitle
 
-from tidegate import http, http_server, life_line, settings, telemetry
+from tidegate import http, http_server, life_line, private_socket, settings, telemetry
 from tidegate.core import supervision
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.errors import ConfigurationError
@@ -102,7 +102,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
 
     memory_limit = chosen.engine.memory_limits["CPU"]
     app = create_app(plane.endpoints, plane.enabled_models, plane.metrics, memory_limit)
-    data.api_socket.unlink(missing_ok=True)
+    private_socket.reserve(data.api_socket)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False
     )

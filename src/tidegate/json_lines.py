@@ -4,12 +4,13 @@
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+
+from tidegate import private_socket
 
 T = TypeVar("T")
 
@@ -106,16 +107,4 @@ async def listen(
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await serve(JsonLines(reader, writer, max_unread_bytes))
 
-    return await asyncio.start_unix_server(accepted, sock=_bound(path), limit=max_line_bytes)
-
-
-def _bound(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX)
-    try:
-        bound.bind(str(path))
-        path.chmod(0o600)  # nobody can connect before it listens
-    except BaseException:
-        bound.close()
-        raise
-    return bound
+    return await asyncio.start_unix_server(accepted, sock=private_socket.bind(path), limit=max_line_bytes)

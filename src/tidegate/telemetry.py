@@ -24,6 +24,14 @@ def fields(**values: object) -> dict[str, Any]:
     return {"fields": values}
 
 
+_CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(9), *range(10, 32), *range(127, 160), 0x2028, 0x2029)}
+
+
+def printable(text: str) -> str:
+    """The text with its control characters escaped, tabs apart: a name that a user chose may not begin another line."""
+    return text.translate(_CONTROL)
+
+
 class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO control: replica is ready replica=1a2b3c4d`, with the traceback below."""
 
@@ -33,7 +41,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         values = " ".join(f"{key}={value}" for key, value in _fields(record).items())
-        line = f"{_timestamp(record)} {record.levelname} {self._process}: {record.getMessage()} {values}".rstrip()
+        sentence = printable(f"{record.getMessage()} {values}".rstrip())
+        line = f"{_timestamp(record)} {record.levelname} {self._process}: {sentence}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +99,39 @@ def test_no_token_at_all(platform: Platform, cli: Cli) -> None:
     done = cli("list")
     assert done.exit_code == 1
     assert done.stderr.startswith(f"There is no token for {platform.url}. Give one with --token or TIDEGATE_TOKEN, ")
+
+
+def test_a_token_from_a_file(platform: Platform, cli: Cli, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text((platform.data_dir / "admin.token").read_text() + "\n")
+    (platform.data_dir / "admin.token").unlink()
+    assert cli("list", "--token-file", str(token)).exit_code == 0
+    for arguments, sentence in (
+        (["--token-file", str(tmp_path / "none")], "cannot be read"),
+        (["--token-file", str(token), "--token", "a"], "not both"),
+    ):
+        done = cli("list", *arguments)
+        assert (done.exit_code, sentence in done.stderr) == (1, True), done.stderr
+    token.write_text("")
+    assert "is empty" in cli("list", "--token-file", str(token)).stderr
+
+
+@pytest.mark.parametrize("arguments", [["--token", "s3cret"], ["--token=s3cret"]])
+def test_ps_does_not_show_the_token(arguments: list[str]) -> None:
+    """The command waits for a server that accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "tidegate", "list", "--url", url, *arguments]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                silent.settimeout(30)
+                connection, _ = silent.accept()
+                with connection:
+                    shown = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            finally:
+                process.kill()
+    assert b"s3cret" not in shown
+    assert b"--token" in shown
 
 
 @pytest.mark.parametrize("token", ["tökén", "two\nlines"])

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import stat
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def test_the_sample_answers_the_printed_curl_line_and_a_model_of_ones_own_follow
     listed = json.loads(house.command("list", "-o", "json").stdout)
     assert {endpoint["name"] for endpoint in listed} >= {"wine", "own"}
     assert house.command("delete", "own", "--yes").returncode == 0
+
+
+def test_every_socket_is_this_users_alone(house: Platform) -> None:
+    sockets = [path for path in (house.data_dir / "run").rglob("*") if path.is_socket()]
+    assert {path.stem for path in sockets} >= {"api", "planes", "agent", "registry"}
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in sockets} == {path.name: 0o600 for path in sockets}
 
 
 def answers_the_printed_curl_line(printed: list[str]) -> str:

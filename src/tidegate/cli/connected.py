@@ -5,7 +5,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
@@ -20,24 +20,36 @@ P = ParamSpec("P")
 
 _OPTIONS = {
     "url": Annotated[str, typer.Option(help="The server's URL. Without it, $TIDEGATE_URL or $DATABRICKS_HOST.")],
-    "token": Annotated[str, typer.Option(help="The server's token. Without it, $TIDEGATE_TOKEN or $DATABRICKS_TOKEN.")],
+    "token": Annotated[
+        str,
+        typer.Option(
+            help="The server's token, which then stands in the shell's history; better is --token-file. "
+            "Without either, $TIDEGATE_TOKEN or $DATABRICKS_TOKEN."
+        ),
+    ],
+    "token_file": Annotated[Path | None, typer.Option(help="A file with the server's token; - for standard input.")],
     "data_dir": Annotated[
         Path | None,
         typer.Option(help="The data directory of a server on this machine, which has both. [default: .tidegate]"),
     ],
 }
-_DEFAULTS = {"url": "", "token": "", "data_dir": None}
+_DEFAULTS = {"url": "", "token": "", "token_file": None, "data_dir": None}
 
 
 def connected(command: "Callable[Concatenate[Client, P], None]") -> Callable[..., None]:
-    """The command with --url, --token and --data-dir in place of the client that it takes first."""
+    """The command with --url, --token, --token-file and --data-dir in place of the client that it takes first."""
 
     @functools.wraps(command)
     def run(**arguments: object) -> None:
         from tidegate.cli.client import Client
-        from tidegate.cli.find_server import Named, find
+        from tidegate.cli.find_server import Named, find, token_in
 
-        server = find(Named(**{name: arguments.pop(name) for name in _OPTIONS}), os.environ)  # type: ignore[arg-type]
+        given: dict[str, Any] = {name: arguments.pop(name) for name in _OPTIONS}
+        if (file := given.pop("token_file")) is not None:
+            if given["token"]:
+                raise Failure("Give --token or --token-file, not both.")
+            given["token"] = token_in(file)
+        server = find(Named(**given), os.environ)
         with Client(server) as client:
             try:
                 command(client, **arguments)  # type: ignore[call-arg, arg-type]

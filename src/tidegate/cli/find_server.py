@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +69,17 @@ def find(named: Named, environ: Mapping[str, str]) -> Server:
     if (token := environ.get("DATABRICKS_TOKEN")) and databricks in ("", url):
         return replace(server, token=token, token_in_shell="$DATABRICKS_TOKEN")  # noqa: S106
     return own if url == here or is_loopback(url) else server
+
+
+def token_in(file: Path) -> str:
+    """The token that a file has, or standard input where it is `-`. Raises Failure where there is none."""
+    try:
+        token = (sys.stdin.read() if str(file) == "-" else file.expanduser().read_text()).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"The token's file {file} cannot be read: {error}.") from None
+    if not token:
+        raise Failure(f"The token's file {file} is empty.")
+    return token
 
 
 def data_directory(named: Named, environ: Mapping[str, str]) -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,10 @@ def test_it_is_one_process_without_a_port_or_a_secret(registry: EmbeddedRegistry
     assert process.net_connections(kind="inet") == []
     assert process.cmdline()[0] == "tidegate: registry"
     assert "secret" not in Path(f"/proc/{process.pid}/environ").read_text()
+
+
+def test_its_socket_is_this_users_alone(registry: EmbeddedRegistry) -> None:
+    assert stat.S_IMODE(registry.data.registry_socket.stat().st_mode) == 0o600
 
 
 def test_foreign_hosts_and_origins_are_refused(registry: EmbeddedRegistry) -> None:

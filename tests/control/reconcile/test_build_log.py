@@ -59,3 +59,12 @@ async def test_a_text_with_line_ends_is_one_entry(tmp_path: Path, writer: Thread
     first, second = (tmp_path / "log").read_text().splitlines()
     assert re.fullmatch(f"{STAMP} model a", first)
     assert second == "    2026-01-01T00:00:00Z Prepared., version 1"
+
+
+async def test_no_control_character_reaches_a_terminal(tmp_path: Path, writer: ThreadPoolExecutor) -> None:
+    log = BuildLog(tmp_path / "log", FakeClock(), writer)
+    log("downloading \x1b[2Ja\x07\x85b")
+    await log.written()
+    text = (tmp_path / "log").read_text()
+    assert "\\x1b[2Ja\\x07" in text
+    assert text.replace("\n", "").isprintable()

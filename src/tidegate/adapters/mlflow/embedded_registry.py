@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tidegate import life_line
+from tidegate import life_line, private_socket
 from tidegate.adapters.mlflow.artifact_locations import ArtifactLocations, guard, shown
 from tidegate.atomic_write import write_atomically
 from tidegate.data_directory import DataDirectory
@@ -82,6 +82,7 @@ def main(socket: str, database: str, life_line_fd: str, *artifact_roots: str) ->
         logging.getLogger(noisy).setLevel(logging.WARNING)
     _guard(ArtifactLocations("", (str(Path(database).with_name("artifacts")), *artifact_roots)))
     _open_database(Path(database))
+    private_socket.reserve(Path(socket))
     uvicorn.run(
         "mlflow.server.fastapi_app:app",
         uds=socket,

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from tidegate.ports import Clock
-from tidegate.telemetry import fields
+from tidegate.telemetry import fields, printable
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ class BuildLog:
     def __call__(self, line: str) -> None:
         """Add an entry; returns before it is written."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.now()))
-        self._newest = self._writer.submit(self._write, f"{stamp} {_INDENT.join(line.splitlines())}\n")
+        lines = [printable(part) for part in line.splitlines()]
+        self._newest = self._writer.submit(self._write, f"{stamp} {_INDENT.join(lines)}\n")
 
     async def written(self) -> None:
         """Wait until every line so far has been written, or lost."""
