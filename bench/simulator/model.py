@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate.core.endpoint.endpoint import ScalingPolicy
+from tidegate.core.endpoint.served_entity import ScalingPolicy
 from tidegate.core.scaling.load_window import LoadPoint
 from tidegate.core.scaling.scaling import ScalingState, Sight, decide
 

@@ -6,7 +6,7 @@ A trace's `most_events` is a promise that the tests keep; `docs/scaling.md` show
 import math
 
 from bench.simulator.model import Trace
-from tidegate.core.endpoint.endpoint import ScalingPolicy
+from tidegate.core.endpoint.served_entity import ScalingPolicy
 
 
 def step(times_and_values: tuple[tuple[float, float], ...], now: float) -> float:

@@ -118,7 +118,7 @@ FAULTS = (
     Fault(
         "a replica that outgrew its memory does not make way for its successor",
         "tidegate/engines/scheduling/capacity.py",
-        "return self._make_way_for_itself(wish, short)",
+        "return self._drain_predecessor(request, short)",
         "return False",
         "engines",
     ),
@@ -139,7 +139,7 @@ FAULTS = (
     Fault(
         "a template that is forking is evicted",
         "tidegate/engines/templates/templates.py",
-        "for template in [one for one in self._warm.values() if not one.forking]:",
+        "for template in [template for template in self._warm.values() if not template.forking]:",
         "for template in list(self._warm.values()):",
         "engines",
     ),

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tidegate.core.endpoint.endpoint import Endpoint, ModelRef, ModelVersion
+from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.endpoint.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.legacy_products.enablement import Enablement
 from tidegate.core.rollout.pointers import ModelPointers
 from tidegate.core.rollout.switch import Switch

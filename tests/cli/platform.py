@@ -13,8 +13,8 @@ import uvicorn
 from tests.control.house import NO_BUILD, House, a_house
 from tidegate import http
 from tidegate.api.rest_api import create_app
-from tidegate.core.endpoint.endpoint import ServedEntity
 from tidegate.core.endpoint.revision import revision_ids
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.endpoint.status import ConfigUpdate
 from tidegate.core.errors import NotFound, TidegateError, Unauthenticated
 from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send

@@ -7,7 +7,7 @@ import typer
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.model_uri import parse
-from tidegate.core.endpoint.endpoint import ModelRef
+from tidegate.core.endpoint.served_entity import ModelRef
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.fakes.model_registry import FakeModel, FakeModelRegistry
 from tidegate.adapters.mlflow.registry import MlflowRegistry
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import ModelRegistry

@@ -12,21 +12,23 @@ from tidegate.adapters.store.sql_store import SqlStore
 from tidegate.core.endpoint.endpoint import (
     FOLLOWER,
     ROLLBACK,
-    Batching,
     Endpoint,
     EndpointConfig,
     FailedConfig,
-    ModelRef,
-    ModelVersion,
     ParkedConfig,
     PendingConfig,
     Route,
-    ServedEntity,
     Switching,
 )
 from tidegate.core.endpoint.legacy_face import Face, Product
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import Environment, EnvironmentDigest, Proof, Revision, RevisionId, revision_id
+from tidegate.core.endpoint.served_entity import (
+    Batching,
+    ModelRef,
+    ModelVersion,
+    ServedEntity,
+)
 from tidegate.core.errors import AlreadyExists, Conflict, NotFound
 from tidegate.core.legacy_products.enablement import Compute, Enablement
 from tidegate.core.rollout.switch import Side, Switch

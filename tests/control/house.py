@@ -19,13 +19,14 @@ from tidegate.control.cycle import Control, ControlSettings, Ports
 from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest, EndpointRequest
 from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.control.publish.route_publisher import Access
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion, Route, ServedEntity
+from tidegate.core.endpoint.endpoint import Route
 from tidegate.core.endpoint.revision import (
     Proof,
     RevisionId,
     RevisionObservation,
     RevisionTarget,
 )
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion, ServedEntity
 from tidegate.core.errors import BuildFailed
 from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad
 from tidegate.core.planes.route_table import RouteTable

@@ -5,11 +5,8 @@ from typing import Any
 from tidegate.core.endpoint.endpoint import (
     Endpoint,
     EndpointConfig,
-    ModelRef,
-    ModelVersion,
     PendingConfig,
     Route,
-    ServedEntity,
     default_routes,
 )
 from tidegate.core.endpoint.lifecycle import RevisionState
@@ -26,7 +23,8 @@ from tidegate.core.endpoint.revision import (
     RevisionObservation,
     revision_id,
 )
-from tidegate.core.rollout.plan import target_of
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion, ServedEntity
+from tidegate.core.rollout.targets import target_of
 
 ENVIRONMENT = Environment(EnvironmentDigest("e" * 16), "/envs/e/bin/python", "/overlays/3.11")
 PROOF = Proof("input_example")

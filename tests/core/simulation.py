@@ -36,8 +36,9 @@ from tidegate.core.rollout.action import (
     Try,
 )
 from tidegate.core.rollout.gate import Gate, replays_of
-from tidegate.core.rollout.plan import Preparation, PreparationState, Snapshot, plan
+from tidegate.core.rollout.plan import plan
 from tidegate.core.rollout.replay import Findings, Replay
+from tidegate.core.rollout.snapshot import Preparation, PreparationState, Snapshot
 
 # Ticks. To drain takes longest, so that what is asked for again meets what has not ended yet.
 PREPARE, START, DRAIN = 1, 2, 12

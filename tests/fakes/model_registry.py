@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound, TidegateError
 from tidegate.core.rollout.pointers import ARCHIVED, ModelPointers, Pointer, StagedVersion
 from tidegate.ports import Log, ModelRegistry

@@ -7,8 +7,9 @@ import json
 
 from tidegate.api.json_values import Json, millis
 from tidegate.control.endpoints.endpoint_views import EndpointView, ReplicaView
-from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
 from tidegate.core.endpoint.revision import Proof, revision_id
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.endpoint.status import Deployment, EndpointStatus, EntityStatus
 from tidegate.core.rollout.pointers import is_pointer
 from tidegate.ports import Event

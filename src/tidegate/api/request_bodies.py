@@ -12,16 +12,15 @@ from pydantic import BaseModel, Field
 from tidegate.api.gate_body import GateIn
 from tidegate.api.lenient import Lenient, at_most
 from tidegate.control.endpoints.endpoint_requests import MAX_TAGS, UNRESOLVED, ConfigRequest, EndpointRequest
-from tidegate.core.endpoint.endpoint import (
+from tidegate.core.endpoint.endpoint import MAX_SERVED_ENTITIES, Route
+from tidegate.core.endpoint.gate_policy import GatePolicy
+from tidegate.core.endpoint.served_entity import (
     MAX_ENVIRONMENT_VARS,
-    MAX_SERVED_ENTITIES,
     Batching,
     ModelRef,
-    Route,
     ServedEntity,
     default_served_name,
 )
-from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.errors import InvalidParameter
 
 _MAX_DESCRIPTION = 4096  # characters

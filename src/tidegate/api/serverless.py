@@ -12,9 +12,9 @@ from tidegate.api.older_products import Wording, add_shared_routes
 from tidegate.api.parameters import Millis, OfModel, OfVersion, Parameters, read
 from tidegate.control.registry.enabled_model_queries import ServingView
 from tidegate.control.registry.enabled_models import EnabledModels
-from tidegate.core.endpoint.endpoint import WORKLOAD_SIZES
 from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.endpoint.revision import ReplicaState
+from tidegate.core.endpoint.served_entity import WORKLOAD_SIZES
 from tidegate.core.legacy_products.enablement import Compute
 from tidegate.core.legacy_products.enablement_status import ServingState, UpdateStatus, VersionStatus
 from tidegate.core.legacy_products.serving_history import Subject, Told

@@ -4,7 +4,7 @@ import json
 
 from tidegate.api.json_values import Json, millis
 from tidegate.control.endpoints.endpoint_views import SwitchesView
-from tidegate.core.endpoint.endpoint import ModelVersion
+from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.rollout.switch import Side, Switch, side_of
 
 

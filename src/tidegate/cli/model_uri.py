@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from tidegate.cli.failure import Failure
-from tidegate.core.endpoint.endpoint import ModelRef
+from tidegate.core.endpoint.served_entity import ModelRef
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@:]+)(?:/(?P<version>[^/@:]+)|(?P<alias>@[^/@:]+))")
 _FORMS = "Write models:/NAME/3, models:/NAME@champion, models:/NAME/Production, or the path of a saved model"

@@ -11,7 +11,7 @@ from typing import Any
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.find_server import Server
-from tidegate.core.endpoint.endpoint import ModelRef
+from tidegate.core.endpoint.served_entity import ModelRef
 
 # What may be set for another server must not reach this one.
 _FOREIGN = (

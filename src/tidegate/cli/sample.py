@@ -21,7 +21,7 @@ from tidegate.cli.find_server import Named, Server, find
 from tidegate.cli.progress import Progress
 from tidegate.cli.registration import quiet_mlflow
 from tidegate.cli.watch import Watch
-from tidegate.core.endpoint.endpoint import ModelRef
+from tidegate.core.endpoint.served_entity import ModelRef
 from tidegate.core.errors import TidegateError
 
 NAME = "wine"

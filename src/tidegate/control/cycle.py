@@ -39,7 +39,7 @@ from tidegate.control.supervised_loop import SupervisedLoop
 from tidegate.control.wakeups import Wakeups
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.errors import TidegateError
-from tidegate.core.rollout.plan import Snapshot
+from tidegate.core.rollout.snapshot import Snapshot
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, Engine, EnvironmentBuilder, ModelRegistry, Store
 from tidegate.settings import HousekeepingSettings, RolloutSettings

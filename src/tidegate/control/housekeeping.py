@@ -19,7 +19,7 @@ from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import Revision, RevisionId
-from tidegate.core.rollout.plan import Preparation
+from tidegate.core.rollout.snapshot import Preparation
 from tidegate.ports import Clock
 from tidegate.settings import HousekeepingSettings
 from tidegate.telemetry import fields

@@ -1,4 +1,7 @@
-"""The errors of Tidegate: each knows whose fault it is and says what to do next. No HTTP here; see `tidegate.http`."""
+"""The errors of Tidegate. Each has a fault, a code and a sentence on what to do next.
+
+`tidegate.http` has the statuses.
+"""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,7 +17,7 @@ class Fault(StrEnum):
 
 
 class TidegateError(Exception):
-    """A failure that Tidegate understands.
+    """An error with a known cause.
 
     `message` is one sentence for the person who reads it. `retry_after` is the number of seconds after which the same
     call may succeed, or None when trying again will not help.
@@ -30,13 +33,13 @@ class TidegateError(Exception):
 
 
 class CallerError(TidegateError):
-    """The caller asked for something that cannot be done as asked."""
+    """The request cannot be carried out as it is."""
 
     fault = Fault.CALLER
 
 
 class BadRequest(CallerError):
-    """The body could not be understood."""
+    """The body cannot be read."""
 
     code = "BAD_REQUEST"
 
@@ -48,49 +51,49 @@ class InvalidParameter(CallerError):
 
 
 class PayloadTooLarge(CallerError):
-    """The body is over the cap."""
+    """The body is larger than allowed."""
 
     code = "PAYLOAD_TOO_LARGE"
 
 
 class HeadersTooLarge(CallerError):
-    """The request's line and headers are over the cap."""
+    """The request's line and headers are larger than allowed."""
 
     code = "HEADERS_TOO_LARGE"
 
 
 class RequestTimeout(CallerError):
-    """The caller sends too slowly."""
+    """The request arrives too slowly."""
 
     code = "REQUEST_TIMEOUT"
 
 
 class UnsupportedMediaType(CallerError):
-    """The body's content type or coding is not one that is read."""
+    """The body has a content type or a coding that is not supported."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class Unauthenticated(CallerError):
-    """No credentials, or wrong ones."""
+    """The credentials are missing or wrong."""
 
     code = "UNAUTHENTICATED"
 
 
 class PermissionDenied(CallerError):
-    """The caller is known and may not do this."""
+    """The caller's credentials do not allow this."""
 
     code = "PERMISSION_DENIED"
 
 
 class NotFound(CallerError):
-    """No such endpoint, model, version, alias or page."""
+    """The endpoint, model, version, alias or page does not exist."""
 
     code = "NOT_FOUND"
 
 
 class MethodNotAllowed(CallerError):
-    """The path exists, but not for this method; `allow` are those that it exists for."""
+    """The path does not support this method. `allow` has the methods that it supports."""
 
     code = "METHOD_NOT_ALLOWED"
 
@@ -100,57 +103,57 @@ class MethodNotAllowed(CallerError):
 
 
 class AlreadyExists(CallerError):
-    """The name is taken."""
+    """The name is in use."""
 
     code = "ALREADY_EXISTS"
 
 
 class Conflict(CallerError):
-    """Something else is under way; the caller may try again when it has ended."""
+    """Another change is under way. The caller may try again once that has ended."""
 
     code = "CONFLICT"
 
 
 class TooManyRequests(CallerError):
-    """A rate or a queue is full."""
+    """A rate limit is exceeded, or a queue is full."""
 
     code = "TOO_MANY_REQUESTS"
 
 
 class ModelError(TidegateError):
-    """The model's own code or package failed."""
+    """The code of the model, or a package of it, failed."""
 
     fault = Fault.MODEL
     code = "MODEL_ERROR"
 
 
 class ModelCrashed(ModelError):
-    """The model ended its process."""
+    """The process of the model ended."""
 
     code = "MODEL_CRASHED"
 
 
 class BuildFailed(ModelError):
-    """The model's environment could not be made. The build log has the cause."""
+    """The model's environment could not be built. The build log has the cause."""
 
     code = "BUILD_FAILED"
 
 
 class ConfigurationError(TidegateError):
-    """A setting is wrong, or this machine lacks something. Ends `tidegate up` with the sentence."""
+    """A setting is wrong, or this machine lacks something. `tidegate up` ends with the sentence."""
 
     fault = Fault.CALLER
     code = "CONFIGURATION"
 
 
 class Unavailable(TidegateError):
-    """A part of the platform is not there now; it will be back."""
+    """A part of the platform is missing for now."""
 
     code = "UNAVAILABLE"
 
 
 class DeadlineExceeded(TidegateError):
-    """No answer within the request's deadline."""
+    """There was no answer before the request's deadline."""
 
     code = "DEADLINE_EXCEEDED"
 

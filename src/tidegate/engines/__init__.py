@@ -1,4 +1,6 @@
-"""What holds revisions running. One file per engine, and the agent that is its hands on a machine.
+"""The engine: starts the replicas of each revision and keeps them running.
 
-The only package that starts replicas. It knows targets, replicas and addresses; nothing of endpoints, routes or HTTP.
+Read `agent` first, then `scheduling` (decisions), `replicas` and `templates` (processes), and `linux` (what the kernel
+offers). No other package starts replicas. This one knows targets, replicas and addresses, and no endpoints, routes or
+HTTP.
 """

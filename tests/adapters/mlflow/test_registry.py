@@ -19,7 +19,7 @@ import pytest_asyncio
 from tests.registries import RealRegistry
 from tidegate.adapters.mlflow import client_pool
 from tidegate.adapters.mlflow.registry import MlflowRegistry
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.errors import BuildFailed, ConfigurationError, NotFound, TidegateError, Unavailable
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
 

@@ -13,7 +13,7 @@ from tests.registries import RealRegistry
 from tidegate.adapters.mlflow import search
 from tidegate.adapters.mlflow.registry import MlflowRegistry
 from tidegate.adapters.mlflow.search import search_versions
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.rollout.pointers import Pointer
 
 # MLflow's store, which some of these tests import, has warnings of its own.

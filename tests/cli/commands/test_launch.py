@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import Cli, Terminal, run, started
 from tests.cli.platform import EXAMPLE, Platform
 from tidegate.cli.commands.launch import Size
-from tidegate.core.endpoint.endpoint import WORKLOAD_SIZES
+from tidegate.core.endpoint.served_entity import WORKLOAD_SIZES
 from tidegate.core.errors import NotFound, Unavailable
 
 

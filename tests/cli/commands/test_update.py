@@ -9,7 +9,7 @@ from tests.cli.platform import Platform
 from tests.control.house import an_entity
 from tidegate.cli.commands.update import with_model
 from tidegate.cli.endpoint_view import Json
-from tidegate.core.endpoint.endpoint import Batching, ModelRef
+from tidegate.core.endpoint.served_entity import Batching, ModelRef
 
 
 def test_the_model_changes(platform: Platform, cli: Cli) -> None:

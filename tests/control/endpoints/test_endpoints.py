@@ -7,8 +7,9 @@ import pytest
 from tests.control.house import House, a_request, an_entity
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
 from tidegate.control.endpoints.log_tail import MAX_LOG_BYTES
-from tidegate.core.endpoint.endpoint import ModelVersion, Route
+from tidegate.core.endpoint.endpoint import Route
 from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.errors import AlreadyExists, Conflict, InvalidParameter, NotFound, Unavailable
 
 

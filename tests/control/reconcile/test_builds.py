@@ -12,10 +12,10 @@ import pytest
 
 from tests.control.house import House, an_entity, until
 from tidegate.control.reconcile.model_cache import ModelCache
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
 from tidegate.core.endpoint.revision import Environment, Revision, RevisionId
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.errors import Unavailable
-from tidegate.core.rollout.plan import Preparation, PreparationState
+from tidegate.core.rollout.snapshot import Preparation, PreparationState
 from tidegate.ports import Log
 
 

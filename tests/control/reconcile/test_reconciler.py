@@ -342,7 +342,8 @@ async def test_the_loop_outlives_a_store_that_is_away(house: House) -> None:
 async def test_a_defect_in_one_endpoint_does_not_stop_the_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     import tidegate.control.reconcile.planner as module
     from tidegate.core.rollout.action import Action
-    from tidegate.core.rollout.plan import Snapshot, plan
+    from tidegate.core.rollout.plan import plan
+    from tidegate.core.rollout.snapshot import Snapshot
 
     def flawed(world: Snapshot) -> tuple[Action, ...]:
         if any(endpoint.name == "cursed" for endpoint in world.endpoints):

@@ -9,9 +9,10 @@ import pytest
 
 from tests.control.house import House, a_house, an_entity
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
-from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ModelRef, ModelVersion, ParkedConfig
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ParkedConfig
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import RevisionObservation
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.endpoint.status import Deployment
 from tidegate.core.errors import Conflict, Unavailable
 from tidegate.core.planes.load_report import RevisionLoad

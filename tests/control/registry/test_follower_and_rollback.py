@@ -7,7 +7,8 @@ import pytest
 
 from tests.control.house import House, a_house, an_entity
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
-from tidegate.core.endpoint.endpoint import FOLLOWER, ROLLBACK, ModelRef, Route
+from tidegate.core.endpoint.endpoint import FOLLOWER, ROLLBACK, Route
+from tidegate.core.endpoint.served_entity import ModelRef
 
 CHAMPION = ModelRef("wine", "@champion")
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.control.house import POLL, House, an_entity, until
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
-from tidegate.core.endpoint.endpoint import Endpoint, ModelVersion, Route
+from tidegate.core.endpoint.endpoint import Endpoint, Route
 from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.errors import Conflict, Unavailable
 from tidegate.core.rollout.following import Pointers
 

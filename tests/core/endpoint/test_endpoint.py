@@ -13,19 +13,21 @@ from tidegate.core.endpoint.endpoint import (
     Endpoint,
     EndpointConfig,
     FailedConfig,
-    Meaning,
-    ModelRef,
-    ModelVersion,
     ParkedConfig,
     PendingConfig,
     Route,
-    ScalingPolicy,
-    ServedEntity,
     Switching,
     default_routes,
-    default_served_name,
 )
 from tidegate.core.endpoint.names import fit_name
+from tidegate.core.endpoint.served_entity import (
+    Meaning,
+    ModelRef,
+    ModelVersion,
+    ScalingPolicy,
+    ServedEntity,
+    default_served_name,
+)
 from tidegate.core.endpoint.validation import check_config, check_name
 from tidegate.core.errors import Conflict, InvalidParameter
 
@@ -138,9 +140,9 @@ ENTITY_FAULTS = [
     ({"timeout_seconds": float("nan")}, "wine-1: timeout_seconds must be over 0 and at most 60."),
     ({"idle_timeout_seconds": 0.5}, "wine-1: idle_timeout_seconds must be at least 1."),
     ({"environment_vars": tuple((f"V{n}", "1") for n in range(51))}, "wine-1: at most 50 environment_vars."),
-    ({"environment_vars": (("1A", "x"),)}, "'1A' in environment_vars cannot be set."),
-    ({"environment_vars": (("A=B", "x"),)}, "'A=B' in environment_vars cannot be set."),
-    ({"environment_vars": (("A", "x\0y"),)}, "'A' in environment_vars cannot be set."),
+    ({"environment_vars": (("1A", "x"),)}, "'1A' in environment_vars cannot be set: a name has "),
+    ({"environment_vars": (("A=B", "x"),)}, "'A=B' in environment_vars cannot be set: a name has "),
+    ({"environment_vars": (("A", "x\0y"),)}, "'A' in environment_vars cannot be set: a name has "),
     *(
         ({"environment_vars": ((name, "x"),)}, f"wine-1: {name} in environment_vars is reserved: a replica takes")
         for name in (

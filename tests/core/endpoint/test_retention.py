@@ -11,7 +11,8 @@ from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.retention import KEPT, outdated
 from tidegate.core.endpoint.revision import Revision
 from tidegate.core.rollout.action import Drop
-from tidegate.core.rollout.plan import Snapshot, plan
+from tidegate.core.rollout.plan import plan
+from tidegate.core.rollout.snapshot import Snapshot
 
 S = RevisionState
 # Version 1 is parked, 2 serves, 3 has failed, 4 is on its way.

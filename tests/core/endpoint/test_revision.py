@@ -5,10 +5,15 @@ from dataclasses import fields, replace
 import pytest
 
 from tests.core.examples import a_config, a_created_endpoint, a_revision, an_entity, an_observation
-from tidegate.core.endpoint.endpoint import Batching, ModelRef, ModelVersion, ServedEntity
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import ReplicaState, revision_id, revision_ids
-from tidegate.core.rollout.plan import target_of
+from tidegate.core.endpoint.served_entity import (
+    Batching,
+    ModelRef,
+    ModelVersion,
+    ServedEntity,
+)
+from tidegate.core.rollout.targets import target_of
 
 # Every field of a served entity with another value than `an_entity` has.
 OTHERS: dict[str, object] = {

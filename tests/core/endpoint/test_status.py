@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from tests.core.examples import a_config, a_created_endpoint, a_revision, an_endpoint, an_entity, an_observation, rid
-from tidegate.core.endpoint.endpoint import Endpoint, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import ReplicaState, Revision
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.endpoint.status import ConfigUpdate, Deployment, EndpointStatus, Ready, project
 
 S = RevisionState

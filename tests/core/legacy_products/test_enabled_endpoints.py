@@ -12,13 +12,11 @@ from tidegate.core.endpoint.endpoint import (
     Endpoint,
     EndpointConfig,
     FailedConfig,
-    ModelRef,
-    ModelVersion,
     PendingConfig,
-    ServedEntity,
     default_routes,
 )
 from tidegate.core.endpoint.legacy_face import Product
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion, ServedEntity
 from tidegate.core.legacy_products.enabled_endpoints import (
     BRIDGE_SECONDS,
     GRACE_SECONDS,

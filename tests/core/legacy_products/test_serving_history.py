@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.core.legacy_products.test_enabled_endpoints import CLASSIC, SERVERLESS, endpoint
-from tidegate.core.endpoint.endpoint import ModelVersion
 from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.legacy_products.enablement import entity_of
 from tidegate.core.legacy_products.serving_history import Subject, Told, of_replicas, told, told_of_model
 from tidegate.core.rollout.switch import Side, Switch

@@ -6,8 +6,9 @@ from itertools import permutations
 import pytest
 
 from tests.core.examples import a_config, a_created_endpoint, an_endpoint, rid
-from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig, ModelRef, ModelVersion, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
 from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion, ServedEntity
 from tidegate.core.planes.route_table import EndpointRoute, Leads, compile_table
 
 AGENT = "/run/agent.sock"

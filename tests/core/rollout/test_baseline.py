@@ -3,7 +3,8 @@
 import pytest
 
 from tests.core.examples import a_config, an_entity
-from tidegate.core.endpoint.endpoint import Route, ServedEntity
+from tidegate.core.endpoint.endpoint import Route
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.rollout.baseline import baseline_of
 
 ONE, TWO, THREE = (an_entity(f"wine-{number}", version=number) for number in "123")

@@ -12,15 +12,17 @@ from tidegate.core.endpoint.endpoint import (
     Endpoint,
     EndpointConfig,
     FailedConfig,
-    ModelRef,
-    ModelVersion,
     ParkedConfig,
     PendingConfig,
     Route,
+)
+from tidegate.core.endpoint.revision import revision_id
+from tidegate.core.endpoint.served_entity import (
+    ModelRef,
+    ModelVersion,
     ServedEntity,
     default_served_name,
 )
-from tidegate.core.endpoint.revision import revision_id
 from tidegate.core.planes.route_table import compile_table
 from tidegate.core.rollout.following import Followed, follow, followed_by
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, is_pointer

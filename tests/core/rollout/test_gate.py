@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 
 from tests.core.examples import a_config, a_created_endpoint, an_entity, rid
-from tidegate.core.endpoint.endpoint import Endpoint, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
-from tidegate.core.rollout.gate import Gate, is_asked, is_growing, judge, policy_of, replays_of, seems_slow, unasked
+from tidegate.core.endpoint.served_entity import ServedEntity
+from tidegate.core.rollout.gate import (
+    Gate,
+    is_growing,
+    is_replayed_on,
+    judge,
+    policy_of,
+    replays_of,
+    report_without_gate,
+    seems_slow,
+)
 from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
 
 ONE, TWO = an_entity(), an_entity("wine-2", version="2")
@@ -74,13 +84,13 @@ def test_only_what_is_new_is_tried_and_the_time_is_shared() -> None:
 
 
 def test_what_is_new_is_asked_where_requests_are_kept_and_may_be_asked_twice() -> None:
-    assert is_asked(UPDATING, TWO, GATE)
-    assert not is_asked(UPDATING, ONE, GATE)  # it serves already
-    assert not is_asked(SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True), TWO, GATE)
-    assert not is_asked(replace(UPDATING, gate=replace(SAFE, record=False)), TWO, GATE)
-    assert not is_asked(UPDATING, TWO, Gate(replace(SAFE, record=False)))
+    assert is_replayed_on(UPDATING, TWO, GATE)
+    assert not is_replayed_on(UPDATING, ONE, GATE)  # it serves already
+    assert not is_replayed_on(SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True), TWO, GATE)
+    assert not is_replayed_on(replace(UPDATING, gate=replace(SAFE, record=False)), TWO, GATE)
+    assert not is_replayed_on(UPDATING, TWO, Gate(replace(SAFE, record=False)))
     once = replace(TWO, retry_on_crash=False)
-    assert not is_asked(SERVING.with_update(a_config(once, version=2), 2.0), once, GATE)
+    assert not is_replayed_on(SERVING.with_update(a_config(once, version=2), 2.0), once, GATE)
 
 
 A, B = an_entity("a", "wine"), an_entity("b", "tea")
@@ -326,7 +336,7 @@ def test_what_was_not_measured_is_null() -> None:
 
 def test_what_was_forced_is_on_record_and_nothing_else_that_no_gate_looked_at() -> None:
     forced = SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True)
-    assert json.loads(unasked(forced, STRICT)) == {
+    assert json.loads(report_without_gate(forced, STRICT)) == {
         "verdict": "forced",
         "mode": "strict",
         "reasons": [],
@@ -335,4 +345,4 @@ def test_what_was_forced_is_on_record_and_nothing_else_that_no_gate_looked_at() 
     first = replace(a_created_endpoint(), pending=replace(forced.pending, forced=True)) if forced.pending else None
     assert first is not None
     for endpoint in (first, UPDATING, SERVING, UPDATING.promoted(3.0).rolled_back(4.0)):
-        assert unasked(endpoint, SAFE) == ""
+        assert report_without_gate(endpoint, SAFE) == ""

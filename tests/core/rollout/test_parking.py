@@ -3,9 +3,10 @@
 import pytest
 
 from tests.core.examples import a_config, a_created_endpoint, a_revision, an_entity, an_observation, rid
-from tidegate.core.endpoint.endpoint import Endpoint, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import ReplicaState
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.rollout.parking import due, kept_until, must_wake, parked_replicas, parked_revisions
 
 ONE, TWO = an_entity(), an_entity("wine-2", version="2")

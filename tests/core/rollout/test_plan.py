@@ -16,10 +16,11 @@ from tests.core.examples import (
     an_observation,
     rid,
 )
-from tidegate.core.endpoint.endpoint import Batching, Endpoint, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import ReplicaState, Revision, RevisionId, RevisionObservation
+from tidegate.core.endpoint.served_entity import Batching, ServedEntity
 from tidegate.core.rollout.action import (
     Abandon,
     Action,
@@ -35,8 +36,10 @@ from tidegate.core.rollout.action import (
     Try,
 )
 from tidegate.core.rollout.gate import Gate, replays_of
-from tidegate.core.rollout.plan import MAX_FAILED_STARTS, Preparation, PreparationState, Snapshot, plan, target_of
+from tidegate.core.rollout.plan import MAX_FAILED_STARTS, plan
 from tidegate.core.rollout.replay import Findings
+from tidegate.core.rollout.snapshot import Preparation, PreparationState, Snapshot
+from tidegate.core.rollout.targets import target_of
 
 S = RevisionState
 ONE, TWO = an_entity(), an_entity("wine-2", version="2")

@@ -1,7 +1,8 @@
 """What is on record of a switch."""
 
 from tests.core.examples import a_config, a_created_endpoint, an_entity
-from tidegate.core.endpoint.endpoint import FOLLOWER, ROLLBACK, ModelVersion, Route
+from tidegate.core.endpoint.endpoint import FOLLOWER, ROLLBACK, Route
+from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.rollout.switch import Side, Switch, switch_of
 
 CREATED = a_created_endpoint()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.draws import examples
-from tidegate.core.endpoint.endpoint import ScalingPolicy
+from tidegate.core.endpoint.served_entity import ScalingPolicy
 from tidegate.core.scaling.load_window import LoadPoint
 from tidegate.core.scaling.scaling import STABLE_SECONDS, STAND_INS, ScaleDecision, ScalingState, Sight, decide
 

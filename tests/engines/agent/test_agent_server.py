@@ -29,8 +29,8 @@ class FakeVerbs:
 
     def used(self, revisions: Sequence[RevisionId]) -> None: ...
 
-    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> list[RevisionAddresses]:
-        return [RevisionAddresses(revision, known=True, message=self.message) for revision in told]
+    def changed_addresses(self, sent: Mapping[RevisionId, RevisionAddresses | None]) -> list[RevisionAddresses]:
+        return [RevisionAddresses(revision, known=True, message=self.message) for revision in sent]
 
 
 @pytest.mark.parametrize(

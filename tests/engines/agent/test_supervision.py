@@ -38,11 +38,11 @@ def defects(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Defects:
 async def test_the_loops_of_an_agent_go_on(machine: Machine, defects: Defects) -> None:
     defects.plant(
         "replicas.fleet:Fleet.decide",
-        "replicas.fleet:Fleet.refused",
+        "replicas.fleet:Fleet.note_capacity",
         "agent.agent_server:_Connection.publish",
         "replicas.launcher:Launcher.spawn",
         "replicas.launcher:Launcher.clear",
-        "replicas.replicas:Replicas.try_forks",
+        "replicas.fork_trials:ForkTrials.run",
         "replicas.replica_process:ReplicaProcess._take",
         "linux.replica_deadline:Deadline.missed",
         "linux.process_usage:cpu_seconds",
@@ -66,7 +66,7 @@ async def test_the_next_agent_goes_on(machine: Machine, defects: Defects) -> Non
     machine.kill_agent()
     defects.plant(
         "replicas.replicas:greet",
-        "replicas.applied_targets:Targets.forget",
+        "replicas.applied_targets:AppliedTargets.forget",
         "templates.templates:Templates.make",
     )
     agent = await machine.start_agent()

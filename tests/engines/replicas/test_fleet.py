@@ -8,7 +8,7 @@ import pytest
 
 from tests.engines.scheduling.test_schedule import NOW, A, B, held
 from tidegate.core.endpoint.revision import Proof, RevisionTarget
-from tidegate.engines.replicas.applied_targets import Applied
+from tidegate.engines.replicas.applied_targets import AppliedTarget
 from tidegate.engines.replicas.fleet import Fleet
 from tidegate.engines.templates.templates import Templates
 
@@ -36,11 +36,11 @@ class NoTemplates:
 
 def test_what_made_room_while_it_was_parked_comes_back_when_it_is_to_be_kept() -> None:
     fleet = Fleet(60.0, cast("Templates", NoTemplates()))
-    fleet.hold(Applied(PARKED))
+    fleet.hold(AppliedTarget(PARKED))
     fleet.evict(A, "tea", NOW, 1.0)
-    fleet.hold(Applied(replace(PARKED, memory_bytes=1)))
+    fleet.hold(AppliedTarget(replace(PARKED, memory_bytes=1)))
     assert fleet.revisions[A].evicted  # still parked: only a request wakes it
-    fleet.hold(Applied(replace(PARKED, min_replicas=1, parked=False)))
+    fleet.hold(AppliedTarget(replace(PARKED, min_replicas=1, parked=False)))
     assert not fleet.revisions[A].evicted
 
 
@@ -57,15 +57,15 @@ def test_a_start_waits_for_the_template_that_its_revision_is_to_be_tried_on(
 ) -> None:
     templates = cast("Templates", NoTemplates(NOW + 3, NOW + 5))
     fleet = Fleet(60.0, templates)
-    fleet.hold(Applied(PARKED, proof=Proof("input_example", start=start)))
-    assert fleet.revisions[A].held(templates, NOW).template_until == until
+    fleet.hold(AppliedTarget(PARKED, proof=Proof("input_example", start=start)))
+    assert fleet.revisions[A].facts(templates, NOW).template_until == until
 
 
 def test_a_revision_that_was_not_tried_is_not_forked_and_one_without_a_replica_yet_tries_it_at_once() -> None:
     templates = cast("Templates", NoTemplates(NOW + 3, NOW + 5, warm=True))
     fleet = Fleet(60.0, templates)
-    fleet.hold(Applied(PARKED, proof=Proof("input_example")))
-    assert not fleet.revisions[A].held(templates, NOW).forks
-    fleet.hold(Applied(replace(PARKED, revision=B)))
-    first = fleet.revisions[B].held(templates, NOW)
-    assert (first.forks, first.template_until) == (True, -math.inf)
+    fleet.hold(AppliedTarget(PARKED, proof=Proof("input_example")))
+    assert not fleet.revisions[A].facts(templates, NOW).can_fork
+    fleet.hold(AppliedTarget(replace(PARKED, revision=B)))
+    first = fleet.revisions[B].facts(templates, NOW)
+    assert (first.can_fork, first.template_until) == (True, -math.inf)

@@ -14,7 +14,7 @@ from tidegate.core.endpoint.revision import (
 )
 from tidegate.engines.scheduling.facts import Limits, ReplicaFacts, RevisionFacts
 from tidegate.engines.scheduling.schedule import (
-    ROOM_SECONDS,
+    NO_CAPACITY_SECONDS,
     SLOT_SECONDS,
     Action,
     Drain,
@@ -116,16 +116,18 @@ def test_replicas_of_what_is_not_held_are_drained() -> None:
 def test_the_first_replica_has_the_cores_to_itself() -> None:
     assert decide({A: held(A, 4)}, [], LIMITS, NOW).actions == (Start(A),)
     assert decide({A: held(A, 4)}, [replica("r1", state=ReplicaState.STARTING)], LIMITS, NOW).actions == ()
-    assert decide({A: held(A, 4, forks=True)}, [], LIMITS, NOW).actions == (Start(A, fork=True),) * 4
+    assert decide({A: held(A, 4, can_fork=True)}, [], LIMITS, NOW).actions == (Start(A, fork=True),) * 4
 
 
 def test_a_template_that_can_be_made_is_made_and_waited_for() -> None:
-    assert decide({A: held(A, 4, may_warm=True)}, [], LIMITS, NOW).actions == (Warm(A),)
+    assert decide({A: held(A, 4, can_warm=True)}, [], LIMITS, NOW).actions == (Warm(A),)
     waits = {A: held(A, 4, template_until=NOW + 5), B: held(B)}
     decision = decide(waits, [], LIMITS, NOW)
     assert (decision.actions, decision.again_at) == ((Start(B),), NOW + 5)
     assert decide(waits, [], LIMITS, NOW + 5).actions == (START, Start(B))  # it takes too long
-    assert decide({A: held(A, forks=True, template_until=NOW + 5)}, [], LIMITS, NOW).actions == (Start(A, fork=True),)
+    assert decide({A: held(A, can_fork=True, template_until=NOW + 5)}, [], LIMITS, NOW).actions == (
+        Start(A, fork=True),
+    )
 
 
 def test_everybody_gets_the_first_replica_before_anybody_gets_the_second() -> None:
@@ -205,7 +207,7 @@ def test_a_start_needs_what_replicas_of_its_revision_used_when_they_were_new() -
     refused = decide({A: too_large, B: held(B)}, running, ROOM, NOW)
     assert refused.actions == ()
     assert "needs about 2.0 GB, and 1.0 GB of 4.0 GB are free" in refused.refused[A]
-    assert refused.again_at == NOW + ROOM_SECONDS
+    assert refused.again_at == NOW + NO_CAPACITY_SECONDS
 
 
 def test_an_idle_revision_makes_room_and_stays_down() -> None:

@@ -137,7 +137,7 @@ async def test_a_model_that_is_too_large_to_load_fails_with_a_sentence(machine: 
     await machine.engine.apply(machine.target(stub="eat:200 slow:30", memory_bytes=100 * MB))
     seen = await machine.until(lambda o: o.failed_starts >= 1)
     assert seen.message.startswith("Loading the model took 2")
-    assert seen.message.endswith(" MB, over its 100 MB. Give it a larger workload_type.")
+    assert seen.message.endswith(" MB, over its limit of 100 MB. Give it a larger workload_type.")
 
 
 async def test_a_model_that_leaks_is_replaced_and_no_request_fails(machine: Machine) -> None:
@@ -172,7 +172,7 @@ async def test_a_model_that_leaks_is_replaced_and_no_request_fails(machine: Mach
     notice = after.notices[0]
     assert notice.kind == "memory_limit"
     assert notice.message.startswith(f"Replica {before.replicas[0].id} used ")
-    assert notice.message.endswith(" MB, over its 350 MB; a new one takes its place.")
+    assert notice.message.endswith(" MB, over its limit of 350 MB; a new one takes its place.")
     assert (after.failed_starts, after.message) == (0, "")
 
 

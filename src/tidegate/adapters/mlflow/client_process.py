@@ -30,7 +30,7 @@ from tidegate.adapters.mlflow.mlflow_errors import as_tidegate_errors
 from tidegate.adapters.mlflow.pointer_queries import MlflowPointers
 from tidegate.adapters.mlflow.version_lookup import resolve
 from tidegate.core import errors
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 
 # MLflow reads these variables at each call. A look-up must fail within seconds.
 _QUICK = {

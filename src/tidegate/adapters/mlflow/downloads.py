@@ -14,7 +14,7 @@ from tidegate.adapters.mlflow.mlflow_errors import disk_full
 from tidegate.adapters.mlflow.pointer_queries import registered_at
 from tidegate.adapters.mlflow.version_lookup import find
 from tidegate.core import errors
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.ports import Log
 
 # MLflow reads these variables at each call. A look-up must fail within seconds; a copy of files may take long.

@@ -14,7 +14,7 @@ from typing import Any
 from tidegate.adapters.mlflow.artifact_locations import shown
 from tidegate.adapters.mlflow.client_pool import MlflowProcesses
 from tidegate.core import errors
-from tidegate.core.endpoint.endpoint import ModelRef, ModelVersion
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import Log, ModelRegistry
 

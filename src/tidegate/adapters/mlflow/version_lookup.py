@@ -5,7 +5,7 @@ from typing import Any
 from tidegate.adapters.mlflow.pointer_queries import registered_at
 from tidegate.adapters.mlflow.search import all_versions
 from tidegate.core import errors
-from tidegate.core.endpoint.endpoint import ModelRef
+from tidegate.core.endpoint.served_entity import ModelRef
 from tidegate.core.rollout.pointers import STAGES
 
 

@@ -12,8 +12,8 @@ from tidegate.cli.connected import connected
 from tidegate.cli.failure import Failure, Refused
 from tidegate.cli.model_uri import parse
 from tidegate.cli.progress import Progress
-from tidegate.core.endpoint.endpoint import IDLE_TIMEOUT_SECONDS, ModelRef
 from tidegate.core.endpoint.names import fit_name
+from tidegate.core.endpoint.served_entity import IDLE_TIMEOUT_SECONDS, ModelRef
 
 if TYPE_CHECKING:
     from tidegate.cli.client import Client

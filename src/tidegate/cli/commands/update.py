@@ -9,7 +9,7 @@ from tidegate.cli.connected import EndpointName, connected
 from tidegate.cli.failure import Failure
 from tidegate.cli.model_uri import parse
 from tidegate.cli.progress import Progress
-from tidegate.core.endpoint.endpoint import ModelRef, default_served_name
+from tidegate.core.endpoint.served_entity import ModelRef, default_served_name
 
 if TYPE_CHECKING:
     from tidegate.cli.client import Client

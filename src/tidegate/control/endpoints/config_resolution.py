@@ -3,14 +3,8 @@
 from dataclasses import replace
 
 from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest
-from tidegate.core.endpoint.endpoint import (
-    Endpoint,
-    EndpointConfig,
-    ModelRef,
-    ModelVersion,
-    ServedEntity,
-    default_routes,
-)
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig, default_routes
+from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion, ServedEntity
 from tidegate.core.endpoint.validation import check_config
 from tidegate.core.errors import InvalidParameter
 from tidegate.ports import ModelRegistry

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidegate.core.endpoint.endpoint import ModelVersion, Route, ServedEntity
+from tidegate.core.endpoint.endpoint import Route
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.endpoint.legacy_face import Face
+from tidegate.core.endpoint.served_entity import ModelVersion, ServedEntity
 from tidegate.core.errors import InvalidParameter
 
 # The value of `ServedEntity.resolved` in a request. The verbs replace it by the version that the registry names.

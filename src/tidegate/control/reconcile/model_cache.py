@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.core.endpoint.endpoint import ModelVersion
+from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.data_directory import DataDirectory
 
 

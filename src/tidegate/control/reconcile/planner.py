@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.rollout.action import Action
-from tidegate.core.rollout.plan import Snapshot, plan
+from tidegate.core.rollout.plan import plan
+from tidegate.core.rollout.snapshot import Snapshot
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)

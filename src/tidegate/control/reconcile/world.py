@@ -16,7 +16,7 @@ from tidegate.core.endpoint.revision import RevisionId, RevisionObservation
 from tidegate.core.endpoint.status import EndpointStatus, project
 from tidegate.core.errors import Unavailable
 from tidegate.core.rollout.gate import Gate
-from tidegate.core.rollout.plan import Snapshot
+from tidegate.core.rollout.snapshot import Snapshot
 from tidegate.ports import Clock, Engine, Store
 
 # The store is read after every write of this process, and besides after this many seconds.

@@ -11,8 +11,9 @@ from tidegate.control.endpoints.endpoint_requests import ConfigRequest
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_model_queries import EnabledModelQueries, Sight
 from tidegate.control.registry.model_alignment import ModelAlignment
-from tidegate.core.endpoint.endpoint import WORKLOAD_SIZES, Endpoint, EndpointConfig
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
 from tidegate.core.endpoint.legacy_face import Face
+from tidegate.core.endpoint.served_entity import WORKLOAD_SIZES
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, TidegateError
 from tidegate.core.legacy_products.enablement import SERVED_STAGES, Enablement, kept_out, stands_for, version_of
 from tidegate.ports import ModelRegistry, Store

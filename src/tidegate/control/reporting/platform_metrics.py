@@ -11,7 +11,7 @@ from tidegate.control.reporting.metric_families import cold_seconds, counter, ga
 from tidegate.core.endpoint.revision import ReplicaState, RevisionId, RevisionObservation
 from tidegate.core.endpoint.status import Ready, project
 from tidegate.core.planes.load_report import LoadReport
-from tidegate.core.rollout.plan import Snapshot
+from tidegate.core.rollout.snapshot import Snapshot
 
 _OUTCOMES = ("answered", "rejected", "timed_out", "client_gone", "lost")
 

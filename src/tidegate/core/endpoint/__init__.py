@@ -1,4 +1,5 @@
-"""An endpoint and its revisions: types, names, checks of what an owner may ask for, states and their transitions.
+"""An endpoint and its revisions: their types, names, validation, and states.
 
-The ground floor: the other rooms of `core` build on it, and it imports none of them.
+Read `endpoint` and `revision` first. `lifecycle` has the states that are recorded, and `status` computes the public
+ones. The other rooms of `core` build on this one, and it imports none of them.
 """

@@ -1,113 +1,18 @@
-"""An endpoint as its owner asked for it: types, verbs, defaults."""
+"""An endpoint with its configurations, and the changes that updates, switches and rollbacks make to it."""
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.endpoint.legacy_face import Face
-from tidegate.core.endpoint.names import fit_name
+from tidegate.core.endpoint.served_entity import Meaning, ModelRef, ServedEntity
 from tidegate.core.errors import Conflict
 
-# How long an endpoint that may go to zero is kept without a request, unless its owner says otherwise.
-IDLE_TIMEOUT_SECONDS = 1800.0
-
-# --- types ---
-
-
-class Batching(StrEnum):
-    """Whether requests of different callers may be predicted together."""
-
-    AUTO = "auto"  # when proved safe
-    ON = "on"
-    OFF = "off"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRef:
-    """A model as asked for: registered name, and a version number, an alias (`@champion`) or a stage."""
-
-    name: str
-    version: str
-
-    @property
-    def uri(self) -> str:
-        """MLflow's own URI of it: `models:/wine/3`, `models:/wine@champion`."""
-        return f"models:/{self.name}{self.version}" if self.alias else f"models:/{self.name}/{self.version}"
-
-    @property
-    def alias(self) -> str | None:
-        """The alias's name, or None where a version or a stage was asked for."""
-        return self.version[1:] if self.version.startswith("@") else None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """A model version as the registry resolved it: exact, and never changing its content.
-
-    When a model was deleted or renamed, another may have its name, and numbers its versions from 1 anew. So
-    `registered_at` belongs to what a version is; it is 0 in records from before it was known.
-    """
-
-    name: str
-    version: str
-    registered_at: int = 0  # milliseconds since 1970, by the registry's clock
-
-
-Meaning = tuple[ModelRef, ModelVersion]
-"""A model as asked for, and the exact version that it meant."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScalingPolicy:
-    """How many replicas a revision may have. One replica predicts one request or batch at a time."""
-
-    min_replicas: int
-    max_replicas: int
-    idle_timeout_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ServedEntity:
-    """One model behind an endpoint, with what it needs to run.
-
-    `model` is as asked; `resolved` the exact version it meant when the configuration was accepted.
-    """
-
-    name: str
-    model: ModelRef
-    resolved: ModelVersion
-    workload_size: str = "Small"
-    workload_type: str = "CPU"
-    scale_to_zero_enabled: bool = False
-    min_provisioned_concurrency: int | None = None
-    max_provisioned_concurrency: int | None = None
-    environment_vars: tuple[tuple[str, str], ...] = ()
-    idle_timeout_seconds: float = IDLE_TIMEOUT_SECONDS
-    batching: Batching = Batching.AUTO
-    timeout_seconds: float = 60.0
-    retry_on_crash: bool = True
-    trials: bool = True
-
-    @property
-    def may_be_tried(self) -> bool:
-        """Whether the model may be asked what no caller has asked, or the same again, to find out how it is served."""
-        return self.trials and self.retry_on_crash
-
-    @property
-    def scaling(self) -> ScalingPolicy:
-        """The replicas this entity may have. A size is a limit, see WORKLOAD_SIZES; only an explicit minimum is kept
-        ready.
-        """
-        low, high = 0, WORKLOAD_SIZES.get(self.workload_size, WORKLOAD_SIZES["Small"])[1]
-        if self.max_provisioned_concurrency is not None:
-            low, high = self.min_provisioned_concurrency or 0, self.max_provisioned_concurrency
-        floor = 0 if self.scale_to_zero_enabled else max(1, low)
-        return ScalingPolicy(floor, max(1, low, high), self.idle_timeout_seconds)
+MAX_SERVED_ENTITIES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The share of an endpoint's traffic that a served entity gets, in percent."""
+    """The percentage of an endpoint's traffic that a served entity gets."""
 
     served_entity: str
     traffic_percentage: int
@@ -115,31 +20,31 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """What is behind an endpoint, as one numbered unit that is served whole or not at all."""
+    """The served entities and routes of an endpoint: one numbered unit, which is served as a whole."""
 
     version: int
     served_entities: tuple[ServedEntity, ...]
     routes: tuple[Route, ...]
 
     def entity(self, name: str) -> ServedEntity | None:
-        """The served entity of that name."""
+        """The served entity of that name; None where there is none."""
         return next((entity for entity in self.served_entities if entity.name == name), None)
 
     @property
     def meanings(self) -> frozenset[Meaning]:
-        """The exact model version behind each of the models that were asked for."""
+        """The references of all entities, each with its exact version."""
         return frozenset((entity.model, entity.resolved) for entity in self.served_entities)
 
 
-# Who asks for a configuration where it is no principal.
+# Who has started an update, where that is no user.
 FOLLOWER, ROLLBACK = "follower", "rollback"
 
 
 @dataclass(frozen=True, slots=True)
 class PendingConfig:
-    """A configuration on its way: being built and started beside the one that serves.
+    """A configuration that is being built and started beside the active one.
 
-    `by` is who asked for it: a principal, FOLLOWER or ROLLBACK. `forced`: it is switched to without a gate.
+    `by` has started the update: a user, FOLLOWER or ROLLBACK. `forced`: the switch to it has no gate.
     """
 
     config: EndpointConfig
@@ -150,9 +55,9 @@ class PendingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Switching:
-    """A switch that has begun, at this `generation`: gateways may route to `to` already, so there is no way back.
+    """A switch that has begun. Gateways may route by `to` already, so it is always finished.
 
-    `report` is the gate's, as JSON.
+    `generation` is the endpoint's at its beginning. `report` is the gate's, as JSON.
     """
 
     to: PendingConfig
@@ -163,7 +68,7 @@ class Switching:
 
 @dataclass(frozen=True, slots=True)
 class ParkedConfig:
-    """The configuration that served before, held for a rollback. `replaced_by` asked for the one that serves now."""
+    """The earlier active configuration, held for a rollback. `replaced_by` has started the update that replaced it."""
 
     config: EndpointConfig
     since: float  # unix seconds
@@ -172,9 +77,9 @@ class ParkedConfig:
 
 @dataclass(frozen=True, slots=True)
 class FailedConfig:
-    """The configuration that the last update failed to bring up, and why.
+    """The configuration whose update failed, and why.
 
-    `report` is what the gate found that held it back, as JSON; empty where it was not the gate.
+    `report` is the gate's, as JSON; empty where the gate was not the reason.
     """
 
     config: EndpointConfig
@@ -184,14 +89,18 @@ class FailedConfig:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint: a name, the configuration that serves, the one on its way, and the one that served before.
+    """An endpoint: its name, its active configuration, the pending one and the previous one.
 
-    `generation` grows with every accepted change of the specification; `observed_generation` is the last one that the
-    reconciler has carried out or given up. `lost` are the aliases and stages that it follows and that point nowhere.
-    `rejected` is what a rollback took away: no alias or stage puts the version on again before it has moved elsewhere.
-    `newest_version` is the highest number that a configuration was given by an update. One with a `face` belongs to an
-    older product. `gate` is None where the platform's policy applies. While it is `switching`, what it is switched to
-    is routed, whatever becomes of `pending` meanwhile. `resource_version` is the store's compare-and-set stamp.
+    - `generation`: grows with every accepted change. `observed_generation` is the newest one that the reconciler has
+      carried out or given up.
+    - `lost`: the followed aliases and stages that point to no version.
+    - `rejected`: versions that a rollback took away. Their alias or stage must point elsewhere before it brings them
+      back.
+    - `newest_version`: the highest number of a configuration so far.
+    - `face`: that of an older product to which the endpoint belongs.
+    - `gate`: the endpoint's own policy; None where the platform's applies.
+    - `switching`: the switch under way. Its configuration is routed, whatever becomes of `pending` meanwhile.
+    - `resource_version`: the store's compare-and-set stamp.
     """
 
     id: str
@@ -219,7 +128,7 @@ class Endpoint:
 
     @property
     def configs(self) -> tuple[EndpointConfig, ...]:
-        """The configurations that must be held: what serves, what is on its way, what is parked. None once deleted."""
+        """The active, pending and previous configurations, which the engine must hold. None of a deleted endpoint."""
         if self.deleted_at is not None:
             return ()
         parked = (self.previous.config,) if self.previous else ()
@@ -227,60 +136,59 @@ class Endpoint:
 
     @property
     def wanted(self) -> tuple[EndpointConfig, ...]:
-        """The configurations that serve or are to serve."""
+        """The active and pending configurations."""
         coming = (self.switching.to if self.switching else None, self.pending)
-        wanted = (self.active, *(one.config if one else None for one in coming))
+        wanted = (self.active, *(update.config if update else None for update in coming))
         return tuple(config for config in wanted if config is not None)
 
     @property
     def latest_config(self) -> EndpointConfig | None:
-        """The newest configuration of any kind: pending, failed or active."""
+        """The pending configuration, or else the failed one, or else the active one."""
         if self.pending:
             return self.pending.config
         return self.failed.config if self.failed else self.active
 
     @property
     def next_version(self) -> int:
-        """The number of the next configuration: higher than any before it."""
+        """The number of the next configuration."""
         configs = [*self.configs, *([self.failed.config] if self.failed else [])]
         return 1 + max([self.newest_version, *(config.version for config in configs)])
 
     def parks(self, entity: ServedEntity) -> bool:
-        """Whether it is held for a rollback only."""
+        """Whether an entity is held for a rollback only."""
         parked = self.previous is not None and entity in self.previous.config.served_entities
         return parked and not any(entity in config.served_entities for config in self.wanted)
 
     @property
     def routed(self) -> "Endpoint":
-        """This endpoint as gateways are to see it: serving what it is being switched to."""
+        """This endpoint as gateways route it: during a switch, with the new configuration."""
         return self if self.switching is None else self.promoted(self.switching.at)
 
-    # --- the verbs of an update; each returns the endpoint as it is after it
+    # --- changes; each returns the endpoint after it
 
     def with_update(self, config: EndpointConfig, now: float, by: str = "", *, forced: bool = False) -> "Endpoint":
-        """This endpoint with `config` on its way. What it asks for anew outweighs an earlier rollback."""
+        """This endpoint with `config` pending. Versions that it names are rejected no more."""
         models = [entity.model for entity in config.served_entities]
         return replace(
             self,
             pending=PendingConfig(config, now, by, forced),
             failed=None,
-            rejected=tuple(one for one in self.rejected if one[0] in models and one not in config.meanings),
+            rejected=tuple(old for old in self.rejected if old[0] in models and old not in config.meanings),
             newest_version=max(self.newest_version, config.version),
             generation=self.generation + 1,
             updated_at=now,
         )
 
     def let_through(self, now: float, report: str = "") -> "Endpoint":
-        """This endpoint being switched to what is pending."""
+        """This endpoint with a switch to its pending configuration under way."""
         assert self.pending is not None
         return replace(self, switching=Switching(self.pending, now, self.generation, report))
 
     def promoted(self, now: float) -> "Endpoint":
-        """This endpoint serving what it is being switched to, or else what is pending. What served is parked, unless it
-        was the same.
+        """This endpoint with the configuration of its switch, or else its pending one, as the active one.
 
-        What was written into the switch goes on: another update; or the way back to what served before, where the
-        one that is switched to was dropped.
+        The earlier active configuration is parked, unless it was the same. An update that began during the switch stays
+        pending. Where the pending configuration was dropped during the switch, a rollback is pending.
         """
         to = self.switching.to if self.switching else self.pending
         assert to is not None
@@ -302,15 +210,15 @@ class Endpoint:
         )
 
     def update_failed(self, message: str, report: str = "") -> "Endpoint":
-        """This endpoint after its update failed; what served before still serves."""
+        """This endpoint after a failed update, with the same active configuration."""
         assert self.pending is not None
         failed = FailedConfig(self.pending.config, message, report)
         return replace(self, pending=None, failed=failed, observed_generation=self.generation)
 
     def rolled_back(self, now: float) -> "Endpoint":
-        """This endpoint one step back: without the update on its way, or with what served before on its way back.
+        """This endpoint one step back: without its pending update, or else with the previous configuration pending.
 
-        A rollback that is on its way already is left alone. Raises Conflict when there is nothing to go back to.
+        A pending rollback stays as it is. Raises Conflict where there is no configuration to go back to.
         """
         if self.active is None:
             raise Conflict(f"Endpoint '{self.name}' has nothing to roll back to: nothing has served yet.")
@@ -329,43 +237,20 @@ class Endpoint:
         )
 
     def update_dropped(self, now: float) -> "Endpoint":
-        """This endpoint with what serves as all that is asked for."""
+        """This endpoint without its pending and failed updates."""
         generation = self.generation + 1
         return replace(
             self, pending=None, failed=None, generation=generation, observed_generation=generation, updated_at=now
         )
 
     def _rejecting(self, kept: EndpointConfig) -> "Endpoint":
-        """This endpoint, knowing that its owner wants `kept` in place of what serves, is on its way or has failed."""
+        """This endpoint with all versions rejected that are active, pending or failed, but those of `kept`."""
         attempts = (self.pending, self.failed)
         taken = {*self.rejected, *(self.active.meanings if self.active else ())}
         taken |= {meaning for attempt in attempts if attempt for meaning in attempt.config.meanings}
         return replace(self, rejected=tuple(sorted(taken - kept.meanings, key=str)))
 
 
-# --- defaults ---
-
-# Concurrent requests, lowest and highest, of the workload sizes. Source: Databricks' serving-endpoints API.
-WORKLOAD_SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
-
-MAX_SERVED_ENTITIES = 10
-MAX_ENVIRONMENT_VARS = 50
-MAX_VARIABLE_BYTES = 32 * 1024  # of a variable's name and value together
-# What programs a replica runs and how its interpreter and libraries behave is the platform's to say.
-_RESERVED_VARIABLES = frozenset({"PATH", "HOME", "GLIBC_TUNABLES"})
-_RESERVED_PREFIXES = ("LD_", "PYTHON", "TIDEGATE_", "_MLFLOW")
-
-
-def is_reserved_variable(name: str) -> bool:
-    """Whether a served entity may not set this environment variable of its replicas."""
-    return name in _RESERVED_VARIABLES or name.startswith(_RESERVED_PREFIXES)
-
-
-def default_served_name(model: ModelRef) -> str:
-    """`{model}-{version}` in the characters that a served name may have."""
-    return fit_name(model.name, model.version)
-
-
 def default_routes(entities: tuple[ServedEntity, ...]) -> tuple[Route, ...]:
-    """All traffic to the first entity: what a configuration without `traffic_config` means."""
+    """The routes of a configuration without `traffic_config`: all traffic goes to the first entity."""
     return tuple(Route(entity.name, 0 if index else 100) for index, entity in enumerate(entities))

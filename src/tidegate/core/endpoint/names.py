@@ -1,4 +1,7 @@
-"""Names that are made of a model's: MLflow allows every character but `/` and `:`, and 250 of them."""
+"""Valid names for endpoints and served entities, made of model names.
+
+MLflow allows 250 characters of all but `/`, `:`.
+"""
 
 import hashlib
 import re
@@ -6,14 +9,14 @@ import re
 NAME_CHARACTERS = 63  # of an endpoint's name and a served entity's
 RESERVED_PREFIX = "databricks-"
 _DIGEST_CHARACTERS = 8
-_ENDING_CHARACTERS = 20  # of what tells names of one model apart; a longer one is in the digest
+_ENDING_CHARACTERS = 20  # the longest ending that stays readable; the rest of a longer one is in the digest only
 
 
 def fit_name(name: str, ending: str = "") -> str:
-    """A valid name made of a model's, and of an ending such as its version.
+    """A valid name made of a model's name and an ending, such as a version.
 
-    It has a digest where characters had to go so that nothing is left, or so many that two names might be one; and
-    `model-` before the reserved prefix.
+    It contains a digest where no valid character is left, or where the name had to be cut and might not be unique. It
+    begins with `model-` where it would begin with the reserved prefix.
     """
     plain = _fit(name) or f"model-{_digest(name)}"
     end = f"-{fit}" if (fit := _fit(ending)) else ""

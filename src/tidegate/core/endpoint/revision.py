@@ -1,4 +1,4 @@
-"""A revision: one served entity at one exact model version, immutable; and what an engine holds and reports of it."""
+"""A revision, which is one served entity at one exact model version; its target; and what an engine reports of it."""
 
 import functools
 import hashlib
@@ -8,20 +8,24 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, NewType
 
-from tidegate.core.endpoint.endpoint import Batching, EndpointConfig, ServedEntity
+from tidegate.core.endpoint.endpoint import EndpointConfig
 from tidegate.core.endpoint.lifecycle import RevisionState
+from tidegate.core.endpoint.served_entity import Batching, ServedEntity
 
 RevisionId = NewType("RevisionId", str)  # 16 hex digits
 EnvironmentDigest = NewType("EnvironmentDigest", str)  # 16 hex digits
 ReplicaId = NewType("ReplicaId", str)  # 8 hex digits; also names its socket
 
-# Ids that are not computed anew: every pass over all endpoints asks for each of them several times.
+# How many computed ids are cached: every pass over all endpoints asks for each of them several times.
 _REMEMBERED = 65536
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a replica listens: a Unix socket's path, or `host:port`; and the secret of this start of it."""
+    """Where a replica listens: the path of a Unix socket, or `host:port`.
+
+    Each start of a replica has its own secret.
+    """
 
     path: str
     secret: str
@@ -29,7 +33,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An interpreter with a model's packages; shared by all revisions whose lock is the same."""
+    """An interpreter with a model's packages. All revisions with the same lock share it."""
 
     digest: EnvironmentDigest
     python: str  # path of the interpreter
@@ -38,14 +42,16 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What is known of a revision because it was tried: made once, never again on a later start.
+    """What trials have shown of a revision. They are made once; later replicas get the proof and make none.
 
-    `example` tells what was predicted to become ready: the model's own input example, a row made from its signature,
-    or nothing (then `warning` says why). `path` and `batching` are the worker's words on how it serves: the request
-    path (`mode`, `input`, `reason`), and whether requests of different callers are predicted together (`mode`, `exact`,
-    `reason`). `start` is the engine's word on how further replicas start: forked from a warm template or spawned
-    (`mode`, `reason`). `costs` are the seconds that so many rows took together. Later replicas are told and do not try
-    again. None or nothing where it was not tried yet.
+    - `example`: what the first replica predicted to become ready. It is the model's own input example, a row made from
+      its signature, or nothing; `warning` then says why.
+    - `path`: the request path by which it serves (`mode`, `input`, `reason`).
+    - `batching`: whether requests of different callers are predicted together (`mode`, `exact`, `reason`).
+    - `start`: whether replicas are forked from a warm template or spawned (`mode`, `reason`).
+    - `costs`: pairs of a number of rows and the seconds that they took as one batch.
+
+    `path`, `batching` and `start` are None before their trial.
     """
 
     example: str  # "input_example" | "signature" | "none"
@@ -58,16 +64,13 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One served entity at one exact version of its model.
-
-    The environment's digest is recorded once, when it is resolved, and never changes.
-    """
+    """One served entity at one exact version of its model. Its environment, once resolved, never changes."""
 
     id: RevisionId
     endpoint_id: str
     endpoint_name: str
     entity: ServedEntity
-    generation: int  # the endpoint's generation that last asked for it
+    generation: int  # the newest generation of the endpoint that has it
     state: RevisionState = RevisionState.PENDING
     state_since: float = 0.0  # unix seconds
     message: str = ""
@@ -78,12 +81,12 @@ class Revision:
 
 @functools.lru_cache(_REMEMBERED)
 def revision_id(endpoint_id: str, entity: ServedEntity) -> RevisionId:
-    """The id of the revision that serves `entity`: a digest of all that makes it what it is."""
+    """The id of the revision that serves `entity`: a digest of the endpoint's id and all of the entity's values."""
     values = asdict(entity)
     if not entity.resolved.registered_at:
-        del values["resolved"]["registered_at"]  # a revision from before it was known keeps its id
+        del values["resolved"]["registered_at"]  # older revisions, which have no such value, keep their ids
     if entity.trials:
-        del values["trials"]  # as before there was a choice
+        del values["trials"]  # older revisions, which had no such choice, keep their ids
     canonical = json.dumps([endpoint_id, values], sort_keys=True, separators=(",", ":"))
     return RevisionId(hashlib.sha256(canonical.encode()).hexdigest()[:16])
 
@@ -98,7 +101,7 @@ def revision_ids(endpoint_id: str, config: EndpointConfig) -> dict[str, Revision
 
 @dataclass(frozen=True, slots=True)
 class RevisionTarget:
-    """What an engine must hold running for a revision. Complete: an engine needs nothing else, ever."""
+    """What an engine has to run for a revision. An engine needs nothing besides it."""
 
     revision: RevisionId
     endpoint: str
@@ -110,16 +113,16 @@ class RevisionTarget:
     max_replicas: int
     timeout_seconds: float
     environment_vars: tuple[tuple[str, str], ...] = ()
-    proved: bool = False  # its proof is on record: a further replica is ready as soon as it has loaded
+    proved: bool = False  # its proof is in the store: a further replica is ready as soon as it has loaded
     batching: Batching = Batching.AUTO
-    memory_bytes: int = 0  # what one replica may use; 0: no limit
-    trials: bool = True  # whether the model may be tried with more than its input example
-    proof: Proof | None = None  # on record: what the engine need not find out
-    parked: bool = False  # held for a rollback only: it makes room for others first
+    memory_bytes: int = 0  # the limit of one replica; 0: none
+    trials: bool = True  # whether trials may ask the model more than its input example
+    proof: Proof | None = None  # the proof in the store, which saves the engine the trials
+    parked: bool = False  # kept for a rollback only: it is evicted before others
 
 
 class ReplicaState(StrEnum):
-    """The life of a replica, as its engine sees it."""
+    """The states of a replica, as its engine sees them."""
 
     STARTING = "starting"
     READY = "ready"
@@ -128,7 +131,7 @@ class ReplicaState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One process that predicts."""
+    """A process that serves a revision's model."""
 
     id: ReplicaId
     state: ReplicaState
@@ -136,13 +139,13 @@ class Replica:
     pid: int
     started_at: float  # unix seconds
     forked: bool = False  # from a warm template
-    memory_bytes: int = 0  # PSS, measured now and then; 0 before
+    memory_bytes: int = 0  # PSS at the last measurement; 0 before the first
     cpu_seconds: float = 0.0  # cumulative; 0 where it is not measured
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the engine did to a revision, and why, for its owner to read."""
+    """Something that the engine did to a revision and why, for the owner to read."""
 
     at: float  # unix seconds; no two of a revision are equal
     kind: str
@@ -151,10 +154,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class RevisionAddresses:
-    """What the engine's agent tells a gateway of a revision, at once and at every change.
+    """What an agent sends a gateway that watches a revision, at once and at every change.
 
-    `known` is False when the agent holds no target for it. `message` is the last failed start's sentence while no
-    replica is ready, else empty.
+    `known` is False where the agent holds no target for it. While no replica is ready, `message` is the sentence of the
+    last failed start, or says that there is no memory; else it is empty.
     """
 
     revision: RevisionId
@@ -167,8 +170,8 @@ class RevisionAddresses:
 class RevisionObservation:
     """What an engine reports of a revision.
 
-    `target` is what the engine holds it to now. `failed_starts` counts the starts in a row that never became ready;
-    `message` is the last failure's sentence, or what keeps replicas from being started.
+    `target` is its target now. `failed_starts` counts the starts in a row of replicas that never became ready.
+    `message` is the sentence of the last failure, or says why no replica can be started.
     """
 
     target: RevisionTarget
@@ -176,7 +179,7 @@ class RevisionObservation:
     failed_starts: int = 0
     message: str = ""
     proof: Proof | None = None
-    notices: tuple[Notice, ...] = ()  # the newest, oldest first
+    notices: tuple[Notice, ...] = ()  # the newest ones, oldest first
 
     @property
     def ready_replicas(self) -> int:

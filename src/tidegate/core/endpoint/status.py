@@ -1,12 +1,13 @@
-"""The public API's states, computed from what is known. The only place where they are made."""
+"""The states that the public API shows. They are computed here from endpoints, revisions and observations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import Proof, Revision, RevisionId, RevisionObservation, revision_id, revision_ids
+from tidegate.core.endpoint.served_entity import ServedEntity
 
 
 class Ready(StrEnum):
@@ -36,7 +37,7 @@ class Deployment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntityStatus:
-    """A served entity's public state, a sentence on it, and what its proof found out once it was ready."""
+    """A served entity's public state with a sentence, and its proof once it has one."""
 
     deployment: Deployment
     message: str = ""
@@ -45,9 +46,9 @@ class EntityStatus:
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """An endpoint's public state. `entities` is keyed by revision: active and pending may share a served name.
+    """An endpoint's public state. `entities` is keyed by revision, as active and pending ones may have the same name.
 
-    `replicas` are those of what serves that can answer now; 0 of one that is READY sleep.
+    `replicas` counts the ready replicas of the active configuration. An endpoint that is READY and has none is asleep.
     """
 
     ready: Ready
@@ -64,7 +65,8 @@ def project(
 ) -> EndpointStatus:
     """The public state of an endpoint.
 
-    READY means that every served entity of the active configuration is ready; whether an update runs is the other axis.
+    READY means that every served entity of the active configuration is ready. Whether an update is under way is another
+    field.
     """
     attempts = (endpoint.failed, endpoint.pending)
     entities = {
@@ -85,7 +87,7 @@ def project(
 
 
 def _asked_for(endpoint: Endpoint, revision: Revision | None) -> Revision | None:
-    """The revision, unless an update asks for it again and what is recorded is the end of its earlier life."""
+    """The revision; None where an update has it again, and the store has only the end of its earlier life."""
     over = (RevisionState.FAILED, RevisionState.RETIRING, RevisionState.RETIRED)
     if endpoint.pending and revision and revision.state in over and revision.generation != endpoint.generation:
         return None
@@ -113,7 +115,8 @@ def _entity_status(
 
 
 def _serves(entity: ServedEntity, observation: RevisionObservation | None) -> bool:
-    """Whether a request is answered: by a replica, or by one that it wakes and that is not known to fail."""
+    """Whether a request would be answered: by a ready replica, or by one that it wakes and that is not known to fail.
+    """
     if observation is None:
         return entity.scaling.min_replicas == 0
     asleep = entity.scaling.min_replicas == 0 and not (observation.target.replicas and observation.failed_starts)

@@ -1,18 +1,17 @@
-"""What an endpoint's owner may ask for."""
+"""Validation of the names and configurations that an endpoint's owner sends."""
 
 import re
 from collections.abc import Iterable
 
-from tidegate.core.endpoint.endpoint import (
+from tidegate.core.endpoint.endpoint import MAX_SERVED_ENTITIES, EndpointConfig
+from tidegate.core.endpoint.names import RESERVED_PREFIX
+from tidegate.core.endpoint.served_entity import (
     MAX_ENVIRONMENT_VARS,
-    MAX_SERVED_ENTITIES,
     MAX_VARIABLE_BYTES,
     WORKLOAD_SIZES,
-    EndpointConfig,
     ServedEntity,
     is_reserved_variable,
 )
-from tidegate.core.endpoint.names import RESERVED_PREFIX
 from tidegate.core.errors import InvalidParameter
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -64,7 +63,10 @@ def _check_entity(entity: ServedEntity) -> None:
 
 def _check_variable(entity: str, key: str, value: str) -> None:
     if not _VARIABLE.fullmatch(key) or "\0" in value:
-        raise InvalidParameter(f"{entity}: {key[:80]!r} in environment_vars cannot be set.")
+        raise InvalidParameter(
+            f"{entity}: {key[:80]!r} in environment_vars cannot be set: a name has letters, digits and "
+            "underscores and begins with no digit, and a value has no NUL."
+        )
     if len((key + value).encode(errors="surrogatepass")) > MAX_VARIABLE_BYTES:
         raise InvalidParameter(
             f"{entity}: {key[:80]} in environment_vars is longer than {MAX_VARIABLE_BYTES // 1024} KiB. "

@@ -1,4 +1,5 @@
-"""The two older products (classic model serving, and inference endpoints of registered models) as decisions.
+"""The two older products: classic model serving, and Serverless Real-Time Inference of registered models.
 
-Here a registered model is enabled, and its endpoints follow from its versions and stages.
+A user enables a registered model (`enablement`), and its endpoints follow from its versions and stages
+(`enabled_endpoints`). `enablement_status` and `serving_history` compute what the older products show.
 """

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ServedEntity
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.legacy_products.enablement import (
     SERVED_STAGES,
     Compute,

@@ -7,16 +7,15 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from tidegate.core.endpoint.endpoint import (
-    Endpoint,
-    EndpointConfig,
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
+from tidegate.core.endpoint.legacy_face import Face, Product
+from tidegate.core.endpoint.names import NAME_CHARACTERS
+from tidegate.core.endpoint.served_entity import (
     ModelRef,
     ModelVersion,
     ServedEntity,
     default_served_name,
 )
-from tidegate.core.endpoint.legacy_face import Face, Product
-from tidegate.core.endpoint.names import NAME_CHARACTERS
 from tidegate.core.errors import Conflict
 from tidegate.core.rollout.pointers import ARCHIVED
 

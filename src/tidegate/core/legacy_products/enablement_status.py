@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import Revision, RevisionId, revision_id
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.endpoint.status import Deployment, EndpointStatus, EntityStatus
 from tidegate.core.legacy_products.enablement import (
     SERVED_STAGES,

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tidegate.core.endpoint.endpoint import Endpoint, ServedEntity
+from tidegate.core.endpoint.endpoint import Endpoint
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.legacy_products.enablement import PRODUCT_TITLES, SERVED_STAGES, Enablement, stands_for
 from tidegate.core.rollout.switch import Side, Switch
 

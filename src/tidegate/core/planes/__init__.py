@@ -1,1 +1,4 @@
-"""The two values in which the two planes meet: a route table goes down to the gateways, a load report comes up."""
+"""The two values that control and the gateways exchange.
+
+Control sends a `route_table` to the gateways. Each gateway sends a `load_report` to control.
+"""

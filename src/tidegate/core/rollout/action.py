@@ -1,4 +1,4 @@
-"""What the reconciler can do: a closed union of values, which `core.rollout.plan` returns and it carries out."""
+"""The actions that `core.rollout.plan` returns and the reconciler carries out."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from tidegate.core.rollout.replay import Replay
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write a revision that was not there before."""
+    """Add a revision to the store."""
 
     revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Change a recorded revision's state. What is None stays as it is."""
+    """Change the state of a revision in the store. A field that is None stays as it is."""
 
     revision: RevisionId
     state: RevisionState
@@ -30,7 +30,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Learn:
-    """Record what the engine has found out of a revision since it became ready."""
+    """Store a revision's new proof, to which the engine has added since the revision became ready."""
 
     revision: RevisionId
     proof: Proof
@@ -38,35 +38,35 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Download the model and build its environment, beside the loop."""
+    """Download the model and build its environment, in the background."""
 
     revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Stop preparing a revision, and forget how far it came."""
+    """Stop preparing a revision, and drop its progress."""
 
     revision: RevisionId
 
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Have the engine hold this target."""
+    """Send the engine this target."""
 
     target: RevisionTarget
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Have the engine drain and end a revision."""
+    """Have the engine drain a revision and drop its target."""
 
     revision: RevisionId
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """Have gateways replay recorded requests on what is to serve next."""
+    """Have the gateways replay recorded requests on a pending configuration."""
 
     endpoint: Endpoint
     replays: tuple[Replay, ...]
@@ -74,7 +74,7 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Switch an endpoint to its pending configuration, or go on doing so. `report` is the gate's, as JSON."""
+    """Switch an endpoint to its pending configuration, or continue the switch. `report` is the gate's, as JSON."""
 
     endpoint: Endpoint
     report: str = ""
@@ -82,7 +82,10 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class FailUpdate:
-    """Give up an endpoint's pending configuration; what served before goes on. `report` is the gate's, if it was it."""
+    """Give up an endpoint's pending configuration. The active one goes on.
+
+    `report` is the gate's, where the gate judged.
+    """
 
     endpoint: Endpoint
     message: str
@@ -91,14 +94,14 @@ class FailUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Drop the records of revisions that nobody comes back to."""
+    """Drop ended revisions from the store."""
 
     revisions: tuple[RevisionId, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop a deleted endpoint of which nothing runs any more, with all its records."""
+    """Drop a deleted endpoint, of which no replica runs any more, from the store."""
 
     endpoint: Endpoint
 
@@ -107,7 +110,7 @@ Action = Record | Move | Learn | Prepare | Abandon | Apply | Remove | Try | Prom
 
 
 def subject_of(action: Action) -> str:
-    """The id of the revision or endpoint that it is about: where one action has failed, those after it wait."""
+    """The id of the action's revision or endpoint. After a failed action, the next ones on the same subject wait."""
     match action:
         case Record(revision) | Prepare(revision):
             return revision.id

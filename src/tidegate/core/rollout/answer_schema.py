@@ -1,7 +1,8 @@
-"""The schema of a version's answers: which JSON types are found at each place, and what is otherwise in another's.
+"""The schema of a version's answers: the JSON types at each place, and the differences between two schemas.
 
-It tells fields from data. An object is a map, and its keys are data, where no answer has all of its keys at once; a
-list's length is of the schema where it is always the same, as an embedding's is, but for the list of the rows.
+The schema has fields, and no data. An object counts as a map, whose keys are data, where no answer has all of its keys.
+The length of a list belongs to the schema where it is always the same, as with embeddings; the list of the rows is an
+exception.
 """
 
 from collections import defaultdict
@@ -11,12 +12,12 @@ from typing import Any
 
 from tidegate.core.rollout.comparison import PREDICTIONS
 
-# An object with more keys than this is a map whatever they are.
+# An object with more keys than this counts as a map.
 _MOST_FIELDS = 64
-# A schema has about so many places; the largest objects count as maps where it would have more. So many are held until
-# all answers are known.
+# A schema has about so many places at most: where it would have more, its largest objects count as maps. While answers
+# are still being added, the second number applies.
 MOST_PLACES, _MOST_HELD = 200, 1000
-# What is nested deeper is not looked at. A key is told up to so many characters.
+# Values that are nested deeper are ignored. A key is cut after so many characters.
 _DEEPEST, _LONGEST_KEY = 16, 80
 
 Schema = Mapping[str, frozenset[str]]
@@ -30,37 +31,39 @@ _NUMBERS = frozenset({"integer", "float", "null", "boolean"})
 
 
 class Sketch:
-    """What is seen of the schema of all answers that were added."""
+    """Collects the schema of the answers that are added."""
 
     def __init__(self) -> None:
         self._kinds: dict[_Path, set[str]] = {}
-        self._keys: dict[_Path, tuple[set[str], int]] = {}  # all of an object, and how many it had at once
-        self._large: set[_Path] = set()  # objects that are maps whatever else is seen
-        self._maps: set[_Path] | None = None  # of what was added so far
+        self._keys: dict[
+            _Path, tuple[set[str], int]
+        ] = {}  # an object's keys in all answers, and the most in one answer
+        self._large: set[_Path] = set()  # objects with so many keys that they are maps
+        self._maps: set[_Path] | None = None  # computed when needed; None after an addition
 
     def add(self, answer: Any) -> None:
-        """One more answer."""
+        """Add an answer."""
         self._maps = None
         self._add([answer], ())
 
     def schema(self) -> Schema:
-        """The schema of them all."""
+        """The schema of all answers."""
         return _schema(self._kinds, self.maps())
 
     def beside(self, before: "Sketch") -> Schema:
-        """The schema of them all, with the maps of those before: what is a map is for those to say."""
+        """The schema of all answers. Which objects are maps is taken from `before`, so that both can be compared."""
         told = _schema(self._kinds, before.maps() | self._large)
         too_many = set(sorted(told.keys() - before.schema().keys())[MOST_PLACES:])
         return {path: kinds for path, kinds in told.items() if path not in too_many}
 
     def maps(self) -> set[_Path]:
-        """The objects whose keys are data, as paths in which those keys are `*` already."""
+        """The paths of all maps. In them the keys of outer maps are `*`."""
         if self._maps is None:
             self._maps = self._narrowed(self._maps_with(set(self._large)))
         return self._maps
 
     def _add(self, values: Sequence[Any], path: _Path) -> None:
-        """Values of the same place."""
+        """Add the values of one place."""
         types = set(map(type, values))
         kinds = self._kinds.setdefault(path, set())
         kinds.update(_KINDS.get(kind, "null") for kind in types - {list})
@@ -85,7 +88,7 @@ class Sketch:
             self._add(values, (*path, step))
 
     def _narrowed(self, maps: set[_Path]) -> set[_Path]:
-        """These maps, and as many of the largest objects as leave few enough places."""
+        """These maps, and as many of the largest objects as it takes to keep the number of places."""
         while len(places := {_folded(path, maps) for path in self._kinds}) > MOST_PLACES:
             width: dict[_Path, int] = defaultdict(int)
             for place in places:
@@ -97,7 +100,7 @@ class Sketch:
         return maps
 
     def _maps_with(self, maps: set[_Path]) -> set[_Path]:
-        """All maps, where these are some."""
+        """All maps, given that these are maps."""
         found = set[_Path]()
         for depth in range(_DEEPEST + 1):
             together: dict[_Path, tuple[set[str], int]] = {}
@@ -113,7 +116,7 @@ class Sketch:
 
 
 def joined(one: Schema, other: Schema) -> Schema:
-    """The schema of answers of both."""
+    """The union of two schemas."""
     return {
         path: _without_chance(one.get(path, frozenset()) | other.get(path, frozenset()))
         for path in one.keys() | other.keys()
@@ -121,7 +124,7 @@ def joined(one: Schema, other: Schema) -> Schema:
 
 
 def loosened(schema: Schema) -> Schema:
-    """The schema without the lengths of lists of anything but numbers, which in few answers are the same by chance."""
+    """The schema without the lengths of lists that hold other things than numbers: they may be equal by chance."""
     return {
         path: kinds if schema.get(path + _ITEM, _NUMBERS) <= _NUMBERS else frozenset(map(_any_length, kinds))
         for path, kinds in schema.items()
@@ -129,12 +132,12 @@ def loosened(schema: Schema) -> Schema:
 
 
 def changes(before: Schema, after: Schema) -> list[str]:
-    """What is otherwise in the schema after, as phrases; the number of nulls is not the schema's matter."""
+    """The differences as phrases. Nulls are no difference of schemas."""
     return list(_changes(before, after))
 
 
 def _changes(before: Schema, after: Schema) -> Iterator[str]:
-    # Of two gateways one may have seen that it is a map, and the other not.
+    # One gateway may have seen that an object is a map, and another not.
     maps = tuple(path[:-1] for path in before if path.endswith(_ANY) or path == _ANY[1:])
     for path in sorted(before.keys() | after.keys()):
         if any(path.startswith(one) and not path.startswith(f"{one}*") for one in maps):
@@ -152,7 +155,7 @@ def _changes(before: Schema, after: Schema) -> Iterator[str]:
 
 
 def _columns(objects: Sequence[Mapping[str, Any]], *, is_map: bool) -> Mapping[str, Sequence[Any]]:
-    """The values of all objects by the step that leads to them."""
+    """The values of all objects as columns, by the path's step to them."""
     if is_map:
         return {_ANY: [value for one in objects for value in one.values()]}
     if all(one.keys() == objects[0].keys() for one in objects):
@@ -172,7 +175,7 @@ def _schema(kinds: Mapping[_Path, set[str]], maps: set[_Path]) -> Schema:
 
 
 def _folded(path: _Path, maps: set[_Path]) -> _Path:
-    """The path with `*` for the keys of maps."""
+    """The path with `*` in place of the keys of maps."""
     place: _Path = ()
     for step in path:
         place = (*place, _ANY if step != _ITEM and place in maps else step)
@@ -180,13 +183,13 @@ def _folded(path: _Path, maps: set[_Path]) -> _Path:
 
 
 def _array(path: _Path, lengths: set[int]) -> str:
-    """Of lists of these lengths at a place. There are as many rows as were asked for."""
+    """The type of lists of these lengths. The number of rows depends on the request, and is no part of it."""
     is_of_rows = path in ((), (f".{PREDICTIONS}",))
     return "array" if is_of_rows or len(lengths) > 1 or 0 in lengths else f"array[{lengths.copy().pop()}]"
 
 
 def _without_chance(kinds: set[str] | frozenset[str]) -> frozenset[str]:
-    """Lists of several lengths have any."""
+    """The types, where lists of several lengths become one type without a length."""
     several = sum(kind.startswith("array") for kind in kinds) > 1
     return frozenset(map(_any_length, kinds)) if several else frozenset(kinds)
 

@@ -1,7 +1,7 @@
-"""Two versions' answers to one request side by side: what changed, and by how much.
+"""Compares the answers of two versions to one request: whether they differ, and by how much.
 
-Values are those of JSON. A number that is not finite has no JSON form: replicas write it as null. Values in the same
-place of many rows are looked at together, as an answer may have tens of thousands of them.
+The values are those of JSON, in which replicas write numbers that are not finite as null. The values at the same place
+of many rows are compared as one column, as an answer may have tens of thousands of rows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,18 @@ from enum import StrEnum
 from itertools import chain
 from typing import Any
 
-# Floats may lie so far apart, relative to the larger, and still count as the same: twice what single precision gives.
-# Below this share of the tolerance, times one, a difference counts as none: sums that cancel end near zero.
+# The relative difference up to which two floats count as equal: twice the precision of single floats. Near zero the
+# difference is taken relative to the second number, as sums that cancel out end there.
 TOLERANCE, _NEAR_ZERO = 1e-5, 1e-3
 _LARGEST = int(1.7976931348623157e308)  # float
-# What is nested deeper is compared as a whole.
+# Values that are nested deeper are compared as a whole.
 _DEEPEST = 100
 
 PREDICTIONS = "predictions"
 
 
 class Likeness(StrEnum):
-    """How two answers compare."""
+    """How alike two answers are."""
 
     EXACT = "exact"
     CLOSE = "within_tolerance"
@@ -30,8 +30,10 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a comparison found. `new_null`: where there was a value, there is none. `rows` are those of both answers
-    where their numbers differ. `largest` is the largest relative difference of two numbers in the same place.
+    """The result of a comparison.
+
+    `new_null`: the answer after has null where the one before has a value. `rows` are the numbers of rows of both
+    answers where these differ. `largest` is the largest relative difference of two numbers at the same place.
     """
 
     likeness: Likeness
@@ -49,7 +51,7 @@ def difference(before: Any, after: Any) -> Difference:
 
 
 class _Found:
-    """What was found so far."""
+    """The differences so far."""
 
     __slots__ = ("changed", "exact", "largest", "new_null")
 
@@ -57,7 +59,7 @@ class _Found:
         self.changed, self.exact, self.new_null, self.largest = False, True, False, 0.0
 
     def pair(self, one: Any, other: Any, depth: int) -> None:
-        """Two values in the same place; where shapes differ, they count as a whole."""
+        """Compare two values at the same place. Values of different shapes are compared as a whole."""
         kind = type(one)
         if kind is not type(other) or depth > _DEEPEST:
             self._leaf(one, other)
@@ -69,7 +71,7 @@ class _Found:
             self._leaf(one, other)
 
     def _column(self, ones: Sequence[Any], others: Sequence[Any], depth: int) -> None:
-        """As many values as others, each in the place of one of those."""
+        """Compare two columns of the same length."""
         kinds = {*map(type, ones), *map(type, others)}
         if len(kinds) == 1:
             kind = kinds.pop()
@@ -87,10 +89,10 @@ class _Found:
             self.pair(one, other, depth)
 
     def _scalars(self, ones: Sequence[Any], others: Sequence[Any]) -> None:
-        """Of one type, which is no list and no object."""
+        """Compare two columns of one scalar type."""
         if ones == others:
             return
-        pairs = set(zip(ones, others, strict=True))  # in a long list, most come again and again
+        pairs = set(zip(ones, others, strict=True))  # a long column repeats most of its values
         if _are_numbers(ones) and _are_numbers(others):
             self._numbers(pairs)
         else:
@@ -133,17 +135,17 @@ def _same_keys(keys: Any, ones: Sequence[Any], others: Sequence[Any]) -> bool:
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:
-    """Whether values of one type can be reckoned with."""
+    """Whether values of one type are numbers that fit a float."""
     return type(values[0]) in (int, float) and _is_number(min(values)) and _is_number(max(values))
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it can be reckoned with: an integer that is larger than all floats cannot."""
+    """Whether a value is a number that fits a float. Some integers are too large."""
     return type(value) is float or (type(value) is int and -_LARGEST <= value <= _LARGEST)
 
 
 def _rows(before: Any, after: Any) -> tuple[int, int] | None:
-    """Of answers with an item for each row: in a list under `predictions`, or, of older products, in a bare one."""
+    """The numbers of rows of both answers where they differ. The rows are a list, bare or under `predictions`."""
     one, other = (answer.get(PREDICTIONS) if isinstance(answer, dict) else answer for answer in (before, after))
     if isinstance(one, list) and isinstance(other, list) and len(one) != len(other):
         return len(one), len(other)

@@ -1,7 +1,8 @@
-"""What an endpoint should serve now that aliases and stages point where they do.
+"""Following: updates an endpoint when an alias or a stage of its models points to another version.
 
-Level-triggered: it compares what was asked for with what the registry says, from whatever state; an endpoint remembers
-only which of its pointers are gone, and what a rollback took away. An exact version never moves.
+It compares the endpoint's configuration with the registry's pointers, whatever happened before. An endpoint remembers
+only which of its pointers are lost, and which versions a rollback has rejected. A reference to an exact version follows
+nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from tidegate.core.endpoint.endpoint import (
     ROLLBACK,
     Endpoint,
     EndpointConfig,
+)
+from tidegate.core.endpoint.served_entity import (
     Meaning,
     ModelRef,
     ModelVersion,
@@ -20,22 +23,22 @@ from tidegate.core.endpoint.endpoint import (
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, is_pointer
 
 Pointers = Mapping[str, ModelPointers]
-"""The pointers of models, by their names. The registry has no model that is not in it."""
+"""The pointers of models, by model name. A missing model is missing in the registry too."""
 
 News = tuple[str, str]
-"""An event's kind and its sentence."""
+"""The kind and the sentence of an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """An endpoint as it should be now, and what its owner is told."""
+    """An endpoint as it should be now, and the events for its owner."""
 
     endpoint: Endpoint
     news: tuple[News, ...]
 
 
 def followed_by(endpoint: Endpoint) -> frozenset[ModelRef]:
-    """The aliases and stages that an endpoint follows, by what serves and what is on its way."""
+    """The aliases and stages that an endpoint follows, in its active and its pending configuration."""
     if endpoint.deleted_at is not None:
         return frozenset()
     configs = endpoint.wanted
@@ -45,11 +48,11 @@ def followed_by(endpoint: Endpoint) -> frozenset[ModelRef]:
 
 
 def follow(endpoint: Endpoint, pointers: Pointers, now: float) -> Followed | None:
-    """The endpoint as it should be; None when it is so already.
+    """The endpoint with the update that its pointers ask for; None where there is nothing to change.
 
-    What is on its way moves with its pointers; else what serves does, or what has failed where nothing ever served.
-    What has failed is not tried again until a pointer moves, nor is what a rollback took away. A rollback itself is on
-    its way for one pass only: it goes first. A pointer that is gone, or at a version that is not ready, moves nothing.
+    The pending configuration follows its pointers, or else the active one, or else the failed one where none ever
+    served. A failed or rejected version is not tried again until its pointer moves. A pending rollback goes first, and
+    takes one pass only. A pointer that is lost, or whose version is not ready, changes nothing.
     """
     asked, attempt = _asked(endpoint), endpoint.latest_config
     if asked is None or attempt is None or endpoint.deleted_at is not None:
@@ -68,10 +71,10 @@ def follow(endpoint: Endpoint, pointers: Pointers, now: float) -> Followed | Non
 
 
 def recorded(endpoint: Endpoint, version: ModelVersion) -> ModelVersion:
-    """The version as the endpoint has it on record already, where it has.
+    """The version as the endpoint's configurations have it, where they do, or else the given one.
 
-    A record from before `registered_at` was known stands for the version that there was when the endpoint was changed
-    last: that is not rolled out anew only because more is known of it.
+    Older configurations have no `registered_at`. Such a version stands for the one that the registry had at the
+    endpoint's last change, and is not rolled out again.
     """
     attempt = (endpoint.failed.config,) if endpoint.failed else ()
     meanings = [meaning for config in (*endpoint.configs, *attempt) for meaning in config.meanings]
@@ -82,13 +85,13 @@ def recorded(endpoint: Endpoint, version: ModelVersion) -> ModelVersion:
 
 
 def _may_be(one: ModelVersion, other: ModelVersion) -> bool:
-    """Whether they are the same, as far as is known."""
+    """Whether two versions may be the same one: equal, or equal but for an unknown time of registration."""
     unknown = 0 in (one.registered_at, other.registered_at)
     return one == other or (unknown and (one.name, one.version) == (other.name, other.version))
 
 
 def _asked(endpoint: Endpoint) -> EndpointConfig | None:
-    """The configuration whose pointers count."""
+    """The configuration whose pointers are followed."""
     if endpoint.pending is not None:
         return endpoint.pending.config
     return endpoint.active or endpoint.latest_config
@@ -97,16 +100,16 @@ def _asked(endpoint: Endpoint) -> EndpointConfig | None:
 def _moved(
     endpoint: Endpoint, meant: EndpointConfig, attempt: EndpointConfig, again: EndpointConfig, now: float
 ) -> Endpoint:
-    """The endpoint with what is meant now on its way, unless it was attempted already or serves.
+    """The endpoint with an update to `meant`, unless that was attempted already or is active.
 
-    `again` is what the attempt would mean now.
+    `again` is the attempted configuration by today's pointers.
     """
-    by = endpoint.pending.by if endpoint.pending else FOLLOWER  # a user's own update stays one
+    by = endpoint.pending.by if endpoint.pending else FOLLOWER  # an update by a user stays the user's
     if by == ROLLBACK or _same(meant, attempt):
         return endpoint
     if endpoint.active is None or not _same(meant, endpoint.active):
         return endpoint.with_update(replace(meant, version=endpoint.next_version), now, by)
-    # Back at what serves. A failed attempt at something else altogether stays for its owner to see.
+    # The pointers are back at what is active. A failed update to something else stays for its owner to see.
     return endpoint.update_dropped(now) if _same(again, endpoint.active) else endpoint
 
 
@@ -126,7 +129,7 @@ def _version(ref: ModelRef, pointer: Pointer, endpoint: Endpoint) -> ModelVersio
 def _resolved(
     config: EndpointConfig, pointers: Pointers, endpoint: Endpoint, rejected: tuple[Meaning, ...]
 ) -> EndpointConfig:
-    """The configuration with each pointer at the version that it means now, where that can be and may be served."""
+    """The configuration with each pointer's version of now, unless that version is not ready or was rejected."""
 
     def resolved(entity: ServedEntity) -> ServedEntity:
         pointer = _pointer(entity.model, pointers) if is_pointer(entity.model) else None
@@ -143,7 +146,7 @@ def _lost(config: EndpointConfig, pointers: Pointers) -> tuple[ModelRef, ...]:
 
 
 def _rejected(config: EndpointConfig, pointers: Pointers, endpoint: Endpoint) -> tuple[Meaning, ...]:
-    """What stays rejected: where the pointer has not moved since, or is gone, or is none that is followed now."""
+    """The versions that stay rejected: their pointers have not moved, are lost, or are not followed now."""
     followed = {entity.model for entity in _following(config)}
     now = {ref: pointer for ref in followed if (pointer := _pointer(ref, pointers)) is not None}
     return tuple(
@@ -154,11 +157,11 @@ def _rejected(config: EndpointConfig, pointers: Pointers, endpoint: Endpoint) ->
 
 
 def _same(one: EndpointConfig, other: EndpointConfig) -> bool:
-    """Whether they are the same but for their numbers."""
+    """Whether two configurations are the same but for their numbers."""
     return one.served_entities == other.served_entities and one.routes == other.routes
 
 
-# --- what the owner is told
+# --- events
 
 
 def _of_losses(asked: EndpointConfig, lost: tuple[ModelRef, ...], before: tuple[ModelRef, ...]) -> Iterator[News]:

@@ -1,8 +1,8 @@
-"""The gate: what a new configuration must have shown on real requests before it takes the place of what serves.
+"""The gate: judges a new configuration by replayed real requests before it takes the place of the active one.
 
-`safe` holds back what would break a caller: errors, crashes and hangs that were none, other types, missing values, an
-answer that takes far longer, memory. `strict` also holds back what answers otherwise. A first configuration has nobody
-to be compared with; its models have answered their input examples.
+The mode `safe` holds back a configuration that would break callers. The reasons are new errors, crashes and hangs,
+other types, missing values, predictions that take far longer, and memory. `strict` also holds back other answers. A
+first configuration has no gate, as there is none to compare it with; its models have answered their input examples.
 """
 
 import hashlib
@@ -11,26 +11,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ServedEntity
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.endpoint.revision import RevisionId, revision_id
+from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.rollout import answer_schema
 from tidegate.core.rollout.baseline import baseline_of
 from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
 
-# A prediction may take so many times as long as before. What differs by less, seconds, is not told apart from noise.
+# A prediction is slow from so many times the earlier duration. A smaller difference, in seconds, is taken for noise.
 SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.0002
-# Of each, so many predictions must have been timed.
+# At least so many predictions must have been timed on each side.
 FEWEST_TIMED = 5
-# A replica may use so many times the memory. It grows when each half of a replay adds so much of it, and so many bytes,
-# and the second not much less than the first: what is only warming up comes to its end.
+# A replica may use so many times the baseline's memory. Its memory grows without end when each half of a replay adds at
+# least this share and so many bytes, and the second half at least so much of the first: a warm-up would slow down.
 MEMORY_TIMES = 2.0
 _GROWTH_SHARE, _GROWTH_BYTES, _STEADY = 0.005, 1024 * 1024, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How replays are ordered where an endpoint says nothing else."""
+    """The platform's policy, and the time limit of a replay in seconds."""
 
     policy: GatePolicy = field(default_factory=GatePolicy)
     seconds: float = 0.5
@@ -38,7 +39,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether what was found lets the configuration through; else why not. `report` is all of it, as JSON."""
+    """Whether a configuration has passed, and if not, the reasons. `report` has all findings as JSON."""
 
     passed: bool
     reasons: tuple[str, ...]
@@ -46,25 +47,25 @@ class Judgement:
 
     @property
     def sentence(self) -> str:
-        """Why it was held back."""
+        """Why the configuration is held back."""
         return f"The gate holds it back: {'; '.join(self.reasons)}."
 
 
 def replays_of(endpoint: Endpoint, gate: Gate) -> tuple[Replay, ...]:
-    """What is to be replayed before the pending configuration of an endpoint is switched to; nothing where no gate is.
+    """The replays that are due before an endpoint is switched to its pending configuration; none where it has no gate.
 
-    Only what is new is tried: served entities that are in both configurations have shown what they do.
+    Only new served entities are tried. Those of the active configuration serve already.
     """
-    fresh = _fresh(endpoint, gate)
-    if not fresh or endpoint.pending is None:
+    new = _new_entities(endpoint, gate)
+    if not new or endpoint.pending is None:
         return ()
     attempt = f"{endpoint.id} {endpoint.generation} {endpoint.pending.config.version}"
-    return tuple(_replay(endpoint, attempt, entity, gate.seconds / len(fresh)) for entity in fresh)
+    return tuple(_replay(endpoint, attempt, entity, gate.seconds / len(new)) for entity in new)
 
 
-def is_asked(endpoint: Endpoint, entity: ServedEntity, gate: Gate) -> bool:
-    """Whether recorded requests may be asked of it before it serves: it needs a replica for that."""
-    return entity.may_be_tried and policy_of(endpoint, gate).record and entity in _fresh(endpoint, gate)
+def is_replayed_on(endpoint: Endpoint, entity: ServedEntity, gate: Gate) -> bool:
+    """Whether requests are replayed on a served entity, which needs a replica for that."""
+    return entity.may_be_tried and policy_of(endpoint, gate).record and entity in _new_entities(endpoint, gate)
 
 
 def policy_of(endpoint: Endpoint, gate: Gate) -> GatePolicy:
@@ -75,32 +76,32 @@ def policy_of(endpoint: Endpoint, gate: Gate) -> GatePolicy:
 def judge(
     endpoint: Endpoint, policy: GatePolicy, found: Mapping[str, Findings], replays: Sequence[Replay]
 ) -> Judgement:
-    """Judge a pending configuration by what was found in all of its replays."""
+    """Judge a pending configuration by the findings of all of its replays."""
     names = _names(endpoint)
     reasons = [
         reason if len(replays) == 1 else f"'{names[replay.candidate]}': {reason}"
         for replay in replays
         for reason in _reasons(found[replay.id], policy)
     ]
-    entities = {names[replay.candidate]: _told(found[replay.id]) for replay in replays}
+    entities = {names[replay.candidate]: _report_of(found[replay.id]) for replay in replays}
     verdict = "held_back" if reasons else "passed"
     report = {"verdict": verdict, "mode": policy.mode.value, "reasons": reasons, "served_entities": entities}
     return Judgement(not reasons, tuple(reasons), json.dumps(report))
 
 
-def unasked(endpoint: Endpoint, policy: GatePolicy) -> str:
-    """The report on a switch that no gate looked at; empty where there is nothing to tell."""
+def report_without_gate(endpoint: Endpoint, policy: GatePolicy) -> str:
+    """The report on a switch without a gate: that it was forced, or empty."""
     pending = endpoint.pending
     if pending is not None and endpoint.active is not None and pending.forced and pending.by != ROLLBACK:
         return json.dumps({"verdict": "forced", "mode": policy.mode.value, "reasons": [], "served_entities": {}})
     return ""
 
 
-# --- what to replay
+# --- replays
 
 
-def _fresh(endpoint: Endpoint, gate: Gate) -> list[ServedEntity]:
-    """What a pending configuration brings that does not serve yet; nothing where no gate is."""
+def _new_entities(endpoint: Endpoint, gate: Gate) -> list[ServedEntity]:
+    """The new served entities of a pending configuration; none where it has no gate."""
     pending, active = endpoint.pending, endpoint.active
     if pending is None or active is None or pending.forced or policy_of(endpoint, gate).mode is GateMode.OFF:
         return []
@@ -126,11 +127,11 @@ def _names(endpoint: Endpoint) -> dict[str, str]:
     return {revision_id(endpoint.id, entity): entity.name for entity in endpoint.pending.config.served_entities}
 
 
-# --- what holds it back
+# --- reasons
 
 
 def _reasons(found: Findings, policy: GatePolicy) -> Iterator[str]:
-    """Each as a phrase; the gravest first."""
+    """The reasons to hold a configuration back as phrases, the gravest first."""
     of = f"of {found.requests} replayed requests"
     if found.unavailable:
         yield f"it could not be tried: {_phrase(found.unavailable)}"
@@ -154,7 +155,7 @@ def _reasons(found: Findings, policy: GatePolicy) -> Iterator[str]:
 
 
 def schema_changes(found: Findings) -> list[str]:
-    """What is otherwise about the form of the answers."""
+    """The differences in the form of the answers."""
     if not found.compared:
         return []
     rows = [f"{found.rows[1]} predictions instead of {found.rows[0]}"] if found.rows else []
@@ -167,12 +168,12 @@ def changed_share(found: Findings) -> float:
 
 
 def is_slow(before: Times, after: Times) -> bool:
-    """Whether predictions take far longer than they did, and enough of them were timed to say so."""
+    """Whether predictions take far longer than before, with enough of them timed."""
     return min(before.count, after.count) >= FEWEST_TIMED and seems_slow(before, after)
 
 
 def seems_slow(before: Times, after: Times) -> bool:
-    """Whether they do by what was timed, however little that is."""
+    """Whether predictions take far longer than before, however few were timed."""
     if not (before.count and after.count):
         return False
     return after.median > SLOWER_TIMES * before.median and after.median - before.median > SLOWER_SECONDS
@@ -187,7 +188,7 @@ def _of_memory(memory: Memory) -> Iterator[str]:
 
 
 def is_growing(marks: Sequence[int]) -> bool:
-    """Whether memory at three marks grows without an end in sight."""
+    """Whether three measurements of memory show a growth without end."""
     if len(marks) != 3 or not marks[0]:
         return False
     first, second = marks[1] - marks[0], marks[2] - marks[1]
@@ -198,10 +199,8 @@ def is_growing(marks: Sequence[int]) -> bool:
 # --- the report
 
 
-def _told(found: Findings) -> dict[str, Any]:
-    """One served entity's part of the report. Durations in milliseconds, memory in bytes; what was not measured is
-    null.
-    """
+def _report_of(found: Findings) -> dict[str, Any]:
+    """One served entity's part of the report: durations in milliseconds, memory in bytes, null where not measured."""
     compared = bool(found.compared)
     marks = found.memory.candidate
     return {
@@ -240,7 +239,7 @@ def _told(found: Findings) -> dict[str, Any]:
 
 
 def _phrase(sentence: str) -> str:
-    """A sentence as the end of another one."""
+    """A sentence as a phrase at the end of another one."""
     return sentence.strip().rstrip(".")
 
 

@@ -1,13 +1,17 @@
-"""Parking: what served before keeps its replicas for a time, is then held without any, and is woken when it returns."""
+"""Parking: the configuration that served before keeps its replicas for a while, so that a rollback is quick.
+
+After that time it is held without replicas, and a rollback wakes it.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 
-from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ParkedConfig, ServedEntity
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, ParkedConfig
 from tidegate.core.endpoint.revision import RevisionId, RevisionObservation, revision_id
+from tidegate.core.endpoint.served_entity import ServedEntity
 
 
 def parked_revisions(endpoints: Iterable[Endpoint]) -> dict[RevisionId, ParkedConfig]:
-    """The revisions that are held for a rollback only, and since when and why."""
+    """The revisions that are held for a rollback only, each with its parked configuration."""
     return {
         revision_id(endpoint.id, entity): endpoint.previous
         for endpoint in endpoints
@@ -18,28 +22,29 @@ def parked_revisions(endpoints: Iterable[Endpoint]) -> dict[RevisionId, ParkedCo
 
 
 def kept_until(parked: ParkedConfig, park_seconds: float) -> float:
-    """Until when its replicas stay, unix seconds."""
+    """Until when the replicas stay, unix seconds."""
     return parked.since + park_seconds
 
 
 def due(parked: Mapping[RevisionId, ParkedConfig], park_seconds: float, now: float) -> Collection[RevisionId]:
-    """Those whose replicas have stayed for long enough."""
+    """The revisions whose replicas have stayed for `park_seconds`."""
     return [rid for rid, config in parked.items() if now >= kept_until(config, park_seconds)]
 
 
 def parked_replicas(before: int, held: int, *, over: bool) -> int:
-    """How many replicas a parked revision should have: as many as it had, and none when its time is `over`.
+    """How many replicas a parked revision should have: as many as it has, and none when its time is `over`.
 
-    One that had none gets none; one that a late request has woken is let be until nobody needs it.
+    A parked revision without a replica gets none. A replica that a late request has woken stays until that time.
     """
     return 0 if over else max(before, held)
 
 
 def must_wake(endpoint: Endpoint, entity: ServedEntity, seen: RevisionObservation | None, *, asked: bool) -> bool:
-    """Whether the switch to a pending entity that is READY waits for a replica: it was parked, or proved by another.
+    """Whether the switch waits until a pending entity that is READY has a replica. It has none where it was parked, or
+    where its proof comes from another revision.
 
-    Where its owner lets it sleep, only if the gate is to ask it; and not in a rollback: what serves is not to serve any
-    longer.
+    An entity that may scale to zero needs a replica only if the gate replays requests on it. A rollback does not wait,
+    as the active configuration must stop serving.
     """
     assert endpoint.pending is not None
     serves = endpoint.active is not None and entity in endpoint.active.served_entities

@@ -1,9 +1,9 @@
-"""Where the aliases and stages of a registered model point, and which versions it has."""
+"""Pointers: the aliases and stages of a registered model, with the versions that they point to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tidegate.core.endpoint.endpoint import ModelRef
+from tidegate.core.endpoint.served_entity import ModelRef
 
 # The stages of MLflow's registry, as it writes them; it takes them in any case.
 ARCHIVED = "Archived"
@@ -12,7 +12,7 @@ STAGES = ("None", "Staging", "Production", ARCHIVED)
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """The version that an alias or a stage points to. One that is not ready is still being registered, or never was.
+    """The version that an alias or a stage points to. It is not `ready` while or because its registration is not done.
 
     `registered_at` as in ModelVersion; 0 where it is not known.
     """
@@ -24,7 +24,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class StagedVersion:
-    """A version of a model, and the stage that it is in. One that is not ready is still being registered, or failed."""
+    """A version of a model, and its stage. It is not `ready` while it is being registered, or where that failed."""
 
     version: str
     stage: str
@@ -34,9 +34,9 @@ class StagedVersion:
 
 @dataclass(frozen=True, slots=True)
 class ModelPointers:
-    """Where a model's aliases and stages point: a stage to its newest version that is ready, else to its newest one.
+    """The pointers of one model. A stage points to its newest version that is ready, or else to its newest version.
 
-    `versions` are all of the model's but those archived where they were asked for, oldest first; else none.
+    `versions` are all versions but the archived ones, oldest first; empty where they were not asked for.
     """
 
     aliases: Mapping[str, Pointer] = field(default_factory=dict)
@@ -44,10 +44,10 @@ class ModelPointers:
     versions: tuple[StagedVersion, ...] = ()
 
     def of(self, ref: ModelRef) -> Pointer | None:
-        """Where an alias or a stage of this model points; None where it points nowhere."""
+        """The pointer of an alias or a stage; None where the model has no such pointer."""
         return self.stages.get(ref.version.capitalize()) if ref.alias is None else self.aliases.get(ref.alias)
 
 
 def is_pointer(ref: ModelRef) -> bool:
-    """Whether it names an alias or a stage, which may mean another version later."""
+    """Whether the reference is an alias or a stage, which may point to another version later."""
     return ref.alias is not None or ref.version.capitalize() in STAGES

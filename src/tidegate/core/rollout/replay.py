@@ -1,6 +1,7 @@
-"""A replay: real requests that an endpoint was asked lately, asked once more of the revision that is to serve next.
+"""A replay: recent real requests of an endpoint, sent once more to the revision that is to serve next.
 
-Control orders it by the route table; each gateway asks what it has recorded itself, and reports what it found.
+Control orders a replay in the route table. Each gateway replays the requests that it has recorded itself, and reports
+its findings.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,25 +14,28 @@ from tidegate.core.rollout.answer_schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What gateways are to try. `candidate` is to take the place of `baseline`; None where it takes nobody's.
+    """An order to the gateways.
 
-    `id` names this attempt; a gateway that has tried it does not try it again while it is ordered. Of
-    what is answered by others that serve beside the baseline, nothing of `strangers` is the candidate's to answer, and
-    of `siblings`, of the baseline's model, what the baseline answers too.
+    - `id`: names this attempt. A gateway makes each attempt once.
+    - `candidate`: the revision that the requests are sent to.
+    - `baseline`: the active revision whose place it takes; None where it takes no place.
+    - `strangers`: active revisions of other models. Requests that they answered are not replayed.
+    - `siblings`: further active revisions of the baseline's model. Of the requests that they answered, those are
+      replayed which the baseline answers too.
     """
 
     id: str
     endpoint: str
     candidate: RevisionId
     baseline: RevisionId | None
-    seconds: float  # that it may take, as long as nothing hangs
+    seconds: float  # the time limit, where no request hangs
     strangers: tuple[RevisionId, ...] = ()
     siblings: tuple[RevisionId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long predictions took in the replica: the median of so many, seconds. Each had `batch` requests."""
+    """The median time of `count` predictions inside the replica, seconds. Each predicted `batch` requests."""
 
     median: float = 0.0
     count: int = 0
@@ -40,9 +44,10 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident bytes of a revision's replicas together; 0 where it is not known.
+    """The resident memory of all replicas of a revision, bytes; 0 where it is unknown.
 
-    `candidate` has up to three marks: after all were asked at once, and after each half of the turns that followed.
+    `candidate` has up to three values: one after all requests were sent at once, and one after each half of the rounds
+    that follow.
     """
 
     baseline: int = 0
@@ -51,10 +56,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What gateways found in a replay. `requests` were replayed; those of `compared` have an answer of the baseline.
+    """The findings of one or more gateways in a replay.
 
-    `errors`, `crashes` and `hangs` are requests that were answered when they were real; each has its sentence with the
-    first of them. `unavailable` is a sentence where the candidate could not be asked at all.
+    `requests` counts the replayed requests, and `compared` those with an answer of the baseline. `errors`, `crashes`
+    and `hangs` count requests that were answered when they were real; `error`, `crash` and `hang` are the sentences of
+    the first ones. `unavailable` is the sentence where the candidate answered no request at all.
     """
 
     id: str
@@ -81,7 +87,10 @@ class Findings:
     seconds: float = 0.0
 
     def plus(self, other: "Findings") -> "Findings":
-        """What two gateways found together. Times and memory are those of the one that replayed more."""
+        """The findings of two gateways together.
+
+        Times and memory are those of the gateway that replayed more requests.
+        """
         more = self if self.requests >= other.requests else other
         counts = ("requests", "compared", "exact", "close", "changed", "new_nulls", "errors", "crashes", "hangs")
         return replace(
@@ -99,7 +108,7 @@ class Findings:
 def together(
     replays: Iterable[Replay], reports: Iterable[Mapping[str, Findings]], *, all_of_them: bool
 ) -> dict[str, Findings]:
-    """What gateways found. A replay that one of them has not done yet is left out, where it must be `all_of_them`."""
+    """The findings by replay. With `all_of_them`, replays that a gateway has not finished are left out."""
     told, found = list(reports), {}
     for replay in replays:
         own = [report[replay.id] for report in told if replay.id in report]

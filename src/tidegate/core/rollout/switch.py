@@ -1,15 +1,18 @@
-"""A switch: the moment at which one configuration of an endpoint took another's place, as it is on record."""
+"""A switch of an endpoint from one configuration to another, as the store has it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, EndpointConfig, ModelVersion
+from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, EndpointConfig
+from tidegate.core.endpoint.served_entity import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A configuration in short: its number, and the exact model version behind each served name, with its share of the
-    traffic in percent. Older records have no `shares`.
+    """A summary of a configuration: its number, and for each served name the model version and the share of the
+    traffic.
+
+    Shares are percentages. Older records have none.
     """
 
     config: int
@@ -17,7 +20,7 @@ class Side:
     shares: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """As a person reads it: `Configuration 3 (wine/4)`, `Configuration 4 (wine/4 90 %, wine/5 10 %)`."""
+        """The summary for people: `Configuration 3 (wine/4)`, `Configuration 4 (wine/4 90 %, wine/5 10 %)`."""
         models: dict[str, int] = {}
         for name, model in self.versions.items():
             title = f"{model.name}/{model.version}"
@@ -29,9 +32,9 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What served before (None: nothing), and what serves since.
+    """The configurations before and after a switch. `before` is None where none served.
 
-    `by` is who asked for it, see PendingConfig. `report` is what the gate found, as JSON; empty where none looked.
+    `by` is who asked for it, see PendingConfig. `report` is the gate's, as JSON; empty where no gate judged.
     """
 
     endpoint_id: str
@@ -43,19 +46,19 @@ class Switch:
 
     @property
     def kind(self) -> str:
-        """The kind of the event that tells of it."""
+        """The kind of the event on the switch."""
         return "rolled_back" if self.by == ROLLBACK else "promoted"
 
     @property
     def sentence(self) -> str:
-        """What the event says."""
+        """The sentence of the event on the switch."""
         if self.by == ROLLBACK and self.before is not None:
             return f"{self.after} serves again, in place of {self.before}."
         return f"{self.after} serves."
 
 
 def switch_of(endpoint: Endpoint) -> Switch:
-    """The switch that an endpoint is in the middle of."""
+    """The switch that is under way at an endpoint."""
     switching, active = endpoint.switching, endpoint.active
     assert switching is not None
     by, after = switching.to.by or endpoint.creator, side_of(switching.to.config)
@@ -63,6 +66,6 @@ def switch_of(endpoint: Endpoint) -> Switch:
 
 
 def side_of(config: EndpointConfig) -> Side:
-    """A configuration in short."""
+    """The summary of a configuration."""
     versions = {entity.name: entity.resolved for entity in config.served_entities}
     return Side(config.version, versions, {route.served_entity: route.traffic_percentage for route in config.routes})

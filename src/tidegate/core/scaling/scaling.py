@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from tidegate.core.endpoint.endpoint import ScalingPolicy
+from tidegate.core.endpoint.served_entity import ScalingPolicy
 from tidegate.core.scaling.cpu_share import CpuShare
 from tidegate.core.scaling.load_window import LoadPoint, LoadWindow, Stretch
 

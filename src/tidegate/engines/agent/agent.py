@@ -1,7 +1,7 @@
-"""The engine's hands on one machine: holds every applied target with replicas, whoever else is there or not.
+"""The agent of one machine: it runs the replicas that the applied targets ask for, with or without control.
 
-Level-triggered: whatever happens only wakes the loop, which compares what is held with what runs (`plan.decide`) and
-acts. Replicas outlive their agent; the next one finds them by their pid files and goes on.
+Every event merely wakes the main loop. The loop compares the targets with the replicas that run (`schedule.decide`) and
+acts on the difference. Replicas outlive their agent; the next agent finds them by their pid files.
 """
 
 import asyncio
@@ -26,8 +26,10 @@ from tidegate.engines.agent.agent_server import AgentServer
 from tidegate.engines.linux import replica_logs
 from tidegate.engines.linux.machine import this_machine
 from tidegate.engines.linux.process_usage import Sampler
-from tidegate.engines.replicas.applied_targets import Targets
-from tidegate.engines.replicas.fleet import FORK, Fleet
+from tidegate.engines.replicas import fleet_reports
+from tidegate.engines.replicas.applied_targets import AppliedTargets
+from tidegate.engines.replicas.fleet import Fleet
+from tidegate.engines.replicas.held_revision import FORK
 from tidegate.engines.replicas.replicas import Replicas
 from tidegate.engines.scheduling.facts import Limits
 from tidegate.engines.scheduling.schedule import Action, Drain, Evict, Forget, GiveUp, Kill, Outgrown, Start, Warm
@@ -39,13 +41,14 @@ from tidegate.telemetry import fields
 
 _log = logging.getLogger(__name__)
 
-_REVISION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it names files
+_REVISION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # an id is part of file names
 _ROTATION_SECONDS = 60.0
-# So long after its start an agent spawns rather than wait for a template: what it spawns would outlive it.
+# For this time after its start an agent spawns replicas and waits for no template: should the agent be restarted again
+# and again, a spawned replica outlives it, and a template does not.
 _SETTLING_SECONDS = 5.0
-_SUPERVISOR_GONE_SECONDS = 1.0  # what replicas may still need when the supervisor has died; all must end within 2 s
-_RETRY_SECONDS = 1.0  # after an action that failed by a defect
-_LAST_WAIT_SECONDS = 0.8  # for the end of what was killed
+_SUPERVISOR_GONE_SECONDS = 1.0  # for replicas to drain after the supervisor's death, which ends everything within 2 s
+_RETRY_SECONDS = 1.0  # until an action that failed by a defect is tried again
+_KILLED_SECONDS = 0.8  # for killed processes to end
 
 
 async def run(
@@ -55,10 +58,10 @@ async def run(
     environ: Mapping[str, str],
     life_line: int | None = None,
 ) -> None:
-    """Be the agent of this machine, in a process of its own, until SIGTERM, SIGINT or the end of the life line.
+    """Run the agent of this machine, in a process of its own, until SIGTERM, SIGINT or the end of the life line.
 
-    `life_line` is a pipe whose write end only the supervisor has. SIGTERM drains every replica; the loss of the
-    supervisor ends them within 2 s. Raises ConfigurationError when another agent runs.
+    `life_line` is a pipe whose write end only the supervisor has. SIGTERM drains every replica. The end of the
+    supervisor ends all replicas within 2 s. Raises ConfigurationError when another agent runs.
     """
     become_subreaper()
     agent = Agent(data, settings, housekeeping, environ)
@@ -76,7 +79,7 @@ async def run(
 
 
 class Agent:
-    """Holds targets. Its own process only: it reaps every child and catches signals."""
+    """Holds targets and runs their replicas. It needs a process of its own, as it reaps every child process."""
 
     def __init__(
         self,
@@ -100,50 +103,53 @@ class Agent:
         self._templates = Templates(data, environ, budget, settled)
         self._fleet = Fleet(settings.max_backoff_seconds, self._templates)
         self._replicas = Replicas(data, settings, environ, self._fleet, self._templates)
-        self._targets = Targets(data.targets)
+        self._targets = AppliedTargets(data.targets)
         self._server = AgentServer(data.agent_socket, self)
-        self._order = asyncio.Lock()  # of changes on disk
+        self._disk_lock = asyncio.Lock()  # so that the files of targets change in the order of their changes here
         self._changed = asyncio.Event()
-        self._end_at: float | None = None  # monotonic: by then nothing may run any more
+        self._end_at: float | None = None  # monotonic seconds, by which the last process has ended
 
     async def run(self) -> None:
-        """Hold, until `end` was called and the last replica has ended. Raises ConfigurationError."""
+        """Run replicas until `end` is called and the last replica has ended. Raises ConfigurationError."""
         with _only_agent(self._data.agent_socket.with_suffix(".lock")):
             async with asyncio.TaskGroup() as self._tasks:
                 self._replicas.changed = self._changed.set
-                self._replicas.keep = self._keep_soon
+                self._replicas.save = self._save_soon
                 self._replicas.tasks = self._tasks
-                _log.info("replicas may use", extra=fields(**asdict(self._machine)))
-                chores = self._recall()
+                _log.info("this machine is shared by replicas", extra=fields(**asdict(self._machine)))
+                loops = self._resume()
                 await self._server.start()
-                await supervised(self._hold, "agent")
+                await supervised(self._run_schedule, "agent")
                 await self._server.stop()
                 self._templates.close()
-                for chore in chores:
-                    chore.cancel()
+                for loop in loops:
+                    loop.cancel()
             self._replicas.close()
 
     def end(self, grace: float) -> None:
-        """Drain everything and end; what is left after `grace` seconds is killed. May be called again with less."""
+        """Drain all replicas and end. A replica that still runs after `grace` seconds is killed.
+
+        A further call may shorten the time.
+        """
         self._limits = replace(self._limits, drain_timeout=grace)
-        self._end_at = time.monotonic() + grace + _LAST_WAIT_SECONDS
+        self._end_at = time.monotonic() + grace + _KILLED_SECONDS
         self._changed.set()
 
     # --- the verbs
 
     async def apply(self, target: RevisionTarget) -> None:
-        """Hold this target from now on; it is on disk when this returns. Raises InvalidParameter or Unavailable."""
+        """Hold this target from now on. It is on disk on return. Raises InvalidParameter or Unavailable."""
         if not _REVISION.fullmatch(target.revision):
             raise InvalidParameter("A revision's id is 1 to 64 letters, digits, dashes and underscores.")
-        async with self._order:
+        async with self._disk_lock:
             with _disk():
                 await self._targets.save(self._fleet.applied(target))
             self._fleet.hold(self._fleet.applied(target))
         self._changed.set()
 
     async def remove(self, revision: RevisionId) -> None:
-        """Drain it, then forget it. An unknown one is nothing. Raises Unavailable."""
-        async with self._order:
+        """Drain a revision, then drop its target. An unknown revision is ignored. Raises Unavailable."""
+        async with self._disk_lock:
             known = self._fleet.revisions.get(revision)
             if known is None:
                 return
@@ -154,47 +160,49 @@ class Agent:
         self._changed.set()
 
     def observe(self) -> Mapping[RevisionId, RevisionObservation]:
-        """All that is held."""
-        return self._fleet.observations()
+        """All held revisions and their replicas."""
+        return fleet_reports.observations(self._fleet)
 
     def wake(self, revision: RevisionId) -> None:
-        """Hold at least one replica of it; never waits for the disk."""
+        """Hold at least one replica of a revision. Does not wait for the disk."""
         if self._fleet.wake(revision, time.monotonic()):
-            self._keep_soon(revision)
+            self._save_soon(revision)
         self._changed.set()
 
     def used(self, revisions: Sequence[RevisionId]) -> None:
-        """Gateways have requests of these: they do not make room for others."""
+        """Note that gateways have requests for these revisions, so that they are not evicted."""
         self._fleet.used(revisions, time.monotonic())
 
-    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]:
-        """What gateways are told of what they watch, where it is not what they were told last."""
-        return self._fleet.news(told)
+    def changed_addresses(self, sent: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]:
+        """The addresses of watched revisions that differ from those that were `sent` last."""
+        return fleet_reports.changed_addresses(self._fleet, sent)
 
-    # --- the loop
+    # --- the main loop
 
-    def _recall(self) -> list[asyncio.Task[None]]:
-        """Take over what the last agent held and what still runs of it; returns what goes on beside the loop."""
+    def _resume(self) -> list[asyncio.Task[None]]:
+        """Take over the last agent's targets and replicas, and start the loops beside the main loop."""
         for applied in self._targets.load().values():
             self._fleet.hold(applied)
         for known in self._fleet.revisions.values():
             if known.start_mode == FORK and not known.applied.removing:
                 self._templates.expect(known.template, known.applied.target)
         sampler = Sampler(lambda: list(self._fleet.replicas.values()), self._measured)
-        chores = {f"meet {one.facts.id}": partial(self._replicas.meet, one) for one in self._replicas.adopt()} | {
+        adopted = self._replicas.adopt()
+        loops = {f"adopt {replica.facts.id}": partial(self._replicas.learn_state, replica) for replica in adopted} | {
             "rotate logs": self._rotate_logs,
             "make templates": self._templates.make,
-            "try forks": self._replicas.try_forks,
+            "try forks": self._replicas.fork_trials.run,
             "watch deadlines": self._replicas.watch_deadlines,
             "measure replicas": sampler.run,
         }
-        return [self._tasks.create_task(supervised(run, name), name=name) for name, run in chores.items()]
+        return [self._tasks.create_task(supervised(run, name), name=name) for name, run in loops.items()]
 
     def _measured(self) -> None:
         self._fleet.measured(time.time())
         self._changed.set()
 
-    async def _hold(self) -> None:
+    async def _run_schedule(self) -> None:
+        """Decide and act at every event, until the end is due."""
         while True:
             self._changed.clear()
             now = time.monotonic()
@@ -202,10 +210,10 @@ class Agent:
                 return
             limits = replace(self._limits, templates_bytes=self._templates.memory_bytes)
             decision = self._fleet.decide(limits, now, ending=self._end_at is not None)
-            self._fleet.refused(decision.refused, now, time.time())
+            self._fleet.note_capacity(decision.refused, now, time.time())
             if decision.template_bytes:
                 self._templates.evict(decision.template_bytes)
-            failed = [action for action in decision.actions if not self._try(action)]
+            failed = [action for action in decision.actions if not self._carry_out(action)]
             self._server.publish()
             if len(failed) < len(decision.actions):
                 self._changed.set()
@@ -214,10 +222,10 @@ class Agent:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(times) - now if times else None):
                     await self._changed.wait()
-            await asyncio.sleep(0)  # events that came together are answered together
+            await asyncio.sleep(0)  # events of the same moment are decided on together
 
-    def _try(self, action: Action) -> bool:
-        """Whether it was done. One that fails by a defect keeps no other from being done."""
+    def _carry_out(self, action: Action) -> bool:
+        """Carry out an action and return True. A defect stops no other action: it returns False."""
         try:
             self._act(action)
         except Exception:
@@ -240,11 +248,11 @@ class Agent:
                 self._replicas.kill(replica)
             case Forget(revision):
                 del self._fleet.revisions[revision]
-                self._templates.retain({one.template for one in self._fleet.revisions.values()})
-                self._keep_soon(revision)
+                self._templates.retain({held.template for held in self._fleet.revisions.values()})
+                self._save_soon(revision)
             case Evict(revision, room_for):
                 self._fleet.evict(revision, room_for, time.monotonic(), time.time())
-                _log.info("an idle revision makes room", extra=fields(revision=revision, room_for=room_for))
+                _log.info("an idle revision is evicted", extra=fields(revision=revision, room_for=room_for))
             case Outgrown(replica, at_once):
                 message = self._fleet.outgrown(replica, time.monotonic(), time.time())
                 _log.warning(message)
@@ -253,17 +261,17 @@ class Agent:
 
     # --- the disk
 
-    def _keep_soon(self, revision: RevisionId) -> None:
-        self._tasks.create_task(attempted(self._keep(revision), f"keep {revision}"))
+    def _save_soon(self, revision: RevisionId) -> None:
+        self._tasks.create_task(attempted(self._save(revision), f"save {revision}"))
 
-    async def _keep(self, revision: RevisionId) -> None:
-        """Bring the disk to what is held of a revision."""
-        async with self._order:
+    async def _save(self, revision: RevisionId) -> None:
+        """Write the target of a revision to disk, or remove its file where the revision is no longer held."""
+        async with self._disk_lock:
             known = self._fleet.revisions.get(revision)
             try:
                 await (self._targets.save(known.applied) if known else self._targets.forget(revision))
             except OSError as error:
-                _log.error("a target cannot be kept on disk", extra=fields(revision=revision, error=error))
+                _log.error("a target cannot be saved", extra=fields(revision=revision, error=error))
 
     async def _rotate_logs(self) -> None:
         folders = (self._data.replica_log("-").parent, self._data.template_log("-").parent)
@@ -279,7 +287,10 @@ class Agent:
 
 @contextlib.contextmanager
 def _only_agent(file: Path) -> Iterator[None]:
-    """Hold the lock that makes this the only agent of a run directory; the kernel lets go of it with the process."""
+    """Hold the lock by which a run directory has one agent only. The kernel releases it with the process.
+
+    Raises ConfigurationError when another agent has it.
+    """
     lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -293,6 +304,7 @@ def _only_agent(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _disk() -> Iterator[None]:
+    """Turn an OSError of the block into Unavailable."""
     try:
         yield
     except OSError as error:

@@ -1,10 +1,12 @@
 """The agent's socket: newline-delimited JSON over a Unix stream.
 
 A request is `{"id": 1, "verb": "apply", "target": {…}}`, its answer `{"id": 1, "ok": true, "result": null}` or
-`{"id": 1, "ok": false, "code": "…", "message": "…"}`. A connection that sent `wake`, or `watch` which
-starts nothing, is told, without an id, the `{"addresses": {…}}` of that revision at once and at every change, until it
-sends `unwatch`. `observe` with `"changes": true` is answered with what has changed since it was asked last. With `used`
-a gateway tells, once a second, which revisions it had requests of: the others may have to make room.
+`{"id": 1, "ok": false, "code": "…", "message": "…"}`.
+
+- `wake` starts a replica where there is none. `watch` starts nothing. After both, the connection gets a line
+  `{"addresses": {…}}` without an id at once and at every change of that revision, until it sends `unwatch`.
+- `observe` with `"changes": true` is answered with the differences from its last answer on the same connection.
+- `used` names the revisions for which a gateway had requests in the last second. The others may be evicted.
 """
 
 import asyncio
@@ -23,48 +25,62 @@ from tidegate.json_lines import JsonLines, Unreadable, decode, listen
 _log = logging.getLogger(__name__)
 
 _MAX_LINE_BYTES = 16 * 1024 * 1024
-# What may wait for a client that does not read. It is then cut off; it will connect again and be told all anew.
+# The bytes that may wait for a client which does not read. The client is then cut off; it gets all anew later.
 _MAX_UNREAD_BYTES = 8 * 1024 * 1024
 
 
 class Apply(msgspec.Struct, tag_field="verb", tag="apply"):
+    """Hold a target."""
+
     id: int
     target: RevisionTarget
 
 
 class Remove(msgspec.Struct, tag_field="verb", tag="remove"):
+    """Drain a revision and drop its target."""
+
     id: int
     revision: RevisionId
 
 
 class Observe(msgspec.Struct, tag_field="verb", tag="observe"):
+    """Report all held revisions, or only the `changes` since the last such answer on the same connection."""
+
     id: int
-    changes: bool = False  # only what differs from the last answer to this on the same connection
+    changes: bool = False
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What differs from what was observed before on a connection; at first, all there is."""
+    """The differences from the last observation on a connection. The first answer has all revisions."""
 
     changed: dict[RevisionId, RevisionObservation]
     gone: list[RevisionId]
 
 
 class Wake(msgspec.Struct, tag_field="verb", tag="wake"):
+    """Hold at least one replica of a revision, and watch it."""
+
     id: int
     revision: RevisionId
 
 
 class Watch(msgspec.Struct, tag_field="verb", tag="watch"):
+    """Send the addresses of a revision at every change."""
+
     id: int
     revision: RevisionId
 
 
 class Unwatch(msgspec.Struct, tag_field="verb", tag="unwatch"):
+    """Send the addresses of a revision no more."""
+
     id: int
     revision: RevisionId
 
 
 class Used(msgspec.Struct, tag_field="verb", tag="used"):
+    """Note that these revisions are in use."""
+
     id: int
     revisions: tuple[RevisionId, ...]
 
@@ -74,14 +90,14 @@ _REQUESTS: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
 class Verbs(Protocol):
-    """What the socket offers. All are idempotent."""
+    """The agent's verbs, which this socket offers. All are idempotent."""
 
     async def apply(self, target: RevisionTarget) -> None: ...
     async def remove(self, revision: RevisionId) -> None: ...
     def observe(self) -> Mapping[RevisionId, RevisionObservation]: ...
     def wake(self, revision: RevisionId) -> None: ...
     def used(self, revisions: Sequence[RevisionId]) -> None: ...
-    def news(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]: ...
+    def changed_addresses(self, sent: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]: ...
 
 
 class AgentServer:
@@ -94,7 +110,7 @@ class AgentServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen, in place of a dead predecessor. Raises OSError."""
+        """Listen. A socket that a dead agent has left is replaced. Raises OSError."""
         self._server = await listen(self._path, self._serve, _MAX_LINE_BYTES, _MAX_UNREAD_BYTES)
 
     async def stop(self) -> None:
@@ -102,19 +118,19 @@ class AgentServer:
         assert self._server is not None
         self._server.close()
         for connection in list(self._connections):
-            connection.abort()  # not `cancel`: asyncio would log it as an error of ours
+            connection.abort()  # asyncio would log a cancelled connection as an error
         await asyncio.gather(*self._connections.values(), return_exceptions=True)
         await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
 
     def publish(self) -> None:
-        """Tell every connection what has changed of what it watches."""
+        """Send every connection the changes of the revisions that it watches."""
         for connection in list(self._connections):
             try:
                 connection.publish()
-            except Exception:  # the other connections must be told nevertheless
-                _log.exception("a client of the agent is not told what has changed, by a defect")
-                connection.abort()  # it will connect again and be told all anew
+            except Exception:  # the other connections must get theirs nevertheless
+                _log.exception("a client of the agent was not sent the changes, by a defect")
+                connection.abort()  # it will connect again and get all anew
 
     async def _serve(self, lines: JsonLines) -> None:
         connection = _Connection(lines, self._verbs)
@@ -131,25 +147,25 @@ class AgentServer:
 
 
 class _Connection:
-    """One client: what it watches, and what it was last told of that."""
+    """One client: the revisions that it watches, with the addresses that it was sent last."""
 
     def __init__(self, lines: JsonLines, verbs: Verbs) -> None:
         self._lines = lines
         self._verbs = verbs
-        self._told: dict[RevisionId, RevisionAddresses | None] = {}
+        self._sent: dict[RevisionId, RevisionAddresses | None] = {}
         self._observed: Mapping[RevisionId, RevisionObservation] = {}
 
     def abort(self) -> None:
-        """End the connection; its reader sees the end."""
+        """End the connection at once."""
         self._lines.abort()
 
     async def take(self, line: bytes) -> None:
-        """Do what a line asks for and answer it."""
+        """Carry out the request of a line and answer it."""
         try:
             request = _decode(line)
             self._send({"id": request.id, "ok": True, "result": await self._answer(request)})
             if isinstance(request, Wake | Watch):
-                self._tell({request.revision: None})
+                self._send_addresses({request.revision: None})
         except TidegateError as error:
             self._refuse(line, error)
         except Exception:
@@ -170,9 +186,9 @@ class _Connection:
             case Wake(revision=revision) | Watch(revision=revision):
                 if isinstance(request, Wake):
                     self._verbs.wake(revision)
-                self._told[revision] = None
+                self._sent[revision] = None
             case Unwatch(revision=revision):
-                self._told.pop(revision, None)
+                self._sent.pop(revision, None)
             case Used(revisions=revisions):
                 self._verbs.used(revisions)
         return None
@@ -183,17 +199,17 @@ class _Connection:
         return Changes(changed, list(before.keys() - self._observed.keys()))
 
     def publish(self) -> None:
-        """Tell what differs from what was last told."""
-        self._tell(self._told)
+        """Send the addresses that differ from those that were sent last."""
+        self._send_addresses(self._sent)
 
-    def _tell(self, told: Mapping[RevisionId, RevisionAddresses | None]) -> None:
-        for addresses in tuple(self._verbs.news(told)):
-            self._told[addresses.revision] = addresses
+    def _send_addresses(self, sent: Mapping[RevisionId, RevisionAddresses | None]) -> None:
+        for addresses in tuple(self._verbs.changed_addresses(sent)):
+            self._sent[addresses.revision] = addresses
             self._send({"addresses": addresses})
 
     def _send(self, message: Mapping[str, Any]) -> None:
         if not self._lines.send(message):
-            _log.warning("a client of the agent does not read what it asked for; its connection is closed")
+            _log.warning("a client of the agent does not read its answers; its connection is closed")
 
 
 class _Numbered(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""The engine of one machine: its verbs travel to the agent's socket."""
+"""The engine of one machine, for control: a client of the agent's socket."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ _ERRORS = {error.code: error for error in (errors.BadRequest, errors.InvalidPara
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the agent answers."""
+    """An answer of the agent."""
 
     id: int | None
     ok: bool
@@ -33,7 +33,7 @@ _ANSWERS = msgspec.json.Decoder(Answer)
 
 
 class LocalEngine:
-    """An engine over one connection to the agent, made when needed and made anew after the agent was away."""
+    """An engine over one connection to the agent. It connects at the first call, and again after a loss."""
 
     def __init__(self, agent_socket: Path, timeout_seconds: float = 5.0) -> None:
         self._path = agent_socket
@@ -41,10 +41,10 @@ class LocalEngine:
         self._turn = asyncio.Lock()
         self._connection: JsonLines | None = None
         self._last_id = 0
-        self._seen: Mapping[RevisionId, RevisionObservation] = {}  # by what was observed on this connection
+        self._seen: Mapping[RevisionId, RevisionObservation] = {}  # all observations that came on this connection
 
     async def apply(self, target: RevisionTarget) -> None:
-        """Hold this target from now on; it survives the agent when this returns. Raises Unavailable."""
+        """Hold this target from now on. On return it is on the agent's disk. Raises Unavailable."""
         await self._call("apply", target=target)
 
     async def remove(self, revision: RevisionId) -> None:
@@ -52,8 +52,8 @@ class LocalEngine:
         await self._call("remove", revision=revision)
 
     async def observe(self) -> Mapping[RevisionId, RevisionObservation]:
-        """All that the agent holds; the very same mapping while nothing changes. Raises Unavailable."""
-        # Nothing is awaited between the answer and its taking: no other call may break the connection in between.
+        """All that the agent holds; the same object while nothing changes. Raises Unavailable."""
+        # Nothing is awaited between the answer and the use of it, lest another call break the connection in between.
         changes = msgspec.json.decode(await self._call("observe", changes=True), type=Changes)
         if changes.changed or changes.gone:
             kept = {rid: seen for rid, seen in self._seen.items() if rid not in changes.gone}
@@ -61,7 +61,7 @@ class LocalEngine:
         return self._seen
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         async with self._turn:
             await self._disconnect()
 
@@ -77,8 +77,8 @@ class LocalEngine:
     async def _ask(self, line: bytes) -> Answer:
         try:
             async with asyncio.timeout(self._timeout):
-                # A connection from before may be that of an agent which has ended: one more try on a new one. Every
-                # verb is idempotent.
+                # An existing connection may belong to an agent that has ended. The call is then made once more on a
+                # new one, as every verb is idempotent.
                 if self._connection is not None and (answer := await self._try(line)):
                     return answer
                 if answer := await self._try(line):
@@ -98,7 +98,7 @@ class LocalEngine:
                 return decode(answer, _ANSWERS)
         except (OSError, Unreadable):
             pass
-        except BaseException:  # cancelled or timed out: the answer would be taken for that of the next question
+        except BaseException:  # cancelled or timed out: the next call would take this answer for its own
             await self._disconnect()
             raise
         await self._disconnect()

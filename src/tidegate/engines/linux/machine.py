@@ -1,4 +1,4 @@
-"""What this machine has: memory, cores, GPUs. As far as this process may use them."""
+"""The memory, cores and GPUs of this machine, as far as this process may use them."""
 
 import contextlib
 import math
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from tidegate.engines.scheduling.capacity import Machine
 
-# What the platform itself, builds and the rest of the machine need: this share of it, within these bounds.
+# The memory that the platform, builds and the rest of the machine keep: a share of it, at least so many bytes, and at
+# most another share.
 _RESERVED_SHARE, _RESERVED_BYTES, _RESERVED_AT_MOST = 0.1, 10**9, 0.5
 
 
 def this_machine(environ: Mapping[str, str], memory_bytes: int = 0, root: Path = Path("/")) -> Machine:
-    """What replicas may use. `memory_bytes`, unless 0, is the owner's word. `root` is for tests."""
+    """The resources that replicas may use. `memory_bytes` is the setting; 0 leaves a reserve. `root` is for tests."""
     return Machine(memory_bytes or _for_replicas(_memory(root)), _cores(root), _gpus(environ, root))
 
 
@@ -34,7 +35,7 @@ def _memory(root: Path) -> int:
 
 
 def _cores(root: Path) -> int:
-    """The cores that this process may run on, or fewer where a cgroup gives it less time, at least 1."""
+    """The cores that this process may run on, or fewer where a cgroup limits its CPU time; at least 1."""
     cores = len(os.sched_getaffinity(0))
     for line in _values(root, "", "cpu.max"):
         quota, _, period = line.partition(" ")
@@ -44,7 +45,7 @@ def _cores(root: Path) -> int:
 
 
 def _values(root: Path, controller: str, name: str) -> Iterator[str]:
-    """What a file says in this process's cgroup and in those around it; version 2 has no controllers' names."""
+    """The content of a file in this process's cgroup and in all above it. Cgroups version 2 have no controllers."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -62,7 +63,7 @@ def _values(root: Path, controller: str, name: str) -> Iterator[str]:
 
 
 def _gpus(environ: Mapping[str, str], root: Path) -> int:
-    """NVIDIA's GPUs: those that CUDA_VISIBLE_DEVICES leaves, else all that the driver shows."""
+    """The number of NVIDIA GPUs: those in CUDA_VISIBLE_DEVICES, or all that the driver shows."""
     chosen = environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         named = [device.strip() for device in chosen.split(",")]

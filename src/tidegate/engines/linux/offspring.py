@@ -1,8 +1,9 @@
-"""The processes that a replica's model has started: known by a mark that they inherit, ended with their replica.
+"""Ends the processes that a replica's model has started, when their replica ends. They inherit a mark from it.
 
-Such a process may lead a session of its own, lose its parent, and change its name, folder, environment and program; its
-resource limits stay. The mark is one of these that limits nothing: the microseconds that a process of a real-time
-class may compute without a pause (RLIMIT_RTTIME, getrlimit(2)), some 146,000 years, and the replica's id added to them.
+Such a process may lead a session of its own, lose its parent, and change its name, folder, environment and program. It
+keeps its resource limits. So the mark is a resource limit that limits nothing: the CPU time in microseconds for which a
+process of a real-time class may run without a pause (RLIMIT_RTTIME, getrlimit(2)). It is set to some 146,000 years plus
+the replica's id.
 """
 
 import contextlib
@@ -22,11 +23,11 @@ _log = logging.getLogger(__name__)
 
 _BASE = 1 << 62
 _LIMIT = re.compile(rb"^Max realtime timeout +(\d+)", re.MULTILINE)  # proc_pid_limits(5)
-_END_SECONDS = 1.0  # that the kernel may take to end what was killed
+_END_SECONDS = 1.0  # for the kernel to end killed processes
 
 
 def mark(pid: int, replica: ReplicaId) -> None:
-    """Mark a process as that replica's, with all that it will start. Where that is not allowed, it is logged."""
+    """Mark a process, and with it all that it will start, as the replica's. A failure is logged."""
     limit = _mark_of(replica)
     try:
         resource.prlimit(pid, resource.RLIMIT_RTTIME, (limit, limit))
@@ -37,7 +38,7 @@ def mark(pid: int, replica: ReplicaId) -> None:
 
 
 def end(replicas: Collection[ReplicaId]) -> None:
-    """Kill whatever bears the mark of one of these; returns when it has ended, or after a second. Blocks."""
+    """Kill every process with the mark of one of these replicas. Returns when all have ended, or after 1 s. Blocks."""
     marks, deadline = {_mark_of(replica) for replica in replicas}, time.monotonic() + _END_SECONDS
     while time.monotonic() < deadline:
         with contextlib.ExitStack() as opened:
@@ -47,19 +48,19 @@ def end(replicas: Collection[ReplicaId]) -> None:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             for _, pidfd in found:
                 select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))
-        if not found:  # what was started while we looked is found by the next look
+        if not found:  # a process that started during the search is found by the next one
             return
     _log.error("processes of a model do not end", extra=fields(pids=[pid for pid, _ in found]))
 
 
 def _marked(marks: Collection[int], opened: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
-    """Pid and pidfd of each process that runs and bears one of the marks; `opened` closes them."""
+    """Pid and pidfd of each running process with one of the marks. `opened` closes the pidfds."""
     for name in os.listdir("/proc"):  # noqa: PTH208 - names, not paths
         if name.isdigit() and _mark_on(name) in marks:
             with contextlib.suppress(OSError):
                 pidfd = os.pidfd_open(int(name))
                 opened.callback(os.close, pidfd)
-                # Asked again: from here on the pidfd cannot come to mean another process. A zombie's is readable.
+                # Read again, as from here on the pidfd stands for one process only. That of a zombie is readable.
                 if _mark_on(name) in marks and not select.select([pidfd], [], [], 0)[0]:
                     yield int(name), pidfd
 

@@ -14,16 +14,16 @@ from tidegate.supervised import Defects
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-SAMPLE_SECONDS = 1.0  # processor time and resident memory; two small reads
-# Memory is measured exactly so often while the replica works, and so often while it does not.
+SAMPLE_SECONDS = 1.0  # between two samples of CPU time and resident memory
+# Between two measurements of the PSS: while the replica works, and while it does not.
 MEASURE_SECONDS, MEASURE_IDLE_SECONDS = 10.0, 60.0
-# Resident memory that grew by so much since is measured at once.
+# Once resident memory has grown by so much since the last measurement, the PSS is measured at once.
 GROWTH_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Usage:
-    """What one replica used when it was last looked at. Times are monotonic seconds; `memory_bytes` is its PSS."""
+    """What one replica used at its last sample. Times are monotonic seconds; `memory_bytes` is the PSS."""
 
     cpu_seconds: float = 0.0
     resident_bytes: int = 0
@@ -33,20 +33,20 @@ class Usage:
     measured_cpu: float = 0.0
 
     def is_due(self, now: float) -> bool:
-        """Whether its memory is to be measured: that costs some milliseconds per 100 MB, so not each second."""
+        """Whether the PSS is to be measured, which takes some milliseconds per 100 MB."""
         if self.measured_at is None or self.resident_bytes >= self.measured_resident + GROWTH_BYTES:
             return True
         rest = MEASURE_SECONDS if self.cpu_seconds > self.measured_cpu else MEASURE_IDLE_SECONDS
         return now - self.measured_at >= rest
 
     def measured(self, memory_bytes: int, now: float) -> None:
-        """Its memory was measured."""
+        """Note a measurement of the PSS."""
         self.memory_bytes, self.measured_at = memory_bytes, now
         self.measured_resident, self.measured_cpu = self.resident_bytes, self.cpu_seconds
 
 
-class Used(Protocol):
-    """Who is measured."""
+class MeasuredProcess(Protocol):
+    """A process that is measured."""
 
     usage: Usage
 
@@ -55,25 +55,25 @@ class Used(Protocol):
 
 
 class Sampler:
-    """Measures replicas once a second, beside the loop. `changed` is told when the memory of any is known anew."""
+    """Measures replicas once a second, in a thread. `changed` is called after every measurement of memory."""
 
-    def __init__(self, replicas: Callable[[], Iterable[Used]], changed: Callable[[], None]) -> None:
+    def __init__(self, replicas: Callable[[], Iterable[MeasuredProcess]], changed: Callable[[], None]) -> None:
         self._replicas, self._changed = replicas, changed
 
     async def run(self) -> None:
-        """Measure, for good."""
+        """Measure, without end."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SAMPLE_SECONDS)
             await self.sample(loop.time())
 
     async def sample(self, now: float) -> None:
-        """Measure what is due. Who has ended meanwhile is passed over."""
+        """Measure what is due. A process that has ended is skipped."""
         measured = False
         with Defects("replicas could not be measured") as defects:
             for replica in self._replicas():
                 with defects.collected():
-                    if _look(replica) and replica.usage.is_due(now):
+                    if _sample(replica) and replica.usage.is_due(now):
                         measured = True
                         if (memory := await asyncio.to_thread(memory_bytes, replica.pid)) is not None:
                             replica.usage.measured(memory, now)
@@ -81,8 +81,8 @@ class Sampler:
                 self._changed()
 
 
-def _look(replica: Used) -> bool:
-    """Read what is cheap; whether the process is there."""
+def _sample(replica: MeasuredProcess) -> bool:
+    """Sample CPU time and resident memory. Returns whether the process still runs."""
     cpu, resident = cpu_seconds(replica.pid), resident_bytes(replica.pid)
     if cpu is None or resident is None:
         return False

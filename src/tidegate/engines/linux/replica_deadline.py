@@ -1,6 +1,6 @@
-"""A replica's deadline, read from shared memory, where `tidegate_worker.process.time_limit` writes it.
+"""A replica's deadline, which its worker writes into shared memory (`tidegate_worker.process.time_limit`).
 
-What a model does to signals, timers and the interpreter has no part in it.
+The agent enforces it from outside, whatever a model does to signals, timers and the interpreter.
 """
 
 import contextlib
@@ -10,23 +10,23 @@ from pathlib import Path
 
 from tidegate_worker.process import time_limit
 
-# How late a replica may come back. The worker's own timer ends it before, and leaves in the log where it was.
+# How late a replica may be. Its own timer usually ends it before that, and logs where the model was.
 GRACE_SECONDS = 2.0
 LOOK_SECONDS = 0.25
 _WORD = struct.Struct("=d")
 
 
 class Deadline:
-    """Of one process. The memory is found among its open files, and held once it was found."""
+    """The deadline of one process. Its memory is searched for among the open files, and kept open once found."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._memory: int | None = None
 
     def missed(self, now: float) -> bool:
-        """Whether the process has not come back `GRACE_SECONDS` after its deadline; `now` is monotonic seconds.
+        """Whether the process is more than `GRACE_SECONDS` past its deadline; `now` is monotonic seconds.
 
-        One that keeps no deadline, as before its start has come so far, misses none.
+        A process without a deadline, as at the beginning of its start, misses none.
         """
         if self._memory is None:
             self._memory = _shared_memory(self._pid)
@@ -36,14 +36,14 @@ class Deadline:
         return len(word) == _WORD.size and 0 < _WORD.unpack(word)[0] < now - GRACE_SECONDS
 
     def close(self) -> None:
-        """Let go of the memory. Idempotent."""
+        """Close the memory. Idempotent."""
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
 
 
 def _shared_memory(pid: int) -> int | None:
-    """A descriptor of the worker's memory; None where there is none, or the process has ended. See proc(5), fd."""
+    """A descriptor of the worker's memory from /proc/<pid>/fd; None where there is none, or no process."""
     with contextlib.suppress(OSError):
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):  # closed meanwhile

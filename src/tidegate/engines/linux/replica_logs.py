@@ -1,7 +1,7 @@
-"""What replicas print: one file per revision, appended to by all of them.
+"""The logs of replicas: one file per revision, to which all its replicas append.
 
-A replica writes to its file directly, not through a pipe: so it outlives its agent. Rotation therefore copies and
-truncates; every writer appends, so it goes on at the new end. Lines written in between the two steps are lost.
+A replica writes to the file itself, not through a pipe of the agent, so that it outlives the agent. Rotation therefore
+copies the file and truncates it; the replicas go on at the new end. Lines written between the two steps are lost.
 """
 
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 def open_log(file: Path) -> int:
-    """A descriptor that appends to it; the caller closes it. Raises OSError."""
+    """A descriptor that appends to the file. The caller closes it. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
 def note(file: Path, line: str) -> None:
-    """Append a line of the agent's own, with the time. Raises OSError."""
+    """Append a line of the agent, with the time. Raises OSError."""
     log = open_log(file)
     try:
         os.write(log, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} tidegate: {line}\n".encode())
@@ -26,7 +26,7 @@ def note(file: Path, line: str) -> None:
 
 
 def rotate(folder: Path, max_bytes: int, keep: int) -> None:
-    """Move the content of every log over `max_bytes` to `<name>.log.1`, keeping so many older ones. Raises OSError."""
+    """Move the content of every log over `max_bytes` to `<name>.log.1`, and keep `keep` older files. Raises OSError."""
     for file in folder.glob("*.log"):
         if file.stat().st_size > max_bytes:
             _rotate(file, keep)

@@ -1,4 +1,4 @@
-"""Scratch directories: the working directory of each replica, where its temporary files go, and of each template."""
+"""Scratch directories: the working directories of replicas and templates, for their temporary files."""
 
 import contextlib
 import logging
@@ -18,19 +18,19 @@ _NAME = re.compile(r"[0-9a-f]{8}")
 
 
 def new_name() -> str:
-    """A name that no replica or template has had."""
+    """An unused name."""
     return secrets.token_hex(4)
 
 
 class Scratch:
-    """One directory for each below `folder`, under a replica's id or such a name."""
+    """The directories below `folder`, each named by a replica's id or by `new_name`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextlib.contextmanager
     def made(self, name: str) -> Iterator[Path]:
-        """A new one, for this user alone; removed again if the block raises. Raises Unavailable."""
+        """Make a directory for this user alone. It is removed again if the block raises. Raises Unavailable."""
         path = self._folder / name
         try:
             self._folder.mkdir(exist_ok=True, mode=0o700)
@@ -47,21 +47,21 @@ class Scratch:
             raise
 
     def names(self) -> list[str]:
-        """Those that are there. Raises OSError."""
+        """The names of all directories. Raises OSError."""
         if not self._folder.exists():
             return []
         return [path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
 
     def remove(self, name: str) -> None:
-        """Remove one with all that is in it. What cannot be removed is logged, and tried by the next agent."""
+        """Remove a directory with its content. A failure is logged; the next agent tries again."""
         path = self._folder / name
         try:
-            if path.is_symlink():  # the model has put it in its place: what it leads to is not the replica's
+            if path.is_symlink():  # made by the model: the link goes, and what it leads to stays
                 path.unlink()
                 return
             try:
                 shutil.rmtree(path)
-            except PermissionError:  # in a folder that its maker had closed even to himself
+            except PermissionError:  # in a folder whose mode forbids its owner to write
                 _open_up(path)
                 shutil.rmtree(path)
         except FileNotFoundError:
@@ -75,4 +75,4 @@ def _open_up(path: Path) -> None:
     for folder, inner, _ in os.walk(path):
         for below in (Path(folder, name) for name in inner):
             if not below.is_symlink():
-                below.chmod(0o700)  # before the walk comes there
+                below.chmod(0o700)  # before the walk enters it

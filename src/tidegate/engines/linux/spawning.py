@@ -1,4 +1,4 @@
-"""Runs a program of the worker in a model's environment: the only place where the engine makes a process."""
+"""Starts a program of the worker in a model's environment. No other module of the engine starts processes."""
 
 import fcntl
 import hashlib
@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tidegate.core.endpoint.endpoint import is_reserved_variable
 from tidegate.core.endpoint.revision import RevisionTarget
+from tidegate.core.endpoint.served_entity import is_reserved_variable
 
 STATUS_FD = 3
-_LOWEST_FREE_FD = 10  # above those that a process is given, so that handing one over never overwrites another
+_LOWEST_FREE_FD = 10  # above all numbers that a process gets, so that no descriptor overwrites another one
 
-# The overlay goes to the end of sys.path: the model's own packages win. The working directory is no place of code.
+# The overlay is last on sys.path, so that the model's own packages come first. The working directory is not on it.
 _BOOTSTRAP = (
     "import sys; sys.path[:] = [*filter(None, sys.path), sys.argv[1]]; from tidegate_worker.{} import main; main()"
 )
@@ -22,25 +22,25 @@ REPLICA, TEMPLATE = _BOOTSTRAP.format("__main__"), _BOOTSTRAP.format("template")
 
 _DEFAULT = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _PASSED_ON = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"})
-# What the numeric libraries read when they are imported.
+# Variables that numeric libraries read when they are imported.
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def replica_environment(environ: Mapping[str, str], target: RevisionTarget) -> dict[str, str]:
-    """A replica's environment: what is harmless of the platform's own, and the entity's variables. No secret.
+    """A replica's environment variables: a few of the platform's, which hold no secret, and the entity's own.
 
-    One thread, unless the entity says otherwise: that is a replica's share of a machine which holds as many as it has
-    cores. More of them wait for each other, and those that an import starts would forbid a fork.
+    Numeric libraries get one thread unless the entity says otherwise. A machine has as many replicas as cores, so with
+    more threads they wait for each other. Threads that an import starts would also rule out a fork.
     """
     passed = {key: value for key, value in environ.items() if key in _PASSED_ON or key.startswith("LC_")}
     own = {key: value for key, value in target.environment_vars if not is_reserved_variable(key)}
     threads = dict.fromkeys(_THREAD_COUNTS, own.get("OMP_NUM_THREADS", "1"))
-    arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # pyarrow's allocator would start one
+    arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # else pyarrow's allocator starts a thread
     return passed | threads | arrow | own
 
 
 def template_key(environ: Mapping[str, str], target: RevisionTarget) -> str:
-    """Names the template that a replica of this target can be forked from: what is fixed before the first import."""
+    """The key of the template from which a replica can be forked: a digest of all that the first import depends on."""
     parts = (target.environment, sorted(replica_environment(environ, target).items()))
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
@@ -48,9 +48,9 @@ def template_key(environ: Mapping[str, str], target: RevisionTarget) -> str:
 def spawn(
     target: RevisionTarget, program: str, wiring: Sequence[tuple[int, int]], environment: Mapping[str, str]
 ) -> int:
-    """Run it, leader of its own session, with descriptors in their places and none besides. Returns its pid.
+    """Start `program` as the leader of its own session, and return its pid.
 
-    Raises OSError.
+    `wiring` has pairs of a descriptor here and its number in the new process, which gets no other. Raises OSError.
     """
     python = target.environment.python
     high = [(fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FREE_FD), place) for source, place in wiring]
@@ -66,7 +66,7 @@ def spawn(
             ],
             setsid=True,
             setsigmask=(),
-            setsigdef=_DEFAULT,  # to ignore is inherited: Python ignores SIGPIPE, nohup SIGHUP
+            setsigdef=_DEFAULT,  # ignored signals are inherited: Python ignores SIGPIPE, and nohup SIGHUP
         )
     finally:
         for source, _ in high:
@@ -74,13 +74,13 @@ def spawn(
 
 
 def _inherited() -> list[int]:
-    """The descriptors that a new process would get without being given them: the supervisor's to this agent."""
+    """The inheritable descriptors, which this agent has from the supervisor: a new process must not get them."""
     found = []
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, not paths
         descriptor = int(name)
         try:
             if descriptor > 2 and os.get_inheritable(descriptor):
                 found.append(descriptor)
-        except OSError:  # the listing's own
+        except OSError:  # the descriptor of this listing
             continue
     return found

@@ -1,4 +1,4 @@
-"""The applied targets on disk, one file per revision: what an agent holds after a restart without asking anyone."""
+"""The applied targets on disk, one file per revision: a restarted agent holds them again without asking anyone."""
 
 import asyncio
 import logging
@@ -13,10 +13,10 @@ from tidegate.telemetry import fields
 _log = logging.getLogger(__name__)
 
 
-class Applied(msgspec.Struct, frozen=True):
-    """A target that was applied, with its proof; `removing` when it drains and is then to be forgotten.
+class AppliedTarget(msgspec.Struct, frozen=True):
+    """A target that was applied, with its proof. `removing`: its replicas drain, and then the file is removed.
 
-    `answer` is what the model said to its example when it was proved, as JSON; None where nobody knows.
+    `answer` is the model's answer to its input example when it was proved, as JSON; None where there was none.
     """
 
     target: RevisionTarget
@@ -25,20 +25,20 @@ class Applied(msgspec.Struct, frozen=True):
     answer: str | None = None
 
 
-class Targets:
-    """The files `<revision>.json`. A file appears whole or not at all, and is durable when `save` has returned."""
+class AppliedTargets:
+    """The files `<revision>.json`. A file survives a loss of power once `save` has returned."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self) -> dict[RevisionId, Applied]:
-        """All that is there. A file that cannot be understood is set aside as `<revision>.json.corrupt`. Blocks."""
-        found: dict[RevisionId, Applied] = {}
+    def load(self) -> dict[RevisionId, AppliedTarget]:
+        """All targets on disk. A file that cannot be read as one is renamed to `<revision>.json.corrupt`. Blocks."""
+        found: dict[RevisionId, AppliedTarget] = {}
         for draft in self._folder.glob(draft_of(Path("*.json")).name):  # of an agent that was killed
             draft.unlink(missing_ok=True)
         for file in sorted(self._folder.glob("*.json")):
             try:
-                applied = msgspec.json.decode(file.read_bytes(), type=Applied)
+                applied = msgspec.json.decode(file.read_bytes(), type=AppliedTarget)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 _log.error("a target's file is corrupt and was set aside", extra=fields(file=file, error=error))
                 file.replace(file.with_suffix(".json.corrupt"))
@@ -46,13 +46,13 @@ class Targets:
             found[applied.target.revision] = applied
         return found
 
-    async def save(self, applied: Applied) -> None:
-        """Write it. Raises OSError."""
+    async def save(self, applied: AppliedTarget) -> None:
+        """Write a target. Raises OSError."""
         file, content = self._file(applied.target.revision), msgspec.json.encode(applied)
         await asyncio.to_thread(write_atomically, file, content, durable=True)
 
     async def forget(self, revision: RevisionId) -> None:
-        """Drop it, with what its replicas have noted. Idempotent. Raises OSError."""
+        """Remove a target, and the notes of its replicas on batching. Idempotent. Raises OSError."""
         for file in (self._file(revision), self._folder / f"{revision}.refuted"):
             await asyncio.to_thread(file.unlink, missing_ok=True)
 

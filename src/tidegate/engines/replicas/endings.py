@@ -1,4 +1,4 @@
-"""How a replica ended, as a sentence for the model's owner."""
+"""Sentences for a model's owner on how a replica ended."""
 
 import os
 import signal
@@ -7,12 +7,12 @@ _SEE = "; see the log."
 
 
 def signal_of(status: int | None) -> int | None:
-    """The number of the signal that ended it. SIGALRM is the worker's own: a deadline was enforced, no crash."""
+    """The number of the signal that ended a process, or None. SIGALRM is no crash: the worker enforced a deadline."""
     return os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
 
 
 def sentence(status: int | None, *, starting: bool) -> str:
-    """What a wait status means; None is a status that is not known."""
+    """How a replica with this wait status ended. None stands for an unknown status."""
     when = " before it was ready" if starting else ""
     if status is None:
         return f"The replica ended{when}, status unknown{_SEE}"
@@ -27,7 +27,7 @@ def sentence(status: int | None, *, starting: bool) -> str:
 
 
 def overdue(*, starting: bool) -> str:
-    """A replica was ended from outside: its own alarm, SIGALRM, should have done so at its deadline."""
+    """A replica was ended by the agent because its own alarm (SIGALRM) had not ended it at its deadline."""
     what = "loading took too long" if starting else "a prediction took longer than it may"
     return (
         f"The replica was ended after its deadline: {what}, and its own alarm did not end it. "

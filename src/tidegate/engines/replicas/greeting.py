@@ -1,4 +1,4 @@
-"""How a new agent learns that a replica which it did not start is ready: it says HELLO, as a gateway does."""
+"""The greeting by which an agent asks an adopted replica whether it is ready: HELLO and WELCOME, as with a gateway."""
 
 import asyncio
 import contextlib
@@ -11,22 +11,22 @@ from tidegate_worker.ipc import wire
 
 
 class NotListening(Exception):
-    """The replica does not listen: it is not ready yet, or its socket is gone."""
+    """Nobody listens: the replica is not ready yet, or its socket is gone."""
 
 
 class Foreign(Exception):
-    """The replica speaks another protocol, or does not agree to the revision or the secret."""
+    """The replica speaks another protocol, or refuses the revision or the secret."""
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """What a replica answers to HELLO, as far as an agent cares."""
+    """The part of a replica's WELCOME that an agent needs."""
 
     protocol: int
     proof: Proof | None = None
 
 
 async def greet(record: ReplicaRecord) -> Welcome:
-    """The replica's WELCOME. Waits as long as it is busy predicting. Raises NotListening or Foreign."""
+    """The replica's WELCOME, once it is not busy with a prediction. Raises NotListening or Foreign."""
     hello = {"protocol": wire.PROTOCOL, "revision": record.revision, "secret": record.address.secret}
     try:
         reader, writer = await asyncio.open_unix_connection(record.address.path)

@@ -24,9 +24,10 @@ from tidegate.engines.templates import fork_test
 from tidegate.engines.templates.template_process import NoFork, Template
 from tidegate.processes.process_start import boot_id, start_ticks
 
-# The worker's own alarm comes before the agent's patience ends: it leaves in the log where the model hung.
+# The worker's own alarm comes at this share of the start timeout, before the agent ends the replica: the alarm leaves
+# in the log where the model hung.
 _LOAD_SHARE = 0.9
-# What a fork may take that nobody knows to go well: for loading the model and its first answer together.
+# The time limit of a fork trial, and of a fork without a trial: for loading the model and its first answer together.
 FORK_TEST_SECONDS = 10.0
 
 
@@ -54,11 +55,11 @@ class Launch(msgspec.Struct, frozen=True):
     answer: str | None = None
 
 
-class Beginning(msgspec.Struct, frozen=True):
-    """What is known when a replica is started. `proof` is what is on record here.
+class StartContext(msgspec.Struct, frozen=True):
+    """What the agent knows when it starts a replica. `proof` is the one on record.
 
-    `asked_at` is when the agent was woken or decided, monotonic seconds. `untried`: a fork of which nobody knows
-    whether the model bears it.
+    `asked_at` is when the agent was woken or decided on the start, monotonic seconds. `untried`: the replica is forked
+    although no trial has shown that its model can be.
     """
 
     asked_at: float
@@ -68,14 +69,14 @@ class Beginning(msgspec.Struct, frozen=True):
 
 
 def launch_digest(target: RevisionTarget) -> str:
-    """Names all that a replica is started with: replicas with another digest are replaced."""
+    """A digest of all that a replica is started with. A replica with another digest than its target's is replaced."""
     parts = (target.model_dir, target.environment, target.environment_vars, target.timeout_seconds, target.batching)
     without = () if target.trials else ("no trials",)
     return hashlib.sha256(msgspec.json.encode((*parts, *without))).hexdigest()[:16]
 
 
 class Launcher:
-    """Starts replicas from targets. `environ` is the platform's own environment."""
+    """Starts replicas from targets. `environ` is the environment of the agent's process."""
 
     def __init__(self, data: DataDirectory, start_timeout_seconds: float, environ: Mapping[str, str]) -> None:
         self._data = data
@@ -84,18 +85,19 @@ class Launcher:
         self._load_timeout = start_timeout_seconds * _LOAD_SHARE
         self._environ = environ
 
-    def spawn(self, target: RevisionTarget, beginning: Beginning) -> ReplicaProcess:
-        """A new replica in a process of its own; it reports when it is ready.
+    def spawn(self, target: RevisionTarget, context: StartContext) -> ReplicaProcess:
+        """Start a replica in a process of its own; it reports when it is ready.
 
-        Raises Unavailable with the reason why there is no process."""
+        Raises Unavailable with the reason why no process could be started.
+        """
         identity = new_id()
         try:
             self._note(target, f"replica {identity} starts")
             with self._scratch.made(identity) as scratch, _Pipes(self._data.replica_log(target.revision)) as pipes:
                 environment = replica_environment(self._environ, target)
-                wiring = tuple(zip((*pipes.given, pipes.given[1]), (0, 1, STATUS_FD, 2), strict=True))
+                wiring = tuple(zip((*pipes.replica_ends, pipes.replica_ends[1]), (0, 1, STATUS_FD, 2), strict=True))
                 pid = spawn(target, REPLICA, wiring, environment)
-                return self._begin(target, beginning, scratch, pipes, self._record(target, identity, pid))
+                return self._release(target, context, scratch, pipes, self._record(target, identity, pid))
         except FileNotFoundError as error:
             raise Unavailable(
                 f"There is no interpreter {error.filename}. Deploy the model again: its environment is then made anew."
@@ -104,31 +106,33 @@ class Launcher:
             raise Unavailable(f"No process can be started for the replica: {error.strerror}.") from None
 
     async def fork(
-        self, template: Template, identity: ReplicaId, target: RevisionTarget, beginning: Beginning
+        self, template: Template, identity: ReplicaId, target: RevisionTarget, context: StartContext
     ) -> ReplicaProcess:
-        """A new replica, forked from its warm template. Raises NoFork."""
+        """Fork a replica from its warm template. Raises NoFork."""
         try:
             with self._scratch.made(identity) as scratch, _Pipes(self._data.replica_log(target.revision)) as pipes:
-                pid = await template.fork(pipes.given)
+                pid = await template.fork(pipes.replica_ends)
                 self._note(target, f"replica {identity} starts, forked from template {template.pid}")
-                return self._begin(target, beginning, scratch, pipes, self._record(target, identity, pid, forked=True))
+                return self._release(target, context, scratch, pipes, self._record(target, identity, pid, forked=True))
         except Unavailable as error:
             raise NoFork(error.message) from None
         except OSError as error:
             raise NoFork(str(error.strerror)) from None
 
     async def fork_trial(self, template: Template, target: RevisionTarget, proof: Proof, answer: str | None) -> str:
-        """Why replicas of it cannot be forked, by a trial that takes at most `FORK_TEST_SECONDS`; empty when they can.
+        """Try whether replicas of this target can be forked. Returns why not, or an empty string when they can.
 
-        `answer` is what its spawned replica said to the example. Raises NoFork when there was no trial."""
-        identity, beginning = new_id(), Beginning(time.monotonic(), proved=True, proof=proof, untried=True)
+        `answer` is the spawned replica's answer to the input example, which the fork's answer must equal. The trial
+        takes at most `FORK_TEST_SECONDS`. Raises NoFork when no trial could be made.
+        """
+        identity, context = new_id(), StartContext(time.monotonic(), proved=True, proof=proof, untried=True)
         try:
             with self._scratch.made(identity) as scratch, _Pipes(self._data.replica_log(target.revision)) as pipes:
-                pid = await template.fork(pipes.given)
+                pid = await template.fork(pipes.replica_ends)
                 self._note(target, "a fork of its template is tried")
                 pidfd = pipes.own(os.pidfd_open(pid))
                 offspring.mark(pid, identity)
-                launch = self._launch(target, Address("", ""), scratch, beginning)
+                launch = self._launch(target, Address("", ""), scratch, context)
                 pipes.write(msgspec.structs.replace(launch, trial=True, answer=answer))
                 reason = await fork_test.verdict(pid, pidfd, pipes.status, FORK_TEST_SECONDS)
         except Unavailable as error:
@@ -139,30 +143,31 @@ class Launcher:
         return reason
 
     def clear(self, *replicas: ReplicaId) -> None:
-        """End what replicas that have ended left running, and remove what they left on disk. Blocks."""
+        """End the processes that ended replicas left running, and remove their scratch directories. Blocks."""
         if replicas:
             offspring.end(replicas)
         for replica in replicas:
             self._scratch.remove(replica)
 
     def left_over(self, living: Collection[ReplicaId]) -> list[ReplicaId]:
-        """The replicas, but for these, of which something may be left to clear. Raises OSError."""
+        """The replicas that are not among the `living` and have a scratch directory to clear. Raises OSError."""
         return [ReplicaId(name) for name in self._scratch.names() if name not in living]
 
-    def _begin(
-        self, target: RevisionTarget, beginning: Beginning, scratch: Path, pipes: "_Pipes", record: ReplicaRecord
+    def _release(
+        self, target: RevisionTarget, context: StartContext, scratch: Path, pipes: "_Pipes", record: ReplicaRecord
     ) -> ReplicaProcess:
-        """Let a process that is on record begin. Should the agent end before this, it reads nothing and ends too.
+        """Send a new process its launch, once its record is on disk. Raises OSError.
 
-        Raises OSError."""
+        A process whose agent ends before that reads the end of its standard input, and ends too.
+        """
         pidfd = pipes.own(os.pidfd_open(record.pid))
         offspring.mark(record.pid, record.id)
-        pipes.write(self._launch(target, record.address, scratch, beginning))
+        pipes.write(self._launch(target, record.address, scratch, context))
         state, forked = ReplicaState.STARTING, record.forked
         facts = ReplicaFacts(record.id, target.revision, record.launch, state, time.monotonic(), forked=forked)
         return ReplicaProcess(record, facts, os.dup(pidfd), os.dup(pipes.status))
 
-    def _launch(self, target: RevisionTarget, address: Address, scratch: Path, beginning: Beginning) -> Launch:
+    def _launch(self, target: RevisionTarget, address: Address, scratch: Path, context: StartContext) -> Launch:
         return Launch(
             revision=target.revision,
             endpoint=target.endpoint,
@@ -171,13 +176,11 @@ class Launcher:
             socket=address.path,
             secret=address.secret,
             timeout_seconds=target.timeout_seconds,
-            proved=beginning.proved,
-            load_timeout_seconds=min(self._load_timeout, FORK_TEST_SECONDS)
-            if beginning.untried
-            else self._load_timeout,
+            proved=context.proved,
+            load_timeout_seconds=min(self._load_timeout, FORK_TEST_SECONDS) if context.untried else self._load_timeout,
             batching=target.batching,
-            proof=beginning.proof,
-            asked_at=beginning.asked_at,
+            proof=context.proof,
+            asked_at=context.asked_at,
             imports_file=str(self._data.import_record(target.environment.digest)),
             refutations_file=str(self._data.refutations(target.revision)),
             scratch=str(scratch),
@@ -205,13 +208,15 @@ class Launcher:
 
 
 def new_id() -> ReplicaId:
-    """An id that no replica has had."""
+    """An unused replica id."""
     return ReplicaId(new_name())
 
 
 class _Pipes(contextlib.ExitStack):
-    """What a new replica is wired to: a pipe for its launch, its log, a pipe for its status. Closed on this side after
-    the block; `given` are the replica's ends."""
+    """The descriptors of a new replica: a pipe for its launch, its log, and a pipe for its status.
+
+    `replica_ends` are the ends that the replica gets. All that is open here is closed after the block.
+    """
 
     def __init__(self, log: Path) -> None:
         """Raises OSError."""
@@ -228,15 +233,15 @@ class _Pipes(contextlib.ExitStack):
             os.set_blocking(self.status, False)
             output = replica_logs.open_log(log)
             self._handed.callback(os.close, output)
-            self.given = (launch, output, status)
+            self.replica_ends = (launch, output, status)
             opened.pop_all()
 
     def own(self, descriptor: int) -> int:
-        """Close it with the rest."""
+        """Close this descriptor with the others."""
         self.callback(os.close, descriptor)
         return descriptor
 
     def write(self, launch: Launch) -> None:
-        """The line that lets it begin, once it has its ends: they are closed here."""
+        """Write the launch. The replica has its ends by now, so this process closes them."""
         self._handed.close()
         os.write(self._launch, msgspec.json.encode(launch) + b"\n")

@@ -1,4 +1,4 @@
-"""One replica's process, started by this agent or adopted from the last: watched, drained, killed."""
+"""The process of one replica, which this agent has started or adopted from the last one."""
 
 import asyncio
 import contextlib
@@ -25,36 +25,40 @@ _SILENT = (
     "there. Its code must leave descriptors alone that it has not opened."
 )
 
-# What a worker says of how it serves; see `Proof`.
-Words = Mapping[str, Any]
+# How a replica serves, by its worker's report: the request path, or whether it batches; see `Proof`.
+ServingMode = Mapping[str, Any]
+# The seconds that a batch of so many rows took; see `Proof`.
 Costs = tuple[tuple[int, float], ...]
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A line of the status pipe."""
+    """A line that a worker writes to its status pipe."""
 
-    state: Literal["ready", "failed", "serving"]  # "serving": it serves in another way than before
+    state: Literal["ready", "failed", "serving"]  # "serving": its serving mode has changed
     proof: Proof | None = None
     message: str = ""
-    answer: str | None = None  # what the model said to its example, when it was proved
-    path: Words | None = None
-    batching: Words | None = None
+    answer: str | None = None  # the model's answer to its input example, when that was tried
+    path: ServingMode | None = None
+    batching: ServingMode | None = None
     costs: Costs = ()
 
 
 class Watcher(Protocol):
-    """Who is told what becomes of a replica."""
+    """Is called when the state of a replica's process changes."""
 
     def replica_ready(self, replica: "ReplicaProcess", proof: Proof | None, answer: str | None) -> None: ...
     def replica_failed(self, replica: "ReplicaProcess", message: str) -> None: ...
-    def replica_serves(self, replica: "ReplicaProcess", path: Words, batching: Words, costs: Costs) -> None: ...
+    def replica_serves(
+        self, replica: "ReplicaProcess", path: ServingMode, batching: ServingMode, costs: Costs
+    ) -> None: ...
     def replica_ended(self, replica: "ReplicaProcess", status: int | None) -> None: ...
 
 
 class ReplicaProcess:
-    """A process and what is known of it: `record` is what stands on disk, `facts` what decisions are made from.
+    """A replica's process. `record` is its pid file's content, and `facts` are what the schedule decides from.
 
-    `status_pipe` is where a process that was just started reports; an adopted one has none. `ended`: its end was seen.
+    `status_pipe` is the pipe to which a process that this agent has started reports; an adopted process has none.
+    `ended`: the process has ended.
     """
 
     def __init__(self, record: ReplicaRecord, facts: ReplicaFacts, pidfd: int, status_pipe: int | None = None) -> None:
@@ -69,7 +73,7 @@ class ReplicaProcess:
 
     @classmethod
     def adopt(cls, record: ReplicaRecord) -> "ReplicaProcess":
-        """The process of a record that is alive. Raises ProcessLookupError when it has just ended."""
+        """The running process of a record. Raises ProcessLookupError where it has just ended."""
         state = ReplicaState.READY if record.ready else ReplicaState.STARTING
         since = time.monotonic() - (0.0 if record.ready else record.age)
         facts = ReplicaFacts(record.id, record.revision, record.launch, state, since, forked=record.forked)
@@ -77,7 +81,7 @@ class ReplicaProcess:
 
     @property
     def replica(self) -> Replica:
-        """The replica as it is reported."""
+        """The replica as the engine reports it."""
         record = self.record
         return Replica(
             record.id,
@@ -95,7 +99,7 @@ class ReplicaProcess:
         return self.record.pid
 
     def watch(self, watcher: Watcher, reaper: Reaper) -> None:
-        """Tell `watcher` from now on; needs the running loop."""
+        """Call `watcher` from now on. Needs a running event loop."""
         loop = asyncio.get_running_loop()
         reaper.watch(self.record.pid)
         loop.add_reader(self._pidfd, self._on_end, watcher, reaper)
@@ -103,24 +107,24 @@ class ReplicaProcess:
             loop.add_reader(self._status_pipe, self._on_status, watcher)
 
     def enter(self, state: ReplicaState) -> None:
-        """Note that it is in another state from now on."""
+        """Note that the replica has entered this state now."""
         self.facts = replace(self.facts, state=state, since=time.monotonic())
 
     def drain(self) -> None:
-        """Ask it to finish what it has begun and end."""
+        """Ask the process, by SIGTERM, to finish its requests and end."""
         self.enter(ReplicaState.DRAINING)
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it now, with all that it has started."""
+        """End the process at once, with the processes that it has started."""
         self.facts = replace(self.facts, state=ReplicaState.DRAINING, killed=True)
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         self._kill_group()
 
     def _kill_group(self) -> None:
-        # It leads its own process group. The number stays taken while anybody is in the group, its leader or not.
+        # The process leads its own group. The group's number stays taken until its last member has ended.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.record.pid, signal.SIGKILL)
 
@@ -132,7 +136,7 @@ class ReplicaProcess:
         self._kill_group()
         try:
             if self._status_pipe is not None:
-                self._on_status(watcher)  # its last words, when its end is noticed first
+                self._on_status(watcher)  # what it reported last, where its end is seen before that
         finally:
             self._close_status_pipe()
             reaper.collect(self.record.pid, self.record.started_at, lambda status: watcher.replica_ended(self, status))
@@ -148,7 +152,7 @@ class ReplicaProcess:
             self._take(line, watcher)
         if not data or len(self._unread) > _MAX_STATUS_BYTES:
             self._close_status_pipe()
-            # One that ends closes its pipe too, a moment before its end is seen.
+            # A process that ends closes its pipe a moment before its end is seen.
             asyncio.get_running_loop().call_later(_ENDING_SECONDS, self._fell_silent, watcher)
 
     def _fell_silent(self, watcher: Watcher) -> None:

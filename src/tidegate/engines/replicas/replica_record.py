@@ -1,4 +1,4 @@
-"""The pid file of a replica: what the next agent needs to know it again, and to be sure that it is the same process."""
+"""The pid files of replicas, by which the next agent finds and recognises the processes that still run."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ _NAME = re.compile(r"([0-9a-f]{8})\.(json|sock)")
 
 
 class ReplicaRecord(msgspec.Struct, frozen=True):
-    """A replica as it stands in `run/<id>.json`, mode 0600. `start_ticks`: see `processes.process_start`."""
+    """A replica's pid file, `run/<id>.json` of mode 0600. `start_ticks`: see `processes.process_start`."""
 
     id: ReplicaId
     revision: RevisionId
@@ -37,12 +37,12 @@ class ReplicaRecord(msgspec.Struct, frozen=True):
 
     @property
     def alive(self) -> bool:
-        """Whether this very process runs: its pid may have been given to another, since or before a reboot."""
+        """Whether this process still runs. Another process may have its pid by now, after a reboot too."""
         return self.boot_id == boot_id() and self.start_ticks == start_ticks(self.pid)
 
     @property
     def age(self) -> float:
-        """Seconds since the process started."""
+        """The seconds since the process started."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.start_ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -53,26 +53,26 @@ class ReplicaRecords:
         self._folder = folder
 
     def socket(self, replica: ReplicaId) -> Path:
-        """Where that replica listens."""
+        """The path of a replica's socket."""
         return self._folder / f"{replica}.sock"
 
     def write(self, record: ReplicaRecord) -> None:
-        """Add or replace it; it appears whole or not at all. Raises OSError."""
+        """Add or replace a record. Raises OSError."""
         write_atomically(self._file(record.id), msgspec.json.encode(record))
 
     def remove(self, replica: ReplicaId) -> None:
-        """Drop its pid file and its socket. Idempotent."""
+        """Remove a replica's pid file and its socket. Idempotent."""
         self.socket(replica).unlink(missing_ok=True)
         self._file(replica).unlink(missing_ok=True)
 
     def discard_drafts(self) -> None:
-        """Remove what an agent that was killed was writing. Raises OSError."""
+        """Remove the drafts that a killed agent has left. Raises OSError."""
         for draft in self._folder.glob(draft_of(Path("*.json")).name):
             if _NAME.fullmatch(draft.stem):
                 draft.unlink(missing_ok=True)
 
     def living(self) -> Iterator[ReplicaRecord]:
-        """The records of processes that run; what is left of others is removed."""
+        """The records of running processes. The files of all others are removed."""
         names = {match[1] for file in self._folder.iterdir() if (match := _NAME.fullmatch(file.name))}
         for replica in map(ReplicaId, sorted(names)):
             record = self._read(replica)

@@ -1,4 +1,4 @@
-"""The verbs over this machine's replicas: start, adopt, drain, kill; and what follows when one is ready or ends."""
+"""Starts, adopts, drains and kills the replicas of this machine, and reacts to what becomes of them."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,12 @@ from tidegate.core.errors import Unavailable
 from tidegate.data_directory import DataDirectory
 from tidegate.engines.linux import replica_deadline, replica_logs
 from tidegate.engines.linux.exit_statuses import Reaper
-from tidegate.engines.replicas.fleet import SPAWN, Fleet, HeldRevision
+from tidegate.engines.replicas.fleet import Fleet
+from tidegate.engines.replicas.fork_trials import ForkTrials
 from tidegate.engines.replicas.greeting import Foreign, NotListening, greet
-from tidegate.engines.replicas.launcher import Beginning, Launcher, new_id
-from tidegate.engines.replicas.replica_process import Costs, ReplicaProcess, Words
+from tidegate.engines.replicas.held_revision import SPAWN, HeldRevision
+from tidegate.engines.replicas.launcher import Launcher, StartContext, new_id
+from tidegate.engines.replicas.replica_process import Costs, ReplicaProcess, ServingMode
 from tidegate.engines.replicas.replica_record import ReplicaRecords
 from tidegate.engines.scheduling.facts import ReplicaFacts
 from tidegate.engines.templates.template_process import NoFork, Template
@@ -29,13 +31,13 @@ from tidegate.telemetry import fields
 _log = logging.getLogger(__name__)
 
 _DEFECT = "Tidegate's own fault, which is in the agent's log, kept a replica from being forked"
-_GREETING_SECONDS = 0.1  # between two questions whether an adopted replica is ready
+_GREETING_SECONDS = 0.1  # between two attempts to reach an adopted replica that is starting
 
 
 class Replicas:
-    """Acts on processes and enters into the fleet's account what becomes of them.
+    """Acts on the replicas' processes, and keeps the fleet's state in step with them.
 
-    `changed` is called after every event; `keep` when a revision has news that must go to disk.
+    `changed` is called after every event; `save` is called with a revision whose state on disk is out of date.
     """
 
     def __init__(
@@ -53,18 +55,18 @@ class Replicas:
         self._launcher = Launcher(data, settings.start_timeout_seconds, environ)
         self._reaper = Reaper(data.exits)
         self.changed: Callable[[], None] = lambda: None
-        self.keep: Callable[[RevisionId], None] = lambda _: None
-        self.tasks: asyncio.TaskGroup  # the agent's own
-        self._testable = asyncio.Event()
+        self.save: Callable[[RevisionId], None] = lambda _: None
+        self.tasks: asyncio.TaskGroup  # the agent's
+        self.fork_trials = ForkTrials(fleet, templates, self._launcher, self._fork_tried)
         templates.changed = self._template_changed
 
     def adopt(self) -> list[ReplicaProcess]:
-        """Take over what still runs of the last agent's. Each is then to be met."""
+        """Take over the last agent's replicas that still run. Each needs a call of `learn_state` afterwards."""
         self._reaper.start()
         self._records.discard_drafts()
         adopted = []
         for record in self._records.living():
-            with contextlib.suppress(ProcessLookupError):  # then it has just ended; its end is nobody's failure
+            with contextlib.suppress(ProcessLookupError):  # it has just ended, which is no failure of its revision
                 replica = ReplicaProcess.adopt(record)
                 self._watch(replica)
                 adopted.append(replica)
@@ -76,11 +78,11 @@ class Replicas:
         return adopted
 
     def close(self) -> None:
-        """No longer reap."""
+        """Stop reaping child processes."""
         self._reaper.stop()
 
-    async def meet(self, replica: ReplicaProcess) -> None:
-        """Learn whether an adopted replica is ready; let go of one that cannot be talked to."""
+    async def learn_state(self, replica: ReplicaProcess) -> None:
+        """Wait until an adopted replica is ready. One that has no socket or speaks another protocol is ended."""
         while replica.facts.state is not ReplicaState.DRAINING and replica.record.alive:
             try:
                 self.replica_ready(replica, (await greet(replica.record)).proof, None)
@@ -88,106 +90,70 @@ class Replicas:
                 if replica.facts.state is ReplicaState.STARTING:
                     await asyncio.sleep(_GREETING_SECONDS)
                     continue
-                await self._let_go(replica, "its socket is gone")
+                await self._dismiss(replica, "its socket is gone")
             except Foreign:
-                await self._let_go(replica, "it speaks another protocol")
+                await self._dismiss(replica, "it speaks another protocol")
             return
 
     def start(self, revision: RevisionId, *, fork: bool) -> None:
-        """Start one more replica; a template that it is forked from is made anew where it lacks imports.
+        """Start one more replica: forked from the revision's template, or spawned. A failed spawn is a failed start.
 
-        A failed spawn is a failed start.
+        A template that lacks imports which are on record is also made anew.
         """
         known, now = self._fleet.revisions[revision], time.monotonic()
-        beginning = self._beginning(known, now)
+        context = self._context(known, now)
         template = self._templates.use(known.template) if fork else None
         if template is None:
-            self._spawn(revision, beginning)
+            self._spawn(revision, context)
         else:
             facts = ReplicaFacts(new_id(), revision, known.launch, ReplicaState.STARTING, now, forked=True)
             self._fleet.forking[facts.id] = facts
-            self.tasks.create_task(attempted(self._fork(facts, template, beginning), f"fork {facts.id}"))
+            self.tasks.create_task(attempted(self._fork(facts, template, context), f"fork {facts.id}"))
             if self._templates.recorded(known.applied.target):
                 self._templates.want(known.template, known.applied.target, now)
 
-    def _beginning(self, known: HeldRevision, now: float) -> Beginning:
+    def _context(self, known: HeldRevision, now: float) -> StartContext:
         asked_at, known.woken_at = known.woken_at or now, None
         applied = known.applied
         proved = applied.target.proved or applied.proof is not None
-        return Beginning(asked_at, proved=proved, proof=applied.proof)
+        return StartContext(asked_at, proved=proved, proof=applied.proof)
 
-    def _spawn(self, revision: RevisionId, beginning: Beginning) -> None:
+    def _spawn(self, revision: RevisionId, context: StartContext) -> None:
         began = time.monotonic()
         try:
-            replica = self._launcher.spawn(self._fleet.revisions[revision].applied.target, beginning)
+            replica = self._launcher.spawn(self._fleet.revisions[revision].applied.target, context)
         except Unavailable as error:
             self._fleet.start_failed(revision, error.message, began, time.monotonic())
-            self._tell(revision, error.message)
+            self._report(revision, error.message)
         else:
             self._watch(replica)
 
-    async def _fork(self, facts: ReplicaFacts, template: Template, beginning: Beginning) -> None:
-        """Fork it, or spawn it instead."""
+    async def _fork(self, facts: ReplicaFacts, template: Template, context: StartContext) -> None:
+        """Fork a replica; where that fails, spawn one instead."""
         known = self._fleet.revisions[facts.revision]
-        order = msgspec.structs.replace(beginning, untried=beginning.proof is None)
+        fork_context = msgspec.structs.replace(context, untried=context.proof is None)
         try:
-            replica = await self._launcher.fork(template, facts.id, known.applied.target, order)
+            replica = await self._launcher.fork(template, facts.id, known.applied.target, fork_context)
         except Exception as error:
             if not isinstance(error, NoFork):
                 _log.exception("a fork failed by a defect", extra=fields(replica=facts.id))
             reason = f"The template did not fork a replica: {error}" if isinstance(error, NoFork) else _DEFECT
-            self._tell(facts.revision, f"{reason}; the replica is spawned.", facts.id)
-            if self._forked(facts) and facts.revision in self._fleet.revisions:
-                self._spawn(facts.revision, beginning)
+            self._report(facts.revision, f"{reason}; the replica is spawned.", facts.id)
+            if self._end_forking(facts) and facts.revision in self._fleet.revisions:
+                self._spawn(facts.revision, context)
         else:
-            wanted = self._forked(facts)
+            wanted = self._end_forking(facts)
             self._watch(replica)
             if not wanted:
                 replica.drain()
         self.changed()
 
-    def _forked(self, facts: ReplicaFacts) -> bool:
-        """No longer count it among those that are forked. Whether it is still wanted."""
+    def _end_forking(self, facts: ReplicaFacts) -> bool:
+        """Take a replica off the list of those that are being forked. Returns whether it is still wanted."""
         return self._fleet.forking.pop(facts.id).state is ReplicaState.STARTING
 
-    async def try_forks(self) -> None:
-        """Try, once for each revision, whether its replicas can be forked; without end. Those waited for come first."""
-        while True:
-            self._testable.clear()
-            for revision, known in sorted(self._fleet.revisions.items(), key=lambda item: not item[1].awaited):
-                if known.untested and known.template in self._templates.hopeless:
-                    self._tested(revision, self._templates.hopeless[known.template])
-                elif known.untested and known.template in self._templates.warm:
-                    await self._try_fork(revision, known)
-            await self._testable.wait()
-
-    async def _try_fork(self, revision: RevisionId, known: HeldRevision) -> None:
-        template, applied = self._templates.use(known.template), known.applied
-        assert template is not None
-        assert applied.proof is not None
-        try:
-            reason = await self._launcher.fork_trial(template, applied.target, applied.proof, applied.answer)
-        except NoFork as error:
-            _log.warning("a fork could not be tried", extra=fields(revision=revision, error=error))
-            return
-        except Exception:  # the revisions behind this one must have their trials too
-            _log.exception("a fork could not be tried, by a defect", extra=fields(revision=revision))
-            reason = f"{_DEFECT}."
-        if self._fleet.revisions.get(revision) is known:
-            self._tested(revision, reason)
-
-    def _tested(self, revision: RevisionId, reason: str) -> None:
-        if self._fleet.tested(revision, reason):
-            self._note(revision, f"Replicas are spawned. {reason}" if reason else "Replicas are forked from now on.")
-            self.keep(revision)
-            self.changed()
-
-    def _template_changed(self) -> None:
-        self._testable.set()
-        self.changed()
-
     def drain(self, replica: ReplicaId) -> None:
-        """Ask it to finish what it has begun and end."""
+        """Ask a replica to finish its requests and end."""
         if replica in self._fleet.forking:
             facts = self._fleet.forking[replica]
             self._fleet.forking[replica] = replace(facts, state=ReplicaState.DRAINING, killed=True)
@@ -195,11 +161,11 @@ class Replicas:
             self._fleet.replicas[replica].drain()
 
     def kill(self, replica: ReplicaId) -> None:
-        """End it now."""
+        """End a replica at once."""
         self._fleet.replicas[replica].kill()
 
     def give_up(self, identity: ReplicaId) -> None:
-        """End one that did not become ready in time: a failed start."""
+        """End a replica that did not become ready in time: a failed start."""
         if identity in self._fleet.forking:
             self.drain(identity)
             return
@@ -209,14 +175,14 @@ class Replicas:
         replica.kill()
 
     def outgrown(self, identity: ReplicaId, message: str) -> None:
-        """End one that uses far more memory than it may. Before it is ready that is a failed start."""
+        """End a replica that uses far more memory than it may. Before it is ready, that is a failed start."""
         replica = self._fleet.replicas[identity]
         if replica.facts.state is ReplicaState.STARTING:
             self._start_failed(replica, message)
         replica.kill()
 
     async def watch_deadlines(self) -> None:
-        """End those that do not come back at their deadlines, whatever their models did to the alarm; without end."""
+        """End every replica that has missed its deadline, whatever its model did to its own alarm; without end."""
         while True:
             await asyncio.sleep(replica_deadline.LOOK_SECONDS)
             now = time.monotonic()
@@ -232,58 +198,58 @@ class Replicas:
         if replica.facts.state is ReplicaState.STARTING:
             self._start_failed(replica, message)
         else:
-            self._tell(replica.facts.revision, message, identity)
+            self._report(replica.facts.revision, message, identity)
         replica.kill()
         self.changed()
 
-    # --- what happens to them
+    # --- what becomes of them (`replica_process.Watcher`)
 
     def replica_ready(self, replica: ReplicaProcess, proof: Proof | None, answer: str | None) -> None:
-        """It can predict; from now on the next agent knows that without asking."""
+        """A replica can predict. Its record says so from now on, and the next agent need not ask it."""
         facts = replica.facts
         if facts.state is ReplicaState.DRAINING:
             return
         if facts.state is ReplicaState.STARTING:
             replica.enter(ReplicaState.READY)
             replica.record = msgspec.structs.replace(replica.record, ready=True)
-            with contextlib.suppress(OSError):  # then the next agent asks
+            with contextlib.suppress(OSError):  # the next agent then asks the replica
                 self._records.write(replica.record)
             _log.info("replica is ready", extra=fields(replica=facts.id, revision=facts.revision))
         if self._fleet.ready(facts, proof, answer):
-            self.keep(facts.revision)
+            self.save(facts.revision)
         self._want_template(facts.revision)
         self.changed()
 
     def _want_template(self, revision: RevisionId) -> None:
-        """What can start can be started from a template next time."""
+        """Have a template made for the next replica of a revision that is known to start."""
         known = self._fleet.revisions.get(revision)
         if known is not None and known.start_mode != SPAWN:
             self._templates.want(known.template, known.applied.target, time.monotonic())
-            self._testable.set()
+            self.fork_trials.look()
 
     def replica_failed(self, replica: ReplicaProcess, message: str) -> None:
-        """It says why it cannot become ready, and ends by itself."""
+        """A replica has reported why it cannot become ready. It ends by itself."""
         if replica.facts.state is ReplicaState.STARTING:
             self._start_failed(replica, message)
             replica.enter(ReplicaState.DRAINING)
             self.changed()
 
-    def replica_serves(self, replica: ReplicaProcess, path: Words, batching: Words, costs: Costs) -> None:
-        """It serves in another way than was proved, for what it has seen since."""
+    def replica_serves(self, replica: ReplicaProcess, path: ServingMode, batching: ServingMode, costs: Costs) -> None:
+        """A replica serves in another way than its proof says, by what it has seen since."""
         revision = replica.facts.revision
         sentence = self._fleet.serves(revision, path, batching, time.time(), costs)
         if sentence:
-            self._tell(revision, sentence, replica.facts.id)
+            self._report(revision, sentence, replica.facts.id)
         if sentence is not None:
-            self.keep(revision)
+            self.save(revision)
             self.changed()
 
     def replica_ended(self, replica: ReplicaProcess, status: int | None) -> None:
-        """Its process has ended."""
+        """A replica's process has ended."""
         facts = replica.facts
         message = self._fleet.ended(facts, status, time.monotonic(), time.time())
         if message:
-            self._tell(facts.revision, message, facts.id)
+            self._report(facts.revision, message, facts.id)
         else:
             _log.info("replica has drained", extra=fields(replica=facts.id, revision=facts.revision))
         with contextlib.suppress(OSError):
@@ -302,18 +268,29 @@ class Replicas:
     def _start_failed(self, replica: ReplicaProcess, message: str) -> None:
         facts = replica.facts
         self._fleet.start_failed(facts.revision, message, facts.since, time.monotonic(), forked=facts.forked)
-        self._tell(facts.revision, message, facts.id)
+        self._report(facts.revision, message, facts.id)
 
-    async def _let_go(self, replica: ReplicaProcess, reason: str) -> None:
-        await asyncio.sleep(_GREETING_SECONDS)  # one that is ending by itself closes its sockets a moment before
+    async def _dismiss(self, replica: ReplicaProcess, reason: str) -> None:
+        """Drain an adopted replica that cannot be used, unless it is ending already."""
+        await asyncio.sleep(_GREETING_SECONDS)  # a process that ends closes its sockets a moment before
         if not replica.ended and replica.facts.state is not ReplicaState.DRAINING:
             _log.warning("an adopted replica is ended", extra=fields(replica=replica.facts.id, reason=reason))
             replica.drain()
             self.changed()
 
-    def _tell(self, revision: RevisionId, message: str, replica: ReplicaId | None = None) -> None:
+    def _report(self, revision: RevisionId, message: str, replica: ReplicaId | None = None) -> None:
+        """Write a sentence into the agent's log and the revision's."""
         _log.warning(message, extra=fields(revision=revision, replica=replica))
         self._note(revision, message, replica)
+
+    def _fork_tried(self, revision: RevisionId, sentence: str) -> None:
+        self._note(revision, sentence)
+        self.save(revision)
+        self.changed()
+
+    def _template_changed(self) -> None:
+        self.fork_trials.look()
+        self.changed()
 
     def _note(self, revision: RevisionId, message: str, replica: ReplicaId | None = None) -> None:
         with contextlib.suppress(OSError):

@@ -1,22 +1,26 @@
-"""What an agent knows when it decides: the revisions that it holds, their replicas, and its limits."""
+"""The facts that the schedule decides from: held revisions, their replicas, and the agent's limits."""
 
 import math
 from dataclasses import dataclass
 
 from tidegate.core.endpoint.revision import ReplicaId, ReplicaState, RevisionId, RevisionTarget
 
-# After so long without a word of a gateway, nobody waits any more.
+# A gateway repeats while a request waits. After so long without that, none waits any more.
 AWAITED_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class RevisionFacts:
-    """A revision that the agent holds. `launch` names what its replicas must be started with (see `launch_digest`).
+    """A held revision.
 
-    `forks`: its next replica can be forked from a warm template. One that is being made is waited for until
-    `template_until`; `may_warm`: it can be made at once. `evicted`: it made room for others and has no replica
-    until it is woken. `awaited`: it was woken and has not been ready since. `used_at` is when gateways last had a
-    request of it. `expected_bytes` is what a new replica of it used.
+    - `launch`: a digest of all that its replicas are started with (see `launch_digest`).
+    - `can_fork`: the next replica can be forked from a warm template.
+    - `can_warm`: that template is not there, and can be made at once.
+    - `template_until`: until when a start waits for the template that is being made.
+    - `evicted`: it has no replica until it is woken, as others needed its memory.
+    - `awaited`: it was woken, and has had no ready replica since.
+    - `used_at`: when gateways last had a request for it.
+    - `expected_bytes`: the memory of its latest replica when that was ready.
     """
 
     target: RevisionTarget
@@ -25,9 +29,9 @@ class RevisionFacts:
     proved: bool = False
     failed_starts: int = 0
     start_after: float = -math.inf  # monotonic seconds
-    forks: bool = False
+    can_fork: bool = False
     template_until: float = -math.inf  # monotonic seconds
-    may_warm: bool = False
+    can_warm: bool = False
     evicted: bool = False
     awaited: bool = False
     used_at: float = -math.inf  # monotonic seconds
@@ -35,13 +39,13 @@ class RevisionFacts:
     replaced_at: tuple[float, ...] = ()  # when replicas were found over their memory limit, monotonic seconds
 
     def is_awaited(self, now: float) -> bool:
-        """Whether a request waits for its first replica: its gateway says so again and again."""
+        """Whether a request waits for the first replica."""
         return self.awaited and now - self.used_at < AWAITED_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaFacts:
-    """What is known of a replica. `since` is when it entered its state, in monotonic seconds."""
+    """A replica. `since` is when it entered its state, monotonic seconds."""
 
     id: ReplicaId
     revision: RevisionId
@@ -50,18 +54,18 @@ class ReplicaFacts:
     since: float
     killed: bool = False
     forked: bool = False
-    memory_bytes: int = 0  # as measured last; 0: not yet
-    ready_bytes: int = 0  # as measured first when it was ready; 0: not yet
+    memory_bytes: int = 0  # the last measurement; 0 before the first
+    ready_bytes: int = 0  # the first measurement since it was ready; 0 before that
     outgrown: bool = False  # over its memory limit: another takes its place
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds the agent. Times are seconds."""
+    """The agent's limits. Times are seconds."""
 
     cores: int
     concurrent_starts: int
     start_timeout: float
     drain_timeout: float
-    memory_bytes: int = 0  # what replicas and templates may use together; 0: no account is kept
-    templates_bytes: int = 0  # what templates use of it
+    memory_bytes: int = 0  # of replicas and templates together; 0: unlimited
+    templates_bytes: int = 0  # the part of it that templates use

@@ -1,47 +1,51 @@
-"""The machine's account, drawn up from what an agent holds and what runs; `capacity` decides from it."""
+"""Draws up the machine's memory account from the agent's facts, and has `capacity` decide which starts fit."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from tidegate.core.endpoint.revision import ReplicaId, ReplicaState, RevisionId
-from tidegate.engines.scheduling.capacity import ESTIMATE_BYTES, Machine, Tenant, Verdict, Wish, admit
+from tidegate.engines.scheduling.capacity import ESTIMATE_BYTES, Machine, MemoryUser, StartRequest, Verdict, admit
 from tidegate.engines.scheduling.facts import Limits, ReplicaFacts, RevisionFacts
 
 
-def room(
+def admit_starts(
     line: Sequence[RevisionId],
-    held: Mapping[RevisionId, RevisionFacts],
+    revisions: Mapping[RevisionId, RevisionFacts],
     replicas: Sequence[ReplicaFacts],
     leaving: Collection[ReplicaId],
     limits: Limits,
     now: float,
 ) -> Verdict:
-    """Which of the starts in line have room on the machine. `leaving` are replicas that are about to end."""
+    """Which of the starts in `line` fit on the machine. `leaving` are replicas that are about to end."""
     if not limits.memory_bytes:
         return Verdict(tuple(line))
-    wishes = [Wish(rid, held[rid].target.endpoint, _expected(held[rid]), held[rid].is_awaited(now)) for rid in line]
+    requests = [
+        StartRequest(rid, facts.target.endpoint, _expected(facts), facts.is_awaited(now))
+        for rid in line
+        for facts in [revisions[rid]]
+    ]
     running: defaultdict[RevisionId, list[ReplicaFacts]] = defaultdict(list)
     for replica in replicas:
         running[replica.revision].append(replica)
-    idle = {rid: _idle_seconds(held[rid], mine, now) for rid, mine in running.items() if rid in held}
-    tenants = [_tenant(replica, held.get(replica.revision), idle, leaving) for replica in replicas]
-    return admit(wishes, tenants, Machine(limits.memory_bytes, limits.cores), limits.templates_bytes)
+    idle = {rid: _idle_seconds(revisions[rid], mine, now) for rid, mine in running.items() if rid in revisions}
+    users = [_memory_user(replica, revisions.get(replica.revision), idle, leaving) for replica in replicas]
+    return admit(requests, users, Machine(limits.memory_bytes, limits.cores), limits.templates_bytes)
 
 
-def _tenant(
-    replica: ReplicaFacts, one: RevisionFacts | None, idle: Mapping[RevisionId, float], leaving: Collection[ReplicaId]
-) -> Tenant:
+def _memory_user(
+    replica: ReplicaFacts, held: RevisionFacts | None, idle: Mapping[RevisionId, float], leaving: Collection[ReplicaId]
+) -> MemoryUser:
     ends = replica.state is ReplicaState.DRAINING or replica.id in leaving
-    return Tenant(
+    return MemoryUser(
         replica.id,
         replica.revision,
-        one.target.endpoint if one else replica.revision,
-        replica.memory_bytes or (_expected(one) if one else ESTIMATE_BYTES),
-        leaving=ends or one is None or one.evicted,
-        stays=one is not None and one.target.min_replicas > 0,
+        held.target.endpoint if held else replica.revision,
+        replica.memory_bytes or (_expected(held) if held else ESTIMATE_BYTES),
+        leaving=ends or held is None or held.evicted,
+        stays=held is not None and held.target.min_replicas > 0,
         idle_seconds=idle.get(replica.revision, 0.0),
         outgrown=replica.outgrown,
-        parked=one is not None and one.target.parked,
+        parked=held is not None and held.target.parked,
     )
 
 
@@ -51,8 +55,10 @@ def _expected(held: RevisionFacts) -> int:
 
 
 def _idle_seconds(held: RevisionFacts, mine: Sequence[ReplicaFacts], now: float) -> float:
-    """For how long nobody has used it. Who has just started has not been asked yet; and until control knows that it is
-    proved, it waits to see a replica of it.
+    """How long a revision has had no request, in seconds.
+
+    It is 0 while a replica is starting, which no request could use yet. It is also 0 until control knows the revision's
+    proof, as control waits for a ready replica until then.
     """
     if not held.target.proved or any(replica.state is ReplicaState.STARTING for replica in mine):
         return 0.0

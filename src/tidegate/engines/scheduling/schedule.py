@@ -1,7 +1,7 @@
-"""What an agent does next: a pure function from what it holds and what runs to the actions that are due.
+"""The schedule: a pure function from the held revisions and the running replicas to the actions that are due.
 
-Level-triggered: it never remembers. A new target, a crash, a restart of the agent and the end of the platform are the
-same walk from different starting points.
+It remembers nothing between two calls. A new target, a crash, a restart of the agent and the end of the platform differ
+only in the facts that it is given.
 """
 
 import math
@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from tidegate.core.endpoint.revision import ReplicaId, ReplicaState, RevisionId, RevisionTarget
 from tidegate.engines.scheduling.capacity import FAR_OVER, REPLACEMENTS_PER_HOUR
 from tidegate.engines.scheduling.facts import Limits, ReplicaFacts, RevisionFacts
-from tidegate.engines.scheduling.machine_account import room
+from tidegate.engines.scheduling.machine_account import admit_starts
 
-# A start that takes longer no longer counts against the number of starts at once: a model that hangs while it loads
-# must not keep others from starting.
+# A start counts for so long against the number of starts at once: a model that hangs while it loads must not keep
+# others from starting.
 SLOT_SECONDS = 30.0
-# Forks of warm templates are cheap: they take no slot, but no more than so many are under way at once.
+# How many replicas are forked at once. A fork is cheap, and takes no slot of a start.
 MOST_FORKS = 8
-# What waits for room is looked at so often: that somebody has become idle is no event.
-ROOM_SECONDS = 1.0
+# While a start waits for memory, the schedule is made anew so often, as no event tells when a revision becomes idle.
+NO_CAPACITY_SECONDS = 1.0
 HOUR_SECONDS = 3600.0
 
 
@@ -28,7 +28,7 @@ HOUR_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start one more replica of a revision; by a fork of its warm template, or in a process of its own."""
+    """Start one more replica of a revision: forked from its warm template, or spawned."""
 
     revision: RevisionId
     fork: bool = False
@@ -36,21 +36,21 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """Make the template of a revision, of which the next replica is then forked."""
+    """Make the template of a revision, from which the next replica is then forked."""
 
     revision: RevisionId
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Ask a replica to finish what it has begun and end."""
+    """Ask a replica to finish its requests and end."""
 
     replica: ReplicaId
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """End a replica that did not become ready in time: a failed start."""
+    """End a replica that was not ready in time: a failed start."""
 
     replica: ReplicaId
 
@@ -64,14 +64,14 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Drop a removed revision of which nothing runs any more."""
+    """Drop a removed revision whose last replica has ended."""
 
     revision: RevisionId
 
 
 @dataclass(frozen=True, slots=True)
 class Outgrown:
-    """Note that a replica is over its memory limit, so that another takes its place; `at_once`: end it now."""
+    """Replace a replica that is over its memory limit. `at_once`: end it before its successor is ready."""
 
     replica: ReplicaId
     at_once: bool
@@ -79,7 +79,7 @@ class Outgrown:
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """Take an idle revision down to zero; `room_for` names the endpoint that needs its memory."""
+    """Take an idle revision down to zero replicas. `room_for` names the endpoint that needs its memory."""
 
     revision: RevisionId
     room_for: str
@@ -90,9 +90,10 @@ Action = Start | Warm | Drain | GiveUp | Kill | Forget | Outgrown | Evict
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The actions that are due, and when to decide again though nothing happened (None: never).
+    """The actions that are due, and the time of the next decision without an event; None where there is none.
 
-    `refused` has a sentence for each revision that there is no room for; `template_bytes` is what templates must give.
+    `refused` has a sentence for each revision that the machine has no memory for. `template_bytes` is the memory that
+    templates have to free.
     """
 
     actions: tuple[Action, ...]
@@ -104,35 +105,35 @@ class Decision:
 def decide(
     held: Mapping[RevisionId, RevisionFacts], replicas: Sequence[ReplicaFacts], limits: Limits, now: float
 ) -> Decision:
-    """The actions that bring what runs nearer to what is held."""
+    """The actions that bring the running replicas nearer to the targets of the held revisions."""
     actions: list[Action] = list(_overdue(replicas, limits, now))
     overdue = {action.replica for action in actions if isinstance(action, GiveUp)}
-    going = [r for r in replicas if r.state is not ReplicaState.DRAINING and r.id not in overdue]
-    actions += [Drain(replica.id) for replica in going if replica.revision not in held]
+    running = [r for r in replicas if r.state is not ReplicaState.DRAINING and r.id not in overdue]
+    actions += [Drain(replica.id) for replica in running if replica.revision not in held]
     missing: list[tuple[int, bool, int, RevisionId]] = []
-    for revision, one in held.items():
-        mine = [replica for replica in going if replica.revision == revision]
-        actions += _over_limit(one, mine, replicas, limits, now)
-        actions += _surplus(one, mine)
-        missing += _missing(one, mine, now)
-        if one.removing and all(replica.revision != revision for replica in replicas):
+    for revision, facts in held.items():
+        mine = [replica for replica in running if replica.revision == revision]
+        actions += _over_limit(facts, mine, replicas, limits, now)
+        actions += _surplus(facts, mine)
+        missing += _missing(facts, mine, now)
+        if facts.removing and all(replica.revision != revision for replica in replicas):
             actions.append(Forget(revision))
-    # Those with the fewest ready replicas first, and of them those that somebody waits for; then those with the fewest
-    # under way: everybody gets the first one before anybody gets the second.
+    # First the revisions with the fewest ready replicas, and of those the ones that a request waits for. So every
+    # revision gets its first replica before any gets a second one.
     line = [revision for *_, revision in sorted(missing)]
     leaving = {action.replica for action in actions if isinstance(action, Drain | GiveUp | Kill)}
-    verdict = room(line, held, replicas, leaving, limits, now)
+    verdict = admit_starts(line, held, replicas, leaving, limits, now)
     actions += [Evict(revision, room_for) for revision, room_for in verdict.evicted.items()]
     actions += [Drain(replica) for replica in verdict.drained]
-    actions += _starts(verdict.admitted, held, going, limits, now)
+    actions += _starts(verdict.admitted, held, running, limits, now)
     next_time = _next_time(held, replicas, limits, now)
     if len(verdict.admitted) < len(line):
-        next_time = min(next_time or math.inf, now + ROOM_SECONDS)
+        next_time = min(next_time or math.inf, now + NO_CAPACITY_SECONDS)
     return Decision(tuple(actions), next_time, verdict.refused, verdict.template_bytes)
 
 
 def wanted(held: RevisionFacts) -> int:
-    """How many replicas there must be. What is of use on so many cores, who sets the target knows."""
+    """How many replicas a revision must have. Control sets the target, and knows how many the cores can use."""
     if held.removing or held.evicted:
         return 0
     target = held.target
@@ -149,8 +150,10 @@ def _overdue(replicas: Sequence[ReplicaFacts], limits: Limits, now: float) -> It
 
 
 def _surplus(held: RevisionFacts, mine: Sequence[ReplicaFacts]) -> Iterator[Action]:
-    """Drain what is too many. Replicas of an earlier launch, and those that have outgrown their memory, go one by one,
-    as others become ready.
+    """Drain the replicas that are too many.
+
+    Replicas of an earlier launch and those over their memory limit are drained one by one, as their successors become
+    ready.
     """
     count = wanted(held)
     ordered = sorted(mine, key=lambda replica: (replica.state is not ReplicaState.READY, replica.since))
@@ -165,21 +168,24 @@ def _surplus(held: RevisionFacts, mine: Sequence[ReplicaFacts]) -> Iterator[Acti
 def _missing(
     held: RevisionFacts, mine: Sequence[ReplicaFacts], now: float
 ) -> Iterator[tuple[int, bool, int, RevisionId]]:
-    """One entry for each replica to start: (ready replicas, nobody waits, those before it in line, revision)."""
+    """One entry for each missing replica: (ready replicas, no request waits, replicas before it, revision).
+
+    The entries sort by urgency.
+    """
     if now < held.start_after:
         return
     current = [replica for replica in mine if _current(held, replica)]
     ready = sum(replica.state is ReplicaState.READY for replica in mine)
     count = wanted(held)
-    if not ready and (held.failed_starts or not held.proved or not held.forks):
-        # Not known to start at all; or several that import side by side, and all of them are late.
+    if not ready and (held.failed_starts or not held.proved or not held.can_fork):
+        # The revision may not start at all; and several spawned replicas that import at once would all be late.
         count = min(count, 1)
     for place in range(len(current), count):
         yield ready, not held.is_awaited(now), place, held.target.revision
 
 
 def _current(held: RevisionFacts, replica: ReplicaFacts) -> bool:
-    """Whether it is what is wanted now; else another takes its place."""
+    """Whether a replica fits the target; any other is to be replaced."""
     return replica.launch == held.launch and not replica.outgrown
 
 
@@ -187,7 +193,7 @@ def _current(held: RevisionFacts, replica: ReplicaFacts) -> bool:
 
 
 def replaceable(target: RevisionTarget, replaced_at: Sequence[float], now: float) -> bool:
-    """Whether one more replica may be replaced for its memory: a model that is too large would be so for ever."""
+    """Whether one more replica may be replaced for its memory. A model that is too large would be replaced for ever."""
     lately = [at for at in replaced_at if now - at < HOUR_SECONDS]
     return len(lately) < REPLACEMENTS_PER_HOUR * max(1, target.replicas)
 
@@ -205,7 +211,7 @@ def _over_limit(
         at_once = short or replica.memory_bytes > FAR_OVER * limit
         ready = replica.state is ReplicaState.READY
         if (replica.outgrown or replica.ready_bytes > limit) and not at_once:
-            continue  # another is on its way, or would be no smaller
+            continue  # its successor is on its way, or would be as large
         if (short or replaceable(held.target, held.replaced_at, now)) and (ready or at_once):
             yield Outgrown(replica.id, at_once)
 
@@ -213,31 +219,31 @@ def _over_limit(
 def _starts(
     missing: Sequence[RevisionId],
     held: Mapping[RevisionId, RevisionFacts],
-    going: Sequence[ReplicaFacts],
+    running: Sequence[ReplicaFacts],
     limits: Limits,
     now: float,
 ) -> Iterator[Action]:
-    """As many of the missing as may start at once; what is waited for instead is made."""
-    starting = [r for r in going if r.state is ReplicaState.STARTING and now - r.since < SLOT_SECONDS]
+    """Start as many of the missing replicas as may start at once, and make the templates that others wait for."""
+    starting = [r for r in running if r.state is ReplicaState.STARTING and now - r.since < SLOT_SECONDS]
     forked = sum(replica.forked for replica in starting)
     free = {True: MOST_FORKS - forked, False: limits.concurrent_starts - (len(starting) - forked)}
     for revision in dict.fromkeys(missing):
-        one = held[revision]
-        # A template and then a fork are as quick as a process of its own; both at a time would be half as quick.
-        if not one.forks and one.may_warm:
+        facts = held[revision]
+        # A new template and a fork together take as long as a spawned replica; both at once would take twice as long.
+        if not facts.can_fork and facts.can_warm:
             yield Warm(revision)
     for revision in missing:
-        one = held[revision]
-        waits = not one.forks and (one.may_warm or now < one.template_until)
-        if not waits and free[one.forks] > 0:
-            free[one.forks] -= 1
-            yield Start(revision, one.forks)
+        facts = held[revision]
+        waits = not facts.can_fork and (facts.can_warm or now < facts.template_until)
+        if not waits and free[facts.can_fork] > 0:
+            free[facts.can_fork] -= 1
+            yield Start(revision, facts.can_fork)
 
 
 def _next_time(
     held: Mapping[RevisionId, RevisionFacts], replicas: Sequence[ReplicaFacts], limits: Limits, now: float
 ) -> float | None:
-    times = [time for one in held.values() for time in (one.start_after, one.template_until)]
+    times = [time for facts in held.values() for time in (facts.start_after, facts.template_until)]
     for replica in replicas:
         if replica.state is ReplicaState.STARTING:
             times += [replica.since + SLOT_SECONDS, replica.since + limits.start_timeout]

@@ -1,4 +1,4 @@
-"""The verdict of a trial: a forked replica that loads the model, answers its example, compares, and ends."""
+"""The result of a fork trial: a forked replica loads the model, answers its example, compares the answer, and ends."""
 
 import asyncio
 import contextlib
@@ -8,19 +8,22 @@ import signal
 import msgspec
 
 _MAX_BYTES = 1024 * 1024
-# The trial's own alarm comes first: it leaves in the log where it hung.
+# The trial's own alarm comes before this, and logs where the model hung.
 _SLACK_SECONDS = 2.0
 
 
-class Told(msgspec.Struct, frozen=True):
-    """The line of a trial's status pipe."""
+class TrialStatus(msgspec.Struct, frozen=True):
+    """The line that a trial writes to its status pipe."""
 
     state: str
     message: str = ""
 
 
 async def verdict(pid: int, pidfd: int, status: int, limit: float) -> str:
-    """Why replicas cannot be forked; empty when they can. Ends the trial when it takes longer than it may."""
+    """Why replicas cannot be forked, or an empty string when they can.
+
+    `limit` is the trial's time limit in seconds; a trial that takes 2 s longer is ended.
+    """
     try:
         async with asyncio.timeout(limit + _SLACK_SECONDS):
             line = await _line(status)
@@ -29,10 +32,10 @@ async def verdict(pid: int, pidfd: int, status: int, limit: float) -> str:
     finally:
         _end(pid, pidfd)
     try:
-        told = msgspec.json.decode(line, type=Told)
-    except msgspec.DecodeError:  # it has ended without a word
+        result = msgspec.json.decode(line, type=TrialStatus)
+    except msgspec.DecodeError:  # it has ended without a report
         return f"In a fork, it ended before it had answered its example, or took longer than {limit:g} s; see the log."
-    return "" if told.state == "passed" else f"In a fork: {told.message}"
+    return "" if result.state == "passed" else f"In a fork: {result.message}"
 
 
 async def _line(status: int) -> bytes:
@@ -47,7 +50,7 @@ async def _line(status: int) -> bytes:
 
 
 def _end(pid: int, pidfd: int) -> None:
-    """End the trial with all that it has started, as a replica's end does."""
+    """End the trial with the processes that it has started."""
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):

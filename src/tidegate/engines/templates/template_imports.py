@@ -1,4 +1,4 @@
-"""What a template is to import: what the environment's models were seen to import, else what its flavor is known to."""
+"""The modules that a template imports: those on record for its environment, or else those of a model's flavor."""
 
 import contextlib
 import re
@@ -24,9 +24,9 @@ _OF_FLAVOR = {
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """Modules in order, and those that are left out because they start a thread.
+    """Modules in order, and those that are left out because they start a thread or keep a file open.
 
-    `recorded_at` is the record's modification time, nanoseconds; 0 without one.
+    `recorded_at` is when the record was written, unix nanoseconds; 0 without a record.
     """
 
     names: tuple[str, ...]
@@ -34,12 +34,12 @@ class Imports:
     recorded_at: int = 0
 
     def without(self, module: str) -> Self:
-        """The same, but for that module."""
+        """These imports without that module."""
         return replace(self, left_out=(*self.left_out, module))
 
 
 def imports_of(record: Path, model_dir: str) -> Imports:
-    """What to import for the models of an environment, of which `model_dir` is one. Blocks."""
+    """The imports for an environment's template; `model_dir` is one of its models. Blocks."""
     with contextlib.suppress(OSError, msgspec.DecodeError):
         at = record.stat().st_mtime_ns
         return Imports(msgspec.json.decode(record.read_bytes(), type=tuple[str, ...]), recorded_at=at)
@@ -47,7 +47,7 @@ def imports_of(record: Path, model_dir: str) -> Imports:
 
 
 def recorded_at(record: Path) -> int:
-    """When the record was written last, nanoseconds; 0 without one."""
+    """When the record was written, unix nanoseconds; 0 without a record."""
     try:
         return record.stat().st_mtime_ns
     except OSError:

@@ -1,4 +1,4 @@
-"""One warm template's process, and the channel by which it is asked for forks."""
+"""The process of one template, and the channel by which it is asked for forks."""
 
 import asyncio
 import contextlib
@@ -22,25 +22,25 @@ _MAX_MESSAGE = 1 << 20
 
 
 class NoFork(Exception):
-    """The template did not fork; the sentence says why. It may have ended, or be of no use any more."""
+    """The template has forked no replica; the sentence says why. The template itself may have ended."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What a template says: once how its imports went, then an answer to each request."""
+    """A message of a template: one on its imports, and then an answer to each request."""
 
     state: Literal["ready", "thread", ""] = ""
-    module: str = ""  # that started a thread
+    module: str = ""  # the module that started a thread or keeps a file open
     left_out: Mapping[str, str] = msgspec.field(default_factory=dict)  # module → why it was not imported
     id: int = 0
     pid: int = 0
     refused: str = ""
-    ahead: int = 0  # pid of a child that waits for the next request
+    ahead: int = 0  # the pid of a child that is forked already and waits for the next request
 
 
 class Template:
-    """A process that replicas are forked from, once it is warm. Of the running loop; ends when its channel is closed.
+    """A process from which replicas are forked, once it is warm. It ends when its channel is closed.
 
-    `ended` is called once when it is of no use any more, whoever ended it.
+    It belongs to the running event loop. `ended` is called once, when the template can fork no more.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Template:
         ended: Callable[["Template"], None],
     ) -> None:
         self.key, self.target, self.pid = key, target, pid
-        self.scratch = scratch  # the directory that it works in
+        self.scratch = scratch  # its working directory
         self.memory_bytes = 0  # PSS, as last measured
         self.recorded_at = 0  # see `Imports.recorded_at`
         self.warm_at = -math.inf  # monotonic seconds
@@ -63,7 +63,7 @@ class Template:
         self._warm: asyncio.Future[Message] = loop.create_future()
         self._replies: dict[int, asyncio.Future[int]] = {}
         self._last_id, self._retired = 0, False
-        self._ahead = 0
+        self._next_child = 0
         loop.add_reader(channel, self._on_message)
 
     @classmethod
@@ -76,7 +76,7 @@ class Template:
         scratch: Path,
         ended: Callable[["Template"], None],
     ) -> "Template":
-        """Run one that begins to import when it is told what. Raises OSError."""
+        """Start a template, which waits for `warm`. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             wiring = ((theirs.fileno(), 0), (log, 1), (log, 2))
@@ -90,7 +90,7 @@ class Template:
         return cls(key, target, pid, ours, scratch, ended)
 
     async def warm(self, environment: str, imports: Imports) -> Message:
-        """Have it import; returns what came of it. Raises NoFork when it ends meanwhile."""
+        """Have it import, and return its message on that. Raises NoFork when it ends meanwhile."""
         self.recorded_at = imports.recorded_at
         order = {"environment": environment, "imports": imports.names, "left_out": imports.left_out}
         try:
@@ -100,9 +100,9 @@ class Template:
         return await self._warm
 
     async def fork(self, given: Sequence[int]) -> int:
-        """Fork a replica with these as its standard input, log and status pipe; returns its pid. Raises NoFork.
+        """Fork a replica and return its pid. Raises NoFork.
 
-        The replica reads its launch first. A template that does not answer in time is ended.
+        `given` are its standard input, log and status pipe. A template that does not answer within 2 s is ended.
         """
         self._last_id += 1
         number = self._last_id
@@ -125,8 +125,8 @@ class Template:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Its process, and the child that it has forked ahead."""
-        return (self.pid, self._ahead) if self._ahead else (self.pid,)
+        """Its process, and the child that it has forked for the next request."""
+        return (self.pid, self._next_child) if self._next_child else (self.pid,)
 
     @property
     def forking(self) -> bool:
@@ -134,13 +134,13 @@ class Template:
         return bool(self._replies)
 
     def retire(self) -> None:
-        """End it when it has done what it was asked."""
+        """End it once all requests are answered."""
         self._retired = True
         if not self._replies:
             self.end("its successor is warm")
 
     def end(self, reason: str = "it is no longer needed") -> None:
-        """End it now; what was forked from it lives on. Idempotent."""
+        """End it at once. Replicas that were forked from it live on. Idempotent."""
         if self._channel.fileno() < 0:
             return
         asyncio.get_running_loop().remove_reader(self._channel)
@@ -148,13 +148,13 @@ class Template:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)  # what its imports have started; its forks lead groups of their own
+            os.killpg(self.pid, signal.SIGKILL)  # what its imports started; replicas lead groups of their own
         os.close(self._pidfd)
         waiting: list[asyncio.Future[Any]] = [self._warm, *self._replies.values()]
         for future in waiting:
             if not future.done():
                 future.set_exception(NoFork(reason))
-                future.exception()  # it may be that nobody waits
+                future.exception()  # nobody may be waiting, which asyncio would log
         self._on_end(self)
 
     def _on_message(self) -> None:
@@ -171,11 +171,11 @@ class Template:
             if not self._warm.done():
                 self._warm.set_result(message)
         elif message.ahead:
-            self._ahead = message.ahead
+            self._next_child = message.ahead
         elif message.refused:
             self.end(message.refused)
         elif (reply := self._replies.get(message.id)) is not None and not reply.done():
-            self._ahead = 0
+            self._next_child = 0
             reply.set_result(message.pid)
 
     def measure(self) -> int:

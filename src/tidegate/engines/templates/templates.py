@@ -1,6 +1,7 @@
-"""The warm templates of this machine: made in the background, one at a time; ended when memory is short.
+"""The warm templates of this machine. They are made in the background, one at a time, and ended when memory is short.
 
-A start waits for one that is being made, or can be at once, and for no other: it would be spawned sooner.
+The start of a replica waits for its template only where that is being made, or can be made at once. In all other cases
+a spawned replica is ready sooner.
 """
 
 import asyncio
@@ -23,26 +24,28 @@ from tidegate.telemetry import fields
 _log = logging.getLogger(__name__)
 
 _MB = 1024 * 1024
-_MOST_MB = 4096  # of a quarter of the machine's memory, when no budget is set
-_IMPORT_SECONDS = 120.0
-_WAIT_SECONDS = 10.0  # that a start waits for one
-_TRIAL_SECONDS = 5.0  # and then for a trial of its revision, if there was none
+_MOST_MB = 4096  # the default budget at most; it is a quarter of the machine's memory
+_IMPORT_SECONDS = 120.0  # the time limit for a template's imports
+_WAIT_SECONDS = 10.0  # a start waits for its template at most so long
+_TRIAL_SECONDS = 5.0  # and then for the fork trial of its revision at most so long
 _MOST_LEFT_OUT = 3  # modules that start threads or keep files open; an environment with more of them has no template
-# One that could not be made is not tried again for so long, twice as long each time, up to a minute.
+# The pause after a failure to make a template; it doubles with each further one, up to the longest.
 _AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 1.0, 60.0
-# One that is warm is not made anew for so long for imports that it lacks.
+# A new template is not replaced for so long, even where it lacks imports that are on record by now.
 _RENEW_SECONDS = 20.0
 
 
 def budget_bytes(setting_mb: int) -> int:
-    """What templates may use together: the setting; 0 stands for a quarter of the memory, negative for nothing."""
+    """The memory that all templates may use: the setting in MB. 0 means a quarter of the machine's, negative none."""
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MB
     return (setting_mb or min(memory_mb // 4, _MOST_MB)) * _MB
 
 
 class Templates:
-    """One per environment, thread counts and variables (see `spawning.template_key`). `changed` is called when one is
-    warm or ends; all is of the running loop. No start waits for one before `wait_from`, monotonic seconds.
+    """The templates by key (see `spawning.template_key`). All methods belong to the running event loop.
+
+    `changed` is called when a template is warm, has ended or could not be made. No start waits for a template before
+    `wait_from`, monotonic seconds. `budget` is the memory of all templates in bytes.
     """
 
     def __init__(
@@ -50,63 +53,63 @@ class Templates:
     ) -> None:
         self._data, self._environ, self._budget, self._wait_from = data, environ, budget, wait_from
         self._scratch = Scratch(data.scratch)
-        self._warm: OrderedDict[str, Template] = OrderedDict()  # the longest unused first
-        self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest wish last
-        self._expected: OrderedDict[str, RevisionTarget] = OrderedDict()  # wanted once there is nothing else to do
-        self._not_before: dict[str, float] = {}  # monotonic: neither made nor renewed before
+        self._warm: OrderedDict[str, Template] = OrderedDict()  # the least recently used first
+        self._wanted: OrderedDict[str, RevisionTarget] = OrderedDict()  # the newest request last
+        self._expected: OrderedDict[str, RevisionTarget] = OrderedDict()  # made once no template is wanted
+        self._not_before: dict[str, float] = {}  # monotonic seconds, before which it is not made
         self._failures: Counter[str] = Counter()  # in a row
-        self._threaded: dict[str, tuple[str, ...]] = {}  # modules that start threads or keep files open, by key
-        self.hopeless: dict[str, str] = {}  # key → why there never will be one
+        self._threaded: dict[str, tuple[str, ...]] = {}  # key → modules that start threads or keep files open
+        self.hopeless: dict[str, str] = {}  # key → why no template can be made
         self._making: Template | None = None
-        self._begun: tuple[str, float] | None = None  # the key of the one that is being made, and since when
-        self._wishes = asyncio.Event()
+        self._begun: tuple[str, float] | None = None  # the key of the template that is being made, and since when
+        self._requested = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
 
     @property
     def warm(self) -> Collection[str]:
-        """The keys of those that can fork now."""
+        """The keys of the templates that can fork now."""
         return self._warm.keys()
 
     @property
     def memory_bytes(self) -> int:
-        """What they use together, PSS as last measured."""
+        """The PSS of all warm templates, as last measured."""
         return sum(template.memory_bytes for template in self._warm.values())
 
     def key_of(self, target: RevisionTarget) -> str:
-        """The key of the template that its replicas are forked from."""
+        """The key of the template for the replicas of a target."""
         return spawning.template_key(self._environ, target)
 
     def may_begin(self, key: str, now: float) -> bool:
-        """Whether one can be made at once and is worth waiting for, if it is wanted."""
-        blocked = self._budget <= 0 or key in self._warm or key in self.hopeless or self._doubted(key, now)
+        """Whether a template could be made at once and is worth waiting for."""
+        blocked = self._budget <= 0 or key in self._warm or key in self.hopeless or self._may_never_come(key, now)
         return not (blocked or self._begun or self._wanted) and now >= self._not_before.get(key, now)
 
-    def _doubted(self, key: str, now: float) -> bool:
-        """Whether it may not come: the last one was ended on its way; or an agent before this one, perhaps."""
+    def _may_never_come(self, key: str, now: float) -> bool:
+        """Whether it may never be warm: the last attempt failed, or this agent has just been started, perhaps again."""
         return self._failures[key] > 0 or now < self._wait_from
 
     def awaited_until(self, key: str, now: float) -> float:
-        """Until when a start should wait for the one that is being made; before `now` where none is."""
-        if self._doubted(key, now):
+        """Until when a start should wait for the template that is being made; in the past where none is."""
+        if self._may_never_come(key, now):
             return -math.inf
         if self._begun is not None:
             return self._begun[1] + _WAIT_SECONDS if self._begun[0] == key else -math.inf
         return now + _WAIT_SECONDS if next(reversed(self._wanted), None) == key else -math.inf
 
     def tried_until(self, key: str) -> float:
-        """Until when a start should wait for its revision's first trial on the warm one; the past if none is warm."""
+        """Until when a start should wait for its revision's fork trial; in the past where the template is not warm."""
         warm = self._warm.get(key)
         return -math.inf if warm is None else warm.warm_at + _TRIAL_SECONDS
 
     def use(self, key: str) -> Template | None:
-        """The warm template of that key, from now on the last to be ended."""
+        """The warm template of a key, which counts as just used; None where there is none."""
         template = self._warm.get(key)
         if template is not None:
             self._warm.move_to_end(key)
         return template
 
     def want(self, key: str, target: RevisionTarget, now: float) -> None:
-        """Have one made, unless it is warm and has imported all that is on record."""
+        """Have a template made, unless a warm one has imported all that is on record."""
         if self._budget <= 0 or key in self.hopeless or now < self._not_before.get(key, now):
             return
         if self._begun is not None and self._begun[0] == key:
@@ -115,28 +118,28 @@ class Templates:
         if warm is None or warm.recorded_at != recorded_at(self._data.import_record(target.environment.digest)):
             self._wanted[key] = target
             self._wanted.move_to_end(key)
-            self._wishes.set()
+            self._requested.set()
 
     def expect(self, key: str, target: RevisionTarget) -> None:
-        """Have one made when no other is wanted, and half of the budget is free."""
+        """Have a template made once no other is wanted and half of the budget is free."""
         if self._budget > 0:
             self._expected[key] = target
-            self._wishes.set()
+            self._requested.set()
 
     def recorded(self, target: RevisionTarget) -> bool:
-        """Whether it is known what models of that environment import."""
+        """Whether the imports of that environment's models are on record."""
         return recorded_at(self._data.import_record(target.environment.digest)) > 0
 
     def retain(self, keys: Collection[str]) -> None:
-        """End those that no revision needs any more."""
+        """End all templates but those with these keys."""
         for key in [key for key in self._warm if key not in keys]:
             self._end(key, "no revision needs it")
-        for wishes in (self._wanted, self._expected):
-            for key in [key for key in wishes if key not in keys]:
-                del wishes[key]
+        for requests in (self._wanted, self._expected):
+            for key in [key for key in requests if key not in keys]:
+                del requests[key]
 
     async def make(self) -> None:
-        """Make what is wanted, one after another, the newest wish first; without end."""
+        """Make the wanted templates one after another, the newest request first; without end."""
         while True:
             while self._wanted or self._expected:
                 expected = not self._wanted
@@ -144,13 +147,13 @@ class Templates:
                 if not expected or (key not in self._warm and 2 * self.memory_bytes < self._budget):
                     self._begun = key, time.monotonic()
                     await self._make(key, target)
-            self._wishes.clear()
-            await self._wishes.wait()
+            self._requested.clear()
+            await self._requested.wait()
 
     def evict(self, size: int) -> int:
-        """End the longest unused until so many bytes are free; returns how many are."""
+        """End the least recently used templates until `size` bytes are free. Returns the bytes that were freed."""
         freed = 0
-        for template in [one for one in self._warm.values() if not one.forking]:
+        for template in [template for template in self._warm.values() if not template.forking]:
             if freed >= size:
                 break
             freed += template.memory_bytes
@@ -159,7 +162,7 @@ class Templates:
         return freed
 
     def close(self) -> None:
-        """End them all."""
+        """End all templates."""
         for template in [*self._warm.values(), *([self._making] if self._making else [])]:
             template.end()
 
@@ -171,7 +174,7 @@ class Templates:
                 template = await self._warmed(key, target, imports)
         except Exception as error:
             reason = f"its imports took longer than {_IMPORT_SECONDS:g} s" if isinstance(error, TimeoutError) else error
-            defect = not isinstance(error, NoFork | Unavailable | OSError)  # which TimeoutError is one of
+            defect = not isinstance(error, NoFork | Unavailable | OSError)  # TimeoutError is an OSError
             _log.warning("no template can be made", extra=fields(environment=digest, error=reason), exc_info=defect)
             pause = min(_LONGEST_AGAIN_SECONDS, _AGAIN_SECONDS * 2 ** min(self._failures[key], 10))
             self._failures[key] += 1
@@ -190,9 +193,10 @@ class Templates:
         await self._keep_to_budget(template)
 
     async def _warmed(self, key: str, target: RevisionTarget, imports: Imports) -> Template:
-        """A warm template in its place. Begins anew without a module that starts a thread or keeps a file open.
+        """Make a template and put it in its place. Raises NoFork, Unavailable or OSError.
 
-        Raises NoFork, Unavailable or OSError."""
+        A module that starts a thread or keeps a file open ends the attempt; the next one leaves the module out.
+        """
         for module in self._threaded.get(key, ()):
             imports = imports.without(module)
         while len(imports.left_out) <= _MOST_LEFT_OUT:
@@ -224,7 +228,7 @@ class Templates:
             os.close(log)
 
     async def _keep_to_budget(self, newest: Template) -> None:
-        """Measure them all, and end the longest unused that are too much; the newest stays."""
+        """Measure all templates, and end the least recently used where they exceed the budget. The newest stays."""
         for template in list(self._warm.values()):
             template.memory_bytes = await asyncio.to_thread(template.measure)
         if newest.key in self._warm:
@@ -234,15 +238,17 @@ class Templates:
             self.evict(min(excess, others))
 
     def _end(self, key: str, reason: str) -> None:
-        """End one on purpose: it may be made again on demand, at once."""
+        """End a template on purpose. It may be made again at once."""
         self._not_before.pop(key, None)
         self._warm.pop(key).end(reason)
         self.changed()
 
     def _ended(self, template: Template) -> None:
-        self._scratch.remove(template.scratch.name)  # of what imports have written there
-        if self._warm.get(template.key) is template:  # it was not ended on purpose
+        self._scratch.remove(template.scratch.name)  # imports may have written there
+        if self._warm.get(template.key) is template:  # it has ended by itself
             del self._warm[template.key]
             if time.monotonic() >= self._not_before.pop(template.key, 0.0):
-                self.expect(template.key, template.target)  # not where it has just been made: it might go on so
+                self.expect(
+                    template.key, template.target
+                )  # a template that ends soon after its start is not, as it might go on so
             self.changed()
