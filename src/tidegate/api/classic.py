@@ -19,7 +19,7 @@ from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.errors import BadRequest
 from tidegate.core.legacy_products.enablement_status import ServingState, VersionStatus
-from tidegate.core.legacy_products.serving_history import Subject, Told
+from tidegate.core.legacy_products.serving_history import HistoryEvent, Subject
 
 PREFIX = "/api/2.0/mlflow/endpoints"
 
@@ -122,7 +122,7 @@ def _state(state: ServingState) -> str:
     return f"VERSION_STATE_{known.value}"
 
 
-def _event_json(event: Told) -> Json:
+def _event_json(event: HistoryEvent) -> Json:
     """An event. `internal` marks the events of replicas."""
     return {
         "timestamp": millis(event.at),

@@ -17,7 +17,7 @@ from tidegate.control.registry.enabled_model_queries import ServingView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.legacy_face import Face, Product
 from tidegate.core.legacy_products.enablement_status import VersionStatus
-from tidegate.core.legacy_products.serving_history import Told
+from tidegate.core.legacy_products.serving_history import HistoryEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Wording:
     versions: str
     model_json: Callable[[ServingView], Json]
     version_json: Callable[[str, VersionStatus], Json]
-    event_json: Callable[[Told], Json]
+    event_json: Callable[[HistoryEvent], Json]
 
     def face(self, asked: OfModel) -> Face:
         """The product and the model that a call is about."""

@@ -17,7 +17,7 @@ from tidegate.core.endpoint.revision import ReplicaState
 from tidegate.core.endpoint.served_entity import WORKLOAD_SIZES
 from tidegate.core.legacy_products.enablement import Compute
 from tidegate.core.legacy_products.enablement_status import ServingState, UpdateStatus, VersionStatus
-from tidegate.core.legacy_products.serving_history import Subject, Told
+from tidegate.core.legacy_products.serving_history import HistoryEvent, Subject
 from tidegate.core.scaling.minute import MinutePoint
 
 PREFIX = "/api/2.0/mlflow/endpoints-v2"
@@ -198,7 +198,7 @@ def _point_json(point: MinutePoint, memory_limit: int) -> Json:
     }
 
 
-def _event_json(event: Told) -> Json:
+def _event_json(event: HistoryEvent) -> Json:
     return {
         "timestamp": millis(event.at),
         "type": _EVENT_TYPES[event.subject],

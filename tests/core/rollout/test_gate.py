@@ -272,7 +272,7 @@ def test_memory_grows_when_each_half_adds_to_it(marks: Sequence[int], grows: boo
 
 def documented() -> dict[str, Any]:
     """The example of the documentation."""
-    text = (Path(__file__).parents[3] / "docs" / "rollouts.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "gate.md").read_text()
     return dict(json.loads(text.split("```json\n")[1].split("```")[0]))
 
 

@@ -27,7 +27,7 @@ from tidegate.core.legacy_products.enablement_status import (
     model_state,
     version_statuses,
 )
-from tidegate.core.legacy_products.serving_history import Told, told, told_of_model
+from tidegate.core.legacy_products.serving_history import HistoryEvent, endpoint_history, model_history
 from tidegate.core.scaling.minute import MinutePoint
 from tidegate.ports import Clock, Store
 
@@ -142,13 +142,13 @@ class EnabledModelQueries:
             )
         return tuple(totals.values())
 
-    async def history(self, face: Face) -> tuple[Told, ...]:
+    async def history(self, face: Face) -> tuple[HistoryEvent, ...]:
         """The history of a model and of its present endpoints since it was enabled, oldest first."""
         enablement = await self._known(face)
-        found = [*told_of_model(enablement)]
+        found = [*model_history(enablement)]
         for one in await self._seen(face):
             events = [(event.at, event.kind, event.message) for event in await self._store.events(one.endpoint.id)]
-            found += told(one.endpoint, events, await self._store.switches(one.endpoint.id))
+            found += endpoint_history(one.endpoint, events, await self._store.switches(one.endpoint.id))
         return tuple(sorted(found, key=lambda event: event.at))
 
     # ---

@@ -115,8 +115,7 @@ def _entity_status(
 
 
 def _serves(entity: ServedEntity, observation: RevisionObservation | None) -> bool:
-    """Whether a request would be answered: by a ready replica, or by one that it wakes and that is not known to fail.
-    """
+    """Whether a request would be answered: by a ready replica, or by one that it wakes and that does not fail."""
     if observation is None:
         return entity.scaling.min_replicas == 0
     asleep = entity.scaling.min_replicas == 0 and not (observation.target.replicas and observation.failed_starts)

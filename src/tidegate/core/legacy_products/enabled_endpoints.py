@@ -1,8 +1,8 @@
-"""Which endpoints a model has whose serving was switched on, and what is to be done about those that it has now.
+"""The endpoints of an enabled model: which ones it should have, and the steps towards that.
 
-Level-triggered, as the plan is: it compares what the registry says with the endpoints that there are, from whatever
-state. A stage has an endpoint that follows it; another version that is to answer has one of its own, asleep while
-nobody asks. Nothing that answers for a version ends before something else answers for it.
+It compares the registry's versions with the endpoints that exist, whatever happened before. Each served stage has an
+endpoint that follows it. Every other served version has an endpoint of its own, which sleeps without requests. An
+endpoint that answers for a version ends only after another one answers for it.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,25 +22,25 @@ from tidegate.core.legacy_products.enablement import (
 from tidegate.core.rollout.following import recorded
 from tidegate.core.rollout.pointers import ModelPointers, Pointer
 
-# How long an endpoint is waited for that is to answer in another one's place, seconds: a full machine must not keep
-# promotions from being followed.
+# How long a promotion waits for the endpoint that takes over the old version, seconds. On a full machine that endpoint
+# might never serve, and the promotion must still be followed.
 BRIDGE_SECONDS = 10.0
 
-# How long an endpoint is kept that nothing asks for any more, seconds. Who archives a version and promotes the next one
-# makes two calls: what a stage has must outlast the moment between them.
+# How long an unwanted endpoint is kept, seconds. A user who archives a version and promotes the next one makes two
+# calls, and a stage's endpoint must outlast the time between them.
 GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Make an endpoint that serves this."""
+    """Create an endpoint that serves this entity."""
 
     entity: ServedEntity
 
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """Have a stage's endpoint use what it is to use; no `entity` where it does so already."""
+    """Apply a compute configuration to a stage's endpoint. `entity` is None where the endpoint has it already."""
 
     endpoint: Endpoint
     compute: Compute
@@ -49,7 +49,7 @@ class Give:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Remember for which version a stage's endpoint failed to use what it is to use."""
+    """Store the version for which a compute configuration failed on a stage's endpoint."""
 
     endpoint: Endpoint
     compute: Compute
@@ -68,9 +68,9 @@ Step = Begin | Give | Miss | End
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What is due, in the order in which to do it. The endpoints that `stay` are not to follow their stage yet.
+    """The steps that are due, in order. Endpoints in `stay` must not follow their stage yet.
 
-    `unwanted` are those that nothing asks for, and since when: what the next call is to be told.
+    `unwanted` are the endpoints that nothing needs, each with the time since when; the next call gets them back.
     """
 
     steps: tuple[Step, ...]
@@ -79,11 +79,10 @@ class Alignment:
 
 
 @dataclass(frozen=True)
-class _Sight:
-    """What is to be seen of one model: its non-empty stages, the versions that are to answer with the times of their
-    registration, and its endpoints.
+class _ModelView:
+    """One model: its stages that have a version, its served versions with their times of registration, its endpoints.
 
-    `heading` is the version that the endpoint of a stage serves, or is about to; None while there is none.
+    `heading` is the version that the endpoint of a stage serves or is about to serve; None where there is none.
     """
 
     stages: Mapping[str, Pointer]
@@ -94,14 +93,14 @@ class _Sight:
 
     @cached_property
     def needed(self) -> frozenset[str]:
-        """The versions that need an endpoint of their own."""
+        """The versions that need an endpoint of their own, besides those of stages."""
         answered = {_serving(endpoint) for endpoint in self.endpoints.values()}
         settled = {self.heading[stage] for stage in self.stages if self._settled(stage)}
         coming = set(self.heading.values()) - answered
         return frozenset(self.wanted) - settled - coming
 
     def bridged(self, endpoint: Endpoint) -> bool:
-        """Whether what it answers for is about to have an endpoint of its own, which does not answer yet."""
+        """Whether the version that an endpoint serves gets an endpoint of its own, which does not serve yet."""
         version = _serving(endpoint)
         if version is None or version not in self.needed:
             return False
@@ -126,77 +125,77 @@ def align(
     now: float,
     unwanted: Mapping[str, float],
 ) -> Alignment:
-    """What is due for a model that is as `model` says; `endpoints` are those with its face.
+    """The steps for a model with these pointers; `endpoints` are those with its face.
 
-    `unwanted` is what the call before this one found. A clock that was put back in between is no matter.
+    `unwanted` comes from the call before. A clock that was set back in between does no harm.
     """
     mine = {stands_for(endpoint): endpoint for endpoint in endpoints}
     stages = {stage: model.stages[stage] for stage in SERVED_STAGES if stage in model.stages}
-    sight = _Sight(
+    view = _ModelView(
         stages,
         {one.version: one.registered_at for one in model.versions if one.ready and enablement.serves(one.stage)},
         mine,
         {stage: _heading(mine.get(stage), pointer) for stage, pointer in stages.items()},
         now,
     )
-    since = {one.id: min(now, unwanted.get(one.id, now)) for key, one in mine.items() if _over(sight, key)}
-    steps: tuple[Step, ...] = (*_begun(sight, enablement), *_given(sight, enablement), *_ended(sight, since))
+    since = {one.id: min(now, unwanted.get(one.id, now)) for key, one in mine.items() if _over(view, key)}
+    steps: tuple[Step, ...] = (*_begun(view, enablement), *_given(view, enablement), *_ended(view, since))
     touched = [step.endpoint.id for step in steps if not isinstance(step, Begin)]
-    held = [mine[stage].id for stage in SERVED_STAGES if stage in mine and _held(sight, stage)]
+    held = [mine[stage].id for stage in SERVED_STAGES if stage in mine and _held(view, stage)]
     return Alignment(steps, frozenset([*touched, *held]), since)
 
 
-def _begun(sight: _Sight, enablement: Enablement) -> Iterator[Begin]:
-    for stage, pointer in sight.stages.items():
-        if stage not in sight.endpoints and pointer.ready:
+def _begun(view: _ModelView, enablement: Enablement) -> Iterator[Begin]:
+    for stage, pointer in view.stages.items():
+        if stage not in view.endpoints and pointer.ready:
             compute = enablement.compute(stage)
             yield Begin(entity_of(enablement.model, stage, pointer.version, compute, pointer.registered_at))
-    for version in sorted(sight.needed, key=int):
-        if version not in sight.endpoints:
-            yield Begin(entity_of(enablement.model, version, version, registered_at=sight.wanted[version]))
+    for version in sorted(view.needed, key=int):
+        if version not in view.endpoints:
+            yield Begin(entity_of(enablement.model, version, version, registered_at=view.wanted[version]))
 
 
-def _given(sight: _Sight, enablement: Enablement) -> Iterator[Give | Miss]:
-    for stage, pointer in sight.stages.items():
-        endpoint, compute = sight.endpoints.get(stage), enablement.compute(stage)
+def _given(view: _ModelView, enablement: Enablement) -> Iterator[Give | Miss]:
+    for stage, pointer in view.stages.items():
+        endpoint, compute = view.endpoints.get(stage), enablement.compute(stage)
         if endpoint is not None:
             step = _missed(compute, endpoint) or give(compute, endpoint) or _again(compute, endpoint, pointer)
             if step is not None:
                 yield step
 
 
-def _ended(sight: _Sight, since: Mapping[str, float]) -> Iterator[End]:
-    for key, endpoint in sight.endpoints.items():
-        over = sight.now - since.get(endpoint.id, sight.now) >= GRACE_SECONDS
-        if over or (key in sight.needed and _replaced(endpoint, sight)):
+def _ended(view: _ModelView, since: Mapping[str, float]) -> Iterator[End]:
+    for key, endpoint in view.endpoints.items():
+        over = view.now - since.get(endpoint.id, view.now) >= GRACE_SECONDS
+        if over or (key in view.needed and _replaced(endpoint, view)):
             yield End(endpoint)
 
 
-def _over(sight: _Sight, key: str) -> bool:
-    """Whether nothing asks for an endpoint any more, nor depends on it."""
+def _over(view: _ModelView, key: str) -> bool:
+    """Whether an endpoint is no longer needed."""
     if key in SERVED_STAGES:
-        return key not in sight.stages and not sight.bridged(sight.endpoints[key])
-    return key not in sight.needed
+        return key not in view.stages and not view.bridged(view.endpoints[key])
+    return key not in view.needed
 
 
-def _replaced(endpoint: Endpoint, sight: _Sight) -> bool:
-    """Whether the version of an endpoint of its own is another one now, as its model was registered anew."""
+def _replaced(endpoint: Endpoint, view: _ModelView) -> bool:
+    """Whether a version's number belongs to another version by now, as its model was registered anew."""
     config = endpoint.active or endpoint.latest_config
     assert config is not None
     resolved = config.served_entities[0].resolved
-    return recorded(endpoint, replace(resolved, registered_at=sight.wanted[resolved.version])) != resolved
+    return recorded(endpoint, replace(resolved, registered_at=view.wanted[resolved.version])) != resolved
 
 
-def _held(sight: _Sight, stage: str) -> bool:
-    """Whether a stage's endpoint may not leave yet what it serves, or is about to end."""
-    endpoint = sight.endpoints[stage]
-    if stage not in sight.stages:
+def _held(view: _ModelView, stage: str) -> bool:
+    """Whether a stage's endpoint must still serve its version, or is about to end."""
+    endpoint = view.endpoints[stage]
+    if stage not in view.stages:
         return True
-    return sight.heading[stage] != _serving(endpoint) and sight.bridged(endpoint)
+    return view.heading[stage] != _serving(endpoint) and view.bridged(endpoint)
 
 
 def give(compute: Compute, endpoint: Endpoint) -> Give | None:
-    """What is due for a stage's endpoint to use what it is to use. A promotion or a rollback on its way goes first."""
+    """The step that applies a compute configuration. A pending promotion or rollback goes first."""
     pending, active = endpoint.pending, endpoint.active
     if compute.given or (pending is not None and pending.by == ROLLBACK):
         return None
@@ -212,7 +211,7 @@ def give(compute: Compute, endpoint: Endpoint) -> Give | None:
 
 
 def _missed(compute: Compute, endpoint: Endpoint) -> Miss | None:
-    """What is to be remembered of a failure: whatever comes next, the endpoint forgets it."""
+    """The step that stores a failure, which the endpoint loses at its next update."""
     if not compute.given or endpoint.failed is None or endpoint.active is None:
         return None
     failed = endpoint.failed.config.served_entities[0]
@@ -223,9 +222,9 @@ def _missed(compute: Compute, endpoint: Endpoint) -> Miss | None:
 
 
 def _again(compute: Compute, endpoint: Endpoint, pointer: Pointer) -> Give | None:
-    """What failed for one version is given once more when the stage has settled on another that it means.
+    """The step that applies a failed compute configuration once more, after the stage has moved to another version.
 
-    Where a rollback has left it on one that it does not mean, nothing is.
+    There is none where a rollback has left the endpoint on a version that the stage does not point to.
     """
     if not compute.failed_for or endpoint.pending is not None or endpoint.active is None:
         return None
@@ -252,7 +251,7 @@ def _heading(endpoint: Endpoint | None, pointer: Pointer) -> str | None:
 
 
 def _given_up(endpoint: Endpoint) -> Collection[str]:
-    """The versions that its stage does not put on again as long as it means them."""
+    """The failed and rejected versions, which the stage does not bring back before it has moved."""
     failed = [version_of(endpoint.failed.config)] if endpoint.failed else []
     return [*failed, *(version.version for _, version in endpoint.rejected)]
 

@@ -1,6 +1,4 @@
-"""A registered model whose serving was switched on, as the older products have it: the model is the unit, not an
-endpoint. What it has are endpoints with its face.
-"""
+"""An enablement: the serving of a registered model by an older product. Its endpoints have the model's face."""
 
 import hashlib
 import re
@@ -19,10 +17,10 @@ from tidegate.core.endpoint.served_entity import (
 from tidegate.core.errors import Conflict
 from tidegate.core.rollout.pointers import ARCHIVED
 
-# The stages that have an endpoint of their own, which follows them.
+# The stages that have an endpoint, which follows them.
 SERVED_STAGES = ("Production", "Staging")
 
-# How long a version that no stage's endpoint answers for is kept without a request.
+# How long the endpoint of a single version keeps its replicas without a request.
 VERSION_IDLE_SECONDS = 300.0
 
 PRODUCT_TITLES = {
@@ -35,10 +33,10 @@ _COMPUTES_KEPT = 10  # of each stage
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """What the endpoint of a stage may use. `given`: that endpoint has been asked to use it.
+    """The compute configuration of a stage: what its endpoint may use. `given`: it was applied to the endpoint.
 
-    It is given once: what a rollback takes away later stays away. `failed_for` is the version that failed to use it; a
-    later one is given it again. Empty where none failed.
+    It is applied once, so a later rollback undoes it for good. `failed_for` is the version for which it failed, if any;
+    it is applied again to the next version.
     """
 
     stage: str
@@ -50,19 +48,19 @@ class Compute:
     failed_for: str = ""
 
     def fits(self, entity: ServedEntity) -> bool:
-        """Whether the entity has it already."""
+        """Whether the entity has this configuration already."""
         return self.applied_to(entity) == entity
 
     def applied_to(self, entity: ServedEntity) -> ServedEntity:
-        """The entity with it."""
+        """The entity with this configuration."""
         return replace(entity, workload_size=self.workload_size_id, scale_to_zero_enabled=self.scale_to_zero_enabled)
 
 
 @dataclass(frozen=True, slots=True)
 class Enablement:
-    """A product's serving of a registered model. `computes` are what its stages were to use, the newest last.
+    """A product's serving of a registered model. `computes` are the compute configurations, the newest last.
 
-    `node_type_id` and `cluster_tags` belong to the classic product; on one machine they mean nothing.
+    `node_type_id` and `cluster_tags` belong to the classic product, and have no effect on one machine.
     `resource_version` is the store's compare-and-set stamp.
     """
 
@@ -77,27 +75,27 @@ class Enablement:
 
     @property
     def face(self) -> Face:
-        """What its endpoints show."""
+        """The face of its endpoints."""
         return Face(self.product, self.model)
 
     def serves(self, stage: str) -> bool:
-        """Whether the versions in that stage are to answer."""
+        """Whether the versions in a stage are served."""
         return stage != ARCHIVED if self.product is Product.CLASSIC else stage in SERVED_STAGES
 
     def compute(self, stage: str) -> Compute:
-        """What a stage is to use."""
+        """The newest compute configuration of a stage."""
         asked = [compute for compute in self.computes if compute.stage == stage]
         return asked[-1] if asked else Compute(stage, asked_at=self.enabled_at)
 
     def compute_of(self, entity: ServedEntity) -> Compute:
-        """What an entity uses: the newest that its stage was to use and that it fits, or what it has of its own."""
+        """An entity's compute configuration: the newest of its stage that it fits, or one of its own values."""
         stage = entity.model.version if entity.model.version in SERVED_STAGES else ""
         own = Compute(stage, entity.workload_size, entity.scale_to_zero_enabled, asked_at=self.enabled_at)
         asked = [compute for compute in self.computes if compute.stage == stage and compute.fits(entity)]
         return asked[-1] if asked else own
 
     def with_compute(self, stage: str, size: str, scale_to_zero: bool, now: float) -> "Enablement":
-        """This enablement with a stage to use something else."""
+        """This enablement with another compute configuration for a stage."""
         version = self.compute(stage).version + 1
         mine = [compute for compute in self.computes if compute.stage == stage][1 - _COMPUTES_KEPT :]
         others = [compute for compute in self.computes if compute.stage != stage]
@@ -105,7 +103,9 @@ class Enablement:
         return replace(self, computes=(*others, *mine, asked))
 
     def with_given(self, asked: Compute, failed_for: str = "") -> "Enablement":
-        """This enablement, knowing that the stage's endpoint was asked for it, and which version failed to use it."""
+        """This enablement after `asked` was applied to the stage's endpoint; `failed_for` is the version for which it
+        failed.
+        """
         known = replace(asked, given=True, failed_for=failed_for)
         return replace(self, computes=tuple(known if compute == asked else compute for compute in self.computes))
 
@@ -113,9 +113,9 @@ class Enablement:
 def entity_of(
     model: str, key: str, version: str, compute: Compute | None = None, registered_at: int = 0
 ) -> ServedEntity:
-    """What an endpoint with a face serves: `key` is the stage that it follows, or its exact version.
+    """The served entity of an endpoint with a face. `key` is the stage that it follows, or its exact version.
 
-    Without a `compute` it sleeps while nobody asks for it.
+    Without a `compute` it may scale to zero.
     """
     ref = ModelRef(model, key)
     entity = ServedEntity(default_served_name(ref), ref, ModelVersion(model, version, registered_at))
@@ -125,7 +125,7 @@ def entity_of(
 
 
 def stands_for(endpoint: Endpoint) -> str:
-    """What an endpoint with a face stands for: a stage, or an exact version."""
+    """The key of an endpoint with a face: a stage, or an exact version."""
     config = endpoint.active or endpoint.latest_config
     assert config is not None
     return config.served_entities[0].model.version
@@ -137,10 +137,10 @@ def version_of(config: EndpointConfig) -> str:
 
 
 def kept_out(endpoint: Endpoint) -> EndpointConfig | None:
-    """What the endpoint of a stage would serve if it tried the version again that the stage means and is kept from.
+    """The configuration of a stage's endpoint with the version that it rejects; None where it rejects none.
 
-    That version was held back, or it failed, and what the stage uses was changed since; or a rollback took it away.
-    None where there is no such version, or the endpoint has no face.
+    A version is rejected where it was held back or failed, and the compute configuration was changed since; or where a
+    rollback took it away.
     """
     config = endpoint.pending.config if endpoint.pending else endpoint.active
     if endpoint.face is None or config is None:
@@ -152,7 +152,7 @@ def kept_out(endpoint: Endpoint) -> EndpointConfig | None:
 
 
 def refusing_what_failed(endpoint: Endpoint, updated: Endpoint) -> Endpoint:
-    """The endpoint as updated. An update of what it may use does not try the version again that has failed before."""
+    """The updated endpoint, which tries no failed version again: only its compute configuration was updated."""
     asked = updated.pending.config.meanings if updated.pending else frozenset()
     failed = endpoint.failed.config.meanings if endpoint.failed else frozenset()
     return replace(updated, rejected=tuple(sorted({*updated.rejected, *(failed - asked)}, key=str)))

@@ -1,4 +1,4 @@
-"""The states that the older products show, computed from endpoints and revisions; never stored.
+"""The states that the older products show. They are computed from endpoints and revisions, and never stored.
 
 Each product writes them with its own prefix: `SERVICE_STATE_READY`, `VERSION_STATE_READY`, `ENDPOINT_STATE_READY`.
 """
@@ -23,7 +23,7 @@ from tidegate.core.legacy_products.enablement import (
 
 
 class ServingState(StrEnum):
-    """The state of a version, or of an update of what it uses; of a whole model PENDING, READY or FAILED."""
+    """The state of a version, or of an update of its compute configuration. A model is PENDING, READY or FAILED."""
 
     PENDING = "PENDING"
     LAUNCHING = "LAUNCHING"  # a replica is being started
@@ -34,18 +34,18 @@ class ServingState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An endpoint with its public state, and the revisions on record."""
+    """An endpoint with its public state, and the revisions in the store."""
 
     endpoint: Endpoint
     status: EndpointStatus
     revisions: Mapping[RevisionId, Revision]
 
     def entity(self, config: EndpointConfig) -> EntityStatus:
-        """The state of what a configuration serves."""
+        """The public state of a configuration's entity."""
         return self.status.entities.get(self._revision_id(config), EntityStatus(Deployment.CREATING))
 
     def recorded(self, config: EndpointConfig) -> RevisionState | None:
-        """The recorded state of what a configuration serves."""
+        """The stored state of a configuration's revision."""
         revision = self.revisions.get(self._revision_id(config))
         return None if revision is None else revision.state
 
@@ -55,7 +55,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class UpdateStatus:
-    """An update of what a version uses: under way, or failed."""
+    """An update of a version's compute configuration, under way or failed."""
 
     state: ServingState
     message: str
@@ -64,7 +64,7 @@ class UpdateStatus:
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """A model version that is to answer: how far it is, and the endpoint and configuration that answer for it."""
+    """The state of a served model version, and the endpoint and configuration that answer for it."""
 
     version: str
     endpoint: Endpoint
@@ -76,7 +76,7 @@ class VersionStatus:
 
     @property
     def entity(self) -> ServedEntity:
-        """What answers for it."""
+        """The served entity that answers for the version."""
         return self.config.served_entities[0]
 
     @property
@@ -86,7 +86,7 @@ class VersionStatus:
 
 
 class _Rank(IntEnum):
-    """Of several endpoints that have to do with a version, the lowest answers for it."""
+    """Which of several endpoints answers for a version: the one with the lowest rank."""
 
     STAGE = 0
     OWN = 1
@@ -96,7 +96,7 @@ class _Rank(IntEnum):
 
 
 def version_statuses(enablement: Enablement, seen: Sequence[Seen]) -> tuple[VersionStatus, ...]:
-    """The versions that are to answer, oldest first."""
+    """The served versions, oldest first."""
     best: dict[str, tuple[_Rank, VersionStatus]] = {}
     for one in seen:
         for rank, status in _candidates(enablement, one):
@@ -106,8 +106,10 @@ def version_statuses(enablement: Enablement, seen: Sequence[Seen]) -> tuple[Vers
 
 
 def model_state(versions: Sequence[VersionStatus]) -> tuple[ServingState, str]:
-    """The state of a model as a whole, and a sentence: of a version that has failed, else of one that is not ready,
-    else of one that did not get into its stage.
+    """The state of a whole model, and a sentence.
+
+    The sentence is that of a failed version, or else of one that is not ready, or else of one that its stage could not
+    take over.
     """
     if not versions:
         return ServingState.PENDING, "No version of the model is served yet."
@@ -120,7 +122,7 @@ def model_state(versions: Sequence[VersionStatus]) -> tuple[ServingState, str]:
 
 
 def _kept_back(status: VersionStatus) -> str:
-    """What keeps the stage that this version answers for from another one; empty where nothing does."""
+    """Why the stage of this version has not moved to another one; empty where nothing keeps it."""
     if not status.stage:
         return ""
     still, failed = f"{status.stage} is still version {status.version}", status.endpoint.failed
@@ -140,13 +142,13 @@ def _hope(version: VersionStatus) -> bool:
 
 
 def aliases(seen: Sequence[Seen]) -> tuple[tuple[str, str], ...]:
-    """Stage → the version that answers for it, or is the first to."""
+    """Pairs of a stage and the version that answers for it, or will be the first to."""
     pairs = [(stands_for(one.endpoint), one.endpoint.active or one.endpoint.latest_config) for one in seen]
     return tuple(sorted((key, version_of(config)) for key, config in pairs if key in SERVED_STAGES and config))
 
 
 def computes(enablement: Enablement, seen: Sequence[Seen]) -> tuple[Compute, ...]:
-    """What the stages use; those that serve nothing yet, what somebody has said that they are to use."""
+    """The compute configurations of the stages: those in use, or else those that were asked for."""
     configs = {stands_for(one.endpoint): one.endpoint.active or one.endpoint.latest_config for one in seen}
     used = {key: enablement.compute_of(config.served_entities[0]) for key, config in configs.items() if config}
     asked = {compute.stage: enablement.compute(compute.stage) for compute in enablement.computes}
@@ -189,13 +191,13 @@ def _serving(status: EntityStatus) -> tuple[ServingState, str]:
 
 def _coming(seen: Seen, config: EndpointConfig) -> ServingState:
     recorded = seen.recorded(config)
-    if recorded is RevisionState.FAILED:  # asked for again, and nothing is done yet
+    if recorded is RevisionState.FAILED:  # a new update has it, and nothing is done yet
         return ServingState.RETRY_REQUESTED
     return ServingState.LAUNCHING if recorded is RevisionState.STARTING else ServingState.PENDING
 
 
 def _update(enablement: Enablement, seen: Seen, active: EndpointConfig) -> UpdateStatus | None:
-    """The update of what the version in `active` uses."""
+    """The update of the active version's compute configuration."""
     pending, failed, version = seen.endpoint.pending, seen.endpoint.failed, version_of(active)
     if pending is not None and version_of(pending.config) == version:
         compute = enablement.compute_of(pending.config.served_entities[0])

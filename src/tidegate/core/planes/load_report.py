@@ -1,4 +1,4 @@
-"""What a gateway tells control: cumulative counters and what is under way. The only way load leaves a gateway."""
+"""The load report that a gateway sends to control: cumulative counters, and the requests under way."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,16 +8,16 @@ from typing import TypeVar
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.rollout.replay import Findings
 
-# Upper bounds of the latency histogram, seconds; a last bucket without bound follows.
+# Upper bounds of the latency histogram's buckets, seconds. A last bucket has no bound.
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 
-# HTTP statuses that are counted: all that an error of ours can have, and that of success.
+# The HTTP statuses that are counted: success, and those of all errors (`tidegate.http.STATUS`).
 STATUSES = (200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 504)
 
-# What a cold start consists of: until the engine was asked, until the replica's process began, until it had loaded its
-# model, until the first answer; and all of it.
+# The phases of a cold start: until the engine is asked, until the replica's process begins, until its model is loaded,
+# and until the first answer; and the sum of all.
 COLD_PHASES = ("queue", "template", "load", "first", "total")
 
 K = TypeVar("K", str, int)
@@ -27,26 +27,27 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class RevisionLoad:
-    """What is under way for a revision in one gateway."""
+    """The load of a revision in one gateway."""
 
     in_flight: int = 0
     queued: int = 0
     oldest_wait_seconds: float = 0.0
-    busy_seconds: float = 0.0  # cumulative: time that replicas spent on its requests
-    reruns: int = 0  # cumulative: requests run again because a replica died
-    requests: int = 0  # cumulative: those that came
-    request_seconds: float = 0.0  # cumulative: what requests have spent in flight and queued
-    group: int = 1  # requests that a replica takes at once
-    stuck: int = 0  # replicas that take far longer than usual for what they have
+    busy_seconds: float = 0.0  # cumulative: the time of replicas with requests under way
+    reruns: int = 0  # cumulative: requests that ran again because a replica died
+    requests: int = 0  # cumulative: all requests
+    request_seconds: float = 0.0  # cumulative: the time of requests in flight and queued
+    group: int = 1  # the most requests that a replica takes at once
+    stuck: int = 0  # replicas whose requests take far longer than usual
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointLedger:
-    """Where an endpoint's requests went, cumulative since the gateway's ledger was begun: a restart does not end it.
+    """The outcomes of an endpoint's requests, counted since the gateway's ledger began. A restart does not reset them.
 
-    accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly. `answered` counts every answer
-    of a model, its errors included; `rejected` what the platform refused (a queue full, nothing serving). `cold_starts`
-    are replicas whose start requests waited for because there was none, and `cold_requests` those requests.
+    accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly. `answered` counts all answers
+    of a model, its errors included. `rejected` counts refusals by the platform (a full queue, nothing that serves).
+    `cold_starts` counts starts of a replica that requests waited for because there was none, and `cold_requests` counts
+    these requests.
     """
 
     accepted: int = 0
@@ -65,7 +66,7 @@ class EndpointLedger:
     cold_requests: int = 0
 
     def plus(self, other: "EndpointLedger") -> "EndpointLedger":
-        """The sum of two accounts."""
+        """The sum of two ledgers."""
         return EndpointLedger(
             accepted=self.accepted + other.accepted,
             answered=self.answered + other.answered,
@@ -86,13 +87,13 @@ class EndpointLedger:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Durations, cumulative: how many were in each bucket of LATENCY_BUCKETS, not cumulative over buckets."""
+    """A histogram of durations over LATENCY_BUCKETS. `counts` are per bucket; they grow with time."""
 
     counts: tuple[int, ...] = ()
     sum: float = 0.0  # seconds
 
     def plus(self, other: "Histogram") -> "Histogram":
-        """The sum of both."""
+        """The sum of two histograms."""
         counts = tuple(a + b for a, b in zip_longest(self.counts, other.counts, fillvalue=0))
         return Histogram(counts, self.sum + other.sum)
 
@@ -108,13 +109,15 @@ def _changed(now: Mapping[Key, V], before: Mapping[Key, V]) -> dict[Key, V]:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """One gateway's account. `refused` counts refusals before an endpoint was known, by HTTP status.
+    """One gateway's report.
 
-    `endpoints` and `refused` are cumulative over the ledger of that id, which outlives the gateway's process;
-    `revisions`, `registry_writes` and `cold_seconds` (by `mode phase`, see COLD_PHASES) over the process. A report that
-    is not `whole` leaves out the endpoints and the revisions that are as they were in the one before it on the same
-    connection; `gone` are revisions that are no more. `findings` are those of the replays that are ordered now and that
-    the gateway has done, by their ids.
+    - `endpoints`, and `refused` (refusals before an endpoint was known, by HTTP status), are cumulative over the ledger
+      of this id, which outlives the gateway's process.
+    - `revisions`, `registry_writes` and `cold_seconds` (by `mode phase`, see COLD_PHASES) are cumulative over the
+      process.
+    - A report that is not `whole` has only the endpoints and revisions that have changed since the one before it on the
+      same connection. `gone` are revisions that no longer exist.
+    - `findings` are those of the replays that are ordered now and that this gateway has finished, by replay id.
     """
 
     gateway: int
@@ -123,7 +126,7 @@ class LoadReport:
     revisions: Mapping[RevisionId, RevisionLoad] = field(default_factory=dict)
     endpoints: Mapping[str, EndpointLedger] = field(default_factory=dict)
     refused: Mapping[int, int] = field(default_factory=dict)
-    registry_writes: int = 0  # cumulative: successful writes to the registry that passed by
+    registry_writes: int = 0  # cumulative: successful writes to the registry through this gateway
     ledger: str = ""
     cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     whole: bool = True
@@ -131,7 +134,7 @@ class LoadReport:
     findings: Mapping[str, Findings] = field(default_factory=dict)
 
     def since(self, before: "LoadReport") -> "LoadReport":
-        """What is not as it was in the one before."""
+        """The differences from an earlier report."""
         return replace(
             self,
             revisions=_changed(self.revisions, before.revisions),
@@ -141,7 +144,7 @@ class LoadReport:
         )
 
     def onto(self, before: "LoadReport") -> "LoadReport":
-        """This report with what it leaves out, from the one before."""
+        """This report, completed from the one before it."""
         revisions = {**before.revisions, **self.revisions}
         for rid in self.gone:
             revisions.pop(rid, None)

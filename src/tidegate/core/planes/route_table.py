@@ -1,4 +1,4 @@
-"""Which revision answers a request: the route table that control publishes and gateways follow."""
+"""The route table, which control publishes and gateways follow: it says which revision answers a request."""
 
 import hashlib
 import json
@@ -14,29 +14,29 @@ from tidegate.core.rollout.replay import Replay
 
 @dataclass(frozen=True, slots=True)
 class RevisionRoute:
-    """How a gateway reaches a revision, and how it treats its requests."""
+    """The way to a revision, and how its requests are treated."""
 
     revision: RevisionId
     endpoint: str
     served_entity: str
-    agent: str  # the engine's socket that wakes it and names its replicas
+    agent: str  # the socket of the agent that wakes it and tells its addresses
     timeout_seconds: float
     retry_on_crash: bool
     trials: bool = True
 
     @property
     def may_be_tried(self) -> bool:
-        """Whether its requests may be asked once more, to compare what is answered."""
+        """Whether its requests may be sent once more, to compare the answers."""
         return self.trials and self.retry_on_crash
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRoute:
-    """What is behind an endpoint's name now.
+    """The revisions behind an endpoint's name.
 
-    `weights` are percentages in order; `served` names every revision that can be asked for by its own name.
-    `unavailable` is the sentence to answer with while nothing serves; `failed` tells that waiting will not help.
-    `record` is whether requests are kept for the gate; None leaves it to the gateway's settings.
+    `weights` are their percentages of the traffic, in order. `served` has the revision of each served name.
+    `unavailable` is the answer's sentence while none serves; `failed` tells that waiting does not help. `record` is
+    whether requests are recorded for the gate; None leaves that to the gateway's settings.
     """
 
     name: str
@@ -49,11 +49,12 @@ class EndpointRoute:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """All that a gateway needs to answer without asking anyone. `version` is a digest of the content.
+    """All that a gateway needs to route without asking anyone. `version` is a digest of the content.
 
-    `faces` are the registered models of older products, by `Face.id`: where their stages and versions lead.
-    `token_hashes` are SHA-256 hex digests of the tokens that may query. No route leads to the candidates of `replays`
-    yet, but `revisions` has them. Requests for the endpoints of these `held` names wait for the next table.
+    - `faces`: the routes of the older products' stages and versions, by `Face.id` and key.
+    - `token_hashes`: the SHA-256 hex digests of the tokens that may query.
+    - `replays`: the replays that are ordered. `revisions` has their candidates, to which no endpoint routes yet.
+    - `held`: names of endpoints whose requests wait for the next table.
     """
 
     version: str = ""
@@ -66,12 +67,12 @@ class RouteTable:
 
 
 FaceLead = tuple[FaceRank, str, str, str, EndpointRoute]
-"""An endpoint's claim to a key of its face: how good it is, the endpoint's name, the face's id, the key, the route."""
+"""An endpoint's claim to a key of its face: rank, endpoint name, face id, key, route."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leads:
-    """What an endpoint has in a route table, and the digest of it."""
+    """One endpoint's part of a route table, with its digest."""
 
     endpoint: Endpoint
     agent: str
@@ -89,11 +90,10 @@ def compile_table(
     replays: Mapping[str, tuple[Replay, ...]] | None = None,
     held: tuple[str, ...] = (),
 ) -> RouteTable:
-    """The route table of these endpoints: what they serve or are being switched to, whole or not at all.
+    """The route table of these endpoints. Each is routed by its active configuration, or by that of its switch.
 
-    `known` keeps what endpoints had in an earlier table, by their ids: where an endpoint has not changed since, nothing
-    is computed anew. It is brought up to date. `replays` are those that are ordered now, by the ids of endpoints;
-    `held` are names.
+    `known` caches the parts of an earlier table by endpoint id, and is updated: the part of an unchanged endpoint is
+    not computed again. `replays` are those that are ordered now, by endpoint id. `held` are names of endpoints.
     """
     known = {} if known is None else known
     leads: dict[str, Leads] = {}
@@ -119,7 +119,7 @@ def compile_table(
 
 
 def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:
-    """Where each key leads: to the best that claims it; among equals, to the endpoint whose name comes first."""
+    """The route of each key: that of the best claim, and among equals that of the endpoint whose name is first."""
     claims = [claim for one in leads for claim in one.faces]
     faces: dict[str, dict[str, EndpointRoute]] = {}
     for _, _, face, key, route in sorted(claims, key=itemgetter(0, 1)):
@@ -136,7 +136,7 @@ def _leads(endpoint: Endpoint, routed: Endpoint, agent: str) -> Leads:
 
 
 def pick(route: EndpointRoute, chance: float) -> RevisionId | None:
-    """The revision for a request that drew `chance`, uniform in [0, 1); None while nothing serves."""
+    """The revision for a request; None while none serves. `chance` is a random number, uniform in [0, 1)."""
     left = chance * 100
     for revision, percentage in route.weights:
         left -= percentage
@@ -179,7 +179,7 @@ def _revision_routes(endpoint: Endpoint, config: EndpointConfig | None, agent: s
 
 
 def _face_leads(endpoint: Endpoint, route: EndpointRoute) -> Iterable[FaceLead]:
-    """What the endpoint claims of its face: its stage, and the versions that it serves or is to serve."""
+    """The endpoint's claims to keys of its face: its stage, and the versions that it serves or will serve."""
     config = endpoint.latest_config
     if endpoint.face is None or config is None or not config.served_entities:
         return

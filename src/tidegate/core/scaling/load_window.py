@@ -1,76 +1,76 @@
-"""A revision's load over the last minute: points in time, and averages between two of them."""
+"""The load of a revision over the last minute, as points in time, and averages between two points."""
 
 import math
 from dataclasses import dataclass
 
-# Two points are so far apart, seconds; what is asked for between them sees the newest all the same.
+# The distance of two kept points in seconds. The newest point is always there, however close to the one before.
 SPACING = 0.5
-# An average over less says nothing.
+# An average over fewer seconds has no meaning.
 SHORTEST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPoint:
-    """A revision's load at one moment, over all gateways and replicas. The first four counts are cumulative."""
+    """The load of a revision at one moment, over all gateways and replicas. The first four values are cumulative."""
 
     at: float  # monotonic seconds
     requests: int = 0
-    request_seconds: float = 0.0  # what requests have spent here, waiting or under way
-    busy_seconds: float = 0.0  # what replicas have spent with something under way
-    cpu_seconds: float = 0.0  # what replicas have used; 0 while it is not measured
+    request_seconds: float = 0.0  # the time of requests, queued and in flight
+    busy_seconds: float = 0.0  # the time of replicas with requests under way
+    cpu_seconds: float = 0.0  # the CPU time of replicas; 0 where it is not measured
     in_flight: int = 0
     queued: int = 0
     oldest_wait_seconds: float = 0.0
-    stuck: int = 0  # replicas that take far longer than usual for what they have
-    reported_at: float = math.inf  # when what waits was seen; infinite where that is now
+    stuck: int = 0  # replicas whose requests take far longer than usual
+    reported_at: float = math.inf  # when the gateways reported the queue; infinite where that is now
 
     @property
     def at_once(self) -> int:
-        """Requests that are here now."""
+        """The requests queued and in flight."""
         return self.in_flight + self.queued
 
     @property
     def undone(self) -> float:
-        """What is still to be done of them, in requests: of those under way half, on average."""
+        """The remaining work in requests. One that is in flight is half done, on average."""
         return self.queued + self.in_flight / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What happened between two points: averages over time."""
+    """The averages between two points."""
 
     seconds: float
     at_once: float
-    rate: float  # requests/s that came
+    rate: float  # requests/s that arrived
     done: float  # requests that were answered
-    busy: float  # replicas with something under way
+    busy: float  # replicas with requests under way
     cores: float  # cores in use
 
     @property
     def service_seconds(self) -> float | None:
-        """A replica's time for a request; None where too few were answered to tell."""
+        """A replica's time for a request; None where fewer than one was answered."""
         return self.busy * self.seconds / self.done if self.done >= 1 and self.busy > 0 else None
 
     @property
     def stay_seconds(self) -> float:
-        """A request's time here, by Little's law."""
+        """The time of a request from its arrival to its answer, by Little's law."""
         return self.at_once / self.rate if self.rate else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadWindow:
-    """The points of the last `length` seconds, oldest first, and one from before."""
+    """The points of the last `length` seconds, oldest first, and one point before them."""
 
     length: float
     points: tuple[LoadPoint, ...] = ()
 
     @property
     def newest(self) -> LoadPoint:
-        """The last that is known."""
+        """The newest point."""
         return self.points[-1]
 
     def plus(self, point: LoadPoint) -> "LoadWindow":
-        """This window, moved on to `point`."""
+        """This window with a new point, and without the points that are too old."""
         points = self.points
         if len(points) >= 2 and points[-1].at - points[-2].at < SPACING:
             points = points[:-1]
@@ -79,9 +79,9 @@ class LoadWindow:
         return LoadWindow(self.length, (*points[max(0, first) :], point))
 
     def over(self, seconds: float, shortest: float = SHORTEST) -> Stretch | None:
-        """The last so many seconds, or what there is of them; None where that is less than `shortest`.
+        """The averages over the last `seconds`, or over the part that the window has; None below `shortest` seconds.
 
-        After a pause in which nobody looked, what came since counts as of the last `seconds`.
+        After a gap without points, the requests since the gap count as those of the last `seconds`.
         """
         newest = self.newest
         base = next(point for point in self.points if point.at >= newest.at - seconds)

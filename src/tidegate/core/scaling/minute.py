@@ -1,7 +1,6 @@
-"""An endpoint's minute: what came, how long it took and what it used, made of cumulative accounts.
+"""The summary of an endpoint's minute: requests, latencies and resources, computed from cumulative counters.
 
-Latencies are read from a histogram, so they are as exact as its buckets: between two bounds they are taken to be spread
-evenly.
+Latencies come from a histogram, and are as exact as its buckets: between two bounds they count as spread evenly.
 """
 
 from collections.abc import Sequence
@@ -10,19 +9,20 @@ from itertools import pairwise, zip_longest
 
 from tidegate.core.planes.load_report import LATENCY_BUCKETS, EndpointLedger
 
-_BOUNDS = tuple(pairwise((0.0, *LATENCY_BUCKETS, LATENCY_BUCKETS[-1])))  # the last has no end: it counts as its begin
+# the last bucket has no upper bound, and counts as its lower one
+_BOUNDS = tuple(pairwise((0.0, *LATENCY_BUCKETS, LATENCY_BUCKETS[-1])))
 _SHARES = (0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class MinutePoint:
-    """One minute. Counts are of answers; latencies, in milliseconds, are None where nothing was answered.
+    """One minute. It counts answers. Latencies are in milliseconds, and None where there was no answer.
 
-    `cpu` is the share of the machine's cores that its replicas used, from 0 to 1; `memory_bytes` what they had at the
-    minute's end; `concurrency` the most requests that were seen under way at once, and at least the average.
+    `cpu` is the share of the machine's cores that the replicas used, from 0 to 1. `memory_bytes` is their memory at the
+    end. `concurrency` is the largest number of requests under way that was seen, and at least the average.
     """
 
-    at: float  # unix seconds of its start
+    at: float  # the start, unix seconds
     requests: int = 0
     errors_4xx: int = 0
     errors_5xx: int = 0
@@ -40,7 +40,7 @@ class MinutePoint:
 
 @dataclass(frozen=True, slots=True)
 class MinuteUse:
-    """What is known of a minute besides the accounts: how long it has been, and what was used and seen meanwhile."""
+    """A minute's length, CPU time, memory and largest number of requests at once, which the counters do not have."""
 
     seconds: float
     cpu_seconds: float = 0.0
@@ -50,7 +50,7 @@ class MinuteUse:
 
 
 def minute_point(at: float, before: EndpointLedger, now: EndpointLedger, use: MinuteUse) -> MinutePoint:
-    """The minute that began at `at`, between two accounts. An account that fell counts as one that stood."""
+    """The minute from `at`, unix seconds, between two ledgers. A counter that went down counts as unchanged."""
     statuses = {status: max(0, count - before.statuses.get(status, 0)) for status, count in now.statuses.items()}
     pairs = zip_longest(now.latency_counts, before.latency_counts, fillvalue=0)
     least, p50, p75, p90, p95, p99, most = latencies_ms([max(0, after - earlier) for after, earlier in pairs])
@@ -75,14 +75,14 @@ def minute_point(at: float, before: EndpointLedger, now: EndpointLedger, use: Mi
 
 
 def latencies_ms(counts: Sequence[int]) -> tuple[float | None, ...]:
-    """Least, p50, p75, p90, p95, p99 and greatest of a histogram of LATENCY_BUCKETS, in milliseconds."""
+    """The minimum, p50, p75, p90, p95, p99 and maximum of a histogram over LATENCY_BUCKETS, in milliseconds."""
     if not any(counts):
         return (None,) * len(_SHARES)
     return tuple(quantile(counts, share) * 1000 for share in _SHARES)
 
 
 def quantile(counts: Sequence[int], share: float) -> float:
-    """The seconds below which that share of all durations is. There must be one."""
+    """The quantile in seconds: this share of all durations is shorter. The histogram must not be empty."""
     rank, below, found = share * sum(counts), 0, 0.0
     for (low, high), count in zip(_BOUNDS, counts, strict=False):
         if count:

@@ -1,9 +1,9 @@
-"""How many replicas a revision should have: a pure function of its policy, what was seen of its load, and the time.
+"""Decides how many replicas a revision should have: a pure function of its policy, its observed load, and the time.
 
-Up at once, down slowly. The demand is measured work, in replicas (Little's law: requests/s × a replica's seconds for
-each), never more than the requests that are there. Two windows of it, and the panic between them, are Knative's
-(`pkg/autoscaler/scaling/autoscaler.go`); what waits too long is a third reason, and a faster one. What is not known
-never takes a replica away.
+The number grows at once and falls slowly. The demand is the measured work in replicas (Little's law: requests/s ×
+seconds of a replica for each), and at most the number of requests. It is averaged over a stable and a panic window, as
+in Knative (`pkg/autoscaler/scaling/autoscaler.go`). Requests that wait too long are a further, faster reason to grow.
+While the load is not known completely, the number never falls.
 """
 
 import math
@@ -15,36 +15,38 @@ from tidegate.core.scaling.cpu_share import CpuShare
 from tidegate.core.scaling.load_window import LoadPoint, LoadWindow, Stretch
 
 STABLE_SECONDS, PANIC_SECONDS = 60.0, 6.0
-# Demand of the short window that is so many times what is ready is a panic: nothing goes for a stable window.
+# A demand over the panic window of so many times the ready replicas is a panic: no replica goes for a stable window.
 PANIC_FACTOR = 2.0
-# The share of their time that replicas should be busy. Down only where the rest would not be busier than so.
+# The share of their time that replicas should be busy, and the share up to which the rest may be busy after a step
+# down.
 TARGET_UTILISATION, LOW_UTILISATION = 0.7, 0.6
-# What a request may wait, seconds, or so many times what it takes itself. Before it has waited at all, nothing is due.
+# A request may wait for so many seconds, or for so many times its own duration. A wait below the third value is
+# ignored.
 WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES, WAITS_SECONDS = 0.25, 2.0, 0.1
-# While requests are through so fast, seconds, the batches of a replica that takes many at once absorb the load.
+# While requests are answered within so many seconds, the batches of one replica absorb the load.
 ABSORBED_SECONDS = 0.02
-# Beside replicas that are held up: one that serves, and one for when that one is held up too, or one is started anew.
+# Replicas beside those that are stuck: one that serves, and one for when that one is stuck or restarted too.
 STAND_INS = 2
-# Gateways use a replica so soon after it is ready, seconds. Who reported waiting before that has waited for the start.
+# Gateways use a new replica within so many seconds. A wait that was reported before that was for the start.
 SETTLE_SECONDS = 0.2
-# A step down is at most to half, and at least to so much: less is not worth the unrest. The next one comes so much
-# later, seconds: the first must be felt.
+# A step down is at most to half, and at least to this share: a smaller step is not worth it. The next step comes so
+# many seconds later, once the effect of the first can be measured.
 SMALLEST_STEP, STEP_SECONDS = 2 / 3, PANIC_SECONDS
-# What was needed so lately, seconds, is kept. A revision that grows again soon after it shrank is kept longer, twice as
-# long each time; never longer than its owner lets it idle.
+# The longest time for which a number that was needed is kept. It doubles, up to this, each time a revision grows again
+# soon after it shrank; it is never longer than the owner's idle time.
 LONGEST_DELAY_SECONDS = 600.0
-# An average over less says nothing of the time that a request takes.
+# The duration of requests is averaged over at least so many seconds.
 _SHORTEST_SECONDS = 0.2
-# Replicas that use so much of all cores are bound by them, whatever they seem to use each.
+# Replicas that use this share of all cores are bound by the cores, whatever each one seems to use.
 CORES_ARE_BUSY = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What is seen of a revision now. `held` is how many replicas the engine holds it to, `ready` those that predict.
+    """The observed state of a revision. `held` is its target's number of replicas, and `ready` how many can predict.
 
-    `known_since` is the time from which on all gateways have reported without a gap; None while one is missing.
-    `batched` replicas take many requests at once. While `rolling_out`, an update of its endpoint is on its way.
+    `known_since` is since when all gateways have reported without a gap; None while one is missing. `batched`: a
+    replica takes many requests at once. `rolling_out`: an update of the endpoint is under way.
     """
 
     load: LoadPoint
@@ -57,25 +59,25 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class ScalingState:
-    """What is remembered of a revision between two decisions. Times are monotonic seconds."""
+    """The state of a revision between two decisions. Times are monotonic seconds."""
 
     replicas: int
     since: float
     window: LoadWindow = field(default_factory=lambda: LoadWindow(STABLE_SECONDS))
-    active_at: float = -math.inf  # when a request was here last
+    active_at: float = -math.inf  # when there was a request last
     changed_at: float = -math.inf
     ready_at: float = math.inf  # since when all replicas are ready; infinite while they are not
     down_at: float = -math.inf
-    delay: float = STABLE_SECONDS  # before anything goes
+    delay: float = STABLE_SECONDS  # how long a number that was needed is kept
     panic_at: float = -math.inf
-    needs: tuple[tuple[float, int], ...] = ()  # the largest of the delay, falling: when last, and how many
+    needs: tuple[tuple[float, int], ...] = ()  # the largest numbers within the delay, falling: time, number
     service_seconds: float | None = None
     share: CpuShare = field(default_factory=CpuShare)
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleDecision:
-    """How many replicas there should be, and why where that is another number than before."""
+    """How many replicas there should be, with a reason where the number has changed."""
 
     replicas: int
     reason: str = ""
@@ -84,10 +86,11 @@ class ScaleDecision:
 def decide(
     policy: ScalingPolicy, state: ScalingState, sight: Sight, cores: int, now: float
 ) -> tuple[ScaleDecision, ScalingState]:
-    """How many replicas the revision should have from now on, and what to remember until the next decision.
+    """How many replicas the revision should have, and the state for the next decision.
 
-    A number within the policy's bounds. It grows without a delay; it falls by half at most, to what the last stable
-    window needed at most, and on to nothing after the policy's idle time; never while something is not known.
+    The number is within the policy's bounds. It grows without a delay. It falls by half at most, never below the
+    largest number that was needed lately, and to zero after the policy's idle time. It does not fall while a gateway is
+    missing.
     """
     state = _seen(state, sight, now)
     limit = _limit(policy, state, cores)
@@ -103,7 +106,7 @@ def decide(
 
 
 def _changed(policy: ScalingPolicy, state: ScalingState, replicas: int, now: float) -> ScalingState:
-    """The state with another number of replicas. Up again soon after down was a step too early."""
+    """The state with another number of replicas. A step up soon after a step down doubles the delay."""
     if replicas < state.replicas:
         return replace(state, replicas=replicas, changed_at=now, down_at=now)
     longest = max(STABLE_SECONDS, min(LONGEST_DELAY_SECONDS, policy.idle_timeout_seconds))
@@ -113,11 +116,11 @@ def _changed(policy: ScalingPolicy, state: ScalingState, replicas: int, now: flo
     return replace(state, replicas=replicas, changed_at=now, delay=delay)
 
 
-# --- what is seen
+# --- observation
 
 
 def _seen(state: ScalingState, sight: Sight, now: float) -> ScalingState:
-    """The state with what is seen now."""
+    """The state with a new observation."""
     load, window = sight.load, state.window
     came = bool(window.points) and load.requests > window.newest.requests
     window = window.plus(load)
@@ -135,12 +138,12 @@ def _seen(state: ScalingState, sight: Sight, now: float) -> ScalingState:
 
 
 def _woken(state: ScalingState, sight: Sight) -> bool:
-    """Whether a gateway has had the engine start it."""
+    """Whether a gateway has woken the revision."""
     return sight.held > state.replicas == 0
 
 
 def _limit(policy: ScalingPolicy, state: ScalingState, cores: int) -> int:
-    """The most that is of use: as many as keep all cores busy. What it is while that is not known, one for each."""
+    """The most replicas that are of use: as many as keep all cores busy. While that is unknown, one for each core."""
     share, recent = state.share.value, state.window.over(PANIC_SECONDS)
     useful = cores if share is None else int(cores / max(share, 0.01))
     if recent is not None and recent.cores >= CORES_ARE_BUSY * cores:
@@ -148,11 +151,11 @@ def _limit(policy: ScalingPolicy, state: ScalingState, cores: int) -> int:
     return max(1, policy.min_replicas, min(policy.max_replicas, useful))
 
 
-# --- what is wanted
+# --- reasons for replicas
 
 
 def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int) -> Iterator[ScaleDecision]:
-    """Every reason to have replicas, and how many."""
+    """All reasons to have replicas, each with a number."""
     yield ScaleDecision(policy.min_replicas, "the fewest that it may have")
     load, stable, panic = sight.load, state.window.over(STABLE_SECONDS), state.window.over(PANIC_SECONDS)
     if load.at_once or _woken(state, sight):
@@ -162,7 +165,7 @@ def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int)
     if load.stuck > 1 or (load.stuck and load.queued):
         yield ScaleDecision(min(policy.max_replicas, load.stuck + STAND_INS), _stuck(load))
     if not state.replicas or _idle(policy, state, sight, load.at) or _absorbed(sight, panic):
-        return  # what is over does not wake, and keeps nothing
+        return  # past load keeps no replica that nothing needs
     if stable is not None:
         yield ScaleDecision(min(limit, _needed(stable, state, sight)), _at_once(stable))
     if panic is not None:
@@ -172,7 +175,7 @@ def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int)
 
 
 def _absorbed(sight: Sight, recent: Stretch | None) -> bool:
-    """Whether a replica's batches take in all that comes: more replicas would only make them smaller."""
+    """Whether the batches of one replica absorb the load: more replicas would only make them smaller."""
     stay = recent.stay_seconds if recent else 0.0
     return sight.batched and min(sight.load.oldest_wait_seconds, stay) < ABSORBED_SECONDS
 
@@ -182,7 +185,7 @@ def _needed(stretch: Stretch, state: ScalingState, sight: Sight, utilisation: fl
 
 
 def _demand(stretch: Stretch, state: ScalingState, sight: Sight) -> float:
-    """Replicas' worth of work in a stretch of time: what came, and what waits all the while."""
+    """The work in replicas over a stretch of time: requests that arrived, and those that wait."""
     service = state.service_seconds
     if service is None:
         return min(stretch.at_once, 1.0) if sight.batched else stretch.at_once
@@ -193,17 +196,17 @@ def _demand(stretch: Stretch, state: ScalingState, sight: Sight) -> float:
 
 
 def _starting(state: ScalingState, sight: Sight) -> bool:
-    """Whether replicas are on their way, for which alone requests may wait."""
+    """Whether replicas are starting, and requests may wait only for them."""
     return min(sight.load.at, sight.load.reported_at) < state.ready_at + SETTLE_SECONDS
 
 
 def _urgency(service: float) -> float:
-    """The part of a replica that a waiting request needs, so that it begins within what it may wait."""
+    """The part of a replica that a waiting request needs to begin within its wait budget."""
     return min(1.0, service / WAIT_BUDGET_SECONDS)
 
 
 def _needed_now(state: ScalingState, sight: Sight, recent: Stretch | None) -> int:
-    """Enough for what comes and, unless replicas are starting already, to be through with what waits in time."""
+    """Enough replicas for the arriving requests and, unless replicas are starting, for the waiting ones in time."""
     load, service, starting = sight.load, state.service_seconds, _starting(state, sight)
     if service is None:
         needed = 1 if sight.batched else load.at_once
@@ -239,18 +242,18 @@ def _stuck(load: LoadPoint) -> str:
     return f"{which} held up far longer than usual, and {_wait(load)}"
 
 
-# --- down
+# --- fewer replicas
 
 
 def _idle(policy: ScalingPolicy, state: ScalingState, sight: Sight, now: float) -> bool:
-    """Whether it may have no replica, and was seen to have no request for as long as its owner lets it idle."""
+    """Whether it may have no replica, and has had no request for its owner's idle time."""
     if policy.min_replicas or sight.load.at_once or sight.known_since is None:
         return False
     return now - max(sight.known_since, state.since, state.active_at) >= policy.idle_timeout_seconds
 
 
 def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> ScalingState:
-    """The state with what is needed now, so that nothing goes that was needed a moment ago."""
+    """The state with the number that is needed now, which is kept for the delay."""
     recent, needed = state.window.over(PANIC_SECONDS), 0
     if recent is not None:
         needed = _needed(recent, state, sight, LOW_UTILISATION)
@@ -261,13 +264,13 @@ def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> Sc
         needed = max(needed, _needed_now(state, sight, recent))
     needed = min(limit, needed)
     if sight.load.stuck:
-        needed = max(needed, sight.load.stuck + STAND_INS)  # whatever holds them up, they are of no use
+        needed = max(needed, sight.load.stuck + STAND_INS)  # stuck replicas serve no one
     kept = [(at, need) for at, need in state.needs if at > now - state.delay and need > needed]
     return replace(state, needs=(*kept, (now, needed)))
 
 
 def _fewer(policy: ScalingPolicy, state: ScalingState, sight: Sight, least: int, now: float) -> ScaleDecision:
-    """Fewer replicas, where all is known and nothing speaks against it."""
+    """Fewer replicas, where the load is known and no reason is against it."""
     count = state.replicas
     if sight.known_since is None or sight.rolling_out or count <= policy.min_replicas:
         return ScaleDecision(count)
