@@ -17,7 +17,7 @@ def main(overlay: str, model_dir: str, form: str) -> None:
 
     body = sys.stdin.readline().strip().encode()
     model = Model.load(model_dir)
-    scorer, path = choose_path.recall(model, choose_path.Path(choose_path.COMPILED, form))
+    scorer, path = choose_path.recompile(model, choose_path.Path(choose_path.COMPILED, form))
     assert scorer is not None, path.reason
     parsed = scorer.parse(b"", body)
     assert parsed is not None

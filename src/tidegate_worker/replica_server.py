@@ -1,7 +1,7 @@
-"""The replica's loop: sockets between predictions, one prediction at a time, all on the main thread.
+"""The replica's loop on the main thread: it serves sockets, then predicts one batch, then serves sockets again.
 
-No event loop and no thread: a model may run its own. While the model predicts, nothing is read; signals and the alarm
-still act.
+It has no event loop and no thread, as a model may run its own. While the model predicts, no socket is read; signals and
+the time limit still act. The file exceeds 250 lines, as sockets, frames and predictions share one state.
 """
 
 import hmac
@@ -25,26 +25,26 @@ from tidegate_worker.process import resident_memory
 from tidegate_worker.process.log import log
 from tidegate_worker.proof.refutations import Refutations
 
-# A peer that has not said who it is by then is turned away.
+# A peer that has not identified itself after this time is disconnected.
 HELLO_SECONDS = 10.0
-# How long after the last frame a draining replica waits for requests that were sent before DRAINING was read.
+# A draining replica waits so long after the last frame: a gateway may have sent requests before it read DRAINING.
 LINGER_SECONDS = 0.5
 # The longest that a draining replica waits for gateways to take their answers.
 FLUSH_SECONDS = 5.0
 
 
 class Identity(NamedTuple):
-    """What a gateway must know to be welcomed."""
+    """What a gateway must know to be accepted."""
 
     revision: str
     secret: str
 
     def accepts(self, hello: memoryview) -> bool:
-        """Whether a HELLO's payload says so, without telling by its timing how much of it was right."""
+        """Whether a HELLO has this revision and secret. The time it takes does not tell how much of them was right."""
         try:
-            said = json.loads(bytes(hello))
-            same_protocol = said["protocol"] == wire.PROTOCOL
-            revision, secret = str(said["revision"]), str(said["secret"])
+            document = json.loads(bytes(hello))
+            same_protocol = document["protocol"] == wire.PROTOCOL
+            revision, secret = str(document["revision"]), str(document["secret"])
         except (ValueError, TypeError, KeyError):
             return False
         same_revision = hmac.compare_digest(revision.encode("utf-8", "replace"), self.revision.encode())
@@ -53,10 +53,10 @@ class Identity(NamedTuple):
 
 
 class Server:
-    """Answers gateways with what `batcher` makes, until it is told to stop.
+    """Answers gateways with the batcher's answers, until it is told to stop.
 
-    `said` is what a WELCOME says besides. `answered` is called after the first prediction, and
-    after one that has changed how the model is served. `refutations` are shared with the revision's other replicas.
+    `self_description` is a part of each WELCOME. `on_change` is called after the first prediction, and after each one
+    that has changed the path or the batching. `refutations` are shared with the revision's other replicas.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Server:
         listener: socket.socket,
         identity: Identity,
         batcher: Batcher,
-        said: Callable[[], Dict[str, Any]],
-        answered: Callable[[], None],
+        self_description: Callable[[], Dict[str, Any]],
+        on_change: Callable[[], None],
         refutations: Optional[Refutations] = None,
     ) -> None:
         self._listener, self._identity = listener, identity
-        self._answered = answered
-        self._served: Optional[Serving] = None  # as it was when that was called last
-        self._batcher, self._said = batcher, said
+        self._on_change = on_change
+        self._reported: Optional[Serving] = None  # how the model was served at the last call of `on_change`
+        self._batcher, self._self_description = batcher, self_description
         self._reviewer = Reviewer(batcher, refutations)
         self._credits = batcher.credits
         self._selector = selectors.DefaultSelector()
@@ -83,7 +83,7 @@ class Server:
         self._woken, self._waker = socket.socketpair()
 
     def stop(self, *_signal: object) -> None:
-        """Drain, then return from `run`. Safe as a signal handler."""
+        """Make `run` drain and return. It may be called by a signal handler."""
         self._stopping = True
 
     def run(self) -> None:
@@ -95,8 +95,8 @@ class Server:
         self._arm_waker()
         while not self._stopping:
             if not self._queue and self._busy_poll.watches:
-                self._watch_awake()
-            self._turn(0 if self._queue else self._patience())
+                self._busy_poll_sockets()
+            self._serve_sockets(0 if self._queue else self._longest_sleep())
             if self._queue and not self._stopping:
                 self._busy_poll.learn(time.monotonic() - self._idle_since)
                 self._predict_next()
@@ -106,57 +106,57 @@ class Server:
     # sockets
 
     def _arm_waker(self) -> None:
-        # Again after each prediction: a model that runs an event loop of its own takes the descriptor away.
+        # It is repeated after each prediction: an event loop of the model's removes the descriptor.
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
 
-    def _turn(self, timeout: Optional[float]) -> None:
-        """Wait for sockets and serve those that are ready."""
+    def _serve_sockets(self, timeout: Optional[float]) -> None:
+        """Wait for sockets for at most `timeout` seconds, and serve those that are ready."""
         for key, events in self._selector.select(timeout):
             if key.fileobj is self._listener:
                 self._accept()
             elif key.fileobj is self._woken:
                 self._woken.recv(4096)
             else:
-                self._serve(self._connections[key.fd], events)
-        self._turn_away()
+                self._serve_connection(self._connections[key.fd], events)
+        self._drop_unidentified()
 
-    def _watch_awake(self) -> None:
-        """Look at the sockets without sleeping, for as long as the next request can be expected."""
+    def _busy_poll_sockets(self) -> None:
+        """Poll the sockets without sleeping, until a request comes or `BUSY_POLL_SECONDS` have passed."""
         until = time.monotonic() + BUSY_POLL_SECONDS
         while not self._queue and not self._stopping and time.monotonic() < until:
-            self._turn(0)
-            os.sched_yield()  # whoever has work goes first
+            self._serve_sockets(0)
+            os.sched_yield()  # a process that has work goes first
 
-    def _patience(self) -> Optional[float]:
-        """How long to sleep: until the first stranger's time is up, else until something comes."""
-        strangers = [held.accepted_at for held in self._connections.values() if not held.greeted]
-        return max(0.0, min(strangers) + HELLO_SECONDS - time.monotonic()) if strangers else None
+    def _longest_sleep(self) -> Optional[float]:
+        """The seconds until a peer must have identified itself; None if all have."""
+        accepted = [connection.accepted_at for connection in self._connections.values() if not connection.greeted]
+        return max(0.0, min(accepted) + HELLO_SECONDS - time.monotonic()) if accepted else None
 
-    def _turn_away(self) -> None:
+    def _drop_unidentified(self) -> None:
         late = time.monotonic() - HELLO_SECONDS
-        for held in [held for held in self._connections.values() if not held.greeted and held.accepted_at <= late]:
-            self._drop(held)
+        for peer in [peer for peer in self._connections.values() if not peer.greeted and peer.accepted_at <= late]:
+            self._drop(peer)
 
     def _accept(self) -> None:
         try:
             accepted, _ = self._listener.accept()
         except OSError:
-            return  # it has gone again
+            return  # the peer has gone again
         connection = GatewayConnection(accepted, time.monotonic())
         self._connections[accepted.fileno()] = connection
         self._selector.register(accepted, selectors.EVENT_READ)
 
-    def _serve(self, connection: GatewayConnection, events: int) -> None:
+    def _serve_connection(self, connection: GatewayConnection, events: int) -> None:
         try:
             if events & selectors.EVENT_WRITE:
                 connection.flush()
-                self._watch(connection)
+                self._select_events(connection)
             if events & selectors.EVENT_READ:
                 for kind, payload in connection.receive():
                     if connection.closed:
-                        return  # an answer to an earlier frame found it gone
+                        return  # sending the answer to an earlier frame has failed
                     self._heard_at = time.monotonic()
-                    self._received(connection, kind, payload)
+                    self._handle_frame(connection, kind, payload)
         except (Gone, wire.WireError):
             self._drop(connection)
 
@@ -165,17 +165,17 @@ class Server:
             return
         try:
             connection.send(data)
-            self._watch(connection)
+            self._select_events(connection)
         except Gone:
             self._drop(connection)
 
-    def _watch(self, connection: GatewayConnection) -> None:
+    def _select_events(self, connection: GatewayConnection) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.has_unsent else 0)
         if self._selector.get_key(connection.socket).events != events:
             self._selector.modify(connection.socket, events)
 
     def _drop(self, connection: GatewayConnection) -> None:
-        """Close it and forget what it asked for."""
+        """Close a connection, and remove its requests from the queue."""
         number = connection.socket.fileno()
         if self._connections.pop(number, None) is None:
             return
@@ -186,17 +186,22 @@ class Server:
 
     # frames
 
-    def _received(self, connection: GatewayConnection, kind: int, payload: memoryview) -> None:
+    def _handle_frame(self, connection: GatewayConnection, kind: int, payload: memoryview) -> None:
         if not connection.greeted:
             if kind != wire.HELLO or not self._identity.accepts(payload):
                 raise wire.WireError("not one of our gateways")
             connection.greet()
-            welcome = {"protocol": wire.PROTOCOL, "pid": os.getpid(), **self._credits._asdict(), **self._said()}
+            welcome = {
+                "protocol": wire.PROTOCOL,
+                "pid": os.getpid(),
+                **self._credits._asdict(),
+                **self._self_description(),
+            }
             self._send(connection, wire.frame(wire.WELCOME, json.dumps(welcome).encode()))
         elif kind == wire.REQUESTS:
-            self._take(connection, payload)
+            self._enqueue(connection, payload)
         elif kind == wire.CANCEL:
-            self._return(connection, wire.unpack_ids(payload))
+            self._hand_back(connection, wire.unpack_ids(payload))
         elif kind == wire.PING:
             self._send(connection, wire.frame(wire.PONG, bytes(payload)))
         elif kind == wire.MEASURE:
@@ -204,7 +209,7 @@ class Server:
         else:
             raise wire.WireError("a frame of a type that gateways do not send")
 
-    def _take(self, connection: GatewayConnection, payload: memoryview) -> None:
+    def _enqueue(self, connection: GatewayConnection, payload: memoryview) -> None:
         now, number = time.monotonic(), connection.socket.fileno()
         requests = wire.unpack_requests(payload)
         for request in requests:
@@ -213,9 +218,9 @@ class Server:
             if request.meta.startswith(mlflow1.MARK):
                 waiting.request, waiting.bare = mlflow1.modernised(request, self._batcher.model.json.decode)
         if self._stopping:
-            self._return(connection, [request.id for request in requests])
+            self._hand_back(connection, [request.id for request in requests])
 
-    def _return(self, connection: GatewayConnection, ids: List[int]) -> None:
+    def _hand_back(self, connection: GatewayConnection, ids: List[int]) -> None:
         """Hand back those of the requests that were not begun."""
         number = connection.socket.fileno()
         returned = [request for request in ids if self._queue.pop((number, request), None) is not None]
@@ -225,9 +230,9 @@ class Server:
     # predictions
 
     def _predict_next(self) -> None:
-        """Answer the oldest request with all that goes with it."""
+        """Answer the next batch, then review it."""
         now = time.monotonic()
-        self._reviewer.listen(now)
+        self._reviewer.apply_refutations(now)
         batch = self._batcher.take(self._queue, now)
         if batch[0].deadline <= now:
             self._reply(batch, [too_late(batch[0].request)])
@@ -236,44 +241,44 @@ class Server:
         self._arm_waker()
         self._reply(batch, answers)
         self._reviewer.review(batch, answers)
-        self._tell_credits()
-        if self._served is not self._batcher.serving:
-            self._served = self._batcher.serving
-            self._answered()
+        self._send_credits()
+        if self._reported is not self._batcher.serving:
+            self._reported = self._batcher.serving
+            self._on_change()
 
     def _reply(self, batch: List[QueuedRequest], answers: List[wire.Answer]) -> None:
-        """Frames of answers for each connection, one as a rule."""
+        """Send each connection its answers, in one frame unless they are very large."""
         frames: Dict[GatewayConnection, List[wire.Answer]] = {}
         for waiting, answer in zip(batch, answers):
             frames.setdefault(waiting.connection, []).append(mlflow1.unwrapped(answer) if waiting.bare else answer)
-        for connection, own in frames.items():
-            for frame in wire.answer_frames(own):
+        for connection, replies in frames.items():
+            for frame in wire.answer_frames(replies):
                 self._send(connection, frame)
 
-    def _tell_credits(self) -> None:
-        allowed = self._batcher.credits
-        if allowed != self._credits:
-            self._credits = allowed
-            frame = wire.frame(wire.CREDITS, json.dumps(allowed._asdict()).encode())
-            for connection in [held for held in self._connections.values() if held.greeted]:
+    def _send_credits(self) -> None:
+        credit = self._batcher.credits
+        if credit != self._credits:
+            self._credits = credit
+            frame = wire.frame(wire.CREDITS, json.dumps(credit._asdict()).encode())
+            for connection in [gateway for gateway in self._connections.values() if gateway.greeted]:
                 self._send(connection, frame)
 
     # the end
 
     def _drain(self) -> None:
-        """Hand back what was not begun, and let gateways take what was answered."""
-        log(f"draining: {len(self._queue)} requests go back")
+        """Hand back the requests that were not begun, and let gateways take their answers."""
+        log(f"draining: {len(self._queue)} requests are handed back")
         self._selector.unregister(self._listener)
         self._listener.close()
         for connection in list(self._connections.values()):
             self._send(connection, wire.frame(wire.DRAINING))
             number = connection.socket.fileno()
-            self._return(connection, [request for held, request in list(self._queue) if held == number])
+            self._hand_back(connection, [request for owner, request in list(self._queue) if owner == number])
         began = self._heard_at = time.monotonic()
         while self._connections and time.monotonic() < began + FLUSH_SECONDS:
             unsent = any(connection.has_unsent for connection in self._connections.values())
             if not unsent and time.monotonic() > self._heard_at + LINGER_SECONDS:
                 break
-            self._turn(LINGER_SECONDS / 5)
+            self._serve_sockets(LINGER_SECONDS / 5)
         for connection in list(self._connections.values()):
             self._drop(connection)

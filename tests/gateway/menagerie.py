@@ -26,7 +26,7 @@ from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
-from tidegate_worker.proof.row_wise import Verdict
+from tidegate_worker.proof.verdict import Verdict
 
 ANIMALS = [*zoo.ROW_WISE, *zoo.NOT_ROW_WISE]
 TIMEOUT_SECONDS = 50.0

@@ -10,7 +10,7 @@ from tests.gateway.menagerie import ANIMALS, Menagerie, endpoint, menagerie
 from tests.gateway.visitors import Tally, send_in
 from tests.gateway.visits import everything
 from tests.worker import zoo
-from tidegate_worker.proof import row_wise
+from tidegate_worker.proof.verdict import OFF, PROVED
 
 VISITORS = 96
 Scrape = dict[str, dict[str, dict[str, float]]]
@@ -30,7 +30,7 @@ Scrape = dict[str, dict[str, dict[str, float]]]
 async def test_every_visitor_gets_its_own_answer(tmp_path: Path, count: int) -> None:
     corpus = everything(count)
     async with menagerie(tmp_path) as house:
-        assert {verdict.mode for verdict in house.verdicts.values()} == {row_wise.OFF}  # all are code of their owner's
+        assert {verdict.mode for verdict in house.verdicts.values()} == {OFF}  # all are code of their owner's
         began = time.monotonic()
         tally = await send_in(house.port, corpus, count, VISITORS)
         seconds = time.monotonic() - began
@@ -45,12 +45,14 @@ async def test_every_visitor_gets_its_own_answer(tmp_path: Path, count: int) -> 
 
 
 def found_out(house: Menagerie) -> None:
-    """Who may be predicted together: nobody who must not. On a busy machine some proofs may lack the time."""
+    """Who may be predicted together: nobody who must not. On a busy machine some proofs may lack the time.
+
+    There a model may also seem slow, and is then proved for smaller batches only: `large_batches` rightly so.
+    """
     verdicts = house.verdicts
-    assert {animal: verdicts[animal].mode for animal in zoo.NOT_ROW_WISE} == dict.fromkeys(
-        zoo.NOT_ROW_WISE, row_wise.OFF
-    )
-    proved = [animal for animal in zoo.ROW_WISE if verdicts[animal].mode == row_wise.PROVED]
+    together = [animal for animal in zoo.NOT_ROW_WISE if verdicts[animal].mode != OFF]
+    assert together == [] or (together == ["large_batches"] and 0 < verdicts["large_batches"].rows <= zoo.SAFE_ROWS)
+    proved = [animal for animal in zoo.ROW_WISE if verdicts[animal].mode == PROVED]
     assert proved
     assert [animal for animal in zoo.ROW_WISE if animal not in proved and not verdicts[animal].thin] == []
     print(f"FIGURE zoo: {len(proved)} of {len(zoo.ROW_WISE)} row-wise models proved, none of the others")

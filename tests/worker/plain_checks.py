@@ -62,7 +62,7 @@ def refused(call: Any, *arguments: Any) -> str:
 
 def check_codec() -> None:
     """Content types, forms, tables and columns."""
-    from tidegate_worker.input import columns, decoder, table
+    from tidegate_worker.input import column_fit, decoder, table
     from tidegate_worker.input.signature import Column
 
     assert decoder.media_type("application/json; charset=UTF-8") == decoder.JSON
@@ -74,10 +74,10 @@ def check_codec() -> None:
     assert split.columns == {"a": [1.5, 2.5], "n": [2, 3]}
     assert refused(table.from_rows, [[1, 2], [3]]) == "row 2: has 1 value, but row 1 has 2."
     long = Column("n", "long", True, None)
-    assert columns.first_misfit(long, [1, 2.0, 2**53 + 1]) is None
-    assert columns.first_misfit(long, [1, 2.5]) == 1
-    assert columns.first_misfit(long, [2**63]) in (None, 0)
-    assert columns.first_misfit(Column("b", "boolean", True, None), [True, "false"]) == 1
+    assert column_fit.first_misfit(long, [1, 2.0, 2**53 + 1]) is None
+    assert column_fit.first_misfit(long, [1, 2.5]) == 1
+    assert column_fit.first_misfit(long, [2**63]) in (None, 0)
+    assert column_fit.first_misfit(Column("b", "boolean", True, None), [True, "false"]) == 1
 
 
 def check_predictions() -> None:

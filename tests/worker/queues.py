@@ -55,7 +55,7 @@ class House:
     def __init__(self, model: Model, **changes: Any) -> None:
         self.model = model
         told = launch(**changes)
-        found = serving.recorded(told) or serving.find_out(model, told)
+        found = serving.plan_on_record(told) or serving.plan_by_trial(model, told)
         self.batcher: Batcher = serving.batcher_of(model, told, found)
         self.reviewer = Reviewer(self.batcher, Refutations(changes.get("refutations_file", "")))
         self.queue: OrderedDict[tuple[int, int], QueuedRequest] = OrderedDict()
@@ -71,12 +71,12 @@ class House:
 
     def step(self) -> list[wire.Answer]:
         """Answer one batch."""
-        self.reviewer.listen(next(self._turns))
+        self.reviewer.apply_refutations(next(self._turns))
         batch = self.batcher.take(self.queue, time.monotonic())
         answers = self.batcher.answer(batch)
         self.reviewer.review(batch, answers)
         if self.whole_trials:
-            self.reviewer.go_on(60.0)
+            self.reviewer.continue_trial(60.0)
         self.sizes.append(len(batch))
         return answers
 

@@ -1,4 +1,4 @@
-"""A request that was not begun, and those of all gateways in the order of their arrival."""
+"""A request that waits for its prediction. The queue holds those of all gateways in the order of their arrival."""
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Optional, Tuple
@@ -10,26 +10,21 @@ from tidegate_worker.ipc.gateway_connection import GatewayConnection
 if TYPE_CHECKING:
     Queue = OrderedDict[Tuple[int, int], "QueuedRequest"]  # by file descriptor and request id
 
-UNREAD: Any = object()
+UNPARSED: Any = object()
 
 
 class QueuedRequest:
     """A request that was not begun. `deadline` and `arrived` are monotonic seconds.
 
-    `parsed` is UNREAD until it is needed, and None where the stock path must answer. `bare`: see `legacy.Modern`.
+    `parsed` is UNPARSED until it is needed, and None where the stock path must answer. `bare`: see `mlflow1.Modern`.
     """
 
     __slots__ = ("arrived", "bare", "connection", "deadline", "parsed", "request")
 
     def __init__(self, connection: GatewayConnection, request: wire.Request, deadline: float, arrived: float) -> None:
         self.connection, self.request, self.deadline, self.arrived = connection, request, deadline, arrived
-        self.parsed: Optional[Parsed] = UNREAD
+        self.parsed: Optional[Parsed] = UNPARSED
         self.bare = False
-
-    @property
-    def place(self) -> Tuple[int, int]:
-        """Its key in the queue."""
-        return self.connection.socket.fileno(), self.request.id
 
     @property
     def alone(self) -> bool:
@@ -38,5 +33,5 @@ class QueuedRequest:
 
     @property
     def rows(self) -> int:
-        """How many rows were parsed."""
+        """The number of its rows; 0 where the stock path must answer."""
         return self.parsed.rows if self.parsed is not None else 0

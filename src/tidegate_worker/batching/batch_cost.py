@@ -1,20 +1,20 @@
-"""What a prediction costs, learnt from those that were made: a·n + b seconds for n items."""
+"""The cost of a prediction by its number of items, n: a·n + b seconds, fitted to the predictions so far."""
 
 from typing import List, Sequence, Tuple
 
-_FORGETTING = 0.98  # what a measurement weighs after the next
+_DECAY = 0.98  # the weight of a measurement after the next one, relative to before
 
 
 class BatchCost:
-    """A line through the recent measurements; before there is any, the guess that it starts with."""
+    """A line fitted to the recent measurements by least squares. Before the first one it is a guess, in seconds."""
 
     def __init__(self, per_item: float, fixed: float) -> None:
         self._guess = per_item, fixed
         self._weight = self._items = self._seconds = self._items_squared = self._products = 0.0
 
     def learn(self, items: int, seconds: float) -> None:
-        """Take a measurement in."""
-        keep = _FORGETTING
+        """Add a measurement."""
+        keep = _DECAY
         self._weight = self._weight * keep + 1
         self._items = self._items * keep + items
         self._seconds = self._seconds * keep + seconds
@@ -22,12 +22,12 @@ class BatchCost:
         self._products = self._products * keep + items * seconds
 
     def points(self, at: Sequence[int]) -> List[Tuple[int, float]]:
-        """The line at these numbers of items; nothing before there is one."""
+        """The cost in seconds at these numbers of items; empty before the first measurement."""
         return [(items, self.predicted(items)) for items in at] if self._items else []
 
     def predicted(self, items: int) -> float:
-        """Seconds that so many items take, rather too many than too few where little was measured."""
-        if not self._items:  # nothing was measured, or only what was empty
+        """The seconds that so many items take. With few measurements it is rather too high than too low."""
+        if not self._items:  # no measurement, or only of empty batches
             per_item, fixed = self._guess
             return per_item * items + fixed
         mean_items, mean = self._items / self._weight, self.mean
@@ -39,5 +39,5 @@ class BatchCost:
 
     @property
     def mean(self) -> float:
-        """Seconds that the recent ones took."""
+        """The mean of the recent measurements, in seconds."""
         return self._seconds / self._weight if self._weight else self._guess[1]

@@ -1,6 +1,6 @@
-"""Parsed requests into what a model takes: one block of numbers, columns of several types, or a tensor.
+"""Layouts: how the parsed requests of a batch become one input of the model, an array or a DataFrame.
 
-A layout joins the requests of a batch. Its arrays and frames are those that `codec` makes of each; `paths` proves it.
+The input is equal to what `input.decoder` makes of the same rows. `choose_path` proves that at the first start.
 """
 
 from itertools import chain
@@ -14,14 +14,17 @@ _NUMBERS = ("double", "float", "long", "integer")
 
 
 class Layout:
-    """How requests of one model are joined and handed over."""
+    """Joins the requests of a batch for one model."""
 
     def array(self, requests: Sequence[Parsed]) -> Any:
-        """The data as one array. Raises whatever does not fit; columns of several types always."""
+        """The data as one array.
+
+        Raises TypeError for columns of several types, and numpy's errors for values that do not fit.
+        """
         raise TypeError(f"{type(requests[0]).__name__} has no array")
 
     def frame(self, requests: Sequence[Parsed]) -> Any:
-        """The data as pyfunc takes it. Raises alike."""
+        """The data as pyfunc takes it. Raises the errors of numpy and pandas for values that do not fit."""
         raise NotImplementedError
 
 
@@ -34,7 +37,7 @@ def layout_of(signature: Signature) -> Layout:
 
 
 class BlockLayout(Layout):
-    """All columns are of one type of number: one array of two dimensions."""
+    """One array of two dimensions, for columns that are all of one numeric type."""
 
     def __init__(self, signature: Signature) -> None:
         import pandas as pd
@@ -51,33 +54,33 @@ class BlockLayout(Layout):
         return columns.numbers(rows, self.dtype)
 
     def frame(self, requests: Sequence[Parsed]) -> Any:
-        """The same as a DataFrame."""
+        """The array as a DataFrame with the columns' names."""
         import pandas as pd
 
         return pd.DataFrame(self.array(requests), columns=self._labels)
 
 
 class ColumnsLayout(Layout):
-    """Columns of several types."""
+    """A DataFrame column by column, for columns of several types."""
 
     def __init__(self, signature: Signature) -> None:
         self._columns = signature.columns
         self._labels = _labels(signature)
 
     def frame(self, requests: Sequence[Parsed]) -> Any:
-        """A DataFrame."""
+        """A DataFrame with the columns' names."""
         import pandas as pd
 
-        given = [r.data if r.by_column else tuple(zip(*r.data)) for r in requests]
+        by_column = [r.data if r.by_column else tuple(zip(*r.data)) for r in requests]
         as_arrays = requests[0].as_arrays
         cells = {}
         for at, (label, column) in enumerate(zip(self._labels, self._columns)):
-            cells[label] = _converted(column, [data[at] for data in given], as_arrays)
+            cells[label] = _converted(column, [data[at] for data in by_column], as_arrays)
         return pd.DataFrame(cells, index=range(sum(r.rows for r in requests)))
 
 
 class TensorLayout(Layout):
-    """One tensor, named or not."""
+    """One tensor, with a name or without. `joins`: its first dimension is free, so requests may share a batch."""
 
     def __init__(self, signature: Signature) -> None:
         self._tensor = signature.tensors[0]
@@ -92,7 +95,7 @@ class TensorLayout(Layout):
         return array if self._tensor.name is None else {self._tensor.name: array}
 
     def frame(self, requests: Sequence[Parsed]) -> Any:
-        """The same: a tensor is never a DataFrame."""
+        """The array: a tensor is never a DataFrame."""
         return self.array(requests)
 
 
@@ -101,7 +104,10 @@ def _labels(signature: Signature) -> List[Any]:
 
 
 def _converted(column: Any, parts: List[Tuple[Any, ...]], as_arrays: bool) -> Any:
-    """One column of all requests. Dates are read by request: pandas may take the format of a column from its first."""
+    """One column of all requests.
+
+    Dates are read request by request, as pandas may read all by the format of the first.
+    """
     import numpy as np
 
     if column.kind == "datetime":

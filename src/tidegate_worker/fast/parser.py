@@ -1,8 +1,8 @@
-"""A typed parser made from a signature: JSON straight into rows or columns, for the bodies that it is certain of.
+"""A typed parser made from a signature: it reads JSON straight into rows or columns.
 
-It is sound, not complete. What it accepts, `codec` reads to the same values; anything else (another form, a missing or
-unknown key, a value of another type, text that msgspec does not take) gives None, and `codec` has the last word and the
-sentence for the caller.
+It is sound, not complete: what it accepts, `input.decoder` reads to the same values. It returns None for anything else,
+such as another form, a missing or unknown key, a value of another type, or text that msgspec does not take. The stock
+path then reads the body, and has the sentence for the caller.
 """
 
 import importlib
@@ -10,9 +10,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from tidegate_worker.input.signature import NULLABLE, Column, Signature, Tensor
 
-# How many different lists of columns, of params and of content types are remembered. Callers choose them.
-MEMORY = 64
-_MEMORY_BYTES = 65536
+# So many lists of columns, params and content types are remembered, each of at most so many bytes: callers choose them.
+MAX_REMEMBERED = 64
+_MAX_REMEMBERED_BYTES = 65536
 
 _TYPES: Dict[str, Any] = {
     "double": float,
@@ -24,20 +24,20 @@ _TYPES: Dict[str, Any] = {
     "binary": str,
     "datetime": str,
 }
-_SCALARS: Dict[str, Any] = {kind: Optional[one] if kind in NULLABLE else one for kind, one in _TYPES.items()}
+_SCALARS: Dict[str, Any] = {kind: Optional[type_] if kind in NULLABLE else type_ for kind, type_ in _TYPES.items()}
 _LABEL = Union[int, float, str]
 _TENSOR_SCALARS: Dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool}
 
 
 class NotCompiled(Exception):
-    """The signature has something that only the stock path reads; the text says what."""
+    """No parser can be made for the signature; the text says why."""
 
 
 class Parsed(NamedTuple):
     """A request's data in the signature's order. `params` is the JSON text of its params.
 
-    `data` is a list of rows, of columns where `by_column`, and nested lists for a tensor. `as_arrays` tells the forms
-    `inputs` and `instances` from the tables.
+    `data` is a list of rows, or of columns if `by_column`; for a tensor it is nested lists. `as_arrays`: the request
+    had the form `inputs` or `instances`, which MLflow converts otherwise than the tables.
     """
 
     data: Any
@@ -48,7 +48,7 @@ class Parsed(NamedTuple):
 
 
 class Parser:
-    """Reads bodies for one signature. `any_labels`: it may drop the labels of a table's rows, whatever they are."""
+    """Reads bodies for one signature. `any_labels`: it takes a table with any `index`, and leaves the index out."""
 
     def __init__(self, signature: Signature) -> None:
         """Raises NotCompiled."""
@@ -123,7 +123,7 @@ def _column_readers(signature: Signature) -> Dict[str, Reader]:
         rows = _rows_reader([_SCALARS[column.kind] for column in columns])
         return {"dataframe_split": _Split(signature), "inputs": rows, "instances": rows}
     readers: Dict[str, Reader] = {"dataframe_split": _Split(signature)}
-    if any(not isinstance(column.name, str) for column in columns):  # which no key of an object can be
+    if any(not isinstance(column.name, str) for column in columns):  # no key of a JSON object is an integer
         if _by_position(signature) and len(columns) > 1:
             rows = _rows_reader([_SCALARS[column.kind] for column in columns])
             readers.update(inputs=rows, instances=rows)
@@ -136,7 +136,7 @@ def _column_readers(signature: Signature) -> Dict[str, Reader]:
 
 
 def _by_position(signature: Signature) -> bool:
-    """Whether rows without names fit: the columns have none, or are named by their places."""
+    """Whether rows without names fit: the columns have no names, or have their positions as names."""
     names = [column.name for column in signature.columns]
     return not signature.named or (signature.numbered and names == list(range(len(names))))
 
@@ -168,19 +168,19 @@ def _arrays_reader(columns: Sequence[Column]) -> Reader:
     by_column = _decoder(_struct(columns, _list_of))
     astuple = msgspec.structs.astuple
     records = _records_reader(columns, as_arrays=True)
-    only = _decoder(_list_of(_SCALARS[columns[0].kind])) if len(columns) == 1 else None
+    one_column = _decoder(_list_of(_SCALARS[columns[0].kind])) if len(columns) == 1 else None
 
     def read(raw: Any) -> Optional[Parsed]:
         text = bytes(memoryview(raw)[:32])
         if text[:1] == b"{":
-            given = astuple(by_column(raw))
-            lengths = set(map(len, given))
-            return Parsed(given, lengths.pop(), by_column=True, as_arrays=True) if len(lengths) == 1 else None
+            by_name = astuple(by_column(raw))
+            lengths = set(map(len, by_name))
+            return Parsed(by_name, lengths.pop(), by_column=True, as_arrays=True) if len(lengths) == 1 else None
         if text[1:].lstrip()[:1] == b"{":
             return records(raw)
-        if only is None:
+        if one_column is None:
             return None
-        values = only(raw)
+        values = one_column(raw)
         return Parsed((values,), len(values), by_column=True, as_arrays=True)
 
     return read
@@ -194,9 +194,9 @@ def _struct(columns: Sequence[Column], wrap: Callable[[Any], Any]) -> Any:
 
 
 class _Split:
-    """Reads `dataframe_split`. How rows are read for a list of columns is worked out once and remembered.
+    """Reads `dataframe_split`. It makes a reader for each list of columns once, and remembers it.
 
-    `kind` is what msgspec decodes it to, within the whole body.
+    `kind` is the type as which msgspec decodes it within the body.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -206,48 +206,50 @@ class _Split:
         self.any_labels = False
         self.kind = msgspec.defstruct("Split", fields, forbid_unknown_fields=True, gc=False)
         self._signature = signature
-        self._known: Dict[bytes, Optional[Reader]] = {}
+        self._readers: Dict[bytes, Optional[Reader]] = {}  # by the JSON text of `columns`
 
     def __call__(self, split: Any) -> Optional[Parsed]:
         names = b"" if split.columns is None else bytes(split.columns)
-        read = self._known[names] if names in self._known else self._learn(names)
+        read = self._readers[names] if names in self._readers else self._make_reader(names)
         parsed = None if read is None else read(split.data)
         if parsed is None or split.index is None:
             return parsed
         if self.any_labels and len(split.index) == parsed.rows:
             return parsed
-        # Else the model may read its rows' labels; 1.0 is another one than 1.
-        usual = split.index == list(range(parsed.rows)) and all(type(one) is int for one in split.index)
-        return parsed if usual else None
+        # The model may read other labels than the default ones; 1.0 is another label than 1.
+        default = split.index == list(range(parsed.rows)) and all(type(label) is int for label in split.index)
+        return parsed if default else None
 
-    def _learn(self, names: bytes) -> Optional[Reader]:
+    def _make_reader(self, names: bytes) -> Optional[Reader]:
         read = self._reader(names)
-        if len(names) < _MEMORY_BYTES:
-            if len(self._known) >= MEMORY:
-                self._known.clear()
-            self._known[names] = read
+        if len(names) < _MAX_REMEMBERED_BYTES:
+            if len(self._readers) >= MAX_REMEMBERED:
+                self._readers.clear()
+            self._readers[names] = read
         return read
 
     def _reader(self, names: bytes) -> Optional[Reader]:
         columns = self._signature.columns
         if not names or not self._signature.named:
-            # Labels that the signature does not have would reach the model.
-            plain = not names and _by_position(self._signature)
-            return _rows_reader([_SCALARS[column.kind] for column in columns], as_arrays=False) if plain else None
-        given = _decoder(List[Union[int, str]])(names)
-        places = {name: at for at, name in enumerate(given)}
-        if len(places) < len(given) or any(column.name not in places for column in columns):
+            # Column names that the signature does not have would reach the model.
+            unnamed = not names and _by_position(self._signature)
+            return _rows_reader([_SCALARS[column.kind] for column in columns], as_arrays=False) if unnamed else None
+        labels = _decoder(List[Union[int, str]])(names)
+        places = {name: at for at, name in enumerate(labels)}
+        if len(places) < len(labels) or any(column.name not in places for column in columns):
             return None
         kinds = {column.name: _SCALARS[column.kind] for column in columns}
-        rows = _rows_reader([kinds.get(name, Any) for name in given], as_arrays=False)
-        picks = [places[column.name] for column in columns]
-        return rows if picks == list(range(len(given))) else _picking(rows, picks)
+        rows = _rows_reader([kinds.get(name, Any) for name in labels], as_arrays=False)
+        order = [places[column.name] for column in columns]
+        return rows if order == list(range(len(labels))) else _reordering(rows, order)
 
 
-def _picking(rows: Reader, picks: List[int]) -> Reader:
+def _reordering(rows: Reader, order: List[int]) -> Reader:
+    """A reader that puts the columns of each row into the signature's order, and leaves out those it does not have."""
+
     def read(raw: Any) -> Optional[Parsed]:
         parsed = rows(raw)
-        return parsed and parsed._replace(data=[tuple([row[at] for at in picks]) for row in parsed.data])
+        return parsed and parsed._replace(data=[tuple([row[at] for at in order]) for row in parsed.data])
 
     return read
 

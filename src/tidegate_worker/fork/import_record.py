@@ -1,6 +1,6 @@
-"""The import record: what the models of an environment have imported, in order, for its template to import beforehand.
+"""The import record of an environment: the modules that its models have imported, in order. Its template imports them.
 
-Only modules of the environment and the standard library: a model's own code is another at its next version.
+The record has modules of the environment and the standard library only. A model's own code changes with its version.
 """
 
 import json
@@ -16,49 +16,48 @@ _FOLDERS = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 def record(file: str, model_dir: str) -> None:
-    """Add to the record what is imported now, unless all of it is there. What cannot be written is only logged."""
+    """Add the modules that are imported now to the record. A file that cannot be written is only logged."""
     known = read(file)
-    fresh = [name for name in seen(model_dir) if name not in set(known)]
-    if not file or not fresh:
+    new = [name for name in imported_names(model_dir) if name not in set(known)]
+    if not file or not new:
         return
     draft = f"{file}.{os.getpid()}"
     try:
         with open(draft, "w", encoding="utf-8") as opened:  # noqa: PTH123
-            json.dump([*known, *fresh], opened)
+            json.dump([*known, *new], opened)
         os.replace(draft, file)  # noqa: PTH105
     except OSError as error:
-        log(f"the imports cannot be recorded: {error.strerror}")
+        log(f"the import record could not be written: {error.strerror}")
 
 
 def read(file: str) -> List[str]:
-    """What is on record; nothing when there is no record that can be read."""
+    """The names on record; empty if there is no record that can be read."""
     with suppress(OSError, ValueError), open(file, encoding="utf-8") as opened:  # noqa: PTH123
-        found = json.load(opened)
-        if isinstance(found, list):
-            return [name for name in found if isinstance(name, str)]
+        names = json.load(opened)
+        if isinstance(names, list):
+            return [name for name in names if isinstance(name, str)]
     return []
 
 
-def seen(model_dir: str) -> Iterator[str]:
-    """The names of the modules that are imported, those of the environment and the standard library, in order."""
-    ours, own = roots(), _below(model_dir)
+def imported_names(model_dir: str) -> Iterator[str]:
+    """The imported modules of the environment and the standard library, in the order of their import."""
+    recorded_folders, model_folder = roots(), _prefixes(model_dir)
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__dict__", {}).get("__spec__")
         origin = getattr(spec, "origin", None)
         if not isinstance(origin, str) or getattr(spec, "name", None) != name:
-            continue  # built in, a namespace, or another name for a module that has its own
-        if name != "__main__" and origin.startswith(ours) and not origin.startswith(own):
+            continue  # it is built in, a namespace package, or a second name of another module
+        if name != "__main__" and origin.startswith(recorded_folders) and not origin.startswith(model_folder):
             yield name
 
 
 def roots() -> Tuple[str, ...]:
     """The folders of the standard library, the environment's packages and the worker's own."""
     paths = sysconfig.get_paths()
-    # The last of sys.path is the worker's own folder, unless a model has put its code behind it.
     worker = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-    return tuple({end for path in (*(paths[name] for name in _FOLDERS), worker) for end in _below(path)})
+    return tuple({prefix for path in (*(paths[name] for name in _FOLDERS), worker) for prefix in _prefixes(path)})
 
 
-def _below(folder: str) -> Tuple[str, ...]:
-    """What the names of files below a folder begin with."""
+def _prefixes(folder: str) -> Tuple[str, ...]:
+    """How the paths of files below a folder begin."""
     return (os.path.join(folder, ""), os.path.join(os.path.realpath(folder), ""))  # noqa: PTH118

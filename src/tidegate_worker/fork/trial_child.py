@@ -1,7 +1,7 @@
-"""A child process in which a model is tried: whatever it breaks there, the replica goes on without.
+"""A child process in which a model is tried. If the model breaks the child, the replica goes on without a finding.
 
-A child that is forked after the model was loaded shares its memory. But a fork keeps one thread only: where loading has
-started others, the child is one that was forked before, and loads the model itself.
+A child that is forked after the load shares the loaded model. But a fork keeps one thread only. Where the load has
+started threads, the trial runs in a child that was forked before, and that child loads the model itself.
 """
 
 import json
@@ -17,99 +17,99 @@ from tidegate_worker.process import outlets, time_limit
 from tidegate_worker.process.log import log_exception
 
 Task = Callable[[], Dict[str, Any]]
-"""What a child finds out, as JSON."""
+"""Runs in the child. What it returns must fit into JSON."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 class NoFinding(Exception):
-    """The child has found out nothing; the text says why."""
+    """The child has ended without a finding; the text says why."""
 
 
 class TrialChild:
-    """Forked at once, and idle until it is asked. `task` runs in it."""
+    """A child that is forked at once, and idle until `run`. `task` runs in it."""
 
     def __init__(self, task: Task) -> None:
         """Raises OSError."""
-        order, self._order = map(outlets.out_of_the_way, os.pipe())
-        self._found, found = map(outlets.out_of_the_way, os.pipe())
+        start, self._start = map(outlets.moved_high, os.pipe())
+        self._result, result = map(outlets.moved_high, os.pipe())
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(self._order)
-            os.close(self._found)
-            _be(task, order, found)
-        os.close(order)
-        os.close(found)
+            os.close(self._start)
+            os.close(self._result)
+            _run_child(task, start, result)
+        os.close(start)
+        os.close(result)
 
-    def ask(self, seconds: float) -> Dict[str, Any]:
-        """Let it begin, and wait for what it finds, at most so long. Raises NoFinding."""
+    def run(self, seconds: float) -> Dict[str, Any]:
+        """Let the task begin, and wait for its result for at most so long. Raises NoFinding."""
         with suppress(OSError):  # it has ended
-            os.write(self._order, b"1")
+            os.write(self._start, b"1")
         try:
-            text = _read(self._found, time.monotonic() + seconds)
+            text = _read_line(self._result, time.monotonic() + seconds)
         except TimeoutError:
             raise NoFinding(f"it took longer than {seconds:g} s") from None
         except (OSError, ValueError) as error:
-            raise NoFinding(f"its process cannot be heard ({error})") from None
+            raise NoFinding(f"the pipe from its process failed ({error})") from None
         finally:
             status = self.end()
         try:
-            found: Dict[str, Any] = json.loads(text)
+            result: Dict[str, Any] = json.loads(text)
         except ValueError:
-            raise NoFinding(_ended(status)) from None
-        return found
+            raise NoFinding(_how_it_ended(status)) from None
+        return result
 
     def end(self) -> int:
-        """Let it go. Returns its wait status."""
+        """End the child, and what the model has started in it. Returns its wait status."""
         if not self.pid:
             return 0
         pid, self.pid = self.pid, 0
-        for pipe in (self._order, self._found):
+        for pipe in (self._start, self._result):
             with suppress(OSError):  # the model has closed it
                 os.close(pipe)
-        for kill in (os.killpg, os.kill):  # what the model has started in it too
+        for kill in (os.killpg, os.kill):  # the group has the processes that the model has started
             with suppress(OSError):
                 kill(pid, signal.SIGKILL)
-        with suppress(ChildProcessError):  # the model reaps children that are not its own
+        with suppress(ChildProcessError):  # the model has reaped it
             return os.waitpid(pid, 0)[1]
         return 0
 
 
-def threads() -> int:
-    """How many threads the kernel knows of: those of libraries too."""
+def thread_count() -> int:
+    """The number of this process's threads, with those that libraries have started in native code."""
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names, not paths
 
 
-def _be(task: Task, order: int, found: int) -> None:
-    """Be the child."""
+def _run_child(task: Task, start: int, result: int) -> None:
+    """The child's whole life."""
     try:
         _end_with_parent()
-        with suppress(OSError):  # a group of its own: a model that ends its process's group is not to end its replica
+        with suppress(OSError):  # a model that ends its process group must not end the replica
             os.setpgid(0, 0)
-        time_limit.withdraw()
+        time_limit.stop_publishing()
         signal.setitimer(signal.ITIMER_REAL, 0)
         random_generators.reseed()
-        outlets.leave_status()
-        if os.read(order, 1):
+        outlets.close_status()
+        if os.read(start, 1):
             text = json.dumps(task()).encode() + b"\n"
             while text:
-                text = text[os.write(found, text) :]
+                text = text[os.write(result, text) :]
     except BaseException as error:
-        log_exception("a trial failed", error)
+        log_exception("the trial in a child process failed", error)
     finally:
         os._exit(0)
 
 
 def _end_with_parent() -> None:
-    """Where the kernel can be asked for it; else it ends with its task."""
+    """Let the kernel end this process with its parent. Where that is not possible, it ends after its task."""
     with suppress(Exception):
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _read(pipe: int, until: float) -> bytes:
-    """A line, or what there is of it at the pipe's end. Raises TimeoutError."""
+def _read_line(pipe: int, until: float) -> bytes:
+    """A line, or its beginning if the pipe ends before. Raises TimeoutError at `until`, in monotonic seconds."""
     parts = []
     while True:
         left = until - time.monotonic()
@@ -121,7 +121,7 @@ def _read(pipe: int, until: float) -> bytes:
             return b"".join(parts)
 
 
-def _ended(status: int) -> str:
+def _how_it_ended(status: int) -> str:
     number: Optional[int] = status & 127
     if number and number != signal.SIGKILL:
         return f"it ended the process by {signal.Signals(number).name}"

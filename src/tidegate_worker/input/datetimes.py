@@ -1,57 +1,58 @@
-"""Dates and times of a column in nanoseconds, UTC without a zone: MLflow's `datetime`.
+"""Dates and times of a column as MLflow's `datetime`: nanoseconds in UTC, without a time zone.
 
-ISO 8601 is read in any mixture of its forms; other text as pandas reads it, in one format for the column; a number is
-nanoseconds since 1970, as in MLflow. What nanoseconds cannot hold is refused: pandas and numpy would wrap it around.
+Texts in ISO 8601 may mix its forms. Pandas reads other texts, which must be in one format for the whole column. A
+number is nanoseconds since 1970, as in MLflow. A date that nanoseconds cannot hold is refused; pandas and numpy would
+wrap around.
 """
 
 import re
 import warnings
 from typing import Any, List, Optional
 
-# What 64 bits of nanoseconds hold, for people.
+# The range of 64 bits of nanoseconds, for people.
 RANGE = "from 1677-09-22 to 2262-04-11"
 
-# What pandas reads as missing.
+# Texts that pandas reads as a missing date.
 _MISSING = frozenset({"", "NaT", "nat", "NAT", "nan", "NaN", "NAN"})
-_FINER = re.compile(r"[.,]\d{9}\d*?[1-9]")  # than nanoseconds: pandas drops it
-_FINER_LENGTH = 20
+_FINER_THAN_NANOSECONDS = re.compile(r"[.,]\d{9}\d*?[1-9]")  # pandas drops these digits
+_MIN_FINER_LENGTH = 20
 _DATE_LENGTH = len("20240101")
-# How pandas and dateutil warn of a zone that they do not know and leave out.
+# The warnings of pandas and dateutil about an unknown time zone, which they leave out.
 _UNKNOWN_ZONE = (FutureWarning, RuntimeWarning)
-_COMMA = re.compile(r"(:\d\d),(?=\d)")  # ISO 8601's other decimal sign
+_DECIMAL_COMMA = re.compile(r"(:\d\d),(?=\d)")  # ISO 8601 allows it as well as a point
 _LIMIT = 2**63 - 1
-# Nearer to the limit than two days a zone may have wrapped it around.
-_SURE = _LIMIT - 2 * 86_400 * 10**9
+# A date beyond this is within two days of the limit: a time zone may have wrapped it around.
+_SAFE_LIMIT = _LIMIT - 2 * 86_400 * 10**9
 
 
 def nanoseconds(values: List[Any]) -> Any:
-    """The values as an array of numpy's `datetime64[ns]`. Raises ValueError, TypeError or OverflowError."""
+    """The values as a numpy array of `datetime64[ns]`. Raises ValueError, TypeError or OverflowError."""
     if set(map(type, values)) <= {str, type(None)}:
         return _of_texts(values)
     import numpy as np
 
-    found: Any = np.full(len(values), "NaT", dtype="datetime64[ns]")
+    dates: Any = np.full(len(values), "NaT", dtype="datetime64[ns]")
     texts = [at for at, value in enumerate(values) if isinstance(value, str)]
-    found[texts] = _of_texts([values[at] for at in texts])
+    dates[texts] = _of_texts([values[at] for at in texts])
     for at, value in enumerate(values):
         if not isinstance(value, str) and value is not None and value == value:  # NaN is missing
-            found[at] = np.datetime64(_whole(value), "ns")
-    return found
+            dates[at] = np.datetime64(_whole_number(value), "ns")
+    return dates
 
 
 def first_misfit(values: List[Any]) -> Optional[int]:
-    """The first value that is no date, or that is in another format than those before it; None if there is none."""
-    fitting, failing = 0, len(values) + 1  # how many values from the first on
+    """The index of the first value that is no date, or in another format than those before; None if there is none."""
+    fitting, failing = 0, len(values) + 1  # the first so many values fit, or do not
     while failing - fitting > 1:
         middle = (fitting + failing) // 2
-        if _fit(values[:middle]):
+        if _all_fit(values[:middle]):
             fitting = middle
         else:
             failing = middle
     return fitting if fitting < len(values) else None
 
 
-def _fit(values: List[Any]) -> bool:
+def _all_fit(values: List[Any]) -> bool:
     try:
         nanoseconds(values)
     except (ValueError, TypeError, OverflowError):
@@ -59,7 +60,7 @@ def _fit(values: List[Any]) -> bool:
     return True
 
 
-def _whole(value: Any) -> int:
+def _whole_number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError("neither text nor a number")
     whole = int(value)
@@ -74,27 +75,29 @@ def _of_texts(values: List[Optional[str]]) -> Any:
 
     if not values:
         return np.empty(0, dtype="datetime64[ns]")
-    if any(value and len(value) > _FINER_LENGTH and _FINER.search(value) for value in values):
+    if any(value and len(value) > _MIN_FINER_LENGTH and _FINER_THAN_NANOSECONDS.search(value) for value in values):
         raise ValueError("finer than nanoseconds")
     zoned = [value is not None and ("+" in value or value.rfind("-") >= _DATE_LENGTH) for value in values]
-    if any(zoned) and not all(zoned):  # pandas 2 takes a zone for that of the next text too, if that has none
-        found: Any = np.empty(len(values), dtype="datetime64[ns]")
+    if any(zoned) and not all(zoned):  # pandas 2 gives a text without a zone that of the text before
+        dates: Any = np.empty(len(values), dtype="datetime64[ns]")
         for has in (True, False):
-            places = [at for at, one in enumerate(zoned) if one is has]
-            found[places] = _of_texts([values[at] for at in places])
-        return found
-    units = hasattr(pd.Series.dt, "as_unit")  # since pandas 2; before, all is in nanoseconds, and each text in its form
+            places = [at for at, has_zone in enumerate(zoned) if has_zone is has]
+            dates[places] = _of_texts([values[at] for at in places])
+        return dates
+    units = hasattr(
+        pd.Series.dt, "as_unit"
+    )  # since pandas 2; pandas 1 has nanoseconds only, and reads each text in a form of its own
     parsed = _in_iso(values) if units else None
     if parsed is None:
-        points = [value and _COMMA.sub(r"\1.", value) for value in values]
+        points = [value and _DECIMAL_COMMA.sub(r"\1.", value) for value in values]
         parsed = _in_iso(points) if units and points != values else None
         parsed = _in_one_format(points) if parsed is None else parsed
     parsed = parsed.dt.tz_localize(None)
     if units:
-        parsed = parsed.dt.as_unit("ns")  # raises, where astype would wrap around
-    found = parsed.to_numpy()
-    _check_the_far(values, found)
-    return found
+        parsed = parsed.dt.as_unit("ns")  # raises where astype would wrap around
+    dates = parsed.to_numpy()
+    _check_wraparound(values, dates)
+    return dates
 
 
 def _parsed(values: List[Optional[str]], **options: Any) -> Any:
@@ -104,7 +107,7 @@ def _parsed(values: List[Optional[str]], **options: Any) -> Any:
 
 
 def _in_iso(values: List[Optional[str]]) -> Any:
-    """The texts as ISO 8601, each in a form of its own; None if that is not what they are."""
+    """The texts read as ISO 8601, each in a form of its own; None if one is something else."""
     try:
         return _parsed(values, format="ISO8601")
     except ValueError:
@@ -122,15 +125,15 @@ def _in_one_format(values: List[Optional[str]]) -> Any:
             raise ValueError("an unknown zone") from None
 
 
-def _check_the_far(values: List[Optional[str]], found: Any) -> None:
-    """pandas 2 wraps what a zone moves over the limit around, and takes the lowest number for a missing date."""
+def _check_wraparound(values: List[Optional[str]], dates: Any) -> None:
+    """Raises ValueError for a date beyond the limit: pandas 2 wraps it around, or makes a missing date of it."""
     import numpy as np
 
-    numbers = found.view("int64")
-    far = (numbers > _SURE) | (numbers < -_SURE)
+    numbers = dates.view("int64")
+    far = (numbers > _SAFE_LIMIT) | (numbers < -_SAFE_LIMIT)
     if not far.any():
         return
     for at in np.flatnonzero(far):
         text = values[at]
-        if text is not None and text not in _MISSING and str(found[at])[:4] not in text:
+        if text is not None and text not in _MISSING and str(dates[at])[:4] not in text:
             raise ValueError("beyond the limit of nanoseconds")

@@ -1,8 +1,12 @@
-"""Requests into what a pyfunc model takes, as MLflow's scoring server reads them.
+"""Request bodies into the input of a pyfunc model, as MLflow's scoring server reads them.
 
-On purpose not as it does: a missing content type is JSON, a list of one around `dataframe_split` is unwrapped, values
-are not changed silently (see `columns`), rows of several types may come without names in `inputs` and `instances`, and
-a refusal says where and never repeats the caller's data. Rows and values are counted from one.
+It differs from MLflow on purpose:
+
+- A missing content type means JSON.
+- A `dataframe_split` may stand in a list of one.
+- Rows in `inputs` and `instances` may have several types without names.
+- No value changes silently (see `columns`).
+- A refusal names the place, and never repeats the caller's data. Rows and values are counted from one.
 """
 
 import json
@@ -19,15 +23,15 @@ JSON, CSV = "application/json", "text/csv"
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _ONE_OF = "exactly one of " + ", ".join(f'"{form}"' for form in FORMS)
 
-# Decodes JSON text; raises ValueError. msgspec's where it is there, else the standard library's.
+# Decodes JSON text: msgspec's decoder if it is installed, else the standard library's. Raises ValueError.
 Decoder = Callable[[bytes], Any]
 
-# Where a number may stand that is too large for 64 bits, of which `json` makes infinity.
+# Matches a number that may be too large for 64 bits: `json` would make infinity of it.
 _PERHAPS_TOO_LARGE = re.compile(rb"[eE]\+?0*[1-9][0-9]{2}|[0-9]{300}")
 
 
 class Decoded(NamedTuple):
-    """What `predict` is called with."""
+    """The arguments of `predict`."""
 
     data: Any
     params: Optional[Dict[str, Any]] = None
@@ -37,8 +41,8 @@ def decode(body: bytes, content_type: str, signature: Signature, decoder: Decode
     """Read a request's body. Raises Refusal."""
     try:
         return _decode(body, content_type, signature, decoder)
-    except UnicodeEncodeError:  # such text as no table tells the place of
-        raise bad_request(f"The body has {table.HALF}.") from None
+    except UnicodeEncodeError:  # a lone surrogate outside of a table
+        raise bad_request(f"The body has {table.LONE_SURROGATE}.") from None
 
 
 def _decode(body: bytes, content_type: str, signature: Signature, decoder: Decoder) -> Decoded:
@@ -53,7 +57,7 @@ def _decode(body: bytes, content_type: str, signature: Signature, decoder: Decod
 
 
 def media_type(content_type: str) -> str:
-    """`JSON` or `CSV`. Raises Refusal for another type or a charset that is not UTF-8."""
+    """The media type, `JSON` or `CSV`. Raises Refusal for another one, and for a charset that is not UTF-8."""
     media, *parameters = [part.strip().lower() for part in content_type.split(";")]
     if media not in ("", JSON, CSV):
         sentence = f"The content type must be {JSON} or {CSV}; with curl: -H 'Content-Type: {JSON}'."
@@ -68,12 +72,12 @@ def media_type(content_type: str) -> str:
 
 
 def parse_json(body: bytes, decoder: Decoder = json.loads) -> Any:
-    """The JSON value of a body; NaN and Infinity may stand in it. Raises Refusal."""
+    """The JSON value of a body, which may have NaN and Infinity. Raises Refusal."""
     if decoder is not json.loads:
         try:
             return decoder(body)
         except (ValueError, RecursionError):
-            pass  # it may still be what json.loads allows: NaN, a lone surrogate, UTF-16
+            pass  # json.loads takes more: NaN, a lone surrogate, UTF-16
     try:
         return json.loads(body, parse_float=_finite if _PERHAPS_TOO_LARGE.search(body) else None)
     except json.JSONDecodeError as error:
@@ -83,7 +87,7 @@ def parse_json(body: bytes, decoder: Decoder = json.loads) -> Any:
     except UnicodeDecodeError:
         raise bad_request("The body is not valid UTF-8.") from None
     except RecursionError:
-        raise bad_request("The body is nested too deep.") from None
+        raise bad_request("The body is nested too deeply.") from None
     except ValueError:
         raise bad_request("The body has a number that is too large, or has too many digits.") from None
 
@@ -96,9 +100,9 @@ def _finite(text: str) -> float:
 
 
 def read_form(document: Any, takes_params: bool = True) -> Tuple[str, Any, Optional[Dict[str, Any]]]:
-    """Which of `FORMS` the document has, its value, and the params. Raises Refusal.
+    """The one of `FORMS` that the document has, its value, and the params. Raises Refusal.
 
-    A model that takes no params is not given any; what stands there may then be anything, as in MLflow.
+    A model that takes no params gets none, and `params` may then hold anything, as in MLflow.
     """
     if not isinstance(document, dict):
         raise bad_request(f"The body must be a JSON object with {_ONE_OF}; it is {json_type(document)}.")
@@ -116,7 +120,7 @@ def read_form(document: Any, takes_params: bool = True) -> Tuple[str, Any, Optio
 
 
 def check_params(params: Optional[Dict[str, Any]], signature: Signature) -> None:
-    """Check the params that the signature knows; MLflow drops the others. Raises Refusal."""
+    """Check the params that the signature has. MLflow drops the others. Raises Refusal."""
     for spec in signature.params if params else ():
         if params and spec.name in params:
             try:
@@ -132,7 +136,7 @@ def check_params(params: Optional[Dict[str, Any]], signature: Signature) -> None
 
 
 def _read_frame(value: Any, form: str, signature: Signature) -> Any:
-    """`dataframe_split` and `dataframe_records`."""
+    """The input in `dataframe_split` or `dataframe_records`."""
     if signature.from_type_hint:
         raise bad_request('This model takes its data under the key "inputs".')
     given = table.from_split(value) if form == "dataframe_split" else table.from_records(value, form)
@@ -144,11 +148,11 @@ def frame(given: table.Table, signature: Signature) -> Any:
     try:
         return columns.frame(given, signature) if signature.columns else _untyped_frame(given, signature)
     except UnicodeEncodeError:
-        raise table.half_a_pair(given) from None
+        raise table.lone_surrogate(given) from None
 
 
 def _untyped_frame(given: table.Table, signature: Signature) -> Any:
-    """Of a tensor signature, or none."""
+    """The DataFrame for a tensor signature, or without a signature."""
     import pandas as pd
 
     if not signature.tensors:
@@ -162,12 +166,12 @@ def _untyped_frame(given: table.Table, signature: Signature) -> Any:
         if tensor is not None:
             what = f'column "{tensor.name}"' if tensor.name is not None else f"column {position}"
             converted = tensors.typed(values, tensor.dtype, what)
-            cells[label] = converted if converted.ndim == 1 else values  # lists stay: MLflow gives them their shape
+            cells[label] = converted if converted.ndim == 1 else values  # MLflow makes arrays of lists
     return pd.DataFrame(cells, index=range(given.rows))
 
 
 def _read_arrays(value: Any, form: str, signature: Signature) -> Any:
-    """`inputs` and `instances`."""
+    """The input in `inputs` or `instances`."""
     if signature.from_type_hint:
         if form != "inputs":
             raise bad_request('This model takes its data under the key "inputs".')
@@ -177,7 +181,7 @@ def _read_arrays(value: Any, form: str, signature: Signature) -> Any:
         try:
             return columns.frame(given, signature, as_arrays=True)
         except UnicodeEncodeError:
-            raise table.half_a_pair(given) from None
+            raise table.lone_surrogate(given) from None
     if signature.tensors:
         return _tensors_of(value, form, signature)
     return _untyped(value, form)
@@ -202,7 +206,7 @@ def _table_of_arrays(value: Any, form: str, signature: Signature) -> table.Table
 
 
 def _tensors_of(value: Any, form: str, signature: Signature) -> Any:
-    """The array, or the arrays by name, for a tensor signature."""
+    """The array, or the arrays by their names, for a tensor signature."""
     first = signature.tensors[0]
     if not signature.named:
         if isinstance(value, dict) or _is_records(value):
@@ -223,7 +227,10 @@ def _tensors_of(value: Any, form: str, signature: Signature) -> Any:
 
 
 def _untyped(value: Any, form: str) -> Any:
-    """Without a signature: arrays of whatever type numpy finds; `inputs` keeps a list of objects, and an empty one."""
+    """The input without a signature: arrays of the type that numpy finds.
+
+    `inputs` keeps lists of objects and empty lists.
+    """
     if _is_records(value) and form == "instances":
         value = _stacked(value)
     if value == []:
@@ -240,7 +247,7 @@ def _is_records(value: Any) -> bool:
 
 
 def _stacked(rows: List[Dict[str, Any]]) -> Dict[str, List[Any]]:
-    """Objects of values into an object of lists. Raises Refusal unless all rows have the same keys."""
+    """A list of objects as one object of lists. Raises Refusal unless all objects have the same keys."""
     for number, row in enumerate(rows, 1):
         if row.keys() != rows[0].keys():
             raise bad_request(f"row {number}: must have the same keys as row 1.")

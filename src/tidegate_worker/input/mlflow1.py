@@ -1,8 +1,8 @@
-"""Requests that came by an older product's URL: what only MLflow 1.x reads becomes what MLflow 2 reads.
+"""Requests by an older product's URL: forms that only MLflow 1.x reads are put into forms that MLflow 2 reads.
 
-A bare list of rows, an unwrapped split object and the content types with `format=` are put into the newer forms before
-anything else sees them, so that they are parsed, batched and refused like all others. In such a form the client of
-classic serving expects MLflow 1.x's answer: the bare predictions.
+These forms are a bare list of rows, a bare split object, and content types with `format=`. They are changed before any
+other step, so that the requests are parsed, batched and refused like all others. A client of classic serving that sends
+such a form expects MLflow 1.x's answer: the bare predictions.
 """
 
 import json
@@ -13,7 +13,7 @@ from tidegate_worker.input.decoder import Decoder
 from tidegate_worker.ipc import wire
 from tidegate_worker.ipc.refusal import Refusal
 
-# How the metadata of such a request begins; the product follows.
+# The metadata of such a request begins with this, followed by the product.
 MARK = b"surface="
 _CLASSIC = b"classic"
 _CONTENT_TYPE = b"\ncontent-type="
@@ -22,14 +22,17 @@ _HEAD, _TAIL = b'{"predictions":', b"}"
 
 
 class Modern(NamedTuple):
-    """A request in the newer forms. `bare`: its client expects the predictions and nothing around them."""
+    """A request in a form of MLflow 2.
+
+    `bare`: its client expects the predictions alone, without an object around them.
+    """
 
     request: wire.Request
     bare: bool
 
 
 def modernised(request: wire.Request, loads: Decoder = json.loads) -> Modern:
-    """The same request in a form that MLflow 2 reads. What neither reads stays, to be refused as ever."""
+    """The request in a form that MLflow 2 reads. A body that no version reads is left as it is, and refused later."""
     product, _, meta = request.meta[len(MARK) :].partition(b"\n")
     meta, had_format = _without_format(b"\n" + meta)
     body = _wrapped(request.body, meta, loads)
@@ -38,14 +41,14 @@ def modernised(request: wire.Request, loads: Decoder = json.loads) -> Modern:
 
 
 def unwrapped(answer: wire.Answer) -> wire.Answer:
-    """The answer as MLflow 1.x gave it."""
+    """The answer as MLflow 1.x gives it."""
     body = answer.body
     whole = answer.outcome == wire.OK and body.startswith(_HEAD) and body.endswith(_TAIL)
     return answer._replace(body=body[len(_HEAD) : -len(_TAIL)]) if whole else answer
 
 
 def _without_format(meta: bytes) -> Tuple[bytes, bool]:
-    """The metadata, whether its content type named one of MLflow 1.x's formats, and without that."""
+    """The metadata without a format of MLflow 1.x in its content type, and whether it had one."""
     head, found, rest = meta.partition(_CONTENT_TYPE)
     given, newline, tail = rest.partition(b"\n")
     parts = given.decode("latin-1").split(";")
@@ -61,7 +64,7 @@ def _is_format(parameter: str) -> bool:
 
 
 def _wrapped(body: bytes, meta: bytes, loads: Decoder) -> Optional[bytes]:
-    """The body in the newer form of what stands bare in it; None where nothing does."""
+    """The body in a form of MLflow 2; None if it is not bare."""
     given = meta.partition(_CONTENT_TYPE)[2].partition(b"\n")[0]
     try:
         if decoder.media_type(given.decode("latin-1")) != decoder.JSON:
@@ -69,13 +72,13 @@ def _wrapped(body: bytes, meta: bytes, loads: Decoder) -> Optional[bytes]:
         document: Any = decoder.parse_json(body, loads)
     except Refusal:
         return None
-    form = _form(document)
+    form = _form_of_bare(document)
     if form is not None and json.detect_encoding(body) != "utf-8":
         body = json.dumps(document).encode()
     return None if form is None else b'{"%b":%b}' % (form, body)
 
 
-def _form(document: Any) -> Optional[bytes]:
+def _form_of_bare(document: Any) -> Optional[bytes]:
     if isinstance(document, list):
         return b"dataframe_records"
     bare = isinstance(document, dict) and "data" in document and not any(form in document for form in decoder.FORMS)

@@ -1,15 +1,15 @@
-"""A model's signature, read once from what MLflow recorded, whichever version of MLflow did it."""
+"""A model's signature, read once from MLflow's metadata, of whichever version of MLflow."""
 
 from typing import Any, NamedTuple, Optional, Tuple
 
-# The kinds of column in which the compiled path takes null.
+# Kinds of columns in which the compiled path takes null.
 NULLABLE = frozenset({"double", "float", "string"})
 
 
 class Column(NamedTuple):
-    """A column of a table. `kind` is the name of MLflow's DataType, or empty for Array, Object, Map and AnyType.
+    """A column of a table. `kind` is the name of MLflow's DataType; it is empty for Array, Object, Map and AnyType.
 
-    `name` may be an integer.
+    `name` is text, an integer, or None.
     """
 
     name: Any
@@ -19,12 +19,12 @@ class Column(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Its type, for people."""
+        """The column's type, for people."""
         return self.kind or str(self.type)
 
 
 class Tensor(NamedTuple):
-    """An n-dimensional array. `dtype` is numpy's; -1 in `shape` is any length."""
+    """An n-dimensional array. `dtype` is numpy's; -1 in `shape` stands for any length."""
 
     name: Optional[str]
     dtype: Any
@@ -32,7 +32,7 @@ class Tensor(NamedTuple):
 
 
 class Signature:
-    """What a model takes: columns or tensors, or neither when it has no signature."""
+    """The input of a model: columns or tensors; neither if the model has no signature."""
 
     def __init__(
         self,
@@ -43,12 +43,12 @@ class Signature:
     ) -> None:
         self.columns, self.tensors = columns, tensors
         self.params = params  # MLflow's ParamSpecs
-        self.from_type_hint = from_type_hint  # the model's own type hints check the data: it is passed on as it came
+        self.from_type_hint = from_type_hint  # the model's own type hints check the data, so it is passed on as it came
         names = [column.name for column in columns] + [tensor.name for tensor in tensors]
         self.named = bool(names) and names[0] is not None
-        # Its columns are named by integers, as those of a DataFrame that was made of an array.
+        # The columns have integers as names, as in a DataFrame that was made from an array.
         self.numbered = self.named and all(isinstance(name, int) for name in names)
-        self.compound = any(not column.kind for column in columns)  # some hold lists or objects
+        self.compound = any(not column.kind for column in columns)  # some columns hold lists or objects
 
     def __str__(self) -> str:
         inputs = [_describe(column.name, column.title) for column in self.columns]
@@ -58,7 +58,7 @@ class Signature:
 
     @classmethod
     def of(cls, metadata: Any) -> "Signature":
-        """The signature in an `mlflow.models.Model`."""
+        """The signature of an `mlflow.models.Model`; an empty one if it has none."""
         recorded = getattr(metadata, "signature", None)
         if recorded is None:
             return cls()

@@ -1,4 +1,4 @@
-"""A table as a caller sent it: checked for its form only, before any type."""
+"""A table as a caller has sent it. Its form is checked here; `columns` checks its values."""
 
 import csv
 import io
@@ -7,21 +7,21 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from tidegate_worker.input.signature import Column, Signature
 from tidegate_worker.ipc.refusal import Refusal, bad_request, json_type
 
-MISSING = float("nan")  # what stands for a key that a record does not have, as in pandas
+MISSING = float("nan")  # the value of a key that a record does not have, as in pandas
 
 
 class Table(NamedTuple):
-    """Columns of equal length, by name or, where none were given, by position."""
+    """Columns of equal length, by name; by position if they have no names."""
 
     columns: Dict[Any, List[Any]]
     rows: int
-    labels: Optional[List[Any]] = None  # of its rows
+    labels: Optional[List[Any]] = None  # of the rows
 
 
 def from_split(value: Any) -> Table:
     """The table of a `dataframe_split`. Raises Refusal."""
     if isinstance(value, list) and len(value) == 1:
-        value = value[0]  # as in a sample of Databricks' documentation
+        value = value[0]  # a sample in Databricks' documentation has it so
     if not isinstance(value, dict):
         raise bad_request(
             f'"dataframe_split" must be an object with "data" and, as a rule, "columns"; it is {json_type(value)}.'
@@ -33,13 +33,13 @@ def from_split(value: Any) -> Table:
         raise bad_request(f'"data" of "dataframe_split" must be a list of rows; it is {json_type(data)}.')
     _check_names(names)
     table = from_rows(data, names)
-    if index is not None and not _labels(index, table.rows):
+    if index is not None and not _are_labels(index, table.rows):
         raise bad_request('"index" of "dataframe_split" must be a list with one entry for each row.')
     return table._replace(labels=index)
 
 
 def from_rows(data: List[Any], names: Optional[List[Any]] = None) -> Table:
-    """The table of a list of rows; a list of single values is one column. Raises Refusal."""
+    """The table of a list of rows. A list of single values is one column. Raises Refusal."""
     if data and not any(isinstance(row, (list, dict)) for row in data):
         data = [[value] for value in data]
     for number, row in enumerate(data, 1):
@@ -48,14 +48,14 @@ def from_rows(data: List[Any], names: Optional[List[Any]] = None) -> Table:
     width = len(names) if names is not None else len(data[0]) if data else 0
     for number, row in enumerate(data, 1):
         if len(row) != width:
-            than = f"row 1 has {width}" if names is None else f'"columns" has {width}'
-            raise bad_request(f"row {number}: has {_values(len(row))}, but {than}.")
+            expected = f"row 1 has {width}" if names is None else f'"columns" has {width}'
+            raise bad_request(f"row {number}: has {_values(len(row))}, but {expected}.")
     columns = [list(column) for column in zip(*data)] if data else [[] for _ in range(width)]
     return Table(dict(zip(names if names is not None else range(width), columns)), len(data))
 
 
 def from_records(value: Any, form: str) -> Table:
-    """The table of a list of objects; a list of lists is taken as rows without names. Raises Refusal."""
+    """The table of a list of objects. A list of lists is read as rows without names. Raises Refusal."""
     if not isinstance(value, list):
         raise bad_request(f'"{form}" must be a list of objects; it is {json_type(value)}.')
     if value and all(isinstance(row, list) for row in value):
@@ -69,7 +69,7 @@ def from_records(value: Any, form: str) -> Table:
 
 
 def from_columns(value: Dict[str, Any]) -> Table:
-    """The table of an object of columns; single values are repeated for each row. Raises Refusal."""
+    """The table of an object of columns. A single value is repeated for each row. Raises Refusal."""
     lengths = {len(column) for column in value.values() if isinstance(column, list)}
     if len(lengths) > 1:
         raise bad_request(f"The columns must all have as many values; they have from {min(lengths)} to {max(lengths)}.")
@@ -78,29 +78,29 @@ def from_columns(value: Dict[str, Any]) -> Table:
     return Table(columns, rows)
 
 
-HALF = "half of a surrogate pair, which is no text"  # JSON can escape one; nothing can encode it
+LONE_SURROGATE = "half of a surrogate pair, which is no text"  # JSON can escape it; UTF-8 cannot encode it
 
 
-def half_a_pair(table: Table) -> Refusal:
-    """The refusal of a table of which some text cannot be encoded: it says where the first such text is."""
+def lone_surrogate(table: Table) -> Refusal:
+    """The refusal of a table with a text that UTF-8 cannot encode. It names the place of the first such text."""
     for position, (name, values) in enumerate(table.columns.items(), 1):
-        if _is_half(name):
-            return bad_request(f"The name of column {position} has {HALF}.")
-        row = next((row for row, value in enumerate(values, 1) if _is_half(value)), None)
+        if _has_lone_surrogate(name):
+            return bad_request(f"The name of column {position} has {LONE_SURROGATE}.")
+        row = next((row for row, value in enumerate(values, 1) if _has_lone_surrogate(value)), None)
         if row is not None:
             place = f'column "{name}"' if isinstance(name, str) else f"value {position}"
-            return bad_request(f"row {row}, {place}: has {HALF}.")
-    row = next((row for row, label in enumerate(table.labels or (), 1) if _is_half(label)), None)
-    where = "The body" if row is None else f'row {row}: its label in "index"'
-    return bad_request(f"{where} has {HALF}.")
+            return bad_request(f"row {row}, {place}: has {LONE_SURROGATE}.")
+    row = next((row for row, label in enumerate(table.labels or (), 1) if _has_lone_surrogate(label)), None)
+    place = "The body" if row is None else f'row {row}: its label in "index"'
+    return bad_request(f"{place} has {LONE_SURROGATE}.")
 
 
-def _is_half(value: Any) -> bool:
+def _has_lone_surrogate(value: Any) -> bool:
     return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _labels(index: Any, rows: int) -> bool:
-    return isinstance(index, list) and len(index) == rows and not any(isinstance(one, (list, dict)) for one in index)
+def _are_labels(index: Any, rows: int) -> bool:
+    return isinstance(index, list) and len(index) == rows and not any(isinstance(each, (list, dict)) for each in index)
 
 
 def _check_names(names: Any) -> None:
@@ -119,7 +119,7 @@ def _values(count: int) -> str:
 # --- CSV ---
 
 _CSV_BOOLEANS = {"true": True, "false": False}
-# What pandas reads as missing. In a column of text only an empty cell is.
+# Cells that pandas reads as missing. In a column of text only an empty cell is missing.
 _CSV_MISSING = frozenset(
     ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
      "NULL", "NaN", "None", "n/a", "nan", "null")
@@ -130,14 +130,14 @@ _CSV_TEXTS = ("string", "binary")
 def from_csv(body: bytes, signature: Signature) -> Table:
     """The table of a CSV body with a header row. Raises Refusal.
 
-    For a column-based signature the cells stay text, to be read in the signature's types; else pandas finds types.
+    For a column-based signature the cells stay text, and `columns` converts them. Without one, pandas finds the types.
     """
     import pandas as pd
 
     text = _csv_text(body)
     try:
-        stays: Dict[str, Any] = {"dtype": str, "keep_default_na": False} if signature.columns else {}
-        frame = pd.read_csv(io.StringIO(text), **stays)
+        as_text: Dict[str, Any] = {"dtype": str, "keep_default_na": False} if signature.columns else {}
+        frame = pd.read_csv(io.StringIO(text), **as_text)
     except ValueError:  # pandas' ParserError and EmptyDataError are among them
         raise bad_request("The body is not valid CSV with a header row.") from None
     columns = {name: frame[name].tolist() for name in frame.columns}
@@ -159,7 +159,10 @@ def _csv_cells(cells: List[str], kind: str) -> List[Any]:
 
 
 def _csv_text(body: bytes) -> str:
-    """The text, once every row is known to have as many fields as the header, which names each once."""
+    """The text of the body.
+
+    Raises Refusal unless each row has as many fields as the header, whose names are distinct.
+    """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

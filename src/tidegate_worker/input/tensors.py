@@ -1,4 +1,4 @@
-"""Tensors against a signature: numpy arrays out of nested lists, and where a list is ragged or a value does not fit."""
+"""Nested lists as numpy arrays in the type and shape of a signature. A refusal names the place that does not fit."""
 
 import math
 from typing import Any, Iterator, List, Optional, Tuple
@@ -10,7 +10,10 @@ Path = Tuple[int, ...]
 
 
 def array(value: Any, tensor: Tensor, what: str) -> Any:
-    """The numpy array of nested lists, in the tensor's type and shape. Raises Refusal, which says `what`."""
+    """The nested lists as an array in the tensor's type and shape.
+
+    Raises Refusal, whose sentence begins with `what`.
+    """
     result = typed(value, tensor.dtype, what)
     if not _shape_fits(result, tensor):
         raise bad_request(f"{what} has the shape {_shape(result.shape)}; the model takes {_shape(tensor.shape)}.")
@@ -18,10 +21,10 @@ def array(value: Any, tensor: Tensor, what: str) -> Any:
 
 
 def typed(value: Any, dtype: Any, what: str) -> Any:
-    """The numpy array of nested lists in a type; of any type when `dtype` is None. Raises Refusal.
+    """The nested lists as an array of this type; with None, of the type that numpy finds. Raises Refusal.
 
-    numpy would cut fractions off, take any text for True, make text of null, and wrap or cut what is too large; here
-    such values do not fit.
+    numpy would cut off fractions, make True of any text and text of null, and wrap or cut values that are too large.
+    Here such values do not fit.
     """
     import numpy as np
 
@@ -36,12 +39,12 @@ def typed(value: Any, dtype: Any, what: str) -> Any:
 
 
 def _lossless(value: Any, dtype: Any, result: Any) -> bool:
-    """Whether the result, which numpy has made of the value in this type, says the same."""
+    """Whether numpy has changed no value in the result."""
     import numpy as np
 
     if dtype.kind in "iu":
         natural = np.array(value)
-        limits = np.iinfo(dtype)  # numpy 1 wraps what is out of range
+        limits = np.iinfo(dtype)  # numpy 1 wraps numbers out of range
         if natural.size == 0 or natural.dtype.kind == "b":
             return True
         if natural.dtype.kind in "iu":
@@ -88,27 +91,27 @@ def _may_be_infinite(item: Any, infinite: bool) -> bool:
 
 
 def _is_text_of(item: Any, text: Any) -> bool:
-    """Whether nothing was cut off; of numbers numpy makes text, as MLflow does."""
+    """Whether the text is whole. Numbers become text, as in MLflow."""
     if isinstance(item, str):
         return bool(item == (text.decode("latin-1") if isinstance(text, bytes) else text))
     return isinstance(item, (bool, int, float)) and item == item
 
 
-def _is_date_of(item: Any, found: Any) -> bool:
-    """Whether the date is the same as in its text's own unit, which has room for it: numpy wraps and cuts."""
+def _is_date_of(item: Any, date: Any) -> bool:
+    """Whether numpy has neither wrapped nor cut the date: it is the same in the unit of its text, which can hold it."""
     import numpy as np
 
     if isinstance(item, str):
         own: Any = np.datetime64(item)
-        if np.isnat(own) or np.isnat(found):
-            return bool(np.isnat(own) and np.isnat(found))
-        same_day = own.astype("M8[D]") == found.astype("M8[D]")
-        return bool(same_day and own == found.astype(own.dtype))
-    return item is None or (isinstance(item, int) and not isinstance(item, bool) and not np.isnat(found))
+        if np.isnat(own) or np.isnat(date):
+            return bool(np.isnat(own) and np.isnat(date))
+        same_day = own.astype("M8[D]") == date.astype("M8[D]")
+        return bool(same_day and own == date.astype(own.dtype))
+    return item is None or (isinstance(item, int) and not isinstance(item, bool) and not np.isnat(date))
 
 
 def _shape_fits(result: Any, tensor: Tensor) -> bool:
-    """As MLflow has it: ragged arrays of objects are let through where a signature describes them."""
+    """Whether the shape fits, as MLflow has it: a signature may describe ragged arrays of objects, and these fit."""
     expected = tensor.shape
     if result.dtype.kind == "O" and (expected == (-1,) or (-1 in expected[1:] and result.ndim == 1)):
         return True
@@ -130,7 +133,7 @@ def _misfit(value: Any, dtype: Any, what: str) -> Refusal:
 
 
 def _first_ragged(value: Any, path: Path = ()) -> Optional[Path]:
-    """Where the first list is that has another length than its siblings, or stands among single values."""
+    """The path of the first list that has another length than its siblings, or is among single values; else None."""
     level: List[Tuple[Path, Any]] = [(path, value)]
     while level and all(isinstance(item, list) for _, item in level):
         width = len(level[0][1])
@@ -164,7 +167,7 @@ def _first_misfit(value: Any, dtype: Any) -> Optional[Tuple[Path, Any]]:
 
 
 def _place(path: Path) -> str:
-    """Counted from one: `, row 3, value 1, 5`."""
+    """The path in words, counted from one: `, row 3, value 1, 5`."""
     if not path:
         return ""
     rest = ", ".join(str(index + 1) for index in path[1:])

@@ -1,1 +1,8 @@
-"""Bytes between gateways and this replica: frames, a connection per gateway, and how the next frame is awaited."""
+"""The bytes between gateways and a replica.
+
+Read `wire` (the frames, and what they mean), `gateway_connection` (one connection, which never blocks), `busy_poll`
+(when to poll rather than sleep), then `refusal` (the error that becomes an answer). Gateways import `wire` and
+`busy_poll` too.
+
+Nothing here knows models.
+"""

@@ -1,4 +1,4 @@
-"""One gateway's connection: bytes in and out, never waiting."""
+"""The connection of one gateway. Sending and receiving never block."""
 
 import socket
 from collections import deque
@@ -6,9 +6,9 @@ from typing import Deque, List, Tuple
 
 from tidegate_worker.ipc import wire
 
-# Read into by all connections, one after another. What is read is copied out at once.
+# All connections read into this buffer, one after another. Their bytes are copied out at once.
 _BUFFER = memoryview(bytearray(256 * 1024))
-# What a peer may send before it has said who it is.
+# The largest frame of a peer that has not identified itself.
 _MAX_HELLO_BYTES = 4096
 
 
@@ -17,7 +17,7 @@ class Gone(Exception):
 
 
 class GatewayConnection:
-    """A socket, the frames that have come, and the bytes that wait to go."""
+    """A socket with its incomplete frame and its unsent bytes. `greeted`: the peer has identified itself by HELLO."""
 
     def __init__(self, sock: socket.socket, accepted_at: float) -> None:
         sock.setblocking(False)
@@ -28,12 +28,12 @@ class GatewayConnection:
         self._unsent: Deque[memoryview] = deque()
 
     def greet(self) -> None:
-        """Take it as a gateway from now on."""
+        """Take the peer as a gateway from now on."""
         self.greeted = True
         self._frames.max_bytes = wire.MAX_FRAME_BYTES
 
     def receive(self) -> List[Tuple[int, memoryview]]:
-        """The frames that are whole now. Raises Gone."""
+        """The frames that are complete now. Raises Gone."""
         room = self._frames.room
         try:
             count = self.socket.recv_into(_BUFFER if room is None else room)
@@ -49,13 +49,13 @@ class GatewayConnection:
             raise Gone(str(error)) from error
 
     def send(self, data: bytes) -> None:
-        """Send now what the socket takes, and keep the rest. Raises Gone."""
+        """Send as much as the socket takes, and keep the rest. Raises Gone."""
         self._unsent.append(memoryview(data))
         if len(self._unsent) == 1:
             self.flush()
 
     def flush(self) -> None:
-        """Go on sending. Raises Gone."""
+        """Send as much of the unsent bytes as the socket takes. Raises Gone."""
         while self._unsent:
             try:
                 sent = self.socket.send(self._unsent[0])
@@ -70,7 +70,7 @@ class GatewayConnection:
 
     @property
     def closed(self) -> bool:
-        """Whether this side has closed it."""
+        """Whether the replica has closed the connection."""
         return self.socket.fileno() < 0
 
     @property

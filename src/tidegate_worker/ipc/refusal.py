@@ -1,14 +1,15 @@
-"""A request that gets a sentence instead of a prediction."""
+"""The refusal of a request: it gets a sentence instead of a prediction."""
 
 from tidegate_worker.ipc import wire
 
-MAX_SENTENCE = 4000  # characters; a signature of thousands of columns has more
+MAX_SENTENCE = 4000  # characters; the sentence on a signature of thousands of columns is longer
 
 
 class Refusal(Exception):
-    """Why a request has no prediction: an outcome of `wire`, and a sentence for the caller.
+    """The reason why a request has no prediction: an outcome of `wire`, and a sentence for the caller.
 
-    The sentence names places and expected types, and never the caller's values. A longer one is cut.
+    The sentence names places and expected types, and never the caller's values. It is cut after `MAX_SENTENCE`
+    characters.
     """
 
     def __init__(self, outcome: int, sentence: str) -> None:
@@ -20,13 +21,13 @@ class Refusal(Exception):
 
 
 def bad_request(sentence: str) -> Refusal:
-    """The refusal of a body that cannot be understood or does not fit the signature."""
+    """The refusal of a body that cannot be read or does not fit the signature."""
     return Refusal(wire.BAD_REQUEST, sentence)
 
 
 def json_type(value: object) -> str:
-    """What JSON calls the type of a decoded value, with its article."""
-    if value is None or value != value:  # NaN stands for what is missing
+    """The type of a decoded value in the words of JSON, with its article."""
+    if value is None or value != value:  # NaN stands for a missing value
         return "null"
     if isinstance(value, bool):
         return "a boolean"

@@ -1,16 +1,16 @@
-"""The framed socket between gateways and replicas: bytes, codes and text; never a pickle.
+"""The protocol between gateways and replicas: frames of bytes, codes and text; never a pickle.
 
 A frame is a length (u32, of what follows), a type (u8) and a payload; integers are little-endian.
 
     gateway → replica    HELLO, REQUESTS, CANCEL, PING, MEASURE
     replica → gateway    WELCOME, ANSWERS, RETURNED, PONG, DRAINING, CREDITS, MEASURED
 
-The first frame on a connection is HELLO (JSON: protocol, revision, secret); a replica that does not agree closes. It
-answers WELCOME (JSON: protocol, pid, credits, group). A gateway may have `credits` REQUESTS frames unanswered, of at
-most `group` requests each; they are answered in any order and in any number of ANSWERS frames. CREDITS (JSON: credits,
-group) changes both from then on. DRAINING says: send no more. RETURNED hands requests back that were not begun; they
-may run elsewhere. MEASURE asks for MEASURED (u64: the resident bytes of the process, 0 where that is not known), which
-comes between two predictions.
+HELLO (JSON: protocol, revision, secret) is the first frame on a connection. A replica of another protocol, revision or
+secret closes it; else it answers WELCOME (JSON: protocol, pid, credits, group). A gateway may have `credits` REQUESTS
+frames unanswered, of at most `group` requests each. Their answers come in any order and in any number of ANSWERS
+frames. CREDITS (JSON: credits, group) changes both numbers from then on. DRAINING asks the gateway to send no more
+requests. RETURNED hands back requests that were not begun: they may run elsewhere. MEASURE asks for MEASURED (u64: the
+resident bytes of the process, 0 if not known), which comes between two predictions.
 """
 
 import struct
@@ -24,17 +24,17 @@ HELLO, WELCOME, REQUESTS, ANSWERS, CANCEL, RETURNED, DRAINING, PING, PONG, CREDI
 MAX_GROUP_BYTES = 32 * 1024 * 1024
 # A longer frame is a defect or an attack: the connection is closed.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
-# What a frame with a single request or answer has besides its body, metadata included.
+# The most bytes that a frame with a single request or answer has besides its body; metadata included.
 OVERHEAD_BYTES = 128 * 1024
-# A frame of which so much is missing is gathered in a buffer of its own. The buffer has at first this many bytes at
-# most, and grows with what has come: five bytes can announce a frame of any length.
+# A frame of which so many bytes are missing gets a buffer of its own. The buffer has at most the second
+# figure of bytes at first, and grows with the bytes that arrive: five bytes can announce a frame of any length.
 _LARGE, _FIRST_ROOM = 64 * 1024, 4 * 1024 * 1024
 
-# --- outcomes: what became of a request. The gateway turns them into its errors.
+# --- outcomes of a request. The gateway turns them into its errors.
 
 OK = 0
-BAD_REQUEST = 1  # the body cannot be understood, or does not fit the signature
-UNSUPPORTED_MEDIA_TYPE = 2  # the content type is not one that is read
+BAD_REQUEST = 1  # the body cannot be read, or does not fit the signature
+UNSUPPORTED_MEDIA_TYPE = 2  # the replica does not read this content type
 MODEL_ERROR = 3  # the model raised
 BAD_OUTPUT = 4  # the model's answer cannot be written as JSON
 TIMED_OUT = 5  # the deadline passed before it began
@@ -105,15 +105,15 @@ def pack_answers(answers: Iterable[Answer]) -> bytes:
 
 
 def answer_frames(answers: Sequence[Answer]) -> List[bytes]:
-    """ANSWERS frames with these: each of at most MAX_GROUP_BYTES, or with a single larger answer.
+    """ANSWERS frames of at most MAX_GROUP_BYTES each, or with a single larger answer.
 
-    One that no frame can hold becomes a sentence that says so.
+    An answer that is too large for any frame is replaced by a sentence that says so.
     """
     if sum([len(answer[4]) for answer in answers]) <= MAX_GROUP_BYTES:
         return [pack_answers(answers)]
     groups: List[List[Answer]] = [[]]
     room = MAX_GROUP_BYTES
-    for answer in map(_fitting, answers):
+    for answer in map(_within_frame_limit, answers):
         if groups[-1] and len(answer.body) > room:
             groups.append([])
             room = MAX_GROUP_BYTES
@@ -122,7 +122,7 @@ def answer_frames(answers: Sequence[Answer]) -> List[bytes]:
     return [pack_answers(group) for group in groups]
 
 
-def _fitting(answer: Answer) -> Answer:
+def _within_frame_limit(answer: Answer) -> Answer:
     size, most = len(answer.body), MAX_FRAME_BYTES - OVERHEAD_BYTES
     if size <= most:
         return answer
@@ -161,12 +161,12 @@ def _unpack(payload: memoryview, layout: struct.Struct, kind: "Type[_Item]", mos
 
 
 def pack_ids(kind: int, ids: Iterable[int]) -> bytes:
-    """A CANCEL or RETURNED frame."""
+    """A frame of 64-bit numbers: CANCEL, RETURNED or MEASURED."""
     return frame(kind, b"".join([_ID.pack(number) for number in ids]))
 
 
 def unpack_ids(payload: memoryview) -> List[int]:
-    """The ids of a CANCEL or RETURNED frame."""
+    """The numbers in a CANCEL, RETURNED or MEASURED frame. Raises WireError when it is cut short."""
     if len(payload) % _ID.size:
         raise WireError("a frame is cut short")
     return [fields[0] for fields in _ID.iter_unpack(payload)]
@@ -178,7 +178,7 @@ def pack_meta(items: Iterable[Tuple[str, str]]) -> bytes:
 
 
 def unpack_meta(meta: bytes) -> "dict[str, str]":
-    """The map that `pack_meta` made."""
+    """The map that `pack_meta` has packed."""
     if not meta:
         return {}
     pairs = [line.partition("=") for line in meta.decode("latin-1").split("\n")]
@@ -186,21 +186,21 @@ def unpack_meta(meta: bytes) -> "dict[str, str]":
 
 
 class Frames:
-    """Cuts a stream of bytes into frames of at most `max_bytes`. Feed it what arrives; iterate over what is whole.
+    """Cuts a stream of bytes into frames of at most `max_bytes`.
 
-    A frame that comes in many pieces is gathered in a buffer of its own. A socket may also fill that buffer by itself:
-    `room`, then `filled`.
+    `feed` takes bytes and returns complete frames. A large frame gets a buffer of its own, and a socket may read
+    straight into it: `room` is the part that is still to be filled, and `filled` says how many bytes were read.
     """
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self.max_bytes = max_bytes
-        self._rest = b""  # the beginning of a frame whose length is not known yet, or that is small
-        self._large: Optional[bytearray] = None  # a frame without its length, being filled
-        self._size = 0  # how much of it there is
-        self._length = 0  # how much of it there will be
+        self._rest = b""  # the beginning of a frame that is small, or whose length is not known yet
+        self._large: Optional[bytearray] = None  # a large frame without its length
+        self._size = 0  # how many of its bytes have arrived
+        self._length = 0  # how many bytes it has
 
     def feed(self, data: bytes) -> "List[Tuple[int, memoryview]]":
-        """Take bytes; return the frames that are whole now: (type, payload). Raises WireError for a foreign stream."""
+        """Take bytes. Returns the complete frames: (type, payload). Raises WireError for another protocol."""
         at, frames = 0, []
         if self._rest:
             data = self._rest + data
@@ -225,7 +225,7 @@ class Frames:
         return frames
 
     def _begin(self, length: int) -> None:
-        """Make room for the whole of the frame that `_rest` begins, once much of it is missing."""
+        """Allocate a buffer for the frame that begins in `_rest`, if many of its bytes are missing."""
         if length + 4 - len(self._rest) >= _LARGE:
             self._size, self._length = len(self._rest) - 4, length
             self._large = bytearray(min(length, max(_FIRST_ROOM, 2 * self._size)))
@@ -234,11 +234,11 @@ class Frames:
 
     @property
     def room(self) -> Optional[memoryview]:
-        """Where the next bytes of a large frame belong; None when there is no such frame."""
+        """The place for the next bytes of a large frame; None if there is none."""
         return None if self._large is None else memoryview(self._large)[self._size :]
 
     def filled(self, count: int) -> "List[Tuple[int, memoryview]]":
-        """So many bytes have been put into `room`; return the frame if it is whole now."""
+        """Count bytes that were read into `room`. Returns the frame if it is complete now."""
         assert self._large is not None
         self._size += count
         if self._size == self._length:

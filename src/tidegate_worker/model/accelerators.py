@@ -1,4 +1,4 @@
-"""Packages that only make the worker faster. One that the model pins in a version that is not tested stays off."""
+"""Packages that only make the worker faster. A model may pin one in an untested version: then it is not used."""
 
 import json
 from typing import NamedTuple, Tuple
@@ -7,12 +7,12 @@ from tidegate_worker.input.decoder import Decoder
 from tidegate_worker.output import encoder
 from tidegate_worker.output.encoder import Encoder
 
-# The versions of msgspec that the worker's tests have passed with.
+# The worker's tests pass with msgspec from the first version up to, but without, the second.
 MSGSPEC = ((0, 18), (1, 0))
 
 
 class Json(NamedTuple):
-    """How JSON is read and written, and a word on it for the replica's status."""
+    """The functions that read and write JSON. `note` describes them in the replica's status."""
 
     decode: Decoder
     encode: Encoder
@@ -20,12 +20,12 @@ class Json(NamedTuple):
 
 
 def fast_json() -> Json:
-    """msgspec's, when a tested version is installed; else the standard library's."""
+    """The functions of msgspec if a tested version is installed, else those of the standard library."""
     try:
         import msgspec
     except ImportError:
         return Json(json.loads, encoder.dumps, "off: msgspec is not installed")
-    except Exception as error:  # a broken build of the model's own
+    except Exception as error:  # the model's environment may have a broken build
         return Json(json.loads, encoder.dumps, f"off: msgspec does not import ({type(error).__name__})")
     version = getattr(msgspec, "__version__", "")
     if not MSGSPEC[0] <= _numbers(version) < MSGSPEC[1]:

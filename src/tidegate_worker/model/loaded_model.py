@@ -1,4 +1,7 @@
-"""A loaded model: one request in, one answer out, and whose fault it was when there is none."""
+"""A loaded model on the stock path: one request in, one answer out.
+
+Without a prediction the answer says whose fault it is.
+"""
 
 import inspect
 import time
@@ -15,7 +18,7 @@ from tidegate_worker.process.log import log_exception
 
 MAX_MESSAGE = 2000  # characters of an exception's text that a caller gets
 
-# Functions of MLflow that check the input before the model's own code runs; their messages repeat the caller's data.
+# Functions of MLflow that check the input before the model's own code runs. Their messages repeat the caller's data.
 _ENFORCERS = frozenset(
     {"_validate_prediction_input", "_enforce_schema", "_enforce_params_schema", "_validate_model_input"}
 )
@@ -32,11 +35,11 @@ class Model:
 
     @classmethod
     def load(cls, model_dir: str) -> "Model":
-        """Load it from its directory. Raises whatever the model's own code raises."""
+        """Load the model from its directory. Raises whatever its own code raises."""
         return cls(loading.load(model_dir))
 
     def answer(self, request: wire.Request, wait: float = 0.0) -> wire.Answer:
-        """Answer one request, which has waited so many seconds. Never raises."""
+        """Answer one request, which has waited for `wait` seconds. Never raises."""
         meta = wire.unpack_meta(request.meta)
         try:
             return self._answer(request, meta.get("content-type", ""), wait)
@@ -64,7 +67,7 @@ class Model:
         return wire.Answer(request.id, wire.OK, 0, wire.pack_meta(steps), body)
 
     def refused(self, request: wire.Request, error: BaseException) -> wire.Answer:
-        """The answer to a request at which the model itself has raised."""
+        """The answer to a request for which the model has raised this error."""
         if isinstance(error, Refusal):
             return _refused(request, error)
         refusal = Refusal(wire.MODEL_ERROR, exception_text(error))
@@ -72,22 +75,22 @@ class Model:
         return _refused(request, refusal)
 
     def predict(self, data: Any, params: Optional[Dict[str, Any]] = None) -> Any:
-        """What the model returns. Raises Refusal, with the model's exception as its cause."""
+        """The model's output. Raises Refusal, whose cause is the model's exception."""
         options = {"params": params} if self._takes_params else {}
         try:
             return self.pyfunc.predict(data, **options)
-        except BaseException as error:  # SystemExit too: one request must not end the replica
+        except BaseException as error:  # with SystemExit: one request must not end the replica
             if _is_enforcement(error):
                 raise bad_request(_misfit(data, self.signature)) from None
             raise Refusal(wire.MODEL_ERROR, exception_text(error)) from error
 
     def encode(self, output: Any) -> bytes:
-        """The answer's JSON. Raises Refusal."""
+        """The output as the JSON of an answer. Raises Refusal."""
         try:
             return encoder.encode(output, self.json.encode)
         except Refusal:
             raise
-        except Exception as error:  # an object of the model's own may raise when it is read
+        except Exception as error:  # an object of the model's may raise when it is read
             sentence = f"The model's output cannot be written as JSON: {exception_text(error)}"
             raise Refusal(wire.BAD_OUTPUT, sentence) from error
 
@@ -100,7 +103,7 @@ def _refused(request: wire.Request, refusal: Refusal) -> wire.Answer:
 
 
 def exception_text(error: BaseException) -> str:
-    """`Type: message`, of bounded length."""
+    """The exception as `Type: message`, with at most `MAX_MESSAGE` characters of its message."""
     try:
         message = str(error)
     except Exception:
@@ -115,7 +118,7 @@ def _micros(seconds: float) -> str:
 
 
 def _is_enforcement(error: BaseException) -> bool:
-    """Whether MLflow's check of the input raised it: a check's frame stands above any frame that is not MLflow's."""
+    """Whether MLflow's check of the input has raised the error: its frame comes before any frame of other code."""
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__", ""))
@@ -128,7 +131,7 @@ def _is_enforcement(error: BaseException) -> bool:
 
 
 def _misfit(data: Any, signature: Signature) -> str:
-    """The sentence for an input that MLflow did not take: where it is, when a compound column tells."""
+    """The sentence for an input that MLflow did not take. It names row and column if a compound column does not fit."""
     for column in signature.columns:
         if not column.kind and column.name is not None and hasattr(data, "columns") and column.name in data.columns:
             row = _first_misfit(data[column.name].tolist(), column.type, column.required)

@@ -1,8 +1,8 @@
-"""Loads an MLflow model without what MLflow does at each load and serving does not need.
+"""Loads an MLflow model, without two steps of MLflow's that serving does not need.
 
-Measured for a scikit-learn model after a fork: half of the load was the MLmodel file, read three times by PyYAML's
-parser in Python; a fifth was the input example, which predictions ask for in one case only. Where MLflow is built
-otherwise, it loads as it always does.
+For a scikit-learn model after a fork, half of the load was the MLmodel file, which PyYAML's parser in Python read three
+times. A fifth was the input example, which a prediction needs in one case only. Where MLflow is built otherwise, the
+load is MLflow's own.
 """
 
 from contextlib import contextmanager, suppress
@@ -10,20 +10,20 @@ from typing import Any, Iterator
 
 
 def load(model_dir: str) -> Any:
-    """The pyfunc model. Raises whatever the model's own code raises."""
+    """Load the pyfunc model. Raises whatever the model's own code raises."""
     import mlflow.pyfunc
 
-    with _quick_yaml(), _no_example():
+    with _with_libyaml(), _without_example():
         pyfunc = mlflow.pyfunc.load_model(model_dir, suppress_warnings=True)
     from_example = getattr(pyfunc.metadata, "_is_type_hint_from_example", None)
-    if from_example is not None and from_example():  # the one case in which a prediction asks for it
-        with suppress(Exception):  # as MLflow does
+    if from_example is not None and from_example():  # the one case in which a prediction needs the example
+        with suppress(Exception):  # MLflow ignores errors here too
             pyfunc.input_example = pyfunc.metadata.load_input_example(model_dir)
     return pyfunc
 
 
-class _QuickYaml:
-    """The module `yaml`, but for `safe_load`: by libyaml's parser, which builds the same values."""
+class _LibYaml:
+    """The module `yaml` with a `safe_load` by libyaml's parser, which builds the same values."""
 
     def __init__(self, yaml: Any) -> None:
         self._yaml = yaml
@@ -40,15 +40,15 @@ class _QuickYaml:
 
 
 @contextmanager
-def _quick_yaml() -> Iterator[None]:
-    """MLflow's reader of MLmodel files takes libyaml's parser, where there is one; nobody else does."""
+def _with_libyaml() -> Iterator[None]:
+    """Let MLflow's reader of MLmodel files, and no other code, use libyaml's parser if there is one."""
     from mlflow.models import model as reader
 
     yaml = getattr(reader, "yaml", None)
     if not hasattr(yaml, "CSafeLoader"):
         yield
         return
-    reader.yaml = _QuickYaml(yaml)
+    reader.yaml = _LibYaml(yaml)
     try:
         yield
     finally:
@@ -56,8 +56,8 @@ def _quick_yaml() -> Iterator[None]:
 
 
 @contextmanager
-def _no_example() -> Iterator[None]:
-    """MLflow finds no input example while it loads; it may be asked for afterwards."""
+def _without_example() -> Iterator[None]:
+    """Let MLflow find no input example while it loads the model."""
     from mlflow.models import Model
 
     read = getattr(Model, "load_input_example", None)

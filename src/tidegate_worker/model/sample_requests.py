@@ -1,4 +1,8 @@
-"""Requests of one row, made from a model's signature and its input example, to try the model with."""
+"""Made-up requests of one row, from a model's signature and its input example, to try the model with.
+
+Usual rows are like those of the example. Unusual rows hold what callers send and examples lack. Both are the same at
+each start.
+"""
 
 import base64
 import datetime as dt
@@ -11,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 from tidegate_worker.input.signature import NULLABLE, Column, Signature, Tensor
 from tidegate_worker.output import encoder
 
-# How far made-up numbers lie from those that were seen, relative to them: nearer first.
+# How far made-up numbers are from those of the example, relative to them: the nearest first.
 _SPREADS = (0.1, 0.5, 1.0, 4.0)
 _NUMBERS = ("double", "float", "long", "integer")
 _LIMITS = {"long": 2**53, "integer": 2**31 - 1}
@@ -27,52 +31,52 @@ _DEFAULTS: Dict[str, List[Any]] = {
 }
 
 
-def requests(signature: Signature, example: Any) -> Iterator[Dict[str, Any]]:
-    """Endless documents of one row each: the example's rows first, then rows like them. The same at every start."""
+def usual(signature: Signature, example: Any) -> Iterator[Dict[str, Any]]:
+    """Documents of one row each: the example's rows first, then 10,000 rows like them."""
     source = random.Random(0)  # noqa: S311 - not for secrets
     if signature.tensors:
-        yield from _tensors(signature.tensors[0], example, source)
+        yield from _usual_tensors(signature.tensors[0], example, source)
         return
-    rows = _rows(signature, example)
+    rows = _example_rows(signature, example)
     names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
-    for row in itertools.chain(rows, _made_up(signature.columns, rows, source)):
+    for row in itertools.chain(rows, _made_up_rows(signature.columns, rows, source)):
         yield {"dataframe_split": {**names, "data": [row]}}
 
 
-# In how many columns a null stands by itself, and how many rows have unseen texts and numbers far apart.
-_MOST_NULLS, _UNSEEN_ROWS, _WIDE_ROWS = 4, 5, 3
-# What stands for a missing number, and in how many columns two rows have the same number and differ in all others.
-_SENTINELS, _MOST_PAIRS = (-1, 9999, -999), 4
+# In how many columns a null is the only one of its row; how many rows have unseen texts, and numbers far apart.
+_SINGLE_NULLS, _UNSEEN_ROWS, _WIDE_ROWS = 4, 5, 3
+# Numbers that often stand for a missing one; in how many columns a pair of rows agrees that differs in all others.
+_SENTINELS, _MAX_PAIRS = (-1, 9999, -999), 4
 NUMBERS, TEXTS, NULLS = "numbers", "texts", "nulls"
 
 
-def others(signature: Signature, example: Any) -> Iterator[Tuple[str, List[Dict[str, Any]]]]:
-    """Documents of one row each that hold what callers send and examples lack, by their kind: zero and both signs,
-    unseen texts and far dates, nulls. The same at every start; none for tensors.
+def unusual(signature: Signature, example: Any) -> Iterator[Tuple[str, List[Dict[str, Any]]]]:
+    """Documents of one row each, by their kind: zeros and both signs, unseen texts and far dates, nulls.
 
-    With a null comes a row that is like it in all else: what fills it in may look at rows alike.
+    A row with a null comes with one that is the same without it: code that fills in a null may look for similar rows.
+    There are none for tensors.
     """
     if signature.columns:
         source = random.Random(3)  # noqa: S311 - not for secrets
-        rows = _rows(signature, example)
-        bases = [*rows[:4], *itertools.islice(_made_up(signature.columns, rows, source), 16)]
+        rows = _example_rows(signature, example)
+        bases = [*rows[:4], *itertools.islice(_made_up_rows(signature.columns, rows, source), 16)]
         names = {"columns": [column.name for column in signature.columns]} if signature.named else {}
-        for at in _few(source, [at for at, column in enumerate(signature.columns) if column.kind in _NUMBERS]):
-            one, other = source.choice(bases), source.choice(bases)
-            pair = [one, [one[at] if place == at else value for place, value in enumerate(other)]]
+        for at in _sampled(source, [at for at, column in enumerate(signature.columns) if column.kind in _NUMBERS]):
+            first, second = source.choice(bases), source.choice(bases)
+            pair = [first, [first[at] if place == at else value for place, value in enumerate(second)]]
             yield NUMBERS, [{"dataframe_split": {**names, "data": [each]}} for each in pair]
         for kind, changes in _changes(signature.columns, source):
             base = source.choice(bases)
             row = [changes[at](value) if at in changes else value for at, value in enumerate(base)]
-            rows_of_it = [row, base] if kind == NULLS else [row]
-            yield kind, [{"dataframe_split": {**names, "data": [each]}} for each in rows_of_it]
+            group = [row, base] if kind == NULLS else [row]
+            yield kind, [{"dataframe_split": {**names, "data": [each]}} for each in group]
 
 
 Change = Callable[[Any], Any]
 
 
 def _changes(columns: Sequence[Column], source: random.Random) -> Iterator[Tuple[str, Dict[int, Change]]]:
-    """What is done to a usual row, by column."""
+    """The changes that make a usual row an unusual one, by column."""
     nullable = [at for at, column in enumerate(columns) if column.kind in NULLABLE]
     texts = {at: _UNSEEN[column.kind] for at, column in enumerate(columns) if column.kind in _UNSEEN}
     numbers = [at for at, column in enumerate(columns) if column.kind in _NUMBERS]
@@ -88,12 +92,12 @@ def _changes(columns: Sequence[Column], source: random.Random) -> Iterator[Tuple
     if nullable:
         yield NULLS, dict.fromkeys(nullable, _null)
         yield NULLS, dict.fromkeys([at for at in nullable if source.random() < 0.5], _null)
-    for at in source.sample(nullable, min(len(nullable), _MOST_NULLS)):
+    for at in source.sample(nullable, min(len(nullable), _SINGLE_NULLS)):
         yield NULLS, {at: _null}
 
 
-def _few(source: random.Random, places: List[int]) -> List[int]:
-    return source.sample(places, min(len(places), _MOST_PAIRS))
+def _sampled(source: random.Random, places: List[int]) -> List[int]:
+    return source.sample(places, min(len(places), _MAX_PAIRS))
 
 
 def _null(_: Any) -> None:
@@ -107,7 +111,7 @@ def _word(source: random.Random) -> str:
 _UNSEEN: Dict[str, Callable[[random.Random], str]] = {
     "string": _word,
     "binary": lambda source: base64.b64encode(_word(source).encode()).decode(),
-    "datetime": lambda source: _moved("2001-02-03T04:05:06", source.uniform(-9000, 9000)),
+    "datetime": lambda source: _moved_date("2001-02-03T04:05:06", source.uniform(-9000, 9000)),
 }
 
 
@@ -124,7 +128,7 @@ _SAMPLES: Dict[str, Any] = {
 
 
 def sample_body(signature: Signature) -> Optional[Dict[str, Any]]:
-    """A request of one row that fits the signature; None when there is no signature."""
+    """A request of one row with default values that fits the signature; None without a signature."""
     if signature.tensors:
         samples = {tensor.name: _sample_tensor(tensor) for tensor in signature.tensors}
         return {"inputs": samples if signature.named else next(iter(samples.values()))}
@@ -158,8 +162,8 @@ def _sample_tensor(tensor: Tensor) -> Any:
 # --- rows like those of an example ---
 
 
-def _rows(signature: Signature, example: Any, most: int = 12) -> List[List[Any]]:
-    """The first rows of an example that is a DataFrame, in the signature's order; distinct."""
+def _example_rows(signature: Signature, example: Any, most: int = 12) -> List[List[Any]]:
+    """The first distinct rows of an example, with columns in the signature's order; empty if it is no DataFrame."""
     labels = [column.name for column in signature.columns] if signature.named else None
     if not hasattr(example, "iloc") or not hasattr(example, "columns"):
         return []
@@ -172,44 +176,45 @@ def _rows(signature: Signature, example: Any, most: int = 12) -> List[List[Any]]
     return list(distinct.values())[:most]
 
 
-def _made_up(columns: Sequence[Column], rows: List[List[Any]], source: random.Random) -> Iterator[List[Any]]:
+def _made_up_rows(columns: Sequence[Column], rows: List[List[Any]], source: random.Random) -> Iterator[List[Any]]:
+    """Rows like those of an example, ever again from the nearest to the farthest."""
     seen = [[row[at] for row in rows if row[at] is not None] for at in range(len(columns))]
     for turn in range(10_000):
         spread = _SPREADS[turn // 4 % len(_SPREADS)]
-        yield [_value(column.kind, values, spread, source) for column, values in zip(columns, seen)]
+        yield [_made_up_value(column.kind, values, spread, source) for column, values in zip(columns, seen)]
 
 
-def _value(kind: str, seen: List[Any], spread: float, source: random.Random) -> Any:
-    """A value like those that were seen, or like the defaults of the kind."""
+def _made_up_value(kind: str, seen: List[Any], spread: float, source: random.Random) -> Any:
+    """A value like those of the example, or like the defaults of the kind."""
     value = source.choice(seen or _DEFAULTS.get(kind, [None]))
     if kind in _NUMBERS and isinstance(value, (int, float)):
-        return _number(kind, value, seen, spread, source)
+        return _made_up_number(kind, value, seen, spread, source)
     if kind == "boolean":
         return source.random() < 0.5
     if kind == "datetime" and seen:
-        return _moved(value, source.uniform(-400, 400) * spread)
+        return _moved_date(value, source.uniform(-400, 400) * spread)
     return value
 
 
-def _number(kind: str, value: float, seen: List[Any], spread: float, source: random.Random) -> Any:
-    """Near the value, by its size and by the range of those that were seen."""
-    spread_seen = max(seen) - min(seen) if seen else 0.0
-    width = max(spread_seen, abs(value) * 0.5, 1e-3) if spread_seen else max(abs(value), 1.0)
+def _made_up_number(kind: str, value: float, seen: List[Any], spread: float, source: random.Random) -> Any:
+    """A number near the value: nearer for a small spread, a small range in the example and a small value."""
+    seen_range = max(seen) - min(seen) if seen else 0.0
+    width = max(seen_range, abs(value) * 0.5, 1e-3) if seen_range else max(abs(value), 1.0)
     moved = value + source.uniform(-1, 1) * spread * width
     if kind in _LIMITS:
         return max(-_LIMITS[kind], min(_LIMITS[kind], round(moved)))
     return moved if math.isfinite(moved) else value
 
 
-def _moved(text: str, days: float) -> str:
+def _moved_date(text: str, days: float) -> str:
     try:
         return (dt.datetime.fromisoformat(text) + dt.timedelta(days=round(days))).isoformat()
     except (ValueError, OverflowError):
         return text
 
 
-def _tensors(tensor: Tensor, example: Any, source: random.Random) -> Iterator[Dict[str, Any]]:
-    """Single items along the first dimension."""
+def _usual_tensors(tensor: Tensor, example: Any, source: random.Random) -> Iterator[Dict[str, Any]]:
+    """Documents of one item along the first dimension: those of the example first."""
     if isinstance(example, dict):
         example = example.get(tensor.name)
     items = list(example[:12]) if hasattr(example, "ndim") and example.ndim == len(tensor.shape) else []
@@ -217,12 +222,12 @@ def _tensors(tensor: Tensor, example: Any, source: random.Random) -> Iterator[Di
         yield {"inputs": [encoder.plain(item)]}
     template = encoder.plain(items[0]) if items else _sample_tensor(tensor)[0]
     for turn in range(10_000):
-        yield {"inputs": [_shaken(template, tensor.dtype.kind, _SPREADS[turn // 4 % len(_SPREADS)], source)]}
+        yield {"inputs": [_perturbed(template, tensor.dtype.kind, _SPREADS[turn // 4 % len(_SPREADS)], source)]}
 
 
-def _shaken(item: Any, kind: str, spread: float, source: random.Random) -> Any:
+def _perturbed(item: Any, kind: str, spread: float, source: random.Random) -> Any:
     if isinstance(item, list):
-        return [_shaken(part, kind, spread, source) for part in item]
+        return [_perturbed(part, kind, spread, source) for part in item]
     if kind == "b":
         return source.random() < 0.5
     if not isinstance(item, (int, float)):

@@ -1,7 +1,7 @@
-"""What models return, as JSON: always valid, and the same with and without msgspec.
+"""A model's output as JSON. It is always valid JSON, and the same with and without msgspec.
 
-The shapes are those of MLflow's scoring server. Unlike there, what is not a number (NaN, infinity, NaT, pandas.NA) is
-null, and dates are ISO 8601 wherever they stand.
+The shapes are those of MLflow's scoring server. Two things differ: NaN, infinity, NaT and pandas.NA become null, and
+dates are in ISO 8601 everywhere.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import Any, Callable, List
 from tidegate_worker.ipc import wire
 from tidegate_worker.ipc.refusal import Refusal
 
-# Encodes plain values as JSON text. msgspec's where it is there, else the standard library's.
+# Encodes plain values as JSON text: msgspec's encoder if it is installed, else the standard library's.
 Encoder = Callable[[Any], bytes]
 
 
@@ -24,26 +24,26 @@ def dumps(value: Any) -> bytes:
 
 
 def encode(output: Any, encoder: Encoder = dumps) -> bytes:
-    """The body of an answer. Raises Refusal when the output has a type that JSON cannot hold."""
+    """The body of an answer with this output. Raises Refusal for a type that JSON cannot hold."""
     try:
         return write(plain(output), encoder)
     except RecursionError:
-        raise Refusal(wire.BAD_OUTPUT, "The model's output is nested too deep for JSON.") from None
+        raise Refusal(wire.BAD_OUTPUT, "The model's output is nested too deeply for JSON.") from None
 
 
 def write(value: Any, encoder: Encoder = dumps) -> bytes:
-    """The body of an answer from a value that `plain` has made."""
+    """The body of an answer with a value that `plain` has made."""
     answer = {"predictions": value}
     if encoder is not dumps:
         try:
             return encoder(answer)
         except (ValueError, OverflowError, RecursionError):
-            pass  # such as a lone surrogate, which json.dumps escapes
+            pass  # json.dumps writes more, such as a lone surrogate, which it escapes
     return dumps(answer)
 
 
 def plain(value: Any) -> Any:
-    """The value out of None, bool, int, finite float, str, list, and dict with str keys. Raises Refusal."""
+    """The value made of None, bool, int, finite float, str, list, and dict with str keys only. Raises Refusal."""
     kind = type(value)
     if kind in (str, bool, int) or value is None:
         return value
@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
         return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, str):  # an enumeration's member, say, whose own str() is its name
+    if isinstance(value, str):  # the str() of a subclass may be another text, as for a member of an enumeration
         return str.__str__(value)
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
 
 
 def _plain_of_library(value: Any) -> Any:
-    """Of numpy, pandas and pydantic; else of a subclass of a plain type. These libraries are there if a value is."""
+    """The value of a type of numpy, pandas or pydantic, or of a subclass of int or float, as a plain one."""
     library = type(value).__module__.partition(".")[0]
     if library == "numpy":
         return _plain_of_numpy(value)
@@ -78,10 +78,10 @@ def _plain_of_library(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)  # pydantic's, as MLflow's type hints use
     if callable(dump):
         return plain(dump())
-    return _foreign(value)
+    return _of_subclass(value)
 
 
-def _foreign(value: Any) -> Any:
+def _of_subclass(value: Any) -> Any:
     import numpy as np
     import pandas as pd
 
@@ -99,11 +99,11 @@ def _plain_of_numpy(value: Any) -> Any:
         return _array(value)
     if isinstance(value, np.generic):
         return _array(np.asarray(value))
-    return _foreign(value)
+    return _of_subclass(value)
 
 
 def _array(array: Any) -> Any:
-    """An ndarray as nested lists, or a single value where it has no dimension."""
+    """An ndarray as nested lists; one without dimensions as a single value."""
     import numpy as np
 
     kind = array.dtype.kind
@@ -134,7 +134,7 @@ def _plain_of_pandas(value: Any) -> Any:
         return _records([name], [_column(value)], len(value))
     if value is pd.NA:
         return None
-    return _foreign(value)
+    return _of_subclass(value)
 
 
 def _records(names: List[Any], columns: List[List[Any]], rows: int) -> List[Any]:
@@ -149,14 +149,14 @@ def _column(series: Any) -> Any:
 
 
 def _key(key: Any) -> str:
-    """A key as JSON has it; the literals are those of json.dumps."""
+    """A key of a dict as JSON has it. Numbers, booleans and None are written as json.dumps does."""
     if isinstance(key, str):
         return str.__str__(key)
     if key is None or isinstance(key, (bool, int, float)):
         return json.dumps(key)
     if type(key).__module__ == "numpy" and hasattr(key, "item"):
         return _key(key.item())
-    raise Refusal(wire.BAD_OUTPUT, f"The model's output has a key of type {_name(key)}; JSON has text only.")
+    raise Refusal(wire.BAD_OUTPUT, f"The model's output has a key of type {_name(key)}; in JSON a key must be text.")
 
 
 def _name(value: Any) -> str:

@@ -1,56 +1,56 @@
-"""Whether two answers are the same: exactly, but for the last digits of floats."""
+"""The comparison of two answers: they must be equal, but for the last digits of floats."""
 
 from typing import Any, NamedTuple
 
-# How far floats may lie apart, relative to their size, by the precision that they were computed in.
+# How far floats may differ, relative to the larger one, if they were computed in single or in double precision.
 SINGLE, DOUBLE = 1e-5, 1e-9
-# Below this share of the tolerance, times one, a difference counts as none: sums that cancel end near zero.
+# Floats nearer to zero than this are compared as if they were so large: a sum whose terms cancel has few exact digits.
 _NEAR_ZERO = 1e-3
 
 
 class Comparison(NamedTuple):
-    """What a comparison found."""
+    """Whether two answers are the same within the tolerance, and whether they are the same in each digit."""
 
     same: bool
     exact: bool
 
 
-def compare(one: Any, other: Any, tolerance: float) -> Comparison:
-    """Compare two values out of `predictions.plain`: lengths, keys, types, texts and integers exactly."""
-    if one == other and _types_agree(one, other):
+def compare(left: Any, right: Any, tolerance: float) -> Comparison:
+    """Compare two values of `encoder.plain`. Only floats may differ, by `tolerance` relative to the larger one."""
+    if left == right and _types_agree(left, right):
         return Comparison(True, True)
-    return Comparison(_close(one, other, tolerance), False)
+    return Comparison(_close(left, right, tolerance), False)
 
 
 def tolerance(output: Any) -> float:
-    """How far a model's floats may lie apart, by the precision of what it has returned."""
+    """How far the floats of this output may differ, by the precision of its dtypes."""
     dtypes = getattr(output, "dtypes", None)  # a DataFrame's; a Series' is its dtype
-    found = list(dtypes) if dtypes is not None and hasattr(dtypes, "__iter__") else [getattr(output, "dtype", None)]
+    kinds = list(dtypes) if dtypes is not None and hasattr(dtypes, "__iter__") else [getattr(output, "dtype", None)]
     if isinstance(output, list):
-        found = [getattr(item, "dtype", None) for item in output[:8]]
-    return SINGLE if any(_is_single(dtype) for dtype in found) else DOUBLE
+        kinds = [getattr(item, "dtype", None) for item in output[:8]]
+    return SINGLE if any(_is_single(dtype) for dtype in kinds) else DOUBLE
 
 
 def _is_single(dtype: Any) -> bool:
     return getattr(dtype, "kind", "") == "f" and bool(getattr(dtype, "itemsize", 8) < 8)
 
 
-def _types_agree(one: Any, other: Any) -> bool:
-    """1 == 1.0 == True in Python, and not in JSON."""
-    if type(one) is not type(other):
+def _types_agree(left: Any, right: Any) -> bool:
+    """Whether values that are equal in Python are so in JSON: there 1, 1.0 and true are different."""
+    if type(left) is not type(right):
         return False
-    if isinstance(one, list):
-        return all(map(_types_agree, one, other))
-    return all(_types_agree(value, other[key]) for key, value in one.items()) if isinstance(one, dict) else True
+    if isinstance(left, list):
+        return all(map(_types_agree, left, right))
+    return all(_types_agree(value, right[key]) for key, value in left.items()) if isinstance(left, dict) else True
 
 
-def _close(one: Any, other: Any, tolerance: float) -> bool:
-    if type(one) is not type(other):
+def _close(left: Any, right: Any, tolerance: float) -> bool:
+    if type(left) is not type(right):
         return False
-    if isinstance(one, float):
-        return bool(abs(one - other) <= tolerance * max(abs(one), abs(other), _NEAR_ZERO))
-    if isinstance(one, list):
-        return len(one) == len(other) and all(_close(a, b, tolerance) for a, b in zip(one, other))
-    if isinstance(one, dict):
-        return list(one) == list(other) and all(_close(value, other[key], tolerance) for key, value in one.items())
-    return bool(one == other)
+    if isinstance(left, float):
+        return bool(abs(left - right) <= tolerance * max(abs(left), abs(right), _NEAR_ZERO))
+    if isinstance(left, list):
+        return len(left) == len(right) and all(_close(a, b, tolerance) for a, b in zip(left, right))
+    if isinstance(left, dict):
+        return list(left) == list(right) and all(_close(value, right[key], tolerance) for key, value in left.items())
+    return bool(left == right)

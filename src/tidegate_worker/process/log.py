@@ -1,15 +1,15 @@
-"""The replica's log: timestamped plain lines, among whatever the model prints."""
+"""The replica's log: plain lines with timestamps, between the lines that the model prints."""
 
 import time
 import traceback
 
 from tidegate_worker.process import outlets
 
-_KEPT = 32 * 1024  # characters of a long traceback, from its beginning and from its end
+_KEPT = 32 * 1024  # characters of a long traceback that are kept of its beginning and of its end
 
 
 def log(line: str) -> None:
-    """Write one line, stamped in UTC."""
+    """Write one line with the time in UTC."""
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     outlets.write_log(f"{stamp}.{int(now * 1000) % 1000:03d}Z {line}\n")

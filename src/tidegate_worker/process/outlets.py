@@ -1,7 +1,8 @@
-"""Where a replica writes: its log and its status pipe, on descriptors of its own.
+"""The outlets of a replica: its log and its status pipe, on descriptors of its own.
 
-A model may close or replace the standard streams and their descriptors, file descriptor 3 too; what it left closed is
-opened again before a socket can take its number, for native code prints there.
+A model may close or replace file descriptors 0 to 3. So the replica writes to duplicates with high numbers. Descriptors
+0 to 2 are opened again if the model leaves them closed: otherwise a socket could get such a number, and native code
+would print into it.
 """
 
 import fcntl
@@ -12,26 +13,26 @@ from contextlib import suppress
 from typing import Optional
 
 STATUS_FD = 3
-# Above what code that closes "all" descriptors usually goes to, and below the usual limit of 1024.
+# Code that closes "all" descriptors usually stops below this number; the usual limit is 1024.
 _LOWEST_FD = 600
 
 _log: Optional[int] = None
 _status: Optional[int] = None
 
 
-def keep(*, status: bool) -> None:
-    """Take descriptors of the log, which standard error is, and of the status pipe, if there is one."""
+def claim(*, status: bool) -> None:
+    """Duplicate the log, which is standard error, and with `status` the status pipe, if there is one."""
     global _log, _status
     for descriptor in (_log, _status):
         if descriptor is not None:
             os.close(descriptor)
     _log = _status = None
-    _log = _taken(2)
-    _status = _taken(STATUS_FD) if status and _is_pipe(STATUS_FD) else None
+    _log = _duplicated_high(2)
+    _status = _duplicated_high(STATUS_FD) if status and _is_pipe(STATUS_FD) else None
 
 
-def leave_status() -> None:
-    """In a child: who reads the status pipe must see its end when the replica ends."""
+def close_status() -> None:
+    """Close the status pipe in a child: its reader must see the end when the replica ends, and not the child."""
     global _status
     if _status is not None:
         for descriptor in (_status, STATUS_FD):
@@ -41,12 +42,12 @@ def leave_status() -> None:
 
 
 def log_descriptor() -> int:
-    """The log's."""
+    """The log's file descriptor."""
     return 2 if _log is None else _log
 
 
 def write_log(text: str) -> None:
-    """Append to the log; what cannot be written is lost."""
+    """Append to the log. A text that cannot be written is lost."""
     if _log is None:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -56,14 +57,14 @@ def write_log(text: str) -> None:
 
 
 def write_status(line: bytes) -> None:
-    """Write a line into the status pipe, if there is one; what nobody can read is lost."""
+    """Write a line into the status pipe, if there is one. A line without a reader is lost."""
     if _status is not None:
         with suppress(OSError):  # the engine that made the pipe has ended, or the model has closed it
             os.write(_status, line)
 
 
 def prepare_streams() -> None:
-    """Let what the model prints come line by line. A stream that imports of a template have closed is made anew."""
+    """Flush the standard streams after each line. A stream that an import in a template has closed is opened again."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None or getattr(stream, "closed", False):
@@ -73,8 +74,8 @@ def prepare_streams() -> None:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
-def mend() -> None:
-    """Open the standard descriptors that are closed: no socket may get their numbers."""
+def reopen_closed() -> None:
+    """Open file descriptors 0 to 2 again if they are closed: no socket may get their numbers."""
     for descriptor in (0, 1, 2):
         if not _is_open(descriptor):
             _open(descriptor)
@@ -100,18 +101,18 @@ def _open(descriptor: int) -> None:
             os.dup2(_log, descriptor)
 
 
-def out_of_the_way(descriptor: int) -> int:
-    """Another number for a descriptor, which code that closes "all" of them usually leaves alone."""
-    taken = _taken(descriptor)
-    if taken is None:
+def moved_high(descriptor: int) -> int:
+    """The descriptor under a high number, where code that closes "all" descriptors usually leaves it alone."""
+    duplicate = _duplicated_high(descriptor)
+    if duplicate is None:
         return descriptor
     os.close(descriptor)
-    return taken
+    return duplicate
 
 
-def _taken(descriptor: int) -> Optional[int]:
+def _duplicated_high(descriptor: int) -> Optional[int]:
     for lowest in (_LOWEST_FD, 10):
-        with suppress(OSError):  # it is closed, or so high a number is not allowed here
+        with suppress(OSError):  # it is closed, or the limit of open files is lower
             return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
     return None
 

@@ -1,7 +1,7 @@
-"""How a replica ends: with what its model has registered for the end, but no longer than it may take.
+"""The end of a replica: exit handlers of the model run, for a limited time.
 
-A fork then ends at once. To take its interpreter down would copy what it shares with its template, some 80 MB, and take
-longer than its start did, while others are starting.
+A fork does not finalize its interpreter. That would copy some 80 MB of memory which it shares with its template, and
+take longer than the start of a replica.
 """
 
 import atexit
@@ -14,12 +14,12 @@ import threading
 from contextlib import suppress
 from typing import NoReturn
 
-# How long what a model left behind (threads, exit handlers) may hold up the end.
+# The longest that threads and exit handlers of the model may delay the end.
 EXIT_SECONDS = 5.0
 
 
 def end(code: int, *, forked: bool) -> NoReturn:
-    """End the process."""
+    """End the process with this exit code. `forked`: it is a fork of a template."""
     signal.setitimer(signal.ITIMER_REAL, EXIT_SECONDS)
     if not forked:
         sys.exit(code)
@@ -30,11 +30,11 @@ def end(code: int, *, forked: bool) -> NoReturn:
 
 
 def _flush() -> None:
-    """Write what waits in files that were opened since the fork, texts first: they write into buffers."""
+    """Flush the files that were opened since the fork; text files first, as they write into buffered ones."""
     opened = gc.get_objects()
     for kind in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom):
         for file in [each for each in opened if issubclass(type(each), kind)]:
-            with suppress(Exception):  # it is closed, or nobody reads it
+            with suppress(Exception):  # it is closed, or its reader has gone
                 file.flush()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):

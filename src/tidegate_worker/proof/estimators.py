@@ -1,8 +1,8 @@
-"""Whether a model is made of estimators whose library predicts row by row, with nothing of its owner's in them.
+"""Whether a model consists of estimators whose library predicts row by row, with no code of the model's owner.
 
-scikit-learn checks that of its estimators (`check_methods_subset_invariance` in `sklearn.utils.estimator_checks`);
-XGBoost and LightGBM walk their trees for each row. Such a model may be tried with rows that are made up. What any other
-code does with rows that nobody has thought of, only real requests can tell.
+scikit-learn tests this for its estimators (`check_methods_subset_invariance` in `sklearn.utils.estimator_checks`).
+XGBoost and LightGBM walk their trees for each row. Made-up rows are enough to prove such a model. Other code may treat
+rows in ways that made-up rows do not show, so it needs real requests.
 """
 
 import sys
@@ -11,86 +11,89 @@ from typing import Any, Dict, List, Set
 
 _FLAVORS = frozenset({"mlflow.sklearn", "mlflow.lightgbm", "mlflow.xgboost"})
 _LIBRARIES = frozenset({"sklearn", "xgboost", "lightgbm"})
-# Whose values hold data, and no code of the model's owner.
-_DATA = frozenset({"builtins", "numpy", "scipy", "pandas", "datetime", "ctypes", "_ctypes"})
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice)
-# Where MLflow's wrappers keep the estimator.
-_WRAPPED = ("sklearn_model", "xgb_model", "lgb_model")
+# Libraries whose values hold data, and no code of the model's owner.
+_DATA_LIBRARIES = frozenset({"builtins", "numpy", "scipy", "pandas", "datetime", "ctypes", "_ctypes"})
+_PLAIN_TYPES = (type(None), bool, int, float, complex, str, bytes, range, slice)
+# The attributes in which MLflow's wrappers keep the estimator.
+_WRAPPER_ATTRIBUTES = ("sklearn_model", "xgb_model", "lgb_model")
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
-# Whose answer for a row depends on others after all: their factorization stops by a sum over all rows, distances that
-# tie are decided by last digits that differ with the number of rows, values are drawn at random.
+# Estimators whose answer for a row depends on the other rows: a factorization stops by a sum over all rows, tied
+# distances are decided by last digits that differ with the number of rows, or values are drawn at random.
 _NOT_ROW_WISE = frozenset({"NMF", "MiniBatchNMF", "LatentDirichletAllocation", "KNNImputer", "IterativeImputer"})
-# A forest has some ten thousand.
-_MOST_VALUES = 500_000
+# A forest has about 10,000 values. A model with more than this is not searched to its end.
+_MAX_VALUES = 500_000
 
 
 def is_row_wise(pyfunc: Any) -> bool:
-    """Whether a loaded pyfunc model is such an estimator, in all its parts. In doubt it is not."""
+    """Whether a loaded pyfunc model is such an estimator in all its parts. False when in doubt."""
     if getattr(pyfunc, "loader_module", None) not in _FLAVORS:
         return False
     try:
-        return _Parts().unmodified(_estimator(getattr(pyfunc, "_model_impl", None)))
+        return _ObjectWalk().is_unmodified(_estimator(getattr(pyfunc, "_model_impl", None)))
     except Exception:  # an attribute that raises when it is read
         return False
 
 
-def exception(pyfunc: Any) -> str:
-    """The class of an estimator in a model whose answer for a row depends on others after all; empty without one."""
+def batch_dependent(pyfunc: Any) -> str:
+    """The class of an estimator in the model whose answer for a row depends on other rows; empty if there is none."""
     if getattr(pyfunc, "loader_module", None) not in _FLAVORS:
         return ""
-    parts = _Parts()
+    walk = _ObjectWalk()
     try:
-        parts.unmodified(_estimator(getattr(pyfunc, "_model_impl", None)))
+        walk.is_unmodified(_estimator(getattr(pyfunc, "_model_impl", None)))
     except Exception:  # an attribute that raises when it is read
         return ""
-    return parts.exception
+    return walk.batch_dependent
 
 
 def _estimator(wrapper: Any) -> Any:
-    for name in _WRAPPED:
+    for name in _WRAPPER_ATTRIBUTES:
         if name in getattr(wrapper, "__dict__", {}):
             return vars(wrapper)[name]
     return wrapper
 
 
-class _Parts:
-    """A walk over all that an object holds."""
+class _ObjectWalk:
+    """A walk over all values that a model holds.
+
+    `batch_dependent` is the class that ended it, as in `_NOT_ROW_WISE`.
+    """
 
     def __init__(self) -> None:
         self._seen: Set[int] = set()
-        self._kinds: Dict[type, bool] = {}
-        self.exception = ""
+        self._unmodified: Dict[type, bool] = {}
+        self.batch_dependent = ""
 
-    def unmodified(self, model: Any) -> bool:
-        """Whether all of it is data, or an instance of an unmodified class of the libraries."""
+    def is_unmodified(self, model: Any) -> bool:
+        """Whether each value is data, or an instance of a class that is as its library made it."""
         if _library(type(model)) not in _LIBRARIES:
             return False
-        left: List[Any] = [model]
-        while left:
-            value = left.pop()
-            if isinstance(value, _PLAIN) and type(value) in _PLAIN:
+        unseen: List[Any] = [model]
+        while unseen:
+            value = unseen.pop()
+            if isinstance(value, _PLAIN_TYPES) and type(value) in _PLAIN_TYPES:
                 continue
             if id(value) in self._seen:
                 continue
             self._seen.add(id(value))
-            if len(self._seen) > _MOST_VALUES or not self._known(value):
+            if len(self._seen) > _MAX_VALUES or not self._is_allowed(value):
                 return False
-            left += _held(value)
+            unseen += _values_within(value)
         return True
 
-    def _known(self, value: Any) -> bool:
+    def _is_allowed(self, value: Any) -> bool:
         if isinstance(value, type):
-            return _library(value) in _LIBRARIES | _DATA
+            return _library(value) in _LIBRARIES | _DATA_LIBRARIES
         if isinstance(value, _FUNCTIONS):
             return str(getattr(value, "__module__", "")).partition(".")[0] in _LIBRARIES
         kind = type(value)
-        if kind not in self._kinds:
-            self._kinds[kind] = _is_unmodified(kind)
-        if kind.__name__ in _NOT_ROW_WISE and self._kinds[kind]:
-            self.exception = kind.__name__
+        if kind not in self._unmodified:
+            self._unmodified[kind] = _is_unmodified(kind)
+        if kind.__name__ in _NOT_ROW_WISE and self._unmodified[kind]:
+            self.batch_dependent = kind.__name__
             return False
-        # One that calls a function which it was given; numpy's may be any: a sum, a sort.
-        return self._kinds[kind] and not (kind.__name__ == "FunctionTransformer" and value.func is not None)
+        # A FunctionTransformer calls any function that it was given, such as a sum or a sort of numpy's.
+        return self._unmodified[kind] and not (kind.__name__ == "FunctionTransformer" and value.func is not None)
 
 
 def _library(kind: type) -> str:
@@ -98,30 +101,30 @@ def _library(kind: type) -> str:
 
 
 def _is_unmodified(kind: type) -> bool:
-    """Whether a class is its library's own, and none of its functions was put there by others."""
-    if _library(kind) in _DATA or kind.__module__ == "collections":
+    """Whether a class is the one in its library, and none of its functions was replaced by other code."""
+    if _library(kind) in _DATA_LIBRARIES or kind.__module__ == "collections":
         return kind.__name__ != "ufunc"
     if _library(kind) not in _LIBRARIES:
         return False
-    named: Any = sys.modules.get(kind.__module__)
+    original: Any = sys.modules.get(kind.__module__)
     for name in kind.__qualname__.split("."):
-        named = getattr(named, name, None)
-    if named is not kind:
+        original = getattr(original, name, None)
+    if original is not kind:
         return False
-    mine = [base for base in kind.__mro__ if _library(base) in _LIBRARIES]
-    functions = [each for base in mine for each in vars(base).values() if isinstance(each, types.FunctionType)]
-    return all(str(function.__module__).partition(".")[0] in _LIBRARIES | _DATA for function in functions)
+    bases = [base for base in kind.__mro__ if _library(base) in _LIBRARIES]
+    functions = [each for base in bases for each in vars(base).values() if isinstance(each, types.FunctionType)]
+    return all(str(function.__module__).partition(".")[0] in _LIBRARIES | _DATA_LIBRARIES for function in functions)
 
 
-def _held(value: Any) -> List[Any]:
-    """The values inside one."""
-    found: List[Any] = []
+def _values_within(value: Any) -> List[Any]:
+    """The values that a value holds directly."""
+    values: List[Any] = []
     if isinstance(value, dict):
-        found += [*value.keys(), *value.values()]
+        values += [*value.keys(), *value.values()]
     elif isinstance(value, (list, tuple, set, frozenset)):
-        found += value
+        values += value
     elif getattr(getattr(value, "dtype", None), "hasobject", False) and hasattr(value, "ravel"):
-        found += value.ravel().tolist()
+        values += value.ravel().tolist()
     if _library(type(value)) in _LIBRARIES:
-        found += getattr(value, "__dict__", {}).values()
-    return found
+        values += getattr(value, "__dict__", {}).values()
+    return values

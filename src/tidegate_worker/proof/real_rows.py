@@ -1,26 +1,31 @@
-"""Real rows, kept until they are enough to try the model with."""
+"""Rows of real requests, kept in memory until there are enough of them to try the model with."""
 
 from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 from tidegate_worker.fast.parser import Parsed
-from tidegate_worker.proof.row_wise import NUMBER, Kind
+from tidegate_worker.proof.kinds import NULL, NUMBER, PARAMS, TENSOR, TEXT, Kind
 
-# So many distinct rows are a try; callers who send fewer are waited for so many requests long.
-ENOUGH, _LONG = 8, 64
-# Kinds of rows that are gathered at the same time: callers choose their params, and which columns have nulls.
-_MOST_KINDS = 32
-# A larger body is not kept, nor are its rows.
-MOST_BYTES = 65536
+# A trial needs so many distinct rows. Where callers send fewer, it begins after so many requests.
+ENOUGH_ROWS, _ENOUGH_REQUESTS = 8, 64
+# So many kinds of rows are kept at a time: callers choose their params, and which columns have nulls.
+_MAX_KINDS = 32
+# Rows of a larger body are not kept.
+MAX_BODY_BYTES = 65536
 
 Key = Tuple[Kind, bytes]
-_NUMBERS = Kind(NUMBER, -1)  # those beyond the range in any column are tried together
+_ANY_NUMBER = Kind(NUMBER, TENSOR)  # numbers out of range are tried together, whatever their column
+# Of several kinds, the last one in this order decides with which rows a row is kept.
+_RAREST_LAST = (NULL, TEXT, PARAMS)
 
 
-class Rows:
-    """Distinct rows, as single requests, each with what was answered to it."""
+class RealRows:
+    """At most `max_rows` distinct rows, each as a request of its own, with its answer.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    `requests` counts those that were offered; `kinds` are the kinds of the rows that were kept.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
         self._rows: Dict[str, Tuple[Parsed, bytes]] = {}
         self._answers: Set[bytes] = set()
         self.requests = 0
@@ -30,16 +35,16 @@ class Rows:
         return len(self._rows)
 
     def add(self, parsed: Parsed, answer: bytes, kinds: FrozenSet[Kind] = frozenset()) -> bool:
-        """Keep the first row of a request. Whether it is another one than those that are kept.
+        """Keep the first row of a request. Returns whether it was kept.
 
-        Once they are many, only one with another answer is kept, in the place of the oldest.
+        Once `max_rows` are kept, a row with a new answer replaces the oldest one, and any other row is left out.
         """
         self.requests += 1
         row, body = first_row(parsed), answer if parsed.rows == 1 else b""
         text = repr((row.data, row.params))
-        if text in self._rows or (len(self._rows) >= self._most and body in self._answers):
+        if text in self._rows or (len(self._rows) >= self._max_rows and body in self._answers):
             return False
-        if len(self._rows) >= self._most:
+        if len(self._rows) >= self._max_rows:
             del self._rows[next(iter(self._rows))]
         self._rows[text] = row, body
         self._answers.add(body)
@@ -47,44 +52,40 @@ class Rows:
         return True
 
     @property
-    def enough(self) -> bool:
-        """Whether they are worth a try."""
-        return len(self._rows) >= ENOUGH or self.requests >= _LONG
+    def are_enough(self) -> bool:
+        """Whether there are enough of them for a trial."""
+        return len(self._rows) >= ENOUGH_ROWS or self.requests >= _ENOUGH_REQUESTS
 
     def varied(self) -> List[Parsed]:
-        """One row of each answer first."""
+        """All rows, with one of each answer first; these come a second time."""
         first = {body: parsed for parsed, body in self._rows.values()}
         return [*first.values(), *(parsed for parsed, _ in self._rows.values())]
 
 
-class ByKind:
-    """Rows that are not covered, by what they are."""
+class RowsByKind:
+    """Rows that no proof covers, by their kind and params."""
 
     def __init__(self) -> None:
-        self._found: Dict[Key, Rows] = {}
+        self._rows: Dict[Key, RealRows] = {}
 
-    def add(self, parsed: Parsed, answer: bytes, kinds: FrozenSet[Kind]) -> Optional[Rows]:
-        """Keep a row. The rows of its kind, once they are enough; they are forgotten then."""
-        key = _key(kinds), parsed.params  # those with other params are predicted apart
-        if key not in self._found and len(self._found) >= _MOST_KINDS:
-            self._found.clear()
-        rows = self._found.setdefault(key, Rows(ENOUGH))
+    def add(self, parsed: Parsed, answer: bytes, kinds: FrozenSet[Kind]) -> Optional[RealRows]:
+        """Keep a row. Returns the rows of its kind once there are enough of them; they are not kept any longer then."""
+        key = _rarest(kinds), parsed.params  # rows with other params never share a batch
+        if key not in self._rows and len(self._rows) >= _MAX_KINDS:
+            self._rows.clear()
+        rows = self._rows.setdefault(key, RealRows(ENOUGH_ROWS))
         rows.add(parsed, answer, kinds)
-        return self._found.pop(key) if rows.enough else None
+        return self._rows.pop(key) if rows.are_enough else None
 
 
-def _key(kinds: FrozenSet[Kind]) -> Kind:
-    """Rows of several kinds are kept with the rarest: params, texts, nulls, then numbers."""
-    if all(kind.what == NUMBER for kind in kinds):
-        return _NUMBERS
-    return max((kind for kind in kinds if kind.what != NUMBER), key=lambda kind: (_RARE.index(kind.what), str(kind.at)))
-
-
-_RARE = ("null", "text", "params")
+def _rarest(kinds: FrozenSet[Kind]) -> Kind:
+    """The kind under which a row of several kinds is kept. Numbers come last of all."""
+    others = [kind for kind in kinds if kind.what != NUMBER]
+    return max(others, key=lambda kind: (_RAREST_LAST.index(kind.what), str(kind.at))) if others else _ANY_NUMBER
 
 
 def first_row(parsed: Parsed) -> Parsed:
-    """A request of its first row only."""
+    """The request with its first row only."""
     if parsed.rows == 1:
         return parsed
     data = tuple(column[:1] for column in parsed.data) if parsed.by_column else parsed.data[:1]

@@ -1,6 +1,7 @@
-"""What replicas of a revision have found out to be wrong, in a file that all of them read: one finds it, none goes on.
+"""What replicas of a revision have refuted, in a file that all of them read: what one finds wrong, all of them stop.
 
-A line of JSON each. What a replica does not understand, or cannot write, is left out: then each finds it by itself.
+Each refutation is a line of JSON. A replica skips a line that it does not understand. One that cannot write to the file
+goes on without: the other replicas then find the fault by themselves.
 """
 
 import json
@@ -8,16 +9,16 @@ import os
 from typing import FrozenSet, List, NamedTuple
 
 from tidegate_worker.process.log import log
-from tidegate_worker.proof.row_wise import Kind
+from tidegate_worker.proof.kinds import Kind
 
-# Between two looks at the file.
-_SECONDS = 0.05
+# The shortest time between two reads of the file.
+_READ_EVERY_SECONDS = 0.05
 
 KINDS, BATCHING, PATH = "kinds", "batching", "path"
 
 
 class Refutation(NamedTuple):
-    """What does not hold: batching for some kinds of rows, batching, or the compiled path; and why."""
+    """What does not hold, and why: batching of some kinds of rows, all batching, or the compiled path."""
 
     what: str
     reason: str
@@ -25,15 +26,15 @@ class Refutation(NamedTuple):
 
 
 class Refutations:
-    """The file; without a name, none."""
+    """The file of a revision. With an empty name there is no file, and nothing is shared."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._read = 0  # bytes
-        self._next = 0.0
+        self._bytes_read = 0
+        self._next_read = 0.0  # monotonic seconds
 
-    def add(self, refutation: Refutation) -> None:
-        """Tell the others."""
+    def publish(self, refutation: Refutation) -> None:
+        """Tell the revision's other replicas."""
         if not self._file:
             return
         kinds = sorted([kind.what, kind.at] for kind in refutation.kinds)
@@ -45,29 +46,29 @@ class Refutations:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            log(f"other replicas cannot be told: {error.strerror}")
+            log(f"a refutation could not be written for the other replicas: {error.strerror}")
 
-    def news(self, now: float) -> List[Refutation]:
-        """What was added since the last call, by anybody; looked for now and then. `now` is in monotonic seconds."""
-        if not self._file or now < self._next:
+    def read_new(self, now: float) -> List[Refutation]:
+        """What any replica has published since the last call. `now` is in monotonic seconds."""
+        if not self._file or now < self._next_read:
             return []
-        self._next = now + _SECONDS
+        self._next_read = now + _READ_EVERY_SECONDS
         try:
-            if os.stat(self._file).st_size <= self._read:  # noqa: PTH116 - ten times a second
+            if os.stat(self._file).st_size <= self._bytes_read:  # noqa: PTH116 - up to 20 times a second
                 return []
             with open(self._file, "rb") as opened:  # noqa: PTH123
-                opened.seek(self._read)
-                whole = opened.read().rpartition(b"\n")
+                opened.seek(self._bytes_read)
+                lines, newline, _ = opened.read().rpartition(b"\n")
         except OSError:
             return []
-        self._read += len(whole[0]) + len(whole[1])
-        return [found for line in whole[0].splitlines() for found in _understood(line)]
+        self._bytes_read += len(lines) + len(newline)
+        return [refutation for line in lines.splitlines() for refutation in _parsed(line)]
 
 
-def _understood(line: bytes) -> List[Refutation]:
+def _parsed(line: bytes) -> List[Refutation]:
     try:
-        said = json.loads(line)
-        kinds = frozenset(Kind(str(what), at) for what, at in said["kinds"])
-        return [Refutation(str(said["what"]), str(said["reason"]), kinds)]
+        document = json.loads(line)
+        kinds = frozenset(Kind(str(what), at) for what, at in document["kinds"])
+        return [Refutation(str(document["what"]), str(document["reason"]), kinds)]
     except (ValueError, TypeError, KeyError):
         return []

@@ -1,4 +1,7 @@
-"""How a loaded model will serve: its path, whether its requests go together, and the batcher that does both."""
+"""The plan by which a model serves: its path and its verdict on batching.
+
+It is tried, recalled, or made without a trial.
+"""
 
 import time
 from itertools import islice
@@ -15,100 +18,98 @@ from tidegate_worker.model.loaded_model import Model
 from tidegate_worker.model.readiness import input_example
 from tidegate_worker.process.launch import Launch
 from tidegate_worker.proof import coverage, estimators, row_wise
-from tidegate_worker.proof.coverage import settled
-from tidegate_worker.proof.row_wise import Finding, Verdict
+from tidegate_worker.proof.kinds import NULL, TEXT
+from tidegate_worker.proof.row_wise import Finding
+from tidegate_worker.proof.verdict import BY_TYPE, OFF, ON, PROVED, THIN, Verdict
 
-_CANDIDATES = 64
-_REAL = "the model is code of its owner's, so it is tried with real requests first"
+_MAX_CANDIDATES = 64
+_NEEDS_REAL_REQUESTS = "the model is code of its owner's, so it is tried with real requests first"
 
 
-class Found(NamedTuple):
-    """How a model is to be served. `costs` are seconds of predictions by rows, as far as they are known."""
+class ServingPlan(NamedTuple):
+    """How a model is to be served. `costs` are seconds of predictions by their number of rows, as far as known."""
 
     path: Path
     verdict: Verdict
     costs: Dict[int, float] = {}  # noqa: RUF012 - never changed
 
     def to_json(self) -> Dict[str, Any]:
-        """As a child tells it."""
+        """The plan as a child process sends it, and as it stands on record."""
         costs = [[rows, seconds] for rows, seconds in self.costs.items()]
         return {"path": self.path._asdict(), "batching": self.verdict._asdict(), "costs": costs}
 
     @classmethod
-    def from_json(cls, found: Dict[str, Any]) -> "Found":
-        """Raises TypeError or KeyError for what is from another version."""
-        verdict = settled(Verdict(**found["batching"]))
-        return cls(Path(**found["path"]), verdict, {int(rows): seconds for rows, seconds in found.get("costs", ())})
+    def from_json(cls, document: Dict[str, Any]) -> "ServingPlan":
+        """The plan on record. Raises TypeError, KeyError or ValueError for one of another version."""
+        costs = {int(rows): seconds for rows, seconds in document.get("costs", ())}
+        return cls(Path(**document["path"]), Verdict.from_json(document["batching"]), costs)
 
 
-def find_out(model: Model, launch: Launch) -> Found:
-    """Try the model with rows that are made up: which path serves it, and may its requests go together?"""
-    given, _ = input_example(model, launch.model_dir)
-    example = given[0] if given is not None else None
+def plan_by_trial(model: Model, launch: Launch) -> ServingPlan:
+    """The plan after a trial with made-up rows: which path serves the model, and may its requests share a batch?"""
+    saved, _ = input_example(model, launch.model_dir)
+    example = saved[0] if saved is not None else None
     scorer, path = choose_path.choose(model, example)
     costs: Dict[int, float] = {}
-    verdict = _forced(launch, scorer, path)
-    if verdict is None and (name := estimators.exception(model.pyfunc)):
-        verdict = Verdict(row_wise.OFF, f"what {name} makes of a row depends on the other rows of its batch")
+    verdict = _verdict_without_trial(launch, scorer, path)
+    if verdict is None and (name := estimators.batch_dependent(model.pyfunc)):
+        verdict = Verdict(OFF, f"{name}'s result for a row depends on the other rows of its batch")
     if verdict is None:
         assert scorer is not None
         verdict = prove(scorer, example, costs)
-    return Found(path, verdict, costs)
+    return ServingPlan(path, verdict, costs)
 
 
-def untried(model: Model, launch: Launch, reason: str, *, thin: bool = False) -> Found:
-    """The same without a prediction. `thin`: real requests may still prove it."""
-    scorer, path = choose_path.choose_unasked(model, reason)
-    verdict = _forced(launch, scorer, path)
+def plan_without_trial(model: Model, launch: Launch, reason: str, *, thin: bool = False) -> ServingPlan:
+    """The plan without a prediction. `thin`: real requests may still prove batching."""
+    scorer, path = choose_path.choose_without_predicting(model, reason)
+    verdict = _verdict_without_trial(launch, scorer, path)
     if verdict is None and thin:
-        verdict = coverage.covering(
-            model.signature,
-            Verdict(row_wise.OFF, f"{row_wise.THIN}: {reason}"),
-            coverage.of_made_up(model.signature, (), by_type=False, unseen=False),
-        )
-    return Found(path, verdict or Verdict(row_wise.OFF, reason))
+        nothing = coverage.of_made_up(model.signature, (), by_type=False, unseen=False)
+        verdict = coverage.apply_to(Verdict(OFF, f"{THIN}: {reason}"), model.signature, nothing)
+    return ServingPlan(path, verdict or Verdict(OFF, reason))
 
 
-def recorded(launch: Launch) -> Optional[Found]:
-    """What an earlier start of the revision has found out, if it is on record."""
+def plan_on_record(launch: Launch) -> Optional[ServingPlan]:
+    """The plan that an earlier start of the revision has found, if it is on record and of this version."""
     proof = launch.proof
     if not proof or not proof.get("path") or not proof.get("batching"):
         return None
     try:
-        found = Found.from_json(proof)
+        plan = ServingPlan.from_json(proof)
     except (TypeError, KeyError, ValueError):  # from another version
         return None
-    # A version that did not say what its proof rests on has proved less.
-    return found if "by" in proof["batching"] else None
+    # A version that does not say what its proof rests on has proved less than this one does.
+    return plan if "by" in proof["batching"] else None
 
 
-def batcher_of(model: Model, launch: Launch, found: Found) -> Batcher:
-    """The batcher for a loaded model."""
-    scorer, path = choose_path.recall(model, found.path)
-    verdict = _forced(launch, scorer, path) or found.verdict
-    serving = Serving(scorer, path, verdict, once=launch.batching == row_wise.OFF)
+def batcher_of(model: Model, launch: Launch, plan: ServingPlan) -> Batcher:
+    """The batcher that serves a loaded model by this plan."""
+    scorer, path = choose_path.recompile(model, plan.path)
+    verdict = _verdict_without_trial(launch, scorer, path) or plan.verdict
+    serving = Serving(scorer, path, verdict, once=launch.batching == OFF)
     batcher = Batcher(model, serving, launch.timeout_seconds)
-    for rows, seconds in found.costs.items():
-        batcher.learn(rows, seconds)
+    for rows, seconds in plan.costs.items():
+        batcher.learn_cost(rows, seconds)
     return batcher
 
 
-def _forced(launch: Launch, scorer: Optional[Scorer], path: Path) -> Optional[Verdict]:
-    """The verdict that needs no trial."""
-    asked = launch.batching
-    if asked == row_wise.OFF:
-        return Verdict(row_wise.OFF, "the served entity says so")
+def _verdict_without_trial(launch: Launch, scorer: Optional[Scorer], path: Path) -> Optional[Verdict]:
+    """The verdict where none has to be found in a trial; else None."""
+    if launch.batching == OFF:
+        return Verdict(OFF, "the served entity says so")
     if scorer is None:
-        return Verdict(row_wise.OFF, f"the stock path serves: {path.reason}")
+        return Verdict(OFF, f"the stock path serves: {path.reason}")
     if not scorer.joins:
-        return Verdict(row_wise.OFF, "the first dimension of its tensor is fixed")
-    return Verdict(row_wise.ON, "the served entity says so") if asked == row_wise.ON else None
+        return Verdict(OFF, "the first dimension of its tensor is fixed")
+    return Verdict(ON, "the served entity says so") if launch.batching == ON else None
 
 
 def prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:
-    """The verdict after a trial with made-up rows. `costs` gets the seconds of predictions, by rows.
+    """The verdict after a trial with made-up rows. `costs` gets the seconds of predictions, by their number of rows.
 
-    Made-up rows may refuse any model, and prove one that is of a known type; of other code, real rows prove the rest.
+    Made-up rows can refuse batching to any model, and can prove it for estimators of known types. Other code needs real
+    rows too.
     """
 
     def score(requests: Sequence[Parsed]) -> Scored:
@@ -118,32 +119,33 @@ def prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:
         return scored
 
     signature = scorer.model.signature
-    candidates = _parsed(scorer, islice(sample_requests.requests(signature, example), _CANDIDATES))
-    kinds: Dict[str, List[List[Parsed]]] = {
+    candidates = _parsed(scorer, islice(sample_requests.usual(signature, example), _MAX_CANDIDATES))
+    unusual: Dict[str, List[List[Parsed]]] = {
         kind: [] for kind in (sample_requests.NUMBERS, sample_requests.TEXTS, sample_requests.NULLS)
     }
-    for kind, documents in sample_requests.others(signature, example):
-        kinds[kind].append(list(_parsed(scorer, documents)))
-    found = row_wise.prove(score, candidates, row_wise.Others(**kinds))
-    return _judged(signature, found, by_type=estimators.is_row_wise(scorer.model.pyfunc))
+    for kind, documents in sample_requests.unusual(signature, example):
+        unusual[kind].append(list(_parsed(scorer, documents)))
+    finding = row_wise.prove(score, candidates, row_wise.UnusualRows(**unusual))
+    return _verdict_of(signature, finding, by_type=estimators.is_row_wise(scorer.model.pyfunc))
 
 
-def _judged(signature: Signature, found: Finding, *, by_type: bool) -> Verdict:
-    verdict, proved = found.verdict, found.verdict.mode == row_wise.PROVED
+def _verdict_of(signature: Signature, finding: Finding, *, by_type: bool) -> Verdict:
+    """What follows from a trial with made-up rows. Without a known type (`by_type`) it proves nothing yet."""
+    verdict, proved = finding.verdict, finding.verdict.mode == PROVED
     if not proved and not verdict.thin:
         return verdict
-    if found.refuted_texts and not by_type:
-        return Verdict(row_wise.OFF, "a row's answer depends on the other rows of its batch, by their texts")
-    covered = coverage.of_made_up(signature, found.rows, by_type=by_type, unseen=found.unseen)
-    refuted = [(row_wise.NULL, at) for at in dict.fromkeys(found.refuted_nulls)]
-    if found.refuted_texts:
-        refuted += [(row_wise.TEXT, at) for at in covered.texts]
+    if finding.refuted_texts and not by_type:
+        return Verdict(OFF, "a row's answer depends on the other rows of its batch, by their texts")
+    covered = coverage.of_made_up(signature, finding.rows, by_type=by_type, unseen=finding.unseen)
+    refuted = [(NULL, at) for at in dict.fromkeys(finding.refuted_nulls)]
+    if finding.refuted_texts:
+        refuted += [(TEXT, at) for at in covered.texts]
     verdict = verdict._replace(refuted=tuple(refuted), tried=proved)
     if by_type and proved:
-        verdict = verdict._replace(by=row_wise.BY_TYPE, rows=0)
+        verdict = verdict._replace(by=BY_TYPE, rows=0)
     elif proved:
-        verdict = verdict._replace(mode=row_wise.OFF, exact=False, reason=f"{row_wise.THIN}: {_REAL}")
-    return coverage.covering(signature, verdict, covered)
+        verdict = verdict._replace(mode=OFF, exact=False, reason=f"{THIN}: {_NEEDS_REAL_REQUESTS}")
+    return coverage.apply_to(verdict, signature, covered)
 
 
 def _parsed(scorer: Scorer, documents: Iterable[Dict[str, Any]]) -> Iterator[Parsed]:

@@ -15,7 +15,7 @@ from typing import Any
 from tidegate_worker.batching.batcher import Batcher, Credits
 from tidegate_worker.input.signature import Signature
 from tidegate_worker.ipc import wire
-from tidegate_worker.proof.row_wise import OFF, Verdict
+from tidegate_worker.proof.verdict import OFF, Verdict
 from tidegate_worker.replica_server import Identity, Server
 
 STATUS = 3

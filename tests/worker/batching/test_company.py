@@ -17,9 +17,11 @@ from tidegate_worker.fast.parser import Parsed
 from tidegate_worker.input.signature import Column, Signature, Tensor
 from tidegate_worker.ipc import wire
 from tidegate_worker.output import equality
-from tidegate_worker.proof import row_wise
-from tidegate_worker.proof.coverage import Admission, Coverage, covering, digest, digest_of_params, of_real
-from tidegate_worker.proof.row_wise import Kind, Verdict
+from tidegate_worker.proof.batch_admission import Admission
+from tidegate_worker.proof.coverage import Coverage, apply_to, of_real
+from tidegate_worker.proof.kinds import Kind
+from tidegate_worker.proof.text_digests import digest, digest_of_params
+from tidegate_worker.proof.verdict import OFF, PROVED, Verdict
 from tidegate_worker.startup import serving
 
 WORDS = ["a", "b", "ü", ""]
@@ -108,7 +110,7 @@ def test_every_caller_gets_it_at_full_size(name: str, rows: int, monkeypatch: py
 @pytest.mark.parametrize("name", accidents.STATEFUL)
 def test_what_remembers_is_never_batched(name: str) -> None:
     house = House(animal(accidents.STATEFUL[name]())).warm()
-    assert house.batcher.serving.verdict.mode == row_wise.OFF
+    assert house.batcher.serving.verdict.mode == OFF
     assert not house.batcher.serving.verdict.thin
 
 
@@ -127,7 +129,7 @@ def test_row_wise_models_are_batched_whatever_their_example(
         ]
 
     answers(house, some(60))
-    assert house.batcher.serving.verdict.mode == row_wise.PROVED
+    assert house.batcher.serving.verdict.mode == PROVED
     answers(house, some(60))
     assert max(house.sizes) > 8
 
@@ -135,7 +137,7 @@ def test_row_wise_models_are_batched_whatever_their_example(
 def test_what_is_not_covered_is_told_and_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     house = house_of(accidents.impute_mean, 20, monkeypatch).warm()
     verdict = house.batcher.serving.verdict
-    assert (verdict.mode, verdict.exact, ("null", 0) in verdict.refuted) == (row_wise.PROVED, True, True)
+    assert (verdict.mode, verdict.exact, ("null", 0) in verdict.refuted) == (PROVED, True, True)
     assert verdict.alone[0] == 'null in "x"'
     usual = [request(number, {"inputs": {"x": [float(number)], "n": [1], "s": ["a"]}}) for number in range(6)]
     null = request(6, {"inputs": {"x": [None], "n": [1], "s": ["a"]}})
@@ -181,7 +183,7 @@ def test_rows_that_turn_out_to_depend_on_others_go_alone_for_good() -> None:
         told = [json.loads(found[n].body)["predictions"] for n in range(140)]
         assert told == [*([n] for n in range(70)), *([n + 1] for n in range(70, 140))]
     verdict = house.batcher.serving.verdict
-    assert (verdict.mode, ("text", 2) in verdict.refuted) == (row_wise.PROVED, True)
+    assert (verdict.mode, ("text", 2) in verdict.refuted) == (PROVED, True)
     assert max(house.sizes) > 8
 
 
@@ -196,7 +198,7 @@ def test_a_kind_that_is_found_wrong_live_goes_alone_and_is_named() -> None:
     wrong = [request(n, {"inputs": {"x": [0.5], "n": [1], "s": [f"id-{n}"]}}) for n in (9, 71, 72)]
     answers(house, wrong)
     verdict = house.batcher.serving.verdict
-    assert verdict.mode == row_wise.PROVED
+    assert verdict.mode == PROVED
     assert verdict.reason.startswith('rows with another text than the proof had in "s" are predicted')
     assert verdict.reason.endswith(" such answers had gone out in batches")
     found = answers(house, wrong)
@@ -212,7 +214,7 @@ def test_how_soon_a_fault_is_found_is_told() -> None:
 
 @pytest.mark.parametrize("by_column", [False, True])
 def test_the_rows_of_a_request_are_looked_at(by_column: bool) -> None:
-    admission = Admission(Verdict(row_wise.PROVED, nulls=(0,), texts=((2, (digest("a"), digest("b"))),)))
+    admission = Admission(Verdict(PROVED, nulls=(0,), texts=((2, (digest("a"), digest("b"))),)))
 
     def takes(*rows: tuple[Any, ...]) -> bool:
         data = tuple(map(list, zip(*rows, strict=True))) if by_column else list(rows)
@@ -222,7 +224,7 @@ def test_the_rows_of_a_request_are_looked_at(by_column: bool) -> None:
     assert takes((1.0, 1, None))
     assert not takes((1.0, 1, "a"), (None, 1, "a"))
     assert not takes((1.0, 1, "a"), (1.0, 1, "c"))
-    assert Admission(Verdict(row_wise.PROVED)).takes(Parsed([(None, None, "c")], 1))
+    assert Admission(Verdict(PROVED)).takes(Parsed([(None, None, "c")], 1))
 
 
 ODD: dict[str, tuple[zoo.Function, str, str]] = {
@@ -266,7 +268,7 @@ def test_texts_are_told_by_their_shape() -> None:
 
     def takes(*texts: str) -> Admission:
         covered = of_real(signature, [Parsed([(text,) for text in texts], len(texts))])
-        return Admission(covering(signature, Verdict(row_wise.PROVED), covered._replace(params=None)))
+        return Admission(apply_to(Verdict(PROVED), signature, covered._replace(params=None)))
 
     few, many = takes(*dates[:23]), takes(*dates)
     assert few.takes(Parsed([(dates[0],)], 1))
@@ -278,7 +280,7 @@ def test_texts_are_told_by_their_shape() -> None:
 def test_a_tensors_numbers_have_a_range() -> None:
     signature = Signature(tensors=(Tensor("t", np.dtype("float64"), (-1, 2)),))
     covered = of_real(signature, [Parsed([[0.0, 1.0]], 1), Parsed([[-2.0, 0.5]], 1)])
-    admission = Admission(covering(signature, Verdict(row_wise.PROVED), covered))
+    admission = Admission(apply_to(Verdict(PROVED), signature, covered))
     assert admission.takes(Parsed([[1.0, -2.0]], 1))
     assert admission.kinds(Parsed([[1.0, 255.0]], 1)) == {Kind("number", -1)}
     assert admission.takes(Parsed([[]], 1))
@@ -286,7 +288,7 @@ def test_a_tensors_numbers_have_a_range() -> None:
 
 def test_numbers_and_params_are_looked_at() -> None:
     known = tuple(digest_of_params(Parsed([], 0, params=params)) for params in (b"", b"{}"))
-    admission = Admission(Verdict(row_wise.PROVED, ranges=((0, -1.0, 2.0),), params=known))
+    admission = Admission(Verdict(PROVED, ranges=((0, -1.0, 2.0),), params=known))
     assert admission.takes(Parsed([(2.0,), (None,), (-1.0,)], 3))
     assert not admission.takes(Parsed([(2.0,), (2.5,)], 2))
     assert admission.takes(Parsed([(2.0,)], 1, params=b"{}"))
@@ -296,7 +298,7 @@ def test_numbers_and_params_are_looked_at() -> None:
 
 def test_of_many_columns_some_are_named() -> None:
     def alone(*columns: Column) -> Any:
-        return covering(Signature(columns), Verdict(row_wise.PROVED), Coverage(params=None)).alone
+        return apply_to(Verdict(PROVED), Signature(columns), Coverage(params=None)).alone
 
     said = alone(*(Column(f"x{at}", "double", True, None) for at in range(600)))
     assert (said[0], said[-1], len(said)) == ('null in "x0"', "and 580 more", 21)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tests.worker.queues import House, request
 from tidegate_worker.ipc import wire
 from tidegate_worker.model.loaded_model import Model
-from tidegate_worker.proof.row_wise import OFF, PROVED
+from tidegate_worker.proof.verdict import OFF, PROVED
 
 X = pd.DataFrame(np.random.default_rng(3).normal(size=(60, 3)), columns=["a", "b", "c d"])
 Y = (X["a"] + X["b"] > 0).map({True: "yes", False: "no"})

@@ -162,9 +162,9 @@ def made_in(name: str) -> Any:
     return type("Thing", (), {"__module__": name})
 
 
-def decide(loaded: Mapping[str, Any], *names: str, first: frozenset[str] = frozenset()) -> shadowed_modules.Decision:
+def decide(loaded: Mapping[str, Any], *names: str, early: frozenset[str] = frozenset()) -> shadowed_modules.Decision:
     return shadowed_modules.decide(
-        names, loaded, first, lambda origin, word: (origin, word) != ("/env/stranger.py", "utils")
+        names, loaded, early, lambda origin, word: (origin, word) != ("/env/stranger.py", "utils")
     )
 
 
@@ -180,7 +180,7 @@ def test_what_nobody_holds_is_taken_away_with_all_that_is_in_it() -> None:
 
 
 def test_what_a_spawned_replica_has_imported_too_stays() -> None:
-    assert decide(modules(module("utils")), "utils", first=frozenset({"utils"})) == ((), "")
+    assert decide(modules(module("utils")), "utils", early=frozenset({"utils"})) == ((), "")
     assert decide(modules(module("math", "built-in"), module("runpy", "frozen")), "math", "runpy") == ((), "")
 
 
@@ -233,6 +233,6 @@ def test_a_part_of_a_namespace_is_no_longer_its_attribute(tmp_path: Path, monkey
     (tmp_path / "code" / "tg_space").mkdir(parents=True)
     (tmp_path / "code" / "tg_space" / "part.py").touch()
     (tmp_path / "MLmodel").write_text("flavors:\n  python_function:\n    code: code\n")
-    shadowed_modules.clear(str(tmp_path), frozenset())
+    shadowed_modules.remove(str(tmp_path), frozenset())
     assert "tg_space.part" not in sys.modules
     assert not hasattr(space, "part")

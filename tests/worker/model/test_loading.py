@@ -34,7 +34,7 @@ def test_mlflow_is_as_before_afterwards_even_when_the_load_fails(tmp_path: Path)
 
 
 def test_what_libyaml_does_not_take_is_read_as_mlflow_does() -> None:
-    quick = loading._QuickYaml(yaml)
+    quick = loading._LibYaml(yaml)
     assert quick.safe_load("a: [1, 2.5, null, 2024-01-01]") == yaml.safe_load("a: [1, 2.5, null, 2024-01-01]")
     with pytest.raises(yaml.YAMLError):
         quick.safe_load("a: [1")

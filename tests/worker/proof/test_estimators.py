@@ -1,4 +1,4 @@
-"""Which models may be proved with rows that are made up: estimators of known libraries, and nothing else in them."""
+"""Which models may be proved with made-up rows: estimators of known libraries, and nothing else in them."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from tidegate_worker.proof.estimators import exception, is_row_wise
+from tidegate_worker.proof.estimators import batch_dependent, is_row_wise
 
 X = pd.DataFrame(np.random.default_rng(0).random((40, 3)), columns=["a", "b", "c"])
 Y = (X["a"] > 0.5).astype(int)
@@ -74,9 +74,9 @@ def test_with_code_of_their_owner_they_are_not(name: str) -> None:
 
 
 def test_those_that_depend_on_others_after_all_are_named() -> None:
-    assert exception(_plain(OTHERS["neighbours, which may tie"].fit(X, Y))) == "KNNImputer"
-    assert exception(_plain(KNOWN["pipeline"].fit(X, Y))) == ""
-    assert exception(SimpleNamespace()) == ""
+    assert batch_dependent(_plain(OTHERS["neighbours, which may tie"].fit(X, Y))) == "KNNImputer"
+    assert batch_dependent(_plain(KNOWN["pipeline"].fit(X, Y))) == ""
+    assert batch_dependent(SimpleNamespace()) == ""
 
 
 def test_texts_are_data() -> None:

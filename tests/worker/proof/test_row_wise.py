@@ -41,7 +41,8 @@ from tests.worker import zoo
 from tests.worker.queues import House, animal, launch, request
 from tidegate_worker.batching.batcher import Batcher
 from tidegate_worker.model.loaded_model import Model
-from tidegate_worker.proof import row_wise
+from tidegate_worker.proof.kinds import NULL
+from tidegate_worker.proof.verdict import BY_TYPE, PROVED
 from tidegate_worker.startup import serving
 
 SOURCE = np.random.default_rng(7)
@@ -98,12 +99,12 @@ def test_an_estimator_is_batched_from_its_start_on(name: str, monkeypatch: pytes
     model = estimator(make().fit(data, target), infer_signature(data))
     monkeypatch.setattr(serving, "input_example", lambda *_: ((data.head(3), None), ""))
     began = time.perf_counter()
-    batcher: Batcher = serving.batcher_of(model, launch(), serving.find_out(model, launch()))
+    batcher: Batcher = serving.batcher_of(model, launch(), serving.plan_by_trial(model, launch()))
     print(f"FIGURE {name}: {time.perf_counter() - began:.2f} s until its verdict")
     verdict = batcher.serving.verdict
     if not verdict.thin or "too slow" not in verdict.reason:  # which a busy machine may make of it
-        assert (verdict.mode, verdict.by) == (row_wise.PROVED, row_wise.BY_TYPE), verdict
-    assert not [kind for kind in verdict.refuted if kind != (row_wise.NULL, 2)]  # of text, a null is always alone
+        assert (verdict.mode, verdict.by) == (PROVED, BY_TYPE), verdict
+    assert not [kind for kind in verdict.refuted if kind != (NULL, 2)]  # of text, a null is always alone
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
@@ -118,7 +119,7 @@ def test_texts_with_meaning(vectorizer: Any, monkeypatch: pytest.MonkeyPatch) ->
     for number in range(100):
         text = f"{source.choice(['good', 'bad'])} {source.randrange(1000)}"
         list(house.answers([request(number, {"dataframe_records": [{"text": text}]})]))
-    assert house.batcher.serving.verdict.mode == row_wise.PROVED
+    assert house.batcher.serving.verdict.mode == PROVED
     house.sizes.clear()
     list(house.answers([request(n, {"dataframe_records": [{"text": f"good {n}"}]}) for n in range(30)]))
     assert max(house.sizes) > 4
@@ -150,7 +151,7 @@ def test_a_tensor_of_numbers_beside_params() -> None:
         requests = [request(n, {"inputs": [number]}) for n, number in enumerate(numbers)]
         for answer in house.answers(requests):
             assert answer.body == house.model.answer(requests[answer.id]).body
-    assert house.batcher.serving.verdict.mode == row_wise.PROVED
+    assert house.batcher.serving.verdict.mode == PROVED
 
 
 @pytest.mark.parametrize("name", zoo.ROW_WISE)
@@ -158,4 +159,4 @@ def test_code_of_its_owner_is_batched_within_a_thousand_requests(name: str) -> N
     house = House(animal(zoo.ROW_WISE[name]))
     house.whole_trials = False
     house.warm(1000)
-    assert house.batcher.serving.verdict.mode == row_wise.PROVED
+    assert house.batcher.serving.verdict.mode == PROVED

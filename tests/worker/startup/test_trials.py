@@ -94,7 +94,7 @@ def test_a_model_that_breaks_on_what_is_made_up_starts(predict: str, load: str, 
         told = started.told()
         assert told["state"] == "ready"
         assert told["proof"]["example"] == "input_example"
-        reason = "its trial with rows that are made up failed"
+        reason = "its trial with made-up rows failed"
         assert told["batching"]["reason"].startswith(f"not enough evidence: {reason}")
         assert reason in told["path"]["reason"]
         assert said in told["path"]["reason"]
@@ -106,7 +106,7 @@ def test_without_an_example_too(tmp_path: Path) -> None:
     with replica(tmp_path, "if (data['n'] != 1001).any(): os.abort()") as started:
         told = started.told()
         assert (told["state"], told["proof"]["example"]) == ("ready", "none")
-        assert "its trial with rows that are made up failed: it ended" in told["proof"]["warning"]
+        assert "its trial with made-up rows failed: it ended" in told["proof"]["warning"]
         assert answer(started) == {"predictions": [2002]}
 
 
@@ -118,8 +118,8 @@ def test_a_model_that_bears_them_is_tried_in_another_process(load: str, tmp_path
         assert told["batching"]["tried"]
         [tried] = {int(by.name[3:]) for by in (tmp_path / "m").glob("by-*")} - {started.process.pid}
         log = started.log.read_text()
-        began = log.index(f"rows that are made up are tried in process {tried}\n")
-        assert began < log.index(f"process {tried} has tried them")
+        began = log.index(f"made-up rows are tried in process {tried}\n")
+        assert began < log.index(f"process {tried} has tried the made-up rows")
         assert asked(tmp_path).count(REAL) > 1
         assert answer(started) == {"predictions": [2002]}
 
@@ -140,7 +140,7 @@ def test_without_trials_only_the_example_is_asked(example: int | None, tmp_path:
 
 def test_a_child_tells_what_it_finds() -> None:
     child = TrialChild(lambda: {"pid": os.getpid(), "much": "x" * 300_000})
-    found = child.ask(30.0)
+    found = child.run(30.0)
     assert found["pid"] != os.getpid()
     assert len(found["much"]) == 300_000
     assert child.end() == 0
@@ -158,11 +158,11 @@ def test_a_child_tells_what_it_finds() -> None:
 )
 def test_a_child_that_finds_nothing_says_why(task: Any, said: str) -> None:
     with pytest.raises(NoFinding, match=f"^{said}$"):
-        TrialChild(task).ask(0.5 if "longer" in said else 30.0)
+        TrialChild(task).run(0.5 if "longer" in said else 30.0)
 
 
 def test_what_a_child_has_started_ends_with_it() -> None:
-    found = TrialChild(lambda: {"pid": subprocess.Popen(["sleep", "600"]).pid}).ask(30.0)
+    found = TrialChild(lambda: {"pid": subprocess.Popen(["sleep", "600"]).pid}).run(30.0)
     stat, until = Path(f"/proc/{found['pid']}/stat"), time.monotonic() + 30
     while time.monotonic() < until:
         try:
