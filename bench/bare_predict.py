@@ -7,6 +7,7 @@ further line, a number of seconds, it prints the median of `predict` over so lon
 import statistics
 import sys
 import time
+from typing import Any, Callable  # noqa: UP035 - the environment may have Python 3.8
 
 
 def main(overlay: str, model_dir: str, form: str) -> None:
@@ -27,8 +28,8 @@ def main(overlay: str, model_dir: str, form: str) -> None:
         print(median(predict, data, float(line)), flush=True)
 
 
-def median(predict, data, seconds):  # type: ignore[no-untyped-def]
-    """Of single calls, in milliseconds."""
+def median(predict: Callable[[Any], Any], data: Any, seconds: float) -> float:
+    """The median of single calls, in milliseconds."""
     times, ends = [], time.perf_counter() + seconds
     while time.perf_counter() < ends:
         began = time.perf_counter()

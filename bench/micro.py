@@ -85,7 +85,8 @@ def whole(batcher: Batcher, frame: bytes) -> Callable[[], None]:
 def measure(path: Path, rows: int) -> dict[str, float | str]:
     """The steps of one request of so many rows, and of a batch of 64 where it has one row."""
     model = Model.load(str(path))
-    batcher = serving.batcher_of(model, Launch("r", "e", "s", str(path), "", "", 30.0, 30.0, True))
+    launch = Launch("r", "e", "s", str(path), "", "", 30.0, 30.0, True)
+    batcher = serving.batcher_of(model, launch, serving.plan_by_trial(model, launch))
     scorer, text = batcher.serving.scorer, body(model, rows)
     assert scorer is not None
     parsed = scorer.parse(META, text)

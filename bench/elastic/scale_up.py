@@ -42,7 +42,8 @@ def _seconds_to_all(house: House, claims: Claims) -> float:
     until(lambda: len(house.ready(NAME)) == 1, "one replica", 300, pause=0.2)
     with Background(house.target(NAME, WAIT), BEFORE.rate):
         time.sleep(BEFORE.seconds)
-    began, ready_at = time.monotonic(), []
+    began = time.monotonic()
+    ready_at: list[float] = []
     with Background(house.target(NAME, WAIT), AFTER.rate) as load:
         while time.monotonic() - began < AFTER.seconds and len(ready_at) < REPLICAS:
             found = len(house.ready(NAME))
