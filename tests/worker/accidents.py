@@ -1,4 +1,4 @@
-"""Models that are not row-wise by accident, as they are written by hand: each is right for one row at a time."""
+"""Models that are not row-wise by accident: each has a mistake that people make, and is right for one row at a time."""
 
 from __future__ import annotations
 

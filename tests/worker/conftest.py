@@ -1,4 +1,4 @@
-"""Shared by the worker's tests."""
+"""The search for other Pythons, and imports that must not warn: shared by all tests of the worker."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A pyfunc model that returns what it was given, described so exactly that two readings can be compared."""
+"""A pyfunc model that returns its input, described so exactly that the readings of two servers can be compared."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The forms in which the same rows may be sent."""
+"""The same rows as a request in each form: `dataframe_split`, `dataframe_records`, `inputs` and `instances`."""
 
 import random
 from typing import Any

@@ -1,11 +1,11 @@
-"""Payloads that were written by hand, changed in one place each: what callers get wrong."""
+"""Payloads that were written by hand, each changed in one place: the mistakes that callers make."""
 
 import copy
 import random
 from typing import Any
 
-# What may stand in a value's place.
-_OTHERS: tuple[Any, ...] = (
+# The values that take the place of another one.
+_REPLACEMENTS: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2.0, 2.5, -0.0, 1e300, 2**31, 2**53 + 1, 2**63, "", "a", "1", "2.5", "true", "NaN",
     "2024-01-01", "AA==", "ü", [], [1], [[1, 2]], ["a"], {}, {"a": 1}, {"name": "x"},
 )  # fmt: skip
@@ -19,7 +19,7 @@ def mutated(payload: Any, source: random.Random) -> Any:
     document = copy.deepcopy(payload)
     places = list(_places(document))
     if not places:
-        return source.choice(_OTHERS)
+        return source.choice(_REPLACEMENTS)
     inside, at = source.choice(places)
     change = source.choice([_replace, _replace, _remove, _repeat, _rename])
     change(inside, at, source)
@@ -40,7 +40,7 @@ def _places(document: Any) -> list[Place]:
 
 
 def _replace(inside: Any, at: Any, source: random.Random) -> None:
-    inside[at] = copy.deepcopy(source.choice(_OTHERS))
+    inside[at] = copy.deepcopy(source.choice(_REPLACEMENTS))
 
 
 def _remove(inside: Any, at: Any, _source: random.Random) -> None:

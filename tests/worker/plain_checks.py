@@ -1,4 +1,4 @@
-"""Run by every interpreter, without packages: what of the worker needs nothing but the standard library.
+"""Checks of the worker that need the standard library only; `test_interpreters` runs them under each Python.
 
 `python -I plain_checks.py DIRECTORY_OF_THE_PACKAGE`
 """

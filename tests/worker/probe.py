@@ -1,4 +1,4 @@
-"""A model's loader module whose model does what its input says. Runs in the replica, never in the tests' process."""
+"""A loader module whose model does what its input says, such as sleep or crash. It runs in a replica only."""
 
 from __future__ import annotations
 

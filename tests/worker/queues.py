@@ -1,4 +1,4 @@
-"""A batcher with a queue of requests, without sockets: what the server does with it, one step at a time."""
+"""A batcher with its queue and reviewer, but without sockets and processes: a test takes the server's steps itself."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ ZOO = ModelSignature(
 
 
 def launch(**changes: Any) -> Launch:
-    """What a replica is told, as far as it matters here."""
+    """A launch document with what matters here."""
     return Launch("r", "e", "s", "nowhere", "", "", 30.0, 30.0, True)._replace(**changes)
 
 
@@ -55,8 +55,8 @@ class House:
     def __init__(self, model: Model, **changes: Any) -> None:
         self.model = model
         told = launch(**changes)
-        found = serving.plan_on_record(told) or serving.plan_by_trial(model, told)
-        self.batcher: Batcher = serving.batcher_of(model, told, found)
+        plan = serving.plan_on_record(told) or serving.plan_by_trial(model, told)
+        self.batcher: Batcher = serving.batcher_of(model, told, plan)
         self.reviewer = Reviewer(self.batcher, Refutations(changes.get("refutations_file", "")))
         self.queue: OrderedDict[tuple[int, int], QueuedRequest] = OrderedDict()
         self.sizes: list[int] = []
@@ -65,7 +65,7 @@ class House:
         self._connection: Any = SimpleNamespace(socket=SimpleNamespace(fileno=lambda: 7))
 
     def put(self, request: wire.Request, seconds: float = 30.0) -> None:
-        """Let a request wait."""
+        """Put a request into the queue; its deadline is `seconds` from now."""
         now = time.monotonic()
         self.queue[7, request.id] = QueuedRequest(self._connection, request, now + seconds, now)
 
@@ -81,14 +81,14 @@ class House:
         return answers
 
     def answers(self, requests: Sequence[wire.Request]) -> Iterator[wire.Answer]:
-        """Let them all wait, and answer them."""
+        """Put all of them into the queue, and answer them."""
         for each in requests:
             self.put(each)
         while self.queue:
             yield from self.step()
 
     def warm(self, requests: int = 400) -> "House":
-        """Let callers send usual rows, until these have told whether they may be predicted together."""
+        """Send usual rows until they have proved or refused batching, at most so many."""
         source = random.Random(9)
         for number in range(requests):
             if not self.batcher.serving.verdict.thin:

@@ -1,4 +1,4 @@
-"""Signatures that the worker's tests share."""
+"""Model signatures that the worker's tests share, by what is special in them."""
 
 import numpy as np
 from mlflow.models import ModelSignature

@@ -97,7 +97,7 @@ class Scorer:
         return self.layout.array(requests) if self.form == NDARRAY else self.layout.frame(requests)
 
     def predict(self, data: Any, params: bytes = b"") -> Any:
-        """What the model returns. Raises whatever the model raises."""
+        """The model's output. Raises whatever the model raises."""
         if self.form == PYFUNC or self._predict is None:
             return self.model.predict(data, self.model.json.decode(params) if params else None)
         return self._predict(data, **self._fresh_options(params))

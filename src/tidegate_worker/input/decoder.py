@@ -106,17 +106,17 @@ def read_form(document: Any, takes_params: bool = True) -> Tuple[str, Any, Optio
     """
     if not isinstance(document, dict):
         raise bad_request(f"The body must be a JSON object with {_ONE_OF}; it is {json_type(document)}.")
-    given = [form for form in FORMS if form in document]
-    if len(given) != 1:
-        has = " and ".join(f'"{form}"' for form in given) or "none of them"
+    present = [form for form in FORMS if form in document]
+    if len(present) != 1:
+        has = " and ".join(f'"{form}"' for form in present) or "none of them"
         hint = ' Put the table into it: {"dataframe_split": {"columns": …, "data": …}}.' if "data" in document else ""
-        raise bad_request(f"The body must have {_ONE_OF}; it has {has}.{'' if given else hint}")
+        raise bad_request(f"The body must have {_ONE_OF}; it has {has}.{'' if present else hint}")
     params = document.get("params")
     if params is not None and not isinstance(params, dict):
         if not takes_params:
-            return given[0], document[given[0]], None
+            return present[0], document[present[0]], None
         raise bad_request(f'"params" must be an object; it is {json_type(params)}.')
-    return given[0], document[given[0]], params
+    return present[0], document[present[0]], params
 
 
 def check_params(params: Optional[Dict[str, Any]], signature: Signature) -> None:
@@ -139,35 +139,35 @@ def _read_frame(value: Any, form: str, signature: Signature) -> Any:
     """The input in `dataframe_split` or `dataframe_records`."""
     if signature.from_type_hint:
         raise bad_request('This model takes its data under the key "inputs".')
-    given = table.from_split(value) if form == "dataframe_split" else table.from_records(value, form)
-    return frame(given, signature)
+    sent = table.from_split(value) if form == "dataframe_split" else table.from_records(value, form)
+    return frame(sent, signature)
 
 
-def frame(given: table.Table, signature: Signature) -> Any:
+def frame(sent: table.Table, signature: Signature) -> Any:
     """The pandas DataFrame of a table, for any signature. Raises Refusal."""
     try:
-        return columns.frame(given, signature) if signature.columns else _untyped_frame(given, signature)
+        return columns.frame(sent, signature) if signature.columns else _untyped_frame(sent, signature)
     except UnicodeEncodeError:
-        raise table.lone_surrogate(given) from None
+        raise table.lone_surrogate(sent) from None
 
 
-def _untyped_frame(given: table.Table, signature: Signature) -> Any:
+def _untyped_frame(sent: table.Table, signature: Signature) -> Any:
     """The DataFrame for a tensor signature, or without a signature."""
     import pandas as pd
 
     if not signature.tensors:
-        index = given.labels if given.labels is not None else range(given.rows)
-        return pd.DataFrame(given.columns, index=index, dtype=None if given.rows else object)
-    _check_inputs(given.columns, signature)
+        index = sent.labels if sent.labels is not None else range(sent.rows)
+        return pd.DataFrame(sent.columns, index=index, dtype=None if sent.rows else object)
+    _check_inputs(sent.columns, signature)
     by_name = {tensor.name: tensor for tensor in signature.tensors}
     cells: Dict[Any, Any] = {}
-    for position, (label, values) in enumerate(given.columns.items(), 1):
+    for position, (label, values) in enumerate(sent.columns.items(), 1):
         tensor = by_name.get(label) if signature.named else signature.tensors[0]
         if tensor is not None:
             what = f'column "{tensor.name}"' if tensor.name is not None else f"column {position}"
             converted = tensors.typed(values, tensor.dtype, what)
             cells[label] = converted if converted.ndim == 1 else values  # MLflow makes arrays of lists
-    return pd.DataFrame(cells, index=range(given.rows))
+    return pd.DataFrame(cells, index=range(sent.rows))
 
 
 def _read_arrays(value: Any, form: str, signature: Signature) -> Any:
@@ -177,11 +177,11 @@ def _read_arrays(value: Any, form: str, signature: Signature) -> Any:
             raise bad_request('This model takes its data under the key "inputs".')
         return value
     if signature.columns:
-        given = _table_of_arrays(value, form, signature)
+        sent = _table_of_arrays(value, form, signature)
         try:
-            return columns.frame(given, signature, as_arrays=True)
+            return columns.frame(sent, signature, as_arrays=True)
         except UnicodeEncodeError:
-            raise table.lone_surrogate(given) from None
+            raise table.lone_surrogate(sent) from None
     if signature.tensors:
         return _tensors_of(value, form, signature)
     return _untyped(value, form)
@@ -254,8 +254,8 @@ def _stacked(rows: List[Dict[str, Any]]) -> Dict[str, List[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _check_inputs(given: Dict[Any, Any], signature: Signature) -> None:
-    missing = [tensor.name for tensor in signature.tensors if tensor.name is not None and tensor.name not in given]
+def _check_inputs(inputs: Dict[Any, Any], signature: Signature) -> None:
+    missing = [tensor.name for tensor in signature.tensors if tensor.name is not None and tensor.name not in inputs]
     if missing:
         raise columns.missing_inputs("input", missing)
 

@@ -50,8 +50,8 @@ def unwrapped(answer: wire.Answer) -> wire.Answer:
 def _without_format(meta: bytes) -> Tuple[bytes, bool]:
     """The metadata without a format of MLflow 1.x in its content type, and whether it had one."""
     head, found, rest = meta.partition(_CONTENT_TYPE)
-    given, newline, tail = rest.partition(b"\n")
-    parts = given.decode("latin-1").split(";")
+    content_type, newline, tail = rest.partition(b"\n")
+    parts = content_type.decode("latin-1").split(";")
     kept = [part for part in parts if not _is_format(part)]
     if not found or len(kept) == len(parts):
         return meta, False
@@ -65,9 +65,9 @@ def _is_format(parameter: str) -> bool:
 
 def _wrapped(body: bytes, meta: bytes, loads: Decoder) -> Optional[bytes]:
     """The body in a form of MLflow 2; None if it is not bare."""
-    given = meta.partition(_CONTENT_TYPE)[2].partition(b"\n")[0]
+    content_type = meta.partition(_CONTENT_TYPE)[2].partition(b"\n")[0]
     try:
-        if decoder.media_type(given.decode("latin-1")) != decoder.JSON:
+        if decoder.media_type(content_type.decode("latin-1")) != decoder.JSON:
             return None
         document: Any = decoder.parse_json(body, loads)
     except Refusal:

@@ -128,8 +128,8 @@ def _misfit(value: Any, dtype: Any, what: str) -> Refusal:
     leaf = None if dtype is None else _first_misfit(value, dtype)
     if leaf is None:
         return bad_request(f"{what}: expected nested lists of {kind}.")
-    path, found = leaf
-    return bad_request(f"{what}{_place(path)}: expected {kind}, found {json_type(found)}.")
+    path, value = leaf
+    return bad_request(f"{what}{_place(path)}: expected {kind}, found {json_type(value)}.")
 
 
 def _first_ragged(value: Any, path: Path = ()) -> Optional[Path]:

@@ -1,4 +1,4 @@
-"""What replicas of a revision have refuted, in a file that all of them read: what one finds wrong, all of them stop.
+"""The refutations of a revision's replicas, in a file that all of them read: if one finds a fault, all of them stop.
 
 Each refutation is a line of JSON. A replica skips a line that it does not understand. One that cannot write to the file
 goes on without: the other replicas then find the fault by themselves.

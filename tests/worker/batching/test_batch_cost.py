@@ -1,4 +1,4 @@
-"""What predictions cost, learnt."""
+"""The cost of predictions, fitted to measurements."""
 
 import random
 

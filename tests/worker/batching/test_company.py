@@ -1,4 +1,4 @@
-"""Whoever is asked beside a request, it gets the answer that it would get by itself."""
+"""Each request gets the answer that it would get by itself, whatever the other rows in its batch are."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A fork finds itself as a spawned replica does: what docs/cold-starts.md lists, one test each."""
+"""A forked replica has the same surroundings as a spawned one: one test for each line in docs/cold-starts.md."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""CSV: what is missing, what stays text, and its header."""
+"""CSV: its header, missing cells, and cells that stay text."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""When a wait is watched, and when it is slept through."""
+"""When a process polls during a wait, and when it sleeps."""
 
 import pytest
 
