@@ -20,7 +20,7 @@ from tidegate.gateway.metering.meter import Meter
 from tidegate.gateway.queue.router import Router
 from tidegate.gateway.replay.recordings import Recordings
 from tidegate.gateway.replay.replays import Replays
-from tidegate.gateway.scoring.request import Scoring
+from tidegate.gateway.scoring.scoring_path import Scoring
 from tidegate.settings import Settings
 
 

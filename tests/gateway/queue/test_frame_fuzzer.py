@@ -31,7 +31,8 @@ from tidegate.gateway.queue.router import Router
 from tidegate.gateway.replay.prediction_cost import PredictionCost
 from tidegate.gateway.replay.recordings import Recordings
 from tidegate.gateway.scoring import responses
-from tidegate.gateway.scoring.request import Scoring, ScoringRequest
+from tidegate.gateway.scoring.request import ScoringRequest
+from tidegate.gateway.scoring.scoring_path import Scoring
 from tidegate.settings import GateSettings, GatewaySettings
 from tidegate_worker.ipc import wire
 

@@ -19,7 +19,7 @@ from tidegate.core.rollout.gate import is_slow
 from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
 from tidegate.gateway.queue.revision_queue import RevisionQueue
 from tidegate.gateway.queue.router import Router
-from tidegate.gateway.replay import replay_run
+from tidegate.gateway.replay import replay_run, serving_version
 from tidegate.gateway.replay.recordings import Recording
 from tidegate.gateway.replay.replayed_request import ReplayedRequest
 from tidegate.settings import GatewaySettings
@@ -431,16 +431,14 @@ def waiting_in(queue: RevisionQueue) -> ReplayedRequest:
 async def test_where_the_version_that_serves_is_too_busy_its_queue_stays_as_it_is(home: House, most: int) -> None:
     queue = RevisionQueue(home.table().revisions[V1], Sleeper(), GatewaySettings(max_queued_requests=most))
     waiting_in(queue)
-    one = replay_run.ReplayRun(ordering(home).replays[0], None, ())  # type: ignore[arg-type]
-    assert await one._time_old(queue, [RECORDING, RECORDING]) == []
+    assert await serving_version.costs(queue, [RECORDING, RECORDING]) == []
     assert queue.load(time.monotonic()).queued == 1
     queue.close()
 
 
 async def test_an_answer_that_comes_just_when_the_replay_is_dropped_harms_nobody(home: House) -> None:
     queue = RevisionQueue(home.table().revisions[V1], Sleeper(), GatewaySettings())
-    one = replay_run.ReplayRun(ordering(home).replays[0], None, ())  # type: ignore[arg-type]
-    timing = asyncio.create_task(one._time_old(queue, [RECORDING]))
+    timing = asyncio.create_task(serving_version.costs(queue, [RECORDING]))
     await asyncio.sleep(0)
     asked, behind = queue._waiting.pop(alone=False), waiting_in(queue)
     queue._waiting.pop(alone=False)
@@ -509,7 +507,7 @@ async def test_where_predictions_take_long_it_lasts_longer_until_enough_were_ask
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_run, "ENOUGH", 30)
-    monkeypatch.setattr(replay_run, "_MUCH_LONGER", 30.0)
+    monkeypatch.setattr(replay_run, "_AT_ONCE_LONGER", 30.0)
     async with house(tmp_path) as home:
         home.agent.place(V1, await home.replica("old"))
         for number in range(40):

@@ -1,4 +1,4 @@
-"""The door to everything that is not scoring: the open paths, control and the registry. Raw ASGI.
+"""All requests but scoring: the open paths, control and the registry. Raw ASGI.
 
 Scoring requests do not come here: `gateway/http/client_connection.py` hands them to `gateway/scoring/request.py`.
 """
@@ -15,7 +15,7 @@ from tidegate.gateway.http.limited_connection import CHECK_SECONDS, LimitedConne
 from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
 from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.scoring import cors
-from tidegate.gateway.scoring.request import Scoring
+from tidegate.gateway.scoring.scoring_path import Scoring
 from tidegate.supervised import supervised
 
 logger = logging.getLogger(__name__)
@@ -32,11 +32,11 @@ class Handler:
         self._checking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to check what clients owe."""
+        """Begin to check the time limits of connections."""
         self._checking = asyncio.create_task(supervised(self._check, "checks of connections"))
 
     async def stop(self) -> None:
-        """Check no more."""
+        """End the checks."""
         if self._checking is not None:
             self._checking.cancel()
             await asyncio.gather(self._checking, return_exceptions=True)
@@ -62,14 +62,14 @@ class Handler:
             await self._elsewhere(scope, receive, send)
 
     async def _open(self, path: str, send: Send) -> None:
-        """The paths that need no token, answered here and at once."""
+        """Answer a path that needs no token."""
         if path == "/readyz" and not await self._ready():
             await _send_error(send, errors.Unavailable("The platform is starting.", retry_after=1), [])
         else:
             await _send(send, 200, [(b"content-type", b"application/json")], _OPEN[path])
 
     async def _ready(self) -> bool:
-        """Control and registry are waited for once, at the start; from then on ready means able to score."""
+        """Whether the gateway can score. At the start, control and registry must answer too."""
         if not self._was_ready and self.scoring.router.table is not None and self._control_link.connected:
             registry = self._registry
             up = registry is None or await registry.answers("/mlflow/health")
@@ -97,7 +97,7 @@ class Handler:
             self._control_link.report_now()
 
     def _check_token(self, path: str, authorization: bytes | None) -> None:
-        """As for scoring; to MLflow's clients it says by which variable they send a token."""
+        """Check the token as for scoring. For MLflow's clients, the error names their variable for a token."""
         try:
             self.scoring.admission.check(authorization, self.scoring.router.table)
         except errors.Unauthenticated as error:

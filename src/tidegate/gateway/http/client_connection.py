@@ -22,7 +22,8 @@ from tidegate.gateway.http import request_head
 from tidegate.gateway.http.limited_connection import MIN_BODY_RATE, Awaited, LimitedConnection
 from tidegate.gateway.http.parser_errors import understood
 from tidegate.gateway.scoring import responses
-from tidegate.gateway.scoring.request import PREFIXES, SUFFIX, ScoringRequest
+from tidegate.gateway.scoring.request import ScoringRequest
+from tidegate.gateway.scoring.scoring_path import PREFIXES, SUFFIX
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -46,8 +47,8 @@ class Connection(LimitedConnection):
         self._head_read: int | None = None  # bytes read since the head began; None in the read in which it began
         self._current: Cycle | None = None
         self._error: TidegateError | None = None  # why the parser was stopped
-        self._final_error: TidegateError | None = None  # to be written when all requests so far are answered
-        self._early_error: tuple[TidegateError, http.Headers] | None = None  # an answer before the body has come
+        self._final_error: TidegateError | None = None  # written when all requests so far are answered
+        self._early_error: tuple[TidegateError, http.Headers] | None = None  # an answer before the whole body has come
 
     def connection_lost(self, exc: Exception | None) -> None:
         for cycle in (self._current, self._newest, *(cycle for cycle, _ in self.pipeline)):
@@ -87,7 +88,7 @@ class Connection(LimitedConnection):
             self._due_at = min(self._due_at, self.began_at + self.limits.answer_within_seconds)
 
     def _head_goes_on(self, size: int) -> None:
-        # The read in which it began may have been mostly of others.
+        # The read in which the head began may have brought earlier requests too.
         self._head_read = 0 if self._head_read is None else self._head_read + size
         if self._head_read > self.limits.max_header_bytes:
             self._refuse_input(self._headers_too_large())
@@ -159,9 +160,9 @@ class Connection(LimitedConnection):
             cycle.received()
 
     def _ignore_upgrade(self) -> None:
-        """Go on as if no other protocol had been offered; the parser would take the body for one of it.
+        """Parse the head again without the offer of another protocol. Java's client offers HTTP/2 at first.
 
-        Java's client offers HTTP/2 with its first request.
+        With the offer, the parser would take the body for data of that protocol.
         """
         if self.parser.get_method() == b"CONNECT":
             self._stop(errors.BadRequest("This is no proxy."))
@@ -171,7 +172,7 @@ class Connection(LimitedConnection):
 
     def _path(self) -> bytes:
         url = self.url
-        if not url.startswith(b"/"):  # the absolute form; others have no path
+        if not url.startswith(b"/"):  # the absolute form; other forms have no path
             url = httptools.parse_url(url).path or b""
             if not url:
                 self._stop(errors.BadRequest("The request's target is not a path."))
@@ -192,7 +193,7 @@ class Connection(LimitedConnection):
 
     @property
     def _newest(self) -> Cycle | None:
-        """The request whose head came last: a scoring request may stand in uvicorn's attribute."""
+        """The request whose head came last. It may be a scoring request, in uvicorn's attribute."""
         return self.cycle
 
     # --- requests, one after the other
@@ -213,7 +214,7 @@ class Connection(LimitedConnection):
         self.flow.resume_reading()
 
     def reply(self, request: ScoringRequest, head: bytes, body: bytes) -> None:
-        """Write the answer of a request that has come in whole; `head` is without the empty line at its end."""
+        """Write the answer of a request whose body has come. `head` is without the empty line at its end."""
         head += b"\r\n" if request.keep_alive else b"connection: close\r\n\r\n"
         if len(body) < _ONE_WRITE_BYTES:
             self.transport.write(head + body)
@@ -225,7 +226,7 @@ class Connection(LimitedConnection):
         self.on_response_complete()
 
     def reply_error(self, request: ScoringRequest, error: TidegateError, headers: http.Headers) -> None:
-        """Write an error as the answer; the connection ends with it unless the body comes in the same read."""
+        """Write an error as the answer. The connection then ends, unless the body's rest comes in the same read."""
         if request.more_body and not self._discards_input:
             self._early_error = error, headers
             return
@@ -261,7 +262,7 @@ class Connection(LimitedConnection):
             self._awaited, self._due_at = Awaited.REQUEST, time.monotonic() + self.limits.keep_alive_seconds
 
     def _advance(self) -> None:
-        """Begin the next request that was sent ahead; not before the client has read its answers."""
+        """Begin the next request that was sent ahead, once the client has read its earlier answers."""
         current = self._current
         busy = current is not None and not current.response_complete
         if busy or self.transport.is_closing() or self.flow.write_paused or self._awaited is Awaited.CLOSE:
@@ -287,12 +288,11 @@ class Connection(LimitedConnection):
     # --- the end
 
     def _stop(self, error: TidegateError) -> NoReturn:
-        """End the parser's walk from within one of its callbacks."""
+        """Stop the parser from one of its callbacks. Raises `error`."""
         self._error = error
         raise error
 
     def _refuse_input(self, error: TidegateError) -> None:
-        """Nothing more can be read from this client: answer what it has asked, then say why."""
         self._discards_input = True
         awaited, self._awaited, self._due_at = self._awaited, Awaited.NOTHING, float("inf")
         newest = self._newest
@@ -309,7 +309,7 @@ class Connection(LimitedConnection):
             self._advance()
 
     def _forget(self, cycle: RequestResponseCycle) -> None:
-        """Its body will never be whole: let it end as if its client had gone."""
+        """End a request whose body will never be whole, as if its client had gone."""
         for waiting in [entry for entry in self.pipeline if entry[0] is cycle]:
             self.pipeline.remove(waiting)
         cycle.disconnected = cycle.response_complete = True

@@ -17,7 +17,7 @@ from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.gateway.metering.meter import Meter
 from tidegate.gateway.scoring import responses
-from tidegate.gateway.scoring.request import Scoring
+from tidegate.gateway.scoring.scoring_path import Scoring
 from tidegate.settings import GatewaySettings
 
 CHECK_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""What an error of the HTTP parser means: a request that is not HTTP, or a defect of ours."""
+"""Errors of the HTTP parser: the request is not HTTP, or Tidegate has a defect."""
 
 import logging
 
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def understood(error: httptools.HttpParserError) -> TidegateError:
-    """What is wrong with the request; or with us."""
+    """The error for the client. A defect is logged with its traceback."""
     cause = error.__context__
     foreign = isinstance(cause, ValueError | httptools.HttpParserError)
     if isinstance(error, httptools.HttpParserCallbackError) and not foreign:

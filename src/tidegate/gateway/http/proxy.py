@@ -1,4 +1,4 @@
-"""Every path that is not scoring, streamed on over Unix sockets: below /mlflow to the registry, else to control."""
+"""Requests that are passed on over Unix sockets: paths below /mlflow to the registry, all others to control."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -14,11 +14,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 REGISTRY_PREFIX = "/mlflow"
-# MLflow streams files only on these paths without their prefix; with it, it would hold them in memory.
+# MLflow streams files on these paths only without their prefix. With the prefix, it holds them in memory.
 _ARTIFACT = re.compile(r"/mlflow(/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/.+)")
 _STREAMED = {"GET", "PUT"}
-# Elsewhere MLflow's WSGI half takes a body without a length for an empty one, and says nothing: up to this size it is
-# read here and sent on with its length.
+# On other paths, MLflow takes a body without a length for an empty one. Bodies of up to this number of bytes are read
+# here and sent on with their length.
 MAX_UNMEASURED_BYTES = 16 * 1024 * 1024
 # MLflow's own pages write under `ajax-api`; its clients read the latest versions with a POST.
 _REGISTRY_WRITES = re.compile(
@@ -26,7 +26,7 @@ _REGISTRY_WRITES = re.compile(
 )
 _WRITING = {"POST", "PUT", "PATCH", "DELETE"}
 
-# Headers that concern one connection (RFC 9110, 7.6.1), and those that must not travel on: the token stays here.
+# Headers of one connection (RFC 9110, 7.6.1), and those that are not passed on, such as the token.
 _NOT_ON = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
     b"transfer-encoding", b"upgrade", b"authorization", b"host", b"origin", b"expect",
@@ -36,11 +36,11 @@ _NOT_BACK = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"s
 
 
 class ClientLeft(Exception):
-    """The client went away in the middle of its upload."""
+    """The client has gone during its upload."""
 
 
 class Proxy:
-    """Streams requests to one upstream on a Unix socket. `name` is what the sentence of its absence calls it."""
+    """Streams requests to one upstream on a Unix socket. `name` is its name in error sentences."""
 
     def __init__(self, name: str, socket: Path) -> None:
         self._name = name
@@ -63,9 +63,9 @@ class Proxy:
         return answer.status_code < 500
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, extra: list[tuple[bytes, bytes]]) -> int:
-        """Pass the request on and its answer back, both streamed; returns the status.
+        """Stream the request to the upstream and the answer back. Returns the status.
 
-        Raises Unavailable when the upstream cannot be reached, ClientLeft when the client goes first.
+        Raises Unavailable when the upstream cannot be reached, and ClientLeft when the client has gone.
         """
         request = self._client.build_request(
             scope["method"],
@@ -88,17 +88,17 @@ class Proxy:
         return answer.status_code
 
     def away(self) -> TidegateError:
-        """What to answer while the upstream is not there."""
-        return Unavailable(f"{self._name} is not there for the moment. Try again.", retry_after=1)
+        """The error while the upstream cannot be reached."""
+        return Unavailable(f"{self._name} cannot be reached at the moment. Try again in a second.", retry_after=1)
 
 
 def _forwarded(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The name that the caller reached the platform by: what is sent on has another one."""
+    """The host that the caller has named, as the request is sent on with another one."""
     return [(b"x-forwarded-host", value) for name, value in scope["headers"] if name == b"host"][:1]
 
 
 def target(scope: Scope) -> str:
-    """The path and query as sent on: escaped as they came, artifact uploads without their prefix."""
+    """The path and query to send on, percent-encoded as they came. Paths of artifacts lose their prefix."""
     path: str = scope["raw_path"].decode("latin-1")
     artifact = _ARTIFACT.fullmatch(path)
     if artifact is not None and scope["method"] in _STREAMED:
@@ -108,7 +108,7 @@ def target(scope: Scope) -> str:
 
 
 def writes_registry(scope: Scope) -> bool:
-    """Whether this request, when it succeeds, may have changed a registered model or a version of one."""
+    """Whether this request, if it succeeds, may change a registered model or a version of one."""
     return scope["method"] in _WRITING and _REGISTRY_WRITES.match(scope["path"]) is not None
 
 
@@ -117,7 +117,7 @@ def _headers(headers: list[tuple[bytes, bytes]], without: set[bytes]) -> list[tu
 
 
 async def _content(scope: Scope, receive: Receive) -> AsyncIterator[bytes] | bytes | None:
-    """The body to send on: streamed, read whole where its length must be known, or None."""
+    """The body to send on: streamed, or read whole where the upstream needs its length. None without a body."""
     names = {name for name, _ in scope["headers"]}
     if b"content-length" in names:
         return _body(receive)

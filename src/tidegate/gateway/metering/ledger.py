@@ -37,14 +37,14 @@ _RECORDS = SEGMENT_BYTES // RECORD_BYTES
 
 
 class Unreadable(Exception):
-    """The file is not a ledger of this version."""
+    """The file is no ledger of this version."""
 
 
 class Ledger:
     """The records of one file. `id` is drawn anew for each file that is begun."""
 
     def __init__(self, path: Path) -> None:
-        """Open the ledger at `path` and close what a predecessor left in flight as lost, or begin one."""
+        """Open the ledger at `path`, or begin one. Requests that a predecessor left in flight are counted as lost."""
         self._path = path
         self._segments: list[memoryview] = []
         self._places: dict[str, int] = {}
@@ -60,7 +60,7 @@ class Ledger:
         self.id = bytes(_HEAD.unpack_from(self._record(0))[3]).decode("ascii")
 
     def cells(self, endpoint: str) -> memoryview:
-        """The endpoint's cells; a record is begun for a new one."""
+        """The endpoint's cells. A new endpoint gets a record."""
         place = self._places.get(endpoint)
         if place is None:
             place = len(self._places) + 1
@@ -77,7 +77,7 @@ class Ledger:
 
     @property
     def refused(self) -> memoryview:
-        """Refusals before an endpoint was known; a cell per status of STATUSES."""
+        """Refusals before the endpoint was known, one cell for each of STATUSES."""
         return self._record(0)[_HEAD.size : _HEAD.size + 8 * len(STATUSES)].cast("Q")
 
     # --- the file
@@ -125,7 +125,7 @@ class Ledger:
             self._count_in_memory(error)
 
     def _count_in_memory(self, error: OSError) -> None:
-        """Go on without the file: a request is not refused because it cannot be counted for good."""
+        """Go on without the file, as a request is not refused because it cannot be counted."""
         logger.warning("a ledger cannot be written; counted in memory", extra=fields(path=self._path, error=error))
         self._segments.append(memoryview(mmap.mmap(-1, SEGMENT_BYTES)))
 
@@ -149,12 +149,12 @@ def in_flight(cells: memoryview) -> int:
 
 
 def close(cells: memoryview) -> None:
-    """The process that counted here has ended: what was under way is lost."""
+    """Count the requests under way as lost: the process that had them has ended."""
     cells[LOST] += in_flight(cells)
 
 
 def account(cells: memoryview) -> EndpointLedger:
-    """The account that stands in an endpoint's cells."""
+    """An endpoint's cells as an account."""
     statuses = zip(STATUSES, cells[FIRST_STATUS:FIRST_LATENCY], strict=True)
     return EndpointLedger(
         accepted=cells[ACCEPTED],
@@ -175,7 +175,7 @@ def account(cells: memoryview) -> EndpointLedger:
 
 
 def left_by_others(path: Path, gateways: int) -> Iterator[Ledger]:
-    """The ledgers beside `path` of gateways that are not started any more: there were more of them once."""
+    """The ledgers beside `path` of gateways that are not started any more, as the setting for their number is lower."""
     for other in sorted(path.parent.glob("*.bin")):
         if other.stem.isdigit() and int(other.stem) >= gateways:
             yield Ledger(other)

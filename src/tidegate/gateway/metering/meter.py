@@ -1,4 +1,4 @@
-"""The only counter of requests: every endpoint's account, and what is under way. Everything else reads it.
+"""The counters of requests: an account for each endpoint. Nothing else counts requests.
 
 accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly, at any moment between two calls
 and whenever the process is killed: what is in flight is not counted but what is left over.
@@ -33,7 +33,7 @@ _OK = _CELL[200]
 
 
 class Account:
-    """One endpoint's account. Each request is accepted once and closed once, by one of the four ways to end."""
+    """One endpoint's account. Each request is accepted once, and closed once in one of four ways."""
 
     __slots__ = ("cells",)
 
@@ -41,11 +41,11 @@ class Account:
         self.cells = cells
 
     def accept(self) -> None:
-        """A request for this endpoint came in."""
+        """Count a request that came in."""
         self.cells[ledger.ACCEPTED] += 1
 
     def answer_ok(self, seconds: float, bytes_in: int, bytes_out: int) -> None:
-        """It was answered with a prediction: what happens most, in one call."""
+        """Close a request that was answered with a prediction, the most frequent case, in one call."""
         cells = self.cells
         cells[ANSWERED] += 1
         cells[_OK] += 1
@@ -55,28 +55,28 @@ class Account:
         cells[BYTES_OUT] += bytes_out
 
     def answer(self, status: int, seconds: float, bytes_in: int) -> None:
-        """The model answered with an error."""
+        """Close a request that the model answered with an error."""
         self.cells[ANSWERED] += 1
         self.cells[BYTES_IN] += bytes_in
         self._observe(status, seconds)
 
     def reject(self, status: int, seconds: float) -> None:
-        """The platform refused it: too large, a queue full, nothing serving."""
+        """Close a request that the platform refused."""
         self.cells[ledger.REJECTED] += 1
         self._observe(status, seconds)
 
     def time_out(self, status: int, seconds: float) -> None:
-        """Its deadline passed."""
+        """Close a request whose deadline passed."""
         self.cells[ledger.TIMED_OUT] += 1
         self._observe(status, seconds)
 
     def wait_cold(self, *, first: bool) -> None:
-        """It waited for a replica to start; `first` of those that wait for the same start."""
+        """Count a request that waited for a replica's start. `first` of the requests that waited for it."""
         self.cells[ledger.COLD_REQUESTS] += 1
         self.cells[ledger.COLD_STARTS] += first
 
     def leave(self) -> None:
-        """Its caller went away."""
+        """Close a request whose caller has gone."""
         self.cells[CLIENT_GONE] += 1
 
     def _observe(self, status: int, seconds: float) -> None:
@@ -86,7 +86,7 @@ class Account:
 
 
 class Meter:
-    """All accounts of one gateway. `others` are ledgers that nobody goes on with; they are reported along."""
+    """All accounts of one gateway. `others` are ledgers of gateways that are gone, which are reported too."""
 
     def __init__(self, gateway: int, pid: int, book: Ledger, others: Sequence[Ledger] = ()) -> None:
         self._gateway, self._pid, self._ledger, self._others = gateway, pid, book, others
@@ -97,18 +97,18 @@ class Meter:
         self.cold = ColdTimes()
 
     def account(self, endpoint: str) -> Account:
-        """The endpoint's account; opened at its first request."""
+        """The endpoint's account. The first request opens it."""
         account = self._accounts.get(endpoint)
         if account is None:
             account = self._accounts[endpoint] = Account(self._ledger.cells(endpoint))
         return account
 
     def refuse(self, status: int) -> None:
-        """A request was refused before its endpoint was known."""
+        """Count a request that was refused before its endpoint was known."""
         self._refused[_CELL[status] - ledger.FIRST_STATUS] += 1
 
     def report(self, route_version: str, revisions: Mapping[RevisionId, RevisionLoad]) -> LoadReport:
-        """What control is told."""
+        """A load report for control."""
         endpoints: dict[str, EndpointLedger] = {}
         refused: dict[int, int] = {}
         for book in (self._ledger, *self._others):
@@ -130,7 +130,7 @@ class Meter:
         )
 
     def _read_account(self, book: Ledger, name: str) -> EndpointLedger:
-        """The account that stands in a ledger; the very same one while nothing was counted there."""
+        """An account in a ledger. The same object is returned while the counters stay the same."""
         cells = book.cells(name)
         raw, known = cells.tobytes(), self._read.get((book, name))
         if known is None or known[0] != raw:

@@ -1,4 +1,7 @@
-"""The framed socket to one replica: groups of requests out, answers in. See `tidegate_worker.ipc.wire`."""
+"""The connection to one replica: groups of requests go out, answers come in. See `tidegate_worker.ipc.wire`.
+
+The file has over 300 lines, as each request and each answer works on all of a connection's state.
+"""
 
 import asyncio
 import contextlib
@@ -21,14 +24,15 @@ from tidegate_worker.ipc.busy_poll import BUSY_POLL_SECONDS, BusyPoll
 
 logger = logging.getLogger(__name__)
 
-# Between two frames of answers, so many others that were not asked for are suffered.
+# A replica may send this many frames that were not asked for between two frames of answers.
 _MOST_UNASKED = 1000
-# After so long without a request, the next one is not watched for: the caller is in no hurry either.
+# The gateway polls for an answer only if the request came within this time after the last one. A slower caller gains
+# nothing from it.
 _BRISK_SECONDS = 0.001
 
 
 class _Left(NamedTuple):
-    """What was sent and taken back: the replica still owes an answer, or the request unbegun."""
+    """A request that was sent and taken back. The replica still owes its answer, or its return."""
 
     request: Pending
     group: int
@@ -36,9 +40,9 @@ class _Left(NamedTuple):
 
 
 class Lane(asyncio.Protocol):
-    """A connection to a replica. `in_flight` has, by id, what it has been sent and has not answered.
+    """A connection to a replica. `in_flight` has the requests, by id, that the replica has and was not relieved of.
 
-    `usual` is what the revision's groups take, at whichever replica.
+    `usual` is the usual time of the revision's groups, at all replicas.
     """
 
     def __init__(
@@ -48,25 +52,25 @@ class Lane(asyncio.Protocol):
         self.in_flight: dict[int, Pending] = {}
         self.draining = False
         self.distrusted = False  # it has sent what no replica of Tidegate sends
-        self.group = 0  # requests that it takes at once
-        self.start: ColdStart | None = None  # as it was told in its welcome
+        self.group = 0  # the most requests in a group
+        self.start: ColdStart | None = None  # as its WELCOME says
         self._revision, self._address, self._owner, self._usual = revision, address, owner, usual
         self._frames = wire.Frames(replica_frames.MOST_TERMS_BYTES)  # until it is welcomed
         self._welcomed = False
         self._transport: asyncio.Transport | None = None
-        self._credits = 0  # groups that it takes, answered or not begun
-        self._groups: dict[int, int] = {}  # group → requests of it that are still out
+        self._credits = 0  # the most groups that it may have
+        self._groups: dict[int, int] = {}  # group → its requests that are neither answered nor returned
         self._next_group = 0
-        self._exclusive = False
-        self._left: dict[int, _Left] = {}  # by the id that it was sent by
+        self._exclusive = False  # it has a request that must be alone
+        self._left: dict[int, _Left] = {}  # by the id that the replica knows
         self._busy_seconds = self._busy_since = self._idle_since = self._heard_at = 0.0
-        self._busy_poll = BusyPoll()  # of the time that a request by itself takes
+        self._busy_poll = BusyPoll()  # of the time that a single request takes
         self._measuring: list[asyncio.Future[int]] = []
         self._measures_owed = self._unasked = 0
         self._loop = asyncio.get_running_loop()
 
     async def connect(self) -> None:
-        """Reach the replica. Raises OSError when nobody listens there."""
+        """Connect to the replica. Raises OSError when it does not listen."""
         host, _, port = self._address.path.rpartition(":")
         if host and port.isdigit():
             await self._loop.create_connection(lambda: self, host, int(port))
@@ -75,29 +79,29 @@ class Lane(asyncio.Protocol):
 
     @property
     def free(self) -> bool:
-        """Whether it may be sent a group now."""
+        """Whether the replica takes a group now."""
         return self._credits > len(self._groups) and not self.draining and not self._exclusive
 
     @property
     def busy(self) -> bool:
-        """Whether it has something to answer or to return."""
+        """Whether the replica has requests to answer or to return."""
         return bool(self.in_flight or self._left)
 
     @property
     def owes(self) -> bool:
-        """Whether something that was taken back is still there: begun, or not yet returned."""
+        """Whether the replica still has requests that were taken back."""
         return bool(self._left)
 
     def stuck(self, now: float) -> bool:
-        """Whether it is held up: it has been busy for far too long with what it was sent first."""
+        """Whether the replica is held up: its first group takes far longer than usual."""
         return bool(self.in_flight or self._left) and self._usual.is_held_up(self._busy_for(now))
 
     def overruns(self, now: float) -> bool:
-        """Whether what it was sent first overruns."""
+        """Whether the first group takes so long that its requests are sent elsewhere."""
         return self._usual.overruns(self._busy_for(now))
 
     def _busy_for(self, now: float) -> float:
-        """How long it has been at one thing."""
+        """The seconds since it was sent its first group, or since its last answer."""
         since = now
         if self.in_flight:
             since = next(iter(self.in_flight.values())).sent_at
@@ -106,7 +110,7 @@ class Lane(asyncio.Protocol):
         return now - max(since, self._heard_at)
 
     def send(self, requests: Sequence[Pending], now: float) -> None:
-        """Send one group; `free` must hold. A request that must be alone needs a lane with nothing in flight."""
+        """Send one group; `free` must be true. A request that must be alone needs a lane with nothing in flight."""
         assert self._transport is not None
         self._next_group += 1
         self._groups[self._next_group] = len(requests)
@@ -125,22 +129,22 @@ class Lane(asyncio.Protocol):
             self._watch_awake(now + BUSY_POLL_SECONDS)
 
     def _watch_awake(self, until: float) -> None:
-        """Keep the event loop from sleeping while all that it waits for is one answer that is due."""
+        """Keep the event loop awake until the one answer comes that it waits for, or until `until`."""
         if len(self.in_flight) == 1 and time.monotonic() < until:
-            os.sched_yield()  # whoever has work goes first
+            os.sched_yield()  # a process that has work runs first
             self._loop.call_soon(self._watch_awake, until)
 
     def busy_seconds(self, now: float) -> float:
-        """For how long it has had something in flight, all in all."""
+        """The seconds in which the replica has had requests, in total."""
         return self._busy_seconds + (now - self._busy_since if self.busy else 0.0)
 
     def cancel(self, request: int) -> None:
-        """Say that nobody waits for this request any more."""
+        """Tell the replica that the caller of this request has gone."""
         if self._transport is not None:
             self._transport.write(wire.pack_ids(wire.CANCEL, (request,)))
 
     def take_back(self, requests: Iterable[Pending]) -> None:
-        """These are asked elsewhere. An answer that comes nevertheless counts; what was not begun never will be."""
+        """Take back requests that are sent elsewhere. The replica does not begin them; an answer still counts."""
         ids = []
         for request in requests:
             del self.in_flight[request.id]
@@ -151,7 +155,7 @@ class Lane(asyncio.Protocol):
             self._transport.write(wire.pack_ids(wire.CANCEL, ids))
 
     async def measure(self, seconds: float) -> int:
-        """The resident bytes of the replica's process; 0 where it does not tell within so many seconds."""
+        """The resident bytes of the replica's process; 0 where it does not tell within `seconds`."""
         if self._transport is None:
             return 0
         answer: asyncio.Future[int] = self._loop.create_future()
@@ -276,13 +280,13 @@ class Lane(asyncio.Protocol):
             self._owner.returned(self, returned)
 
     def _count_unasked(self) -> None:
-        """Frames that may come at any time do not come without end: each has the gateway look at what waits."""
+        """Limit the frames that may come at any time: for each one, the gateway looks at all that waits."""
         self._unasked += 1
         if self._unasked > _MOST_UNASKED:
             raise wire.WireError("it sends frames without end and answers nothing")
 
     def _measured(self, amount: int = 0) -> None:
-        """All who have asked are told the same: it is the newest that there is."""
+        """Give the newest measurement to all that wait for one."""
         for answer in self._measuring:
             if not answer.done():
                 answer.set_result(amount)
@@ -294,11 +298,11 @@ class Lane(asyncio.Protocol):
         self._gone(request.group)
 
     def _forget(self, number: int) -> None:
-        """What was taken back has been answered or returned."""
+        """A request that was taken back has been answered or returned."""
         self._gone(self._left.pop(number).group)
 
     def _gone(self, group: int) -> None:
-        """One of a group is no longer out."""
+        """The replica has one request of this group less."""
         left = self._groups[group] - 1
         if left:
             self._groups[group] = left

@@ -1,4 +1,4 @@
-"""Who uses the connection to a replica, as that connection sees it."""
+"""What a connection to a replica needs of its user."""
 
 from typing import Protocol, TypeVar
 
@@ -11,10 +11,10 @@ Lane = TypeVar("Lane", contravariant=True)
 
 
 class Owner(Protocol[Lane]):
-    """Who uses a connection, and hears of what happens on it."""
+    """The user of a connection. It is called when something happens there."""
 
     def connected(self, _lane: Lane) -> None:
-        """The replica has welcomed us, or changed what it takes: it may be sent requests."""
+        """The replica has sent its WELCOME, or has changed the number of requests that it takes."""
         ...
 
     def answered(self, _lane: Lane, answered: Answered) -> None:
@@ -22,13 +22,13 @@ class Owner(Protocol[Lane]):
         ...
 
     def overtakes(self, request: Pending) -> bool:
-        """An answer has come from where a request was taken back: whether it counts, and is awaited nowhere else."""
+        """A replica has answered a request that was taken back. Whether this answer counts, as the first one."""
         ...
 
     def returned(self, _lane: Lane, requests: list[Pending]) -> None:
-        """Requests come back that were not begun."""
+        """The replica returns requests that it has not begun."""
         ...
 
     def lost(self, lane: Lane) -> None:
-        """The connection has ended; what it held was in flight."""
+        """The connection has ended. Its requests were in flight."""
         ...

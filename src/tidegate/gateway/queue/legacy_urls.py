@@ -1,4 +1,4 @@
-"""The scoring URLs of the older products, where a registered model is asked for by stage or version."""
+"""The scoring URLs of the older products. They name a registered model, and a stage or version of it."""
 
 from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
@@ -9,19 +9,19 @@ from tidegate.core.errors import NotFound
 _PRODUCTS = {b"model-endpoint": Product.SERVERLESS, b"model": Product.CLASSIC}
 PREFIXES = tuple(b"/%b/" % name for name in _PRODUCTS)
 
-# How a model is enabled, and what is served then.
+# The path by which a model is enabled, and what is served then.
 _WAYS = {
     Product.SERVERLESS: ("endpoints-v2", "its versions in Staging and Production"),
     Product.CLASSIC: ("endpoints", "all its versions that are not archived"),
 }
-# Characters of a caller's words that a sentence repeats.
+# A sentence repeats this many characters of a caller's words at most.
 _SHOWN = 80
 
 
 def parse(path: bytes) -> tuple[Face, str] | None:
     """Face, and stage or version, of an older product's scoring path; None for another path. Raises NotFound.
 
-    It is split before it is decoded: a model's name may have any character, `%2F` included.
+    The path is split before it is decoded, as a model's name may have any character, `%2F` included.
     """
     parts = path.split(b"/")
     product = _PRODUCTS.get(parts[1])
@@ -37,12 +37,12 @@ def parse(path: bytes) -> tuple[Face, str] | None:
 
 
 def mark(face: Face) -> bytes:
-    """What a replica is told of it, before the rest of a request's metadata."""
+    """The metadata that tells a replica of the product. It stands before the rest of a request's metadata."""
     return b"surface=%b\n" % face.product.encode()
 
 
 def not_served(face: Face, asked: str, keys: Iterable[str]) -> NotFound:
-    """The model has only these stages and versions under the product; none where it is not enabled."""
+    """The error for a stage or version that is not served. `keys` are those that are; none where it is not enabled."""
     name, known = face.model[:_SHOWN], ", ".join(sorted(keys))
     path, what = _WAYS[face.product]
     if known:

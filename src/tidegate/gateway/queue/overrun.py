@@ -1,7 +1,7 @@
-"""Replicas that take far longer than usual for what they have, and what is asked of others meanwhile.
+"""Slow replicas: which of their requests are sent to other replicas.
 
-A replica that is held up is not ended for it: at its callers' deadlines it is. What waits behind it, and what shares a
-batch with whatever holds it up, need not wait for that.
+A slow replica is ended at its callers' deadlines and not before. The requests behind the slow one, and those in the
+same batch, are sent elsewhere meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,59 +10,59 @@ from typing import NamedTuple
 
 from tidegate.gateway.queue.pending import Pending
 
-# A replica is held up by what takes so long, seconds, and so many times what is usual.
+# A replica is held up when a group takes this many seconds and this many times the usual time.
 HELD_UP_SECONDS, HELD_UP_TIMES = 0.1, 10
-# A batch overruns that takes so long, seconds, and so many times what is usual.
+# A batch overruns when it takes this many seconds and this many times the usual time.
 OVERRUN_SECONDS, OVERRUN_TIMES = 1.0, 20
-# What is taken for usual while nothing is known: the first prediction of a process can be slow.
+# The usual time before the first measurement, seconds. The first prediction of a process can be slow.
 UNKNOWN_SECONDS = 0.1
-# So many times what is usual is the most that a measurement counts for: one that took for ever is not the new usual.
+# A measurement counts for at most this many times the usual time, so that one slow group does not change it.
 _MOST_TIMES = 10
 
 
 class Usual:
-    """What a group of a revision's requests usually takes at a replica, in seconds."""
+    """The usual time of a group of a revision's requests at a replica, in seconds: a smoothed mean."""
 
     def __init__(self) -> None:
         self.seconds = UNKNOWN_SECONDS
         self._known = False
 
     def learn(self, seconds: float) -> None:
-        """A group has taken so long."""
+        """Count a group that has taken this many seconds."""
         if self._known:
             self.seconds += (min(seconds, _MOST_TIMES * self.seconds) - self.seconds) / 8
         else:
             self.seconds, self._known = seconds, True
 
     def is_held_up(self, seconds: float) -> bool:
-        """Whether a replica that has worked at one thing for so long gets nothing further."""
+        """Whether a replica that has had a group for this many seconds gets no more requests."""
         return seconds > max(HELD_UP_SECONDS, HELD_UP_TIMES * self.seconds)
 
     def overruns(self, seconds: float) -> bool:
-        """Whether a batch that has taken so long is asked anew, one request at a time."""
+        """Whether the requests of a batch that has taken this many seconds are sent elsewhere, one by one."""
         return seconds > max(OVERRUN_SECONDS, OVERRUN_TIMES * self.seconds)
 
 
 class Moved(NamedTuple):
-    """What goes elsewhere. Of the `singly`, any may be what holds the replica up."""
+    """The requests that go elsewhere. Those of `singly` are predicted alone: any of them may be the slow one."""
 
     behind: Sequence[Pending] = ()
     singly: Sequence[Pending] = ()
 
 
 def moved(in_flight: Iterable[Pending], *, overruns: bool, others_batch_along: bool) -> Moved:
-    """What is taken back from a replica that is held up, of what it has, oldest first.
+    """The requests that are taken back from a replica that is held up. `in_flight` is what it has, oldest first.
 
-    What came after the first group has hardly begun, and goes at once; at an overrun, the first group too. One request
-    by itself stays: to ask it anew would hold up another replica. But what came soon after it, went before, or other
-    gateways have sent, may be in its batch (`others_batch_along`): then it may be the neighbour of what is to blame.
+    Requests after the first group have hardly begun, and go at once. The first group goes when it overruns. A request
+    that is alone stays, as it would hold up another replica. It is not alone where requests sent later or earlier, or
+    by other gateways, may share its batch (`others_batch_along`): one of those may be the slow one.
     """
-    held = list(in_flight)
-    if not held:
+    requests = list(in_flight)
+    if not requests:
         return Moved()
-    first = list(takewhile(lambda request: request.group == held[0].group, held))
-    behind = held[len(first) :]
-    has_neighbours = len(held) > 1 or (others_batch_along and not held[0].alone)
+    first = list(takewhile(lambda request: request.group == requests[0].group, requests))
+    behind = requests[len(first) :]
+    has_neighbours = len(requests) > 1 or (others_batch_along and not requests[0].alone)
     singly = first if overruns and has_neighbours else []
     again = [request for request in behind if request.moved]
     return Moved([request for request in behind if not request.moved], [*singly, *again])

@@ -9,27 +9,30 @@ from tidegate_worker.ipc import wire
 
 
 class Carrier(Protocol):
-    """What a request was sent by: a lane."""
+    """The connection that a request was sent on: a lane."""
 
     def cancel(self, request: int) -> None:
-        """Say that nobody waits for the request of this id any more."""
+        """Tell the replica that the caller of this request has gone."""
         ...
 
 
 class Queue(Protocol):
-    """What a request waits in: the queue of a revision."""
+    """The queue of a revision, where a request waits."""
 
     def submit(self, request: "Pending", now: float) -> None:
-        """Take a request in. Raises TooManyRequests or Unavailable where it would wait in vain."""
+        """Take a request in. Raises TooManyRequests, and Unavailable where the request could not begin in time."""
         ...
 
     def cancel(self, request: "Pending") -> None:
-        """Forget a request: its caller has gone."""
+        """Remove a request: its caller has gone."""
         ...
 
 
 class Pending:
-    """Whoever makes one hears `answered` or `failed`, once, unless it cancels it. Times are those of time.monotonic."""
+    """A request in a queue. Its maker is called back once, by `answered` or by `failed`, unless the maker cancels it.
+
+    Times are seconds of time.monotonic.
+    """
 
     __slots__ = (
         "alone", "body", "cold", "crashes", "deadline", "done", "group", "id", "lane", "latest", "meta",
@@ -39,35 +42,35 @@ class Pending:
     def __init__(self) -> None:
         self.body = self.meta = b""
         self.deadline = 0.0
-        self.latest = 0.0  # the deadline of one that waits for a first replica: the model's time has not begun
-        self.done = False  # answered, failed or cancelled: nobody waits for it any more
-        self.queue: Queue | None = None  # that holds it
-        self.route: RevisionRoute | None = None  # of that queue
+        self.latest = 0.0  # the deadline while there is no replica: the model's time has not begun then
+        self.done = False  # answered, failed or cancelled
+        self.queue: Queue | None = None
+        self.route: RevisionRoute | None = None  # the route of that queue
         self.id = 0
-        self.turn = 0  # its place among all that waits; at first its id
+        self.turn = 0  # its place in the queue; the first id that it had
         self.queued_at = self.sent_at = 0.0
-        self.lane: Carrier | None = None  # at a replica; else it waits
-        self.group = 0  # of that lane, in which it travelled
-        self.alone = False  # to be predicted by itself: it was in flight when a replica died, or its batch overran
-        self.crashes = 0  # deaths of a replica at which it was by itself
-        self.moved = False  # taken back from a replica that was held up
-        self.cold: ColdStart | None = None  # that it waited for
+        self.lane: Carrier | None = None  # None while it waits
+        self.group = 0  # the number of the group in which it was sent on that lane
+        self.alone = False  # predicted by itself, as it was in flight when a replica died, or its batch overran
+        self.crashes = 0  # replicas that died while they had no other request
+        self.moved = False  # it was taken back from a slow replica
+        self.cold: ColdStart | None = None  # the start that it waited for
 
     @property
     def begun(self) -> bool:
-        """Whether a model has it, or may have had it."""
+        """Whether a model may have begun to predict it."""
         return self.lane is not None or (self.alone and self.sent_at > 0)
 
     def waited_for(self, start: ColdStart, *, first: bool) -> None:
-        """There was no replica when it came; now there is. `first` of those that waited for it."""
+        """The replica that it waited for has started. `first` of the requests that waited for this start."""
         raise NotImplementedError
 
     def may_take(self, timeout: float) -> float:
-        """How long its model may take from when there is a replica; `timeout` is what any request may."""
+        """The seconds that its model may take once there is a replica. `timeout` is the limit of all requests."""
         return timeout
 
     def find_queue(self) -> Queue:
-        """The queue that it belongs in now. Raises when nothing serves."""
+        """The queue that it belongs to now. Raises NotFound, BadRequest or Unavailable where nothing serves."""
         raise NotImplementedError
 
     def answered(self, answer: wire.Answer) -> None:
@@ -75,5 +78,5 @@ class Pending:
         raise NotImplementedError
 
     def failed(self, error: TidegateError) -> None:
-        """No replica will answer."""
+        """No replica will answer; `error` says why."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What a request is told that no replica answers: the errors of a queue, each with its sentence and its next step."""
+"""The errors of requests that no replica answers, each with its sentence and what to do next."""
 
 from tidegate.core.errors import DeadlineExceeded, ModelCrashed, TooManyRequests, Unavailable
 from tidegate.core.planes.route_table import RevisionRoute
@@ -7,7 +7,7 @@ _LONGEST_RETRY_AFTER = 60.0
 
 
 def too_many(route: RevisionRoute, wait: float) -> TooManyRequests:
-    """The queue is full; what is in it takes so many seconds."""
+    """The queue is full. Its requests take `wait` seconds."""
     return TooManyRequests(
         f"Too many requests wait for '{route.served_entity}'. Try again later, "
         "or give the served entity a larger workload_size.",
@@ -16,7 +16,7 @@ def too_many(route: RevisionRoute, wait: float) -> TooManyRequests:
 
 
 def in_vain(route: RevisionRoute, waiting: int, wait: float, late: float) -> Unavailable:
-    """So many wait, for so many seconds, that it could not begin before its deadline, but so much later."""
+    """Before it, `waiting` requests take `wait` seconds, so it could begin only `late` seconds after its deadline."""
     return Unavailable(
         f"'{route.served_entity}' could not begin this request in time: {waiting} requests wait, which takes about "
         f"{wait:.0f} s. Try again later, or give the served entity a larger workload_size.",
@@ -25,12 +25,12 @@ def in_vain(route: RevisionRoute, waiting: int, wait: float, late: float) -> Una
 
 
 def not_begun(route: RevisionRoute, why: str) -> Unavailable:
-    """Its time was over before it began."""
+    """Its deadline passed before it began."""
     return Unavailable(f"'{route.served_entity}' could not begin this request: {why}.", retry_after=2)
 
 
 def too_slow(route: RevisionRoute) -> DeadlineExceeded:
-    """Its time was over while the model predicted."""
+    """Its deadline passed while the model predicted."""
     return DeadlineExceeded(
         f"The model '{route.served_entity}' did not answer within {route.timeout_seconds:g} s. "
         "Send fewer rows at once, or see the endpoint's logs for where it was."
@@ -38,14 +38,14 @@ def too_slow(route: RevisionRoute) -> DeadlineExceeded:
 
 
 def no_rerun() -> ModelCrashed:
-    """Its replica died, and the owner forbids to try it again."""
+    """Its replica died, and the owner forbids a second try."""
     return ModelCrashed(
         "The model's process ended while it predicted this request, and retry_on_crash is off. See the endpoint's logs."
     )
 
 
 def crashed_twice() -> ModelCrashed:
-    """Two replicas died at it, while they had nothing else."""
+    """Two replicas died while this was their only request."""
     return ModelCrashed("This request ended the model's process twice. See the endpoint's logs.")
 
 

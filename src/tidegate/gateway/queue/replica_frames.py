@@ -19,11 +19,19 @@ MOST_CREDITS, MOST_GROUP = 64, 1024
 MOST_TERMS_BYTES = 1024 * 1024
 # No machine has more resident bytes.
 _MOST_RESIDENT_BYTES = 1 << 50
-# `key=value` lines: how many requests were predicted together, and microseconds. They go into `Server-Timing` headers.
+# The metadata of a prediction, as replicas write it: the requests that were predicted together, and microseconds. It
+# goes into a `Server-Timing` header.
+USUAL_META = re.compile(
+    rb"batch=([1-9][0-9]{0,3})\nwait=([0-9]{1,12})\ndecode=([0-9]{1,12})\npredict=([0-9]{1,12})\nencode=([0-9]{1,12})"
+)
+# The same with some lines only.
 _META = re.compile(
     rb"(?:batch=[1-9][0-9]{0,3}|(?:wait|decode|predict|encode)=[0-9]{1,12})"
     rb"(?:\n(?:batch=[1-9][0-9]{0,3}|(?:wait|decode|predict|encode)=[0-9]{1,12})){0,7}"
 )
+
+
+_is_usual = USUAL_META.fullmatch
 
 
 class _Start(msgspec.Struct):
@@ -72,7 +80,8 @@ def check_answer(answer: wire.Answer) -> None:
     """All but the id, which only the connection knows, and the body of an answer without error: that is the model's."""
     if answer.flags:
         raise wire.WireError("an answer has unknown flags")
-    if answer.meta and _META.fullmatch(answer.meta) is None:
+    meta = answer.meta
+    if meta and _is_usual(meta) is None and _META.fullmatch(meta) is None:
         raise wire.WireError("an answer has unknown metadata")
     if answer.outcome != wire.OK:
         if answer.outcome > wire.INTERNAL:

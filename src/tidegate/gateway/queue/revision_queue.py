@@ -1,12 +1,14 @@
-"""One pull queue per revision: wake and hold at zero, credits, deadlines, back-pressure, rerun on replica death.
+"""The queue of one revision's requests: credits, deadlines, refusals, reruns, and the wait for a first replica.
 
-Replicas give credits, and waiting requests go to whoever has one: there is no queue behind a busy replica, and new
-capacity takes waiting work at once. A sweep some 20 times a second sees to deadlines, so that a request costs no timer.
-Times are those of time.monotonic: uvloop keeps its own in whole milliseconds.
+Replicas grant credits, and a waiting request goes to a replica with a credit. No request waits at a busy replica, and a
+new replica gets waiting requests at once. A sweep 20 times a second checks deadlines, so that no request needs a timer.
+Times are seconds of time.monotonic, as uvloop's own clock has whole milliseconds only.
 
-What was in flight when a replica died runs again alone, on a replica with nothing else of ours. A replica that takes
-far longer than usual gets nothing further; what has not begun there, and what shares a batch that overruns, is asked of
-others too, and whatever answer comes first counts. It is the caller's deadline that ends a replica.
+A request that was in flight when its replica died runs again, alone, on a replica without other requests of this
+gateway. A replica that takes far longer than usual gets no more requests. Those that it has not begun, and those of a
+batch that overruns, are sent to other replicas too, and the first answer counts. Only a deadline ends a replica.
+
+The file has over 300 lines, as all of this decides on the same state of the same requests.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresse
 from tidegate.core.errors import TidegateError, Unavailable
 from tidegate.core.planes.load_report import RevisionLoad
 from tidegate.core.planes.route_table import RevisionRoute
-from tidegate.gateway.queue import cold_start, overrun, refusals
+from tidegate.gateway.queue import cold_start, dispatch, overrun, refusals
 from tidegate.gateway.queue.backlog import Backlog
 from tidegate.gateway.queue.lane import Lane
 from tidegate.gateway.queue.lane_owner import Answered
@@ -28,10 +30,9 @@ from tidegate.gateway.queue.replica_connections import ReplicaConnections
 from tidegate.gateway.queue.throughput import Throughput
 from tidegate.gateway.queue.waker import Waker
 from tidegate.settings import GatewaySettings
-from tidegate_worker.ipc import wire
 
 WAKE_AGAIN_SECONDS = 1.0
-# A replica that died so near to a request's deadline was ended because of it.
+# A replica that died within this time before a request's deadline was ended by that deadline.
 DEADLINE_SLACK_SECONDS = 0.2
 
 
@@ -45,17 +46,17 @@ class RevisionQueue:
         self._waker, self._settings = waker, settings
         self._loop = asyncio.get_running_loop()
         self._waiting = Backlog()
-        self._next_deadline = float("inf")  # none that is held has an earlier one
+        self._next_deadline = float("inf")  # no request has an earlier one
         self._connections = ReplicaConnections(self._make_lane)
         self._lanes = self._connections.lanes
-        self._serving: set[Lane] = set()  # those of the lanes that have been welcomed
+        self._serving: set[Lane] = set()  # lanes with a WELCOME
         self._next_id = 0
         self._pump_scheduled = False
         self._woken_at = float("-inf")
         self._message = ""
         self.known = True
         self._throughput, self._usual = Throughput(), Usual()
-        self._busy_before = 0.0  # of replicas that are gone
+        self._busy_before = 0.0  # busy seconds of replicas that are gone
         self._reruns = 0
         self._came = 0
         self._request_seconds, self._counted_at = 0.0, time.monotonic()
@@ -64,7 +65,7 @@ class RevisionQueue:
     # callers
 
     def submit(self, request: Pending, now: float) -> None:
-        """Take a request in. Raises TooManyRequests when the queue is full, Unavailable when its turn came too late."""
+        """Take a request in. Raises TooManyRequests for a full queue, Unavailable where its turn comes too late."""
         if not self._serving:
             request.deadline = max(request.deadline, request.latest)
         if self._waiting.count:
@@ -79,23 +80,23 @@ class RevisionQueue:
         self._schedule_pump()
 
     def cancel(self, request: Pending) -> None:
-        """Forget a request: its caller has gone. Others notice nothing."""
+        """Remove a request: its caller has gone."""
         if not request.done:
             self._drop(request)
 
     def sweep(self, now: float) -> None:
-        """See to deadlines, and to a wake that was not heard. Level-triggered."""
+        """Fail what is over its deadline, relieve slow replicas, and repeat a wake that was not heard."""
         self._count(now)
         if now >= self._next_deadline:
             self._sweep_deadlines(now)
-        if self.route.retry_on_crash:  # what may not run twice waits
+        if self.route.retry_on_crash:  # a request that must not run twice waits
             self._relieve(now)
         self._waiting.tidy()
         if self._waiting.count and not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
             self._wake(now)
 
     def rested(self, now: float) -> None:
-        """Nothing was here until now, and nobody swept: that time was no request's."""
+        """The queue was empty and not swept until now: leave that time out of `request_seconds`."""
         self._counted_at = now
 
     def alarming(self, now: float) -> bool:
@@ -108,12 +109,12 @@ class RevisionQueue:
         return self._waiting.alarming(now)
 
     def take_waiting(self) -> list[Pending]:
-        """Hand over all that waits here, to wait elsewhere: nothing leads to this revision any more."""
+        """Remove and return all waiting requests, to wait in another queue: no route leads here any more."""
         return self._waiting.take_all()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits or is under way."""
+        """Whether no request waits or is under way."""
         return not self._waiting.count and not any(lane.busy for lane in self._lanes.values())
 
     @property
@@ -122,7 +123,7 @@ class RevisionQueue:
         return self._serving
 
     def load(self, now: float) -> RevisionLoad:
-        """What is under way, for control."""
+        """The load of this revision in this gateway, for control."""
         self._count(now)
         return RevisionLoad(
             in_flight=self._in_flight,
@@ -144,7 +145,7 @@ class RevisionQueue:
         return sum(lane.stuck(now) for lane in self._lanes.values())
 
     def _count(self, now: float) -> None:
-        """Add up the time that requests spend here: a sample at each sweep, so that it costs a request nothing."""
+        """Add up the time that requests spend here, by a sample at each sweep: no request has to count itself."""
         if self._lanes or self._waiting.count:
             self._request_seconds += (now - self._counted_at) * (self._waiting.count + self._in_flight)
         self._counted_at = now
@@ -172,7 +173,7 @@ class RevisionQueue:
     def connected(self, lane: Lane) -> None:
         if not self._serving:
             cold_start.begin(self._waiting, lane.start, self.route.timeout_seconds, time.monotonic())
-            self._next_deadline = 0.0  # not known now; the sweep will see
+            self._next_deadline = 0.0  # unknown until the next sweep
         self._serving.add(lane)
         self._throughput.reset()
         self._schedule_pump()
@@ -219,7 +220,7 @@ class RevisionQueue:
         self._waiting.put(request, first=first)
 
     def _put_back(self, requests: Iterable[Pending]) -> None:
-        """Put requests back to where they were, in their order."""
+        """Put requests back to their places in the queue."""
         for request in sorted(requests, key=attrgetter("turn"), reverse=True):
             if not request.done:
                 self._put(request, first=True)
@@ -234,84 +235,48 @@ class RevisionQueue:
         request.body = b""
 
     def _let_go(self, request: Pending) -> None:
-        """Nobody waits for it where it is now: in the queue, or at a replica."""
+        """Remove a request from where it is: from the queue, or by a CANCEL from its replica."""
         if request.lane is None:
             self._waiting.forget(request)
         else:
             request.lane.cancel(request.id)
 
     def _relieve(self, now: float) -> None:
-        """Have asked of others what replicas are held up with, or keep waiting."""
+        """Take requests back from replicas that are held up, for others to answer."""
         for lane in self._serving:
             if lane.in_flight and lane.stuck(now):
-                found = overrun.moved(
+                moved = overrun.moved(
                     lane.in_flight.values(), overruns=lane.overruns(now), others_batch_along=self._batches_along(lane)
                 )
-                again = [*found.singly, *found.behind]
+                again = [*moved.singly, *moved.behind]
                 lane.take_back(again)
                 for request in again:
                     self._next_id += 1
-                    request.id, request.moved = self._next_id, True  # another id: two answers may come
-                for request in found.singly:
+                    request.id, request.moved = self._next_id, True  # a new id, as two answers may come
+                for request in moved.singly:
                     request.alone = True
                 self._put_back(again)
 
     def _batches_along(self, lane: Lane) -> bool:
-        """Whether something else may be predicted together with what is in flight there."""
+        """Whether a replica may predict other requests together with those in flight there."""
         return lane.group > 1 and (lane.owes or not self._only_gateway)
 
     # sending
 
     def _schedule_pump(self) -> None:
-        # Requests of one turn of the event loop travel together.
+        # The requests of one turn of the event loop are sent together.
         if not self._pump_scheduled:
             self._pump_scheduled = True
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Send what waits to the replicas that have credit and are not stuck: to idle ones first, and evenly."""
+        """Send waiting requests to the replicas that have credit and are not held up."""
         self._pump_scheduled = False
         if not self._waiting.count:
             return
         now = time.monotonic()
         lanes = [lane for lane in self._lanes.values() if lane.free and not lane.stuck(now)]
-        lanes = self._send_alone(lanes, now)
-        self._spread([lane for lane in lanes if not lane.busy], now)
-        self._spread([lane for lane in lanes if lane.free], now)
-
-    def _send_alone(self, lanes: list[Lane], now: float) -> list[Lane]:
-        """Send what must be alone and has its turn to replicas with nothing in flight; returns the lanes for others.
-
-        Where there is none, the least busy gets nothing more until it is empty.
-        """
-        while lanes and (request := self._waiting.first(alone=True)) is not None:
-            other = self._waiting.first(alone=False)
-            if other is not None and other.turn < request.turn:
-                break
-            lane = min(lanes, key=lambda lane: (lane.busy, len(lane.in_flight)))
-            lanes.remove(lane)
-            if lane.busy:
-                break
-            lane.send([self._waiting.pop(alone=True)], now)
-        return lanes
-
-    def _spread(self, lanes: list[Lane], now: float) -> None:
-        while lanes and self._waiting.first(alone=False) is not None:
-            share = -(-(self._waiting.count) // len(lanes))
-            for lane in lanes:
-                self._send_group(lane, min(share, lane.group), now)
-            lanes = [lane for lane in lanes if lane.free]
-
-    def _send_group(self, lane: Lane, most: int, now: float) -> None:
-        group: list[Pending] = []
-        size = 0
-        while len(group) < most and (request := self._waiting.first(alone=False)) is not None:
-            size += len(request.body)
-            if group and size > wire.MAX_GROUP_BYTES:
-                break
-            group.append(self._waiting.pop(alone=False))
-        if group:
-            lane.send(group, now)
+        dispatch.send(self._waiting, lanes, now)
 
     # refusals, deadlines, deaths
 
@@ -338,7 +303,7 @@ class RevisionQueue:
                 self._next_deadline = min(self._next_deadline, request.deadline)
 
     def _rerun(self, held: list[Pending], now: float, *, by_itself: bool) -> None:
-        """Run again, alone, what was in flight when a replica died; give up what killed it twice by itself."""
+        """Run requests again, alone, whose replica died. Fail one that has ended two replicas by itself."""
         again: list[Pending] = []
         for request in held:
             if request.done:

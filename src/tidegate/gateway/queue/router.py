@@ -1,6 +1,6 @@
-"""Holds the newest route table and a queue per revision: from an endpoint's name to the queue that answers.
+"""The newest route table, and a queue for each revision: from an endpoint's name to the queue of its requests.
 
-The table is kept on disk too, so that a restarted gateway scores at once, control or no control.
+The table is saved to disk, so that a restarted gateway scores at once, even without control.
 """
 
 import asyncio
@@ -31,36 +31,36 @@ from tidegate.telemetry import fields
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.05
-# Between two calls of `on_wait`, however many queues there are.
+# The shortest time between two calls of `on_wait`, of all queues together.
 ALARM_SECONDS = 0.1
 USE_SECONDS = 1.0
 
 
 class Router:
-    """Routes requests by the newest table. `table` is None until the first one has come."""
+    """Routes requests by the newest table. `table` is None before the first one."""
 
     def __init__(self, saved: Path, settings: GatewaySettings, *, only_gateway: bool = True) -> None:
         self._saved, self._settings, self._only_gateway = saved, settings, only_gateway
         self._queues: dict[RevisionId, RevisionQueue] = {}
-        self._active: set[RevisionId] = set()  # whose queues may hold something; the sweep is for these only
-        self._used: set[RevisionId] = set()  # that were asked for since the agents were told
-        self._resting: dict[RevisionId, RevisionLoad] = {}  # the load of those that have had nothing since
-        self._unrouted: set[RevisionId] = set()  # which no route leads to, and which are not empty yet
+        self._active: set[RevisionId] = set()  # those with requests, which are swept
+        self._used: set[RevisionId] = set()  # requested since the agents were last told
+        self._resting: dict[RevisionId, RevisionLoad] = {}  # the load of those that had no request since
+        self._unrouted: set[RevisionId] = set()  # without a route, and not empty yet
         self._agents: dict[str, AgentLink] = {}
-        self._stirred = asyncio.Event()  # set when there is something to sweep again
+        self._stirred = asyncio.Event()  # set when there is something to sweep
         self._sweeper: asyncio.Task[None] | None = None
         self._alarmed_at = float("-inf")
         self.table: RouteTable | None = None
-        self.on_wait: Callable[[], None] = lambda: None  # called when a request begins to wait long
+        self.on_wait: Callable[[], None] = lambda: None  # called when a request has waited long
 
     def start(self) -> None:
-        """Follow the table that was saved last, and begin to sweep."""
+        """Follow the saved table, and begin to sweep."""
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             self._adopt(msgspec.json.decode(self._saved.read_bytes(), type=RouteTable))
         self._sweeper = asyncio.create_task(supervised(self._sweep, "sweep of the queues"))
 
     async def stop(self) -> None:
-        """Let go of agents and replicas."""
+        """Close the connections to agents and replicas."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -81,7 +81,7 @@ class Router:
             logger.warning("the route table could not be saved", extra=fields(error=str(error)))
 
     def endpoint(self, name: str) -> EndpointRoute:
-        """The endpoint of that name. Raises NotFound."""
+        """The endpoint of that name. Raises NotFound and Unavailable."""
         route = self.table.endpoints.get(name) if self.table is not None else None
         if route is None:
             if self.table is None:
@@ -90,7 +90,7 @@ class Router:
         return route
 
     def face(self, face: Face, asked: str) -> EndpointRoute:
-        """Where a stage or a version of a model leads under an older product. Raises NotFound."""
+        """The route of a model's stage or version under an older product. Raises NotFound and Unavailable."""
         keys = self.table.faces.get(face.id) if self.table is not None else None
         route = keys.get(key_of(asked)) if keys is not None else None
         if route is None:
@@ -117,21 +117,21 @@ class Router:
         return queue
 
     def queue_of(self, revision: RevisionId) -> RevisionQueue | None:
-        """The queue of a revision that a request is to be tried on, whether a route leads there or not."""
+        """The queue of a revision, whether a route leads there or not; None for an unknown one."""
         queue = self._queues.get(revision)
         if queue is not None:
             self._stir(queue)
         return queue
 
     def _stir(self, queue: RevisionQueue) -> None:
-        """It may hold something from now on."""
+        """Sweep this queue from now on: it is about to get a request."""
         self._active.add(queue.route.revision)
         self._used.add(queue.route.revision)
         self._stirred.set()
         queue.rested(time.monotonic())
 
     def loads(self) -> Mapping[RevisionId, RevisionLoad]:
-        """What is under way per revision."""
+        """The load of each revision."""
         now = time.monotonic()
         for revision in self._queues.keys() - self._resting.keys() - self._active:
             self._resting[revision] = self._queues[revision].load(now)
@@ -200,14 +200,14 @@ class Router:
         return alarming
 
     async def _rest(self) -> None:
-        """Wait for the next sweep's time; while there is nothing to sweep or to tell, for the next request."""
+        """Wait for the next sweep. With nothing to sweep and nothing to tell agents, wait for the next request."""
         if not (self._active or self._unrouted or self._used):
             self._stirred.clear()
             await self._stirred.wait()
         await asyncio.sleep(SWEEP_SECONDS)
 
     def _tell_use(self) -> None:
-        """Tell agents what is in use."""
+        """Tell the agents which revisions are in use."""
         used: defaultdict[str, list[RevisionId]] = defaultdict(list)
         for revision in self._used | self._active:
             if revision in self._queues:
@@ -217,7 +217,7 @@ class Router:
             self._agent(socket).used(revisions)
 
     def _retire(self, revision: RevisionId, queue: RevisionQueue) -> None:
-        """Drop an empty queue that no route leads to; move on what can no longer run there."""
+        """Remove an empty queue without a route. If the revision is gone, its requests move to other queues first."""
         if not queue.known:
             self._move_on(queue)
         if queue.idle:

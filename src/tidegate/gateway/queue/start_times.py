@@ -1,11 +1,11 @@
-"""When a replica was asked for, began and was ready: what it tells of its own start."""
+"""The times of a replica's start: when it was asked for, began and was ready."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class ColdStart:
-    """A replica's start as it tells it itself; times are those of time.monotonic, the same in all processes.
+    """A replica's start, as the replica tells it. Times are seconds of time.monotonic, the same in all processes.
 
     `asked` is when the engine was asked for it, `forked` when its process began, `ready` when it listened.
     """
@@ -17,7 +17,7 @@ class ColdStart:
     measured: bool = False  # its first answer has come
 
     def phases(self, arrived: float, answered: float) -> tuple[float, ...]:
-        """The seconds of COLD_PHASES, of a request that came and was answered then. All but the last add up to it."""
+        """The seconds of COLD_PHASES for a request that came and was answered at these times. The last is the sum."""
         asked = min(max(arrived, self.asked), answered)
         forked = min(max(asked, self.forked), answered)
         ready = min(max(forked, self.ready), answered)

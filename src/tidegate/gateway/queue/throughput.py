@@ -1,15 +1,15 @@
-"""How fast a queue is worked off, measured: the base of a projected wait."""
+"""The measured pace of a queue. The projected wait of a request follows from it."""
 
 import math
 
-# Times fade with this constant, seconds: a pause of the model raises the mean a little, not all at once.
+# The time constant, in seconds, with which old measurements lose weight. A pause of the model raises the mean slowly.
 FADE_SECONDS = 10.0
-# Before so many groups of answers came while others waited, nothing is known.
+# The pace is unknown until this many groups of answers came while other requests waited.
 MIN_SAMPLES = 5
 
 
 class Throughput:
-    """Seconds per request over all replicas together. Only time in which requests waited counts: then all were busy."""
+    """Seconds per request of all replicas together. Only time in which requests waited counts: all were busy then."""
 
     def __init__(self) -> None:
         self._seconds = self._requests = 0.0
@@ -22,11 +22,11 @@ class Throughput:
         return self._since is not None
 
     def reset(self) -> None:
-        """Forget: replicas have come, gone, or take more or less at once."""
+        """Begin anew: the replicas, or the requests that they take at once, are others now."""
         self.__init__()  # type: ignore[misc]
 
     def ended(self, requests: int, now: float, *, others_wait: bool) -> None:
-        """So many requests came back at `now`."""
+        """Count the requests that were answered at `now`, in seconds of time.monotonic."""
         if self._since is not None:
             seconds = now - self._since
             fade = math.exp(-seconds / FADE_SECONDS)
@@ -36,5 +36,5 @@ class Throughput:
         self._since = now if others_wait else None
 
     def seconds(self, requests: int) -> float:
-        """How long so many requests take; 0 while nothing is known."""
+        """The seconds that this many requests take; 0 while the pace is unknown."""
         return requests * self._seconds / self._requests if self._samples >= MIN_SAMPLES else 0.0

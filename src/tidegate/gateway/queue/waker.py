@@ -1,4 +1,4 @@
-"""Who wakes revisions, as a queue sees it."""
+"""What a queue needs to have a replica started."""
 
 from typing import Protocol
 
@@ -6,8 +6,8 @@ from tidegate.core.endpoint.revision import RevisionId
 
 
 class Waker(Protocol):
-    """Who wakes revisions: the connection to the engine's agent."""
+    """Wakes revisions: the connection to the engine's agent."""
 
     def wake(self, revision: RevisionId) -> None:
-        """Make sure that a replica is ready or starting, and tell the queue of its addresses."""
+        """Have a replica ready or starting. The queue then hears of its address."""
         ...

@@ -1,6 +1,6 @@
-"""What a candidate has answered to recorded requests, beside what was answered when they were real.
+"""A candidate's answers to recorded requests, and their comparison with the recorded answers.
 
-Answers are compared when there is time for it, one between two turns of the event loop: real requests go first.
+Answers are compared one at a time, between turns of the event loop, as real requests go first.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from tidegate.gateway.replay.questions import Ask
 from tidegate.gateway.replay.recordings import Recording
 from tidegate_worker.ipc import wire
 
-# So many are compared, even if that takes so many seconds more.
+# At least this many answers are compared, even if that takes this many seconds more.
 _FEWEST_COMPARED, _LONGER = 20, 1.0
-# With fewer different answers, lists may be of the same length by chance.
+# With fewer different answers, lists may have the same length by chance.
 _FEWEST_DIFFERENT = 5
 _UNREADABLE = object()
 # A sentence travels to control with every report; a model may write one of any length.
 _LONGEST_SENTENCE = 2000
-# After a comparison of so many bytes, the loop has time for others.
+# After a comparison of this many bytes, the event loop has time for other work.
 _LARGE = 4096
 
 
 class AnswerBook:
-    """Counts. `requests` are those that have ended."""
+    """The counts of one replay. `requests` have ended."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
@@ -50,12 +50,12 @@ class AnswerBook:
 
     @property
     def is_grave(self) -> bool:
-        """Whether there is no use in asking on."""
+        """Whether the candidate is judged already, so that no more requests are sent."""
         return bool(self._troubles["crashes"] or self._troubles["hangs"] or self._sentences["unavailable"])
 
     @property
     def is_late(self) -> bool:
-        """Whether one has run out of time while there were others."""
+        """Whether a request has run out of time beside others."""
         return bool(self._late)
 
     # --- what became of a request
@@ -76,16 +76,17 @@ class AnswerBook:
             self._to_compare.append((recording, answer))
 
     def _fails(self, recording: Recording, sentence: str) -> None:
-        """What the baseline has not answered itself it may not be able to answer either."""
+        """Note an error. A request that another version has answered may be one that the baseline fails at too."""
         if self._replay.baseline in (None, recording.revision):
             self._trouble("errors", "error", sentence)
         else:
             self._unproved.append((recording, sentence))
 
     async def prove(self, ask: Ask | None, until: float) -> None:
-        """Ask the baseline what the candidate fails at and others have answered: where it fails too, that is no fault.
+        """Ask the baseline for requests that the candidate fails at and that other versions have answered.
 
-        Those that there is no time for are as the rest; all are the candidate's where the baseline cannot be asked.
+        An error of the baseline excuses the candidate. Requests that there is no time for have the last verdict. All
+        are the candidate's fault where the baseline cannot be asked.
         """
         unproved, self._unproved, fault = self._unproved, [], True
         for recording, sentence in unproved:
@@ -96,35 +97,35 @@ class AnswerBook:
                 self._trouble("errors", "error", sentence)
 
     def crashed(self, sentence: str) -> None:
-        """It ended the process, by itself and twice."""
+        """Note a request that has ended two processes by itself."""
         self.requests += 1
         self._trouble("crashes", "crash", sentence)
 
     def late(self, recording: Recording) -> None:
-        """It has run out of time."""
+        """Note a request that has run out of time."""
         self._late.append(recording)
 
     def refused(self, recording: Recording, sentence: str, *, doubtful: bool) -> None:
-        """No replica has begun it. It is `doubtful` why where one has died, or is busy with another request."""
+        """Note a request that no replica has begun. The cause is `doubtful` where a replica has died or is busy."""
         if doubtful:
             self._late.append(recording)
         else:
             self._sentences["unavailable"] = self._sentences["unavailable"] or sentence
 
     def take_late(self) -> list[Recording]:
-        """Those that ran out of time while there were others: it may not have been theirs."""
+        """Remove and return the requests that ran out of time beside others, which may be to blame."""
         late, self._late = self._late, []
         return late
 
     def judge_late(self) -> None:
-        """Who ran out of time now was alone."""
+        """Blame the requests that ran out of time: each was alone."""
         for recording in self.take_late():
             self.requests += 1
             sentence = f"no answer came in time; it took {recording.seconds * 1000:.0f} ms before"
             self._trouble("hangs", "hang", sentence)
 
     def gave_up(self, died: bool) -> None:
-        """The whole of it has taken too long."""
+        """Note that the replay has taken too long."""
         if not self.is_grave:
             what = ("crashes", "crash") if died else ("hangs", "hang")
             self._trouble(*what, "the replay did not come to its end" + (", as replicas died" if died else ""))
@@ -136,7 +137,7 @@ class AnswerBook:
     # --- comparing
 
     async def settle(self, until: float) -> None:
-        """Compare what can be compared until then. The loop has as much time in between as a comparison takes."""
+        """Compare answers until that time. The event loop has as much time in between as a comparison takes."""
         for recording, answer in self._to_compare:
             began, few = time.monotonic(), self._counts["compared"] < _FEWEST_COMPARED
             if began >= until + (_LONGER if few else 0.0):
@@ -146,7 +147,7 @@ class AnswerBook:
         self._to_compare.clear()
 
     def _compare(self, before: bytes, after: bytes) -> None:
-        """What cannot be read of the baseline's is not compared: the candidate is not to blame."""
+        """Compare two answers. One of the baseline that cannot be read is left out: the candidate is not to blame."""
         counts, one = self._counts, _read(before)
         if one is _UNREADABLE:
             return
@@ -174,7 +175,7 @@ class AnswerBook:
         self._largest = max(self._largest, found.largest)
 
     def findings(self, before: Times, after: Times, memory: Memory, seconds: float) -> Findings:
-        """All of it."""
+        """The findings of the replay."""
         schema, few = self._before.schema(), len(self._different) < _FEWEST_DIFFERENT
         return Findings(
             self._replay.id,
@@ -197,7 +198,7 @@ _COUNT = {Likeness.EXACT: "exact", Likeness.CLOSE: "close", Likeness.CHANGED: "c
 
 
 def _read(answer: bytes) -> Any:
-    """The value of an answer. What msgspec does not read, such as a lone surrogate, the standard library may."""
+    """The value of an answer. The standard library reads what msgspec does not, such as a lone surrogate."""
     for read in (msgspec.json.decode, json.loads):
         try:
             return read(answer)

@@ -1,4 +1,4 @@
-"""What predictions cost, as replicas tell it with their answers."""
+"""The cost of predictions, as replicas tell it with their answers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,32 +11,32 @@ from tidegate_worker.ipc import wire
 
 
 class PredictionCost(NamedTuple):
-    """How many requests a prediction had, and how long it took, seconds: decoded, predicted and encoded."""
+    """The requests of a prediction, and its seconds: decoding, predicting and encoding."""
 
     batch: int
     seconds: float
 
     @classmethod
     def read(cls, meta: bytes) -> "PredictionCost":
-        """From an answer's metadata."""
+        """The cost in an answer's metadata."""
         told = wire.unpack_meta(meta)
         steps = (int(told.get(step, 0)) for step in ("decode", "predict", "encode"))
         return cls(int(told.get("batch", 1)), sum(steps) / 1e6)
 
 
 def usual_batch(costs: Sequence[PredictionCost]) -> int:
-    """How many requests most predictions had."""
+    """The number of requests that most predictions had."""
     batches = Counter(cost.batch for cost in costs)
     return batches.most_common(1)[0][0] if batches else 1
 
 
 def times_with(costs: Sequence[PredictionCost], batch: int) -> Times:
-    """What predictions of so many requests took."""
+    """The times of predictions with `batch` requests."""
     return _times([cost for cost in costs if cost.batch == batch])
 
 
 def times_with_at_most(costs: Sequence[PredictionCost], batch: int) -> Times:
-    """The same; with those of fewer requests where that are too few. With so many, they would take longer still."""
+    """The same. If they are too few, predictions of fewer requests count too, as they take no longer."""
     times = times_with(costs, batch)
     return times if times.count >= FEWEST_TIMED else _times([cost for cost in costs if cost.batch <= batch])
 

@@ -1,7 +1,7 @@
-"""What a candidate is asked: the recorded requests that are its to answer.
+"""The recorded requests that a candidate is sent.
 
-An answer is only laid beside one of the baseline. Where the baseline has answered few of what was recorded, as when it
-serves only since a moment ago, it is asked some of the rest now, one at a time.
+A candidate's answer is compared with one of the baseline only. A baseline that has served for a short time has answered
+few of the recorded requests. It is then sent some of the others now, one at a time.
 """
 
 import asyncio
@@ -14,19 +14,18 @@ from tidegate.core.rollout.replay import Replay
 from tidegate.gateway.replay.recordings import Recording
 from tidegate_worker.ipc import wire
 
-# With fewer answers of its own the baseline is asked for more; so many the candidate is asked, even if that takes long.
+# A baseline with fewer answers is asked for more. The candidate is sent this many requests, even if that takes long.
 ENOUGH = 100
-# So many times as long may be taken until there are enough to tell how long it takes.
+# The baseline may take this many times the replay's time until FEWEST_TIMED answers are there.
 _LONGER = 3.0
 
 Ask = Callable[[Recording], Awaitable[wire.Answer | None]]
 
 
 async def questions(replay: Replay, recordings: Sequence[Recording], ask: Ask | None) -> list[Recording]:
-    """Those of the recordings that are to be asked, in their order, but repetitions last; some are answered anew by
-    the baseline.
+    """The recordings to send, in their order, with repetitions last. The baseline answers some of them anew.
 
-    What it does not answer any more is left out. `ask` asks it; None where it cannot be asked.
+    Requests that the baseline does not answer any more are left out. `ask` is None where it cannot be asked.
     """
     told = [one for one in recordings if one.revision not in replay.strangers]
     doubtful = [one for one in told if one.revision != replay.baseline]
@@ -37,7 +36,7 @@ async def questions(replay: Replay, recordings: Sequence[Recording], ask: Ask | 
 
 
 def _distinct_first(recordings: Sequence[Recording]) -> list[Recording]:
-    """Each different request before any is repeated: the time may not be enough for all of them."""
+    """Put each different request before all repetitions, as the time may not be enough for all of them."""
     first = {one.body: one for one in reversed(recordings)}
     distinct, repeated = list[Recording](), list[Recording]()
     for one in recordings:
@@ -46,7 +45,7 @@ def _distinct_first(recordings: Sequence[Recording]) -> list[Recording]:
 
 
 async def _anew(replay: Replay, recordings: Sequence[Recording], most: int, ask: Ask) -> dict[int, Recording | None]:
-    """What the baseline answers now, by the recordings' identity; None where it does not."""
+    """The baseline's answers now, by the recordings' identity; None where it does not answer."""
     began, anew, answered = time.monotonic(), dict[int, Recording | None](), 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LONGER * replay.seconds):

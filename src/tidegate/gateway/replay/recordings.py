@@ -1,6 +1,6 @@
-"""The newest real requests of each endpoint, with their answers: what the gate replays. In memory only.
+"""The newest requests of each endpoint with their answers, in memory only. The gate replays them.
 
-A recording holds what is there anyway, the bytes that came and went: nothing is copied on the scoring path.
+A recording refers to the bytes of the request and of the answer. The scoring path copies nothing for it.
 """
 
 from collections import deque
@@ -12,12 +12,12 @@ from tidegate.core.planes.route_table import RevisionRoute
 from tidegate.settings import GateSettings
 from tidegate_worker.ipc import wire
 
-# What the objects of a recording hold beside their bytes.
+# The bytes of a recording's objects, besides the bytes of request and answer.
 OVERHEAD = 400
 
 
 class Recording(NamedTuple):
-    """A request that was answered with a prediction. `seconds` is its whole time in the gateway."""
+    """A request that was answered with a prediction. `seconds` is its time in the gateway."""
 
     revision: RevisionId
     meta: bytes
@@ -28,18 +28,18 @@ class Recording(NamedTuple):
 
 
 class Recorder:
-    """One endpoint's recordings, and the bytes that they hold, all told."""
+    """One endpoint's recordings. `bytes` is their size together."""
 
     __slots__ = ("_kept", "_largest", "_most", "_shared", "bytes")
 
     def __init__(self, shared: "Recordings", most: int, largest: int) -> None:
         self._shared, self._most, self._largest = shared, most, largest
-        # Size, and what a recording is made of: this happens to each request, and a tuple costs next to nothing.
+        # The size, then the parts of a recording. Each request is recorded, and a tuple costs little.
         self._kept: deque[tuple[int, RevisionRoute, bytes, bytes, wire.Answer, float]] = deque(maxlen=most)
         self.bytes = 0
 
     def record(self, route: RevisionRoute, meta: bytes, body: bytes, answer: wire.Answer, seconds: float) -> None:
-        """Keep it, unless it is too large, or its model is not to be asked twice."""
+        """Keep a request, unless it is too large or its model must not predict twice."""
         size = len(body) + len(answer[4])
         if size > self._largest or not route.may_be_tried:
             return
@@ -54,14 +54,14 @@ class Recorder:
             shared.make_room()
 
     def shrink(self) -> None:
-        """Forget the older half, and at least one."""
+        """Remove the older half of the recordings, and at least one."""
         for _ in range((len(self._kept) + 1) // 2):
             size = self._kept.popleft()[0]
             self.bytes -= size
             self._shared.bytes -= size
 
     def close(self) -> None:
-        """Forget them, and keep none from now on: a request that is under way may still hold it."""
+        """Remove all recordings and keep no more: requests under way may still refer to this recorder."""
         self._largest = -1
         while self._kept:
             self.shrink()
@@ -75,7 +75,7 @@ class Recorder:
 
 
 class Recordings:
-    """All endpoints' recordings. `bytes` is what they hold together, `limit` what they may."""
+    """All endpoints' recordings. `bytes` is their size together, `limit` the most that it may be."""
 
     def __init__(self, settings: GateSettings) -> None:
         self.bytes, self.limit = 0, settings.max_memory_mb * 1024 * 1024
@@ -83,7 +83,7 @@ class Recordings:
         self._recorders: dict[str, Recorder] = {}
 
     def of(self, endpoint: str, wanted: bool | None) -> Recorder | None:
-        """Where to record an endpoint's requests; None where they are not to be kept."""
+        """The recorder of an endpoint's requests; None where none are kept."""
         if not self._records(wanted):
             self._forget(endpoint)
             return None
@@ -98,7 +98,7 @@ class Recordings:
         return list(recorder or ())[::-1]
 
     def keep(self, endpoints: Mapping[str, bool | None]) -> None:
-        """Forget all but those of these endpoints that are wanted."""
+        """Remove the recordings of all other endpoints, and of those that are not to be recorded any more."""
         for endpoint in list(self._recorders):
             if endpoint not in endpoints or not self._records(endpoints[endpoint]):
                 self._forget(endpoint)
@@ -112,6 +112,6 @@ class Recordings:
             recorder.close()
 
     def make_room(self) -> None:
-        """Have the largest forget, so that every endpoint has its share."""
+        """Remove recordings of the endpoint that has the most bytes, until all fit."""
         while self.bytes > self.limit:
             max(self._recorders.values(), key=lambda recorder: recorder.bytes).shrink()

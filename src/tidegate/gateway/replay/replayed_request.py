@@ -1,4 +1,4 @@
-"""A recorded request, asked once more."""
+"""A recorded request that is sent again."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ from tidegate_worker.ipc import wire
 
 
 class ReplayedRequest(Pending):
-    """A recorded request on its way through a revision's queue. `settled` is called when it has ended."""
+    """A recorded request in a revision's queue. `settled` is called when it is answered or has failed."""
 
     __slots__ = ("answer", "error", "recording", "seconds", "settled")
 
     def __init__(self, recording: Recording, seconds: float, settled: Callable[["ReplayedRequest"], None]) -> None:
         super().__init__()
-        self.seconds = seconds  # that it may take
+        self.seconds = seconds  # the most that it may take
         self.recording, self.settled = recording, settled
         self.meta, self.body = recording.meta, recording.body
         self.answer: wire.Answer | None = None
         self.error: TidegateError | None = None
 
     def waited_for(self, start: ColdStart, *, first: bool) -> None:
-        """No account counts it."""
+        """Do nothing: no account counts it."""
 
     def may_take(self, timeout: float) -> float:
         return min(timeout, self.seconds)

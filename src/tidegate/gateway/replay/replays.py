@@ -1,7 +1,7 @@
-"""Replays of recorded requests on the revision that is to serve next, as control orders them by the route table.
+"""Replays of recorded requests on the revision that is to serve next. Control orders them by the route table.
 
-A replay goes the way of real requests: queue, credits, batches, reruns. It has no account, as nobody asked. Level-
-triggered: what is ordered and was not tried yet is tried, and what is not ordered any more is dropped.
+Replayed requests go through the queue as real ones do, with credits, batches and reruns, but no account counts them.
+A new table begins the replays that it orders, unless they were done, and drops those that it does not order.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Replays:
-    """Carries replays out, all that are ordered at once. `on_found` is called when one is done."""
+    """Carries out all ordered replays at once. `on_found` is called when one is done."""
 
     def __init__(self, router: Router, recordings: Recordings, on_found: Callable[[], None]) -> None:
         self._router, self._recordings, self._on_found = router, recordings, on_found
@@ -28,11 +28,11 @@ class Replays:
 
     @property
     def findings(self) -> Mapping[str, Findings]:
-        """What was found, of those that are ordered now."""
+        """The findings of the replays that are ordered now."""
         return dict(self._findings)
 
     def follow(self, table: RouteTable) -> None:
-        """Carry out what this table orders. To be called when the router follows it already."""
+        """Carry out what this table orders. The router must follow the table already."""
         self._recordings.keep({name: route.record for name, route in table.endpoints.items()})
         ordered = {replay.id: replay for replay in table.replays}
         for identity in self._running.keys() - ordered.keys():
@@ -43,7 +43,7 @@ class Replays:
             self._running[identity] = asyncio.create_task(self._run(ordered[identity]), name=f"replay {identity}")
 
     async def stop(self) -> None:
-        """Drop all of them."""
+        """Drop all replays."""
         for task in self._running.values():
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""May this caller do this: the token check of every path, and the size of a body."""
+"""Who may call: the token check of every path, and the size of a body."""
 
 import hmac
 
@@ -6,19 +6,19 @@ from tidegate import http
 from tidegate.core.errors import BadRequest, PayloadTooLarge, Unauthenticated, Unavailable
 from tidegate.core.planes.route_table import RouteTable
 
-# Requests come by the thousand with the same header: what was accepted once is looked up, not hashed again.
+# Headers that were accepted, at most. A known header is looked up and not hashed again.
 MAX_REMEMBERED = 1024
 
 
 class Admission:
-    """Checks credentials against the newest route table."""
+    """Checks tokens against the newest route table."""
 
     def __init__(self) -> None:
         self._version: str | None = None
         self._accepted: set[bytes] = set()
 
     def check(self, authorization: bytes | None, table: RouteTable | None) -> None:
-        """Raise Unauthenticated unless the header carries a token that the table lists."""
+        """Check the header's token. Raises Unauthenticated, and Unavailable before there is a table."""
         if table is None:
             raise Unavailable("The platform is starting. Try again in a moment.", retry_after=1)
         if table.version != self._version:

@@ -1,4 +1,4 @@
-"""Bodies that come compressed (`Content-Encoding`): decoded while they come in, and never beyond the limit."""
+"""Compressed bodies (`Content-Encoding`). They are decoded while they come in, up to the size limit."""
 
 import functools
 import importlib
@@ -9,11 +9,12 @@ from typing import Any, Protocol
 from tidegate.core.errors import BadRequest, UnsupportedMediaType
 from tidegate.gateway.scoring.admission import too_large
 
-# How zlib is told of its three forms.
+# The values by which zlib knows its three forms.
 _GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
-# The window that RFC 8878 recommends to support, as a power of two: more is memory that a caller would choose.
+# The window that RFC 8878 recommends, as a power of two. A larger one would be memory
+# that the caller chooses.
 _ZSTD_WINDOW = 23
-# Where a library cannot stop in time, it gets so many bytes at once: a block of zstd is 128 KiB from four of them.
+# The bytes that a library gets at once if it cannot stop at a limit. 4 bytes of zstd can become 128 KiB.
 _SLICE = 64
 
 
@@ -35,7 +36,7 @@ class Decoder:
         self._name = coding.decode("latin-1").strip().lower().removeprefix("x-")
         self._limit = limit
         self._taken = self._given = 0
-        self._head = b""  # of a `deflate` body, until two bytes tell which of its forms it has
+        self._head = b""  # the first bytes of a `deflate` body: two of them tell its form
         self._member: _Member | None = None
         if self._name not in _CODINGS:
             known = ", ".join(_CODINGS)
@@ -45,7 +46,7 @@ class Decoder:
             )
 
     def feed(self, data: bytes) -> bytes:
-        """What the next part of the body says. Raises BadRequest, and PayloadTooLarge beyond the limit."""
+        """Decode the next part of the body. Raises BadRequest, and PayloadTooLarge beyond the limit."""
         self._taken += len(data)
         if self._taken > self._limit:
             raise too_large(self._limit)
@@ -67,12 +68,12 @@ class Decoder:
         return b"".join(found)
 
     def finish(self) -> None:
-        """The body is whole. Raises BadRequest where it is not."""
+        """Check that the body has its end. Raises BadRequest."""
         if self._taken and (self._member is None or not self._member.eof):
             raise self._broken()
 
     def _next(self, data: bytes) -> bytes:
-        """Begin a member, the first or what stands after another; returns what is to be fed to it."""
+        """Begin the next member. Returns the bytes to decode by it."""
         if self._name != "deflate":
             self._member = _CODINGS[self._name]()
             return data
@@ -89,14 +90,14 @@ class Decoder:
 
 
 def decoder(coding: bytes | None, limit: int) -> Decoder | None:
-    """The decoder for a Content-Encoding header; None where the body comes as it is. Raises UnsupportedMediaType."""
+    """The decoder for a Content-Encoding header; None for a plain body. Raises UnsupportedMediaType."""
     if coding is None or coding.strip().lower() in (b"", b"identity"):
         return None
     return Decoder(coding, limit)
 
 
 class _Sliced:
-    """The `zstandard` package in the standard library's shape: it cannot be told where to stop."""
+    """The `zstandard` package in the standard library's shape. It cannot stop at a limit."""
 
     def __init__(self, library: Any) -> None:
         self._decoder = library.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW).decompressobj()

@@ -13,7 +13,7 @@ _PREFLIGHT_SECONDS = b"600"
 
 
 class Cors:
-    """What pages of these origins may do. A token is always needed; browsers' own credentials are never allowed."""
+    """Lets pages of these origins score. CORS never allows them a browser's own credentials."""
 
     def __init__(self, origins: str) -> None:
         """`origins` are separated by spaces; `*` means all."""
@@ -30,12 +30,12 @@ class Cors:
             check_same_site(origin, headers.get(b"host"))
 
     def is_preflight(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a browser asks, without a token, if a page may send its request."""
+        """Whether this is a browser's question, without a token, whether a page may send its request."""
         asks = method == b"OPTIONS" and b"access-control-request-method" in headers
         return asks and self._may(headers.get(b"origin"))
 
     def headers(self, origin: bytes | None) -> http.Headers:
-        """What an answer carries besides, to a request from that origin."""
+        """The headers of an answer to a request from that origin."""
         if not self._origins:
             return []
         vary = [] if self._any else [(b"vary", b"origin")]

@@ -1,42 +1,31 @@
-"""The scoring path, top to bottom. No task and no framework between socket and model: a request is called back.
+"""A scoring request, from its head to its answer. It has no task: connection and queue call it back.
 
-A request's walk: credentials → endpoint → body, sized while it is read → revision → queue → replica → answer. The body
-is not parsed here; a replica does that. `http/client_connection.py` calls `begin`, `take`, `received` and `left`; the
-queue calls `answered` or `failed`.
+The steps are: token, endpoint, body (its size is checked while it comes in), revision, queue, replica, answer. The
+replica parses the body. `http/client_connection.py` calls `begin`, `take`, `received` and `left`. The queue calls
+`answered` or `failed`.
 """
 
 import logging
 import time
-from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import unquote_to_bytes
 
 from tidegate import http
 from tidegate.core import errors
-from tidegate.core.endpoint.legacy_face import Face
 from tidegate.core.errors import TidegateError
-from tidegate.core.planes.route_table import EndpointRoute, RouteTable
-from tidegate.gateway.metering.meter import Account, Meter
-from tidegate.gateway.queue import legacy_urls
+from tidegate.gateway.metering.meter import Account
 from tidegate.gateway.queue.pending import Pending
 from tidegate.gateway.queue.revision_queue import RevisionQueue
-from tidegate.gateway.queue.router import Router
 from tidegate.gateway.queue.start_times import ColdStart
-from tidegate.gateway.replay.recordings import Recorder, Recordings
-from tidegate.gateway.scoring import cors, responses
-from tidegate.gateway.scoring.admission import Admission, too_large
+from tidegate.gateway.scoring import accounting, cors, responses
+from tidegate.gateway.scoring.admission import too_large
 from tidegate.gateway.scoring.content_coding import Decoder, decoder
-from tidegate.gateway.scoring.cors import Cors
-from tidegate.gateway.scoring.switch_hold import SwitchHold
-from tidegate.settings import GatewaySettings
+from tidegate.gateway.scoring.scoring_path import Scoring, Target
 from tidegate.telemetry import fields
 from tidegate_worker.ipc import wire
 
 logger = logging.getLogger(__name__)
 
-PREFIXES, SUFFIX = (b"/serving-endpoints/", *legacy_urls.PREFIXES), b"/invocations"
-MAX_REMEMBERED = 1024
-# Of what travels beside a body; the frame's field has 16 bits.
+# The most bytes of metadata beside a body (the frame's field has 16 bits), and of a `traceparent`.
 _LONGEST_META, _LONGEST_TRACE = 16 * 1024, 256
 
 _OUTCOMES: dict[int, type[TidegateError]] = {
@@ -47,21 +36,6 @@ _OUTCOMES: dict[int, type[TidegateError]] = {
     wire.TIMED_OUT: errors.DeadlineExceeded,
     wire.INTERNAL: errors.Internal,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a path leads to: an endpoint, or one served entity of it; of a `face`, a stage or version.
-
-    `recorder` is None where requests are not kept.
-    """
-
-    endpoint: str
-    served: str | None
-    account: Account
-    recorder: Recorder | None = None
-    face: tuple[Face, str] | None = None
-    mark: bytes = b""  # what a replica is told of the face, before the rest of the metadata
 
 
 class Connection(Protocol):
@@ -76,48 +50,6 @@ class Connection(Protocol):
     def reply_error(self, request: "ScoringRequest", error: TidegateError, headers: http.Headers) -> None:
         """Write an error as the answer, whether or not the request has come in whole."""
         ...
-
-
-class Scoring:
-    """What all scoring requests of a gateway share."""
-
-    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
-        self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
-        self.admission, self.held, self.cors = Admission(), SwitchHold(), Cors(settings.cors_origins)
-        self.bytes_coming_in = 0  # of bodies that are not whole yet
-        self._table: RouteTable | None = None
-        self._targets: dict[bytes, Target] = {}
-
-    def target(self, path: bytes) -> Target:
-        """Where a scoring path leads now. Raises NotFound, and Unavailable before there is a route table."""
-        if self._table is not self.router.table:
-            self._table = self.router.table
-            self._targets.clear()
-        target = self._targets.get(path)
-        if target is None:
-            target = self._find(path)
-            if len(self._targets) < MAX_REMEMBERED:
-                self._targets[path] = target
-        return target
-
-    def _find(self, path: bytes) -> Target:
-        face = legacy_urls.parse(path)
-        if face is not None:
-            route = self.router.face(*face)
-            return Target(route.name, None, *self._kept(route), face, legacy_urls.mark(face[0]))
-        name, served = _parse(path)
-        route = self.router.endpoint(name)
-        return Target(route.name, served, *self._kept(route))
-
-    def _kept(self, route: EndpointRoute) -> tuple[Account, Recorder | None]:
-        """Where an endpoint's requests are counted, and where they are recorded."""
-        return self.meter.account(route.name), self.recordings.of(route.name, route.record)
-
-    def queue(self, target: Target) -> RevisionQueue:
-        """The queue for a request to this target now. Raises when nothing serves."""
-        router, face = self.router, target.face
-        route = router.endpoint(target.endpoint) if face is None else router.face(*face)
-        return router.queue(route, target.served)
 
 
 class ScoringRequest(Pending):
@@ -153,11 +85,11 @@ class ScoringRequest(Pending):
     # called by the connection
 
     def begin(self) -> None:
-        """The head has come, and all requests before it on this connection are answered."""
+        """Begin: the head has come, and all earlier requests of this connection are answered."""
         scoring, headers = self.scoring, self.headers
         self.request_id = http.request_id(headers.get(b"x-request-id"))
         if self.method != b"POST" and scoring.cors.is_preflight(self.method, headers):
-            return  # it is answered when it is whole
+            return  # it is answered when its body has come
         try:
             scoring.admission.check(headers.get(b"authorization"), scoring.router.table)
             if b"origin" in headers:
@@ -176,7 +108,7 @@ class ScoringRequest(Pending):
             self._defect()
 
     def take(self, data: bytes) -> None:
-        """A part of the body has come."""
+        """Take a part of the body."""
         if self.done or self.refusal is not None:
             return
         try:
@@ -190,7 +122,7 @@ class ScoringRequest(Pending):
             self.refuse(error)
 
     def refuse(self, error: TidegateError) -> None:
-        """It will not be read to its end: say so now, or, behind others on its connection, when it is its turn."""
+        """Refuse the rest of the body: now, or after the answers of earlier requests on the connection."""
         if self.request_id:
             self.failed(error)
         else:
@@ -198,7 +130,7 @@ class ScoringRequest(Pending):
             self._let_go()
 
     def received(self) -> None:
-        """The body is whole."""
+        """Go on: the whole body has come."""
         self.scoring.bytes_coming_in -= self.size
         self.body = b"".join(self.chunks)
         self.chunks.clear()
@@ -214,7 +146,7 @@ class ScoringRequest(Pending):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Go to a queue; not while the endpoint is held, by this table or by the next."""
+        """Go to a queue, unless the endpoint is held during a switch."""
         scoring, target = self.scoring, self.target
         if target is not None and not scoring.held.takes(target.endpoint, scoring.router.table, self._go_on):
             self._submit()
@@ -224,7 +156,7 @@ class ScoringRequest(Pending):
         if self.done or self.disconnected or target is None:
             return
         try:
-            # Asked for now: while the body came in, the endpoint may have been switched to another revision.
+            # Only now, as the endpoint may have been switched while the body came in.
             queue = scoring.queue(target)
             self.meta = self._meta(target.mark)
             self.latest = self.started + scoring.settings.answer_within_seconds
@@ -236,7 +168,7 @@ class ScoringRequest(Pending):
             self._defect()
 
     def left(self) -> None:
-        """The caller has gone."""
+        """End: the caller has gone."""
         self.disconnected = True
         if self.queue is not None:
             self.queue.cancel(self)
@@ -248,18 +180,18 @@ class ScoringRequest(Pending):
     # called by the queue
 
     def waited_for(self, start: ColdStart, *, first: bool) -> None:
-        """It came when there was no replica."""
+        """Count the wait for a replica's start. `first` of the requests that waited for it."""
         self.cold = start
         if self.account is not None:
             self.account.wait_cold(first=first)
 
     def find_queue(self) -> RevisionQueue:
-        """Its queue, where the one that it waited in is no more."""
+        """The queue to go on in, as the one before was removed."""
         assert self.target is not None
         return self.scoring.queue(self.target)
 
     def answered(self, answer: wire.Answer) -> None:
-        """A replica has answered."""
+        """Write the answer of a replica, a prediction or an error."""
         try:
             seconds = time.monotonic() - self.started
             account, route = self.account, self.route
@@ -273,20 +205,20 @@ class ScoringRequest(Pending):
                 self._write_answer(route.served_entity, answer, seconds)
             else:
                 failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())
-                _close_answered(account, failure, seconds, self.size)
+                accounting.close_answered(account, failure, seconds, self.size)
                 self.account = None
                 self._write_error(failure, answer.meta, seconds)
         except Exception:
             self._defect()
 
     def failed(self, error: TidegateError) -> None:
-        """It is refused, or no replica will answer."""
+        """Write an error: the request is refused, or no replica will answer."""
         self.done = True
         self._let_go()
         seconds = time.monotonic() - self.started
         account, self.account = self.account, None
         if account is not None:
-            _close_unanswered(account, error, seconds)
+            accounting.close_unanswered(account, error, seconds)
         elif self.target is None:
             self.scoring.meter.refuse(http.status_of(error)[0])
         self._write_error(error, b"", seconds)
@@ -311,7 +243,7 @@ class ScoringRequest(Pending):
             raise errors.TooManyRequests("Too many request bodies come in at once. Try again later.", retry_after=1)
 
     def _meta(self, mark: bytes) -> bytes:
-        """What travels with the request, in the form of `wire.pack_meta`."""
+        """The metadata of the request, in the form of `wire.pack_meta`."""
         headers = self.headers
         meta = mark + b"request-id=" + self.request_id
         if b"content-type" in headers:
@@ -325,7 +257,7 @@ class ScoringRequest(Pending):
         return meta
 
     def _let_go(self) -> None:
-        """Nothing of the body is needed any more."""
+        """Forget the body."""
         if self.chunks:
             self.scoring.bytes_coming_in -= self.size
             self.chunks.clear()
@@ -352,7 +284,7 @@ class ScoringRequest(Pending):
         self.connection.reply_error(self, error, headers)
 
     def _cold_timing(self, start: ColdStart, seconds: float) -> bytes:
-        """Where the time of a request went that waited for a replica; the first answer of a start is measured."""
+        """The phases of the wait for a replica's start. The first answer after a start goes into the histograms."""
         phases = start.phases(self.started, self.started + seconds)
         if not start.measured:
             start.measured = True
@@ -366,33 +298,3 @@ class ScoringRequest(Pending):
         if not self.response_complete:
             sentence = "A defect of Tidegate; the gateway's log has it under this request's x-request-id."
             self.failed(errors.Internal(sentence))
-
-
-def _parse(path: bytes) -> tuple[str, str | None]:
-    """Endpoint and served entity of a scoring path. Raises NotFound."""
-    parts = unquote_to_bytes(path).decode("latin-1").split("/")
-    if len(parts) == 4:
-        return parts[2], None
-    if len(parts) == 6 and parts[3] == "served-models":
-        return parts[2], parts[4]
-    raise errors.NotFound("There is nothing at this path. Score at /serving-endpoints/<name>/invocations.")
-
-
-def _close_unanswered(account: Account, error: TidegateError, seconds: float) -> None:
-    """Close the account of a request that no replica answered."""
-    status = http.status_of(error)[0]
-    if isinstance(error, errors.DeadlineExceeded):
-        account.time_out(status, seconds)
-    elif isinstance(error, errors.ModelCrashed):
-        account.answer(status, seconds, 0)
-    else:
-        account.reject(status, seconds)
-
-
-def _close_answered(account: Account, error: TidegateError, seconds: float, bytes_in: int) -> None:
-    """Close the account of a request that a replica answered with an error."""
-    status = http.status_of(error)[0]
-    if isinstance(error, errors.DeadlineExceeded):
-        account.time_out(status, seconds)
-    else:
-        account.answer(status, seconds, bytes_in)

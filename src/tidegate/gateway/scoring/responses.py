@@ -1,4 +1,4 @@
-"""The bytes of answers: heads of predictions, and whole errors."""
+"""The bytes of answers: the heads of predictions, and whole errors."""
 
 import functools
 
@@ -7,9 +7,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from tidegate import http
 from tidegate.core.errors import TidegateError
 from tidegate.core.planes.load_report import COLD_PHASES
+from tidegate.gateway.queue import replica_frames
 from tidegate_worker.ipc import wire
 
 _REMEMBERED = 1024
+_STEPS = b'batch;desc="%b", wait;dur=%.3f, decode;dur=%.3f, predict;dur=%.3f, encode;dur=%.3f, '
 
 
 def ok(served: str, request_id: bytes, timing: bytes, length: int) -> bytes:
@@ -28,7 +30,7 @@ def _ok_lines(served: str) -> bytes:
 
 
 def error(what: TidegateError, headers: http.Headers, *, keep_alive: bool, with_body: bool = True) -> bytes:
-    """An error, whole; without its body for HEAD."""
+    """A whole error, for HEAD without its body."""
     status, body = http.status_of(what)[0], http.error_body(what)
     lines = [b"%b: %b\r\n" % header for header in headers]
     end = b"" if keep_alive else b"connection: close\r\n"
@@ -37,20 +39,24 @@ def error(what: TidegateError, headers: http.Headers, *, keep_alive: bool, with_
 
 
 def server_timing(meta: bytes, waited: float, seconds: float) -> bytes:
-    """`Server-Timing` (W3C), in milliseconds: the wait here, the worker's steps, and the whole way."""
+    """`Server-Timing` (W3C), in milliseconds: the wait in the queue, the steps in the replica, and the total."""
     return b"queue;dur=%.3f, %btotal;dur=%.3f" % (waited * 1000, _steps(meta), seconds * 1000)
 
 
 def cold_timing(mode: str, phases: tuple[float, ...]) -> bytes:
-    """What a request that waited for a replica has besides: COLD_PHASES, the whole of it as `cold`."""
+    """The part of `Server-Timing` for a request that waited for a replica: COLD_PHASES, and their sum as `cold`."""
     *parts, total = phases
     steps = [f"cold-{name};dur={seconds * 1000:.3f}" for name, seconds in zip(COLD_PHASES, parts, strict=False)]
     return f', cold;dur={total * 1000:.3f};desc="{mode}", {", ".join(steps)}'.encode("latin-1", "replace")
 
 
-@functools.lru_cache(_REMEMBERED)
 def _steps(meta: bytes) -> bytes:
-    """The worker's steps; the requests of one batch have the same."""
+    """The steps in the replica."""
+    usual = replica_frames.USUAL_META.fullmatch(meta)
+    if usual is not None:
+        batch, *micros = usual.groups()
+        wait, decode, predict, encode = map(int, micros)
+        return _STEPS % (batch, wait / 1000, decode / 1000, predict / 1000, encode / 1000)
     steps = wire.unpack_meta(meta).items()
     return "".join([_step(key, value) for key, value in steps]).encode("latin-1")
 

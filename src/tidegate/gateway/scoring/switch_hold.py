@@ -1,7 +1,7 @@
-"""Requests that wait for the next route table: several gateways are about to switch their endpoint, and do so at once.
+"""Requests that wait while all gateways switch an endpoint to another version.
 
-A request that is sent after an answer of the new version was received must not be answered by the old one, whichever
-gateway it reaches. So all gateways first hold what comes, then switch.
+After a client has received an answer of the new version, no gateway may answer it by the old one. Therefore all
+gateways first hold new requests, and then switch.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from tidegate.core.planes.route_table import RouteTable
 
-# Control goes on after a second whether all have followed or not. If it ends in between, its successor does; where that
-# takes longer than this, each gateway goes on by the table that it has.
+# Control ends the hold after one second, even if a gateway has not followed. If control itself ends meanwhile, its
+# successor does so. A gateway that has waited for this number of seconds goes on with the table that it has.
 LONGEST_SECONDS = 2.0
 
 
 class SwitchHold:
-    """Holds requests. Each is what to call when it goes on."""
+    """Holds requests, as the functions that are called when they go on."""
 
     def __init__(self) -> None:
         self._waiting: list[Callable[[], None]] = []
@@ -23,7 +23,7 @@ class SwitchHold:
         self._timer: asyncio.TimerHandle | None = None
 
     def takes(self, endpoint: str, table: RouteTable | None, go_on: Callable[[], None]) -> bool:
-        """Whether a request for this endpoint is held; `go_on` is called when it may."""
+        """Whether a request for this endpoint is held now. `go_on` is called when the hold ends."""
         if table is None or not table.held or endpoint not in table.held or table is self._expired:
             return False
         self._waiting.append(go_on)
@@ -32,7 +32,7 @@ class SwitchHold:
         return True
 
     def release(self) -> None:
-        """There is another table."""
+        """End the hold: there is another table."""
         waiting, self._waiting = self._waiting, []
         if self._timer is not None:
             self._timer.cancel()
