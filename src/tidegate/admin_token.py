@@ -1,4 +1,4 @@
-"""The administrator's token: made on the first start, kept in the data directory, for its owner's eyes alone."""
+"""The administrator's token, a file in the data directory that only its owner may read. The first start makes it."""
 
 import logging
 import secrets
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 def ensure(path: Path) -> None:
-    """Make the token if there is none, and keep others from reading it.
+    """Make the token where there is none, and take other users' permission to read it.
 
-    Raises ConfigurationError when it cannot be read, written or protected.
+    Raises ConfigurationError when the file cannot be read, written or protected.
     """
     try:
         if not _is_there(path):
@@ -23,8 +23,8 @@ def ensure(path: Path) -> None:
         elif stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)
             logger.warning(
-                "the administrator's token was open to other users of this machine; no more, but delete it and start "
-                "again if one of them may have read it",
+                "the administrator's token was open to other users of this machine; its mode is 0600 now. If one of "
+                "them may have read it, delete the file and start again",
                 extra=fields(file=path),
             )
     except OSError as error:
@@ -35,10 +35,10 @@ def ensure(path: Path) -> None:
 
 def _is_there(path: Path) -> bool:
     try:
-        return bool(path.read_bytes().strip())  # an empty one would let everybody in
+        return bool(path.read_bytes().strip())  # an empty token would let everybody in
     except FileNotFoundError:
         return False
 
 
 def _make(path: Path) -> None:
-    write_atomically(path, secrets.token_urlsafe(), durable=True)  # its owner may have copied it when power is lost
+    write_atomically(path, secrets.token_urlsafe(), durable=True)  # a user may copy it at once: it must survive

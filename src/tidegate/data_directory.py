@@ -1,4 +1,4 @@
-"""The data directory: where each thing of a platform lives on disk."""
+"""The data directory of a platform, and the paths of all files in it."""
 
 import hashlib
 import os
@@ -6,21 +6,21 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# A Unix socket's path may have 107 bytes (sun_path, unix(7)); the longest name below `run/` is 16.
+# The path of a Unix socket has at most 107 bytes (sun_path, unix(7)). The longest name below `run/` has 16.
 _MAX_RUN_PATH = 107 - 17
-# Below a scratch directory, of which the name has 8, models' libraries make sockets of up to 36 (multiprocessing's are
+# Below a scratch directory, whose name has 8 bytes, libraries make sockets of up to 36 bytes (multiprocessing's are
 # `pymp-XXXXXXXX/listener-XXXXXXXX`, PyTorch's `torch-shm-dir-XXXXXX/manager.sock`).
 _MAX_SCRATCH_PATH = 107 - 9 - 37
 
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """The paths below one root. Nothing is created here but by `create`."""
+    """The paths below one root. Only `create` creates anything."""
 
     root: Path
 
     def create(self) -> None:
-        """Make the directories that must be there; `run` and the root are for this user alone."""
+        """Create the directories. Only this user may enter the root, `run` and `scratch`. Raises OSError."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (
             self.envs,
@@ -54,7 +54,7 @@ class DataDirectory:
 
     @property
     def server_file(self) -> Path:
-        """Where a running platform answers, for the command line: JSON with `url` and `pid`."""
+        """The URL of a running platform, for the command line: JSON with `url` and `pid`."""
         return self.root / "server.json"
 
     @property
@@ -67,17 +67,17 @@ class DataDirectory:
 
     @property
     def imports(self) -> Path:
-        """What the models of each environment import, for its template: `<digest>.json`, beside its environment."""
+        """The import records of environments, for their templates: `<digest>.json`."""
         return self.root / "imports"
 
     @property
     def uv_cache(self) -> Path:
-        """uv's cache: on the same file system as `envs`, so that packages are hard-linked."""
+        """uv's cache. It is on the file system of `envs`, so that uv hard-links packages."""
         return self.root / "envs" / ".uv-cache"
 
     @property
     def pythons(self) -> Path:
-        """Python interpreters that were fetched because none on this machine fitted."""
+        """Downloaded Python interpreters, for versions that this machine does not have."""
         return self.root / "pythons"
 
     @property
@@ -90,17 +90,17 @@ class DataDirectory:
 
     @property
     def build_logs(self) -> Path:
-        """Build logs, one per revision: `<revision>.log`."""
+        """The build logs of revisions: `<revision>.log`."""
         return self.root / "logs" / "builds"
 
     @property
     def targets(self) -> Path:
-        """The agent's applied targets, one file per revision: what it holds after a restart without asking anyone."""
+        """The agent's applied targets, one file per revision, which it holds again after a restart."""
         return self.root / "targets"
 
     @property
     def ledgers(self) -> Path:
-        """The gateways' counters, one file for each."""
+        """The gateways' counters, one file per gateway."""
         return self.root / "ledgers"
 
     @property
@@ -114,7 +114,7 @@ class DataDirectory:
 
     @property
     def run(self) -> Path:
-        """Sockets and pid files. Elsewhere when the root is too deep for a socket's path."""
+        """Sockets and pid files. The folder is elsewhere where the root's path is too long for a socket."""
         inside = self.root / "run"
         if len(os.fsencode(inside)) <= _MAX_RUN_PATH:
             return inside
@@ -123,8 +123,11 @@ class DataDirectory:
 
     @property
     def scratch(self) -> Path:
-        """Replicas' working directories, one for each. Elsewhere when the root is too deep for a model's sockets; not
-        in the runtime directory, which is memory."""
+        """The working directories of replicas.
+
+        The folder is in the temporary directory where the root's path is too long for a model's sockets. It is never in
+        the runtime directory, which is in memory.
+        """
         inside = self.root / "scratch"
         if len(os.fsencode(inside)) <= _MAX_SCRATCH_PATH:
             return inside
@@ -136,53 +139,53 @@ class DataDirectory:
 
     @property
     def api_socket(self) -> Path:
-        """Control's REST API."""
+        """The socket of control's REST API."""
         return self.run / "api.sock"
 
     @property
     def planes_socket(self) -> Path:
-        """Where control hands out route tables and takes load reports."""
+        """The socket by which control sends route tables and receives load reports."""
         return self.run / "planes.sock"
 
     @property
     def agent_socket(self) -> Path:
-        """The agent's verbs: apply, remove, observe, wake."""
+        """The agent's socket."""
         return self.run / "agent.sock"
 
     @property
     def registry_socket(self) -> Path:
-        """The embedded MLflow server."""
+        """The embedded MLflow server's socket."""
         return self.run / "registry.sock"
 
     @property
     def exits(self) -> Path:
-        """Exit statuses of orphans that the supervisor reaped: the file `<pid>` holds the wait status."""
+        """Wait statuses of orphans that the supervisor has reaped, each in a file `<pid>`."""
         return self.run / "exits"
 
     def route_table(self, gateway: int) -> Path:
-        """A gateway's copy of the last route table that it followed."""
+        """A gateway's copy of its last route table."""
         return self.run / f"routes-{gateway}.json"
 
     def ledger(self, gateway: int) -> Path:
-        """A gateway's counters. Not below `run`, which may be lost at a reboot."""
+        """A gateway's counters. The file is not below `run`, which may be lost at a reboot."""
         return self.ledgers / f"{gateway}.bin"
 
     def build_log(self, revision: str) -> Path:
-        """The log of a revision's preparation."""
+        """The log of a revision's download and build."""
         return self.build_logs / f"{revision}.log"
 
     def replica_log(self, revision: str) -> Path:
-        """What a revision's replicas print."""
+        """The output of a revision's replicas."""
         return self.logs / "replicas" / f"{revision}.log"
 
     def refutations(self, revision: str) -> Path:
-        """What a revision's replicas have found to be wrong about batching, for the others to read."""
+        """Where a revision's replicas note for each other that batching changes answers."""
         return self.targets / f"{revision}.refuted"
 
     def import_record(self, environment: str) -> Path:
-        """What the models of an environment import."""
+        """The import record of an environment: the modules that its models import."""
         return self.imports / f"{environment}.json"
 
     def template_log(self, environment: str) -> Path:
-        """What an environment's templates print."""
+        """The output of an environment's templates."""
         return self.logs / "templates" / f"{environment}.log"

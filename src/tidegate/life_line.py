@@ -1,6 +1,6 @@
-"""The life line: a pipe whose write end only the supervisor has. When that end is gone, every process ends.
+"""The life line: a pipe whose write end only the supervisor has. When the supervisor ends, every process ends.
 
-Unlike PR_SET_PDEATHSIG it also works for processes whose parent is another one, or ended before.
+Unlike PR_SET_PDEATHSIG it also works for processes whose parent is another process, or has ended.
 """
 
 import os
@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 
 GRACE_SECONDS = 1.5
-"""What a process may take to end by itself once its supervisor is gone."""
+"""The seconds in which a process may end by itself after its supervisor."""
 
 
 def watch(fd: int, on_death: Callable[[], None] | None = None) -> None:
-    """Wait in a daemon thread for the supervisor's end, then end this process; `fd` is the pipe's read end.
+    """Watch the pipe's read end `fd` in a daemon thread, and end this process when the supervisor ends.
 
-    `on_death` is called in that thread, to tidy up; after `GRACE_SECONDS` the process ends even if it hangs.
+    `on_death` is called in that thread to tidy up. After `GRACE_SECONDS` the process ends even where `on_death` hangs.
     """
     threading.Thread(target=_wait, args=(fd, on_death), name="life line", daemon=True).start()
 
@@ -24,7 +24,7 @@ def _wait(fd: int, on_death: Callable[[], None] | None) -> None:
     while os.read(fd, 1):  # nobody writes
         pass
     if on_death is not None:
-        # Armed first: `on_death` itself may hang.
+        # Before the call, as `on_death` may hang.
         threading.Thread(target=_end_after, args=(GRACE_SECONDS,), name="life line: grace", daemon=True).start()
         on_death()
     else:

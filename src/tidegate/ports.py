@@ -1,7 +1,7 @@
-"""What Tidegate needs from outside, as small protocols. Each method says whether it may block, and what it promises.
+"""The interfaces to everything outside `core`: store, registry, environments, engine, clock.
 
-Implementations live in `tidegate.adapters` and `tidegate.engines`; every one of them, and its fake in the tests, passes
-the same suite in `tests/contracts`.
+Implementations are in `tidegate.adapters` and `tidegate.engines`. Each of them, and each fake in the tests, passes the
+same suite in `tests/contracts`. A docstring says whether a method waits, and which errors it raises.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -39,7 +39,7 @@ class Event:
 
 
 class Clock(Protocol):
-    """The time. `now` is unix seconds and may jump; `monotonic` is for durations."""
+    """The time in seconds. `now` is unix time and may jump; `monotonic` never does, and is for durations."""
 
     def now(self) -> float: ...
     def monotonic(self) -> float: ...
@@ -49,11 +49,11 @@ class LockMemory(Protocol):
     """Remembers the locks of requirements, so that unchanged requirements are resolved once."""
 
     async def lock_of(self, input_digest: str) -> str | None:
-        """The lock remembered for these inputs, or None."""
+        """The lock that is stored for a digest of requirements, or None."""
         ...
 
     async def remember_lock(self, input_digest: str, lock: str) -> None:
-        """Remember it. Idempotent; the newest wins."""
+        """Store a lock. A later call for the same digest replaces it."""
         ...
 
 
@@ -64,46 +64,47 @@ class Store(LockMemory, Protocol):
     """
 
     async def endpoints(self) -> tuple[Endpoint, ...]:
-        """All endpoints by name, those deleted but not yet forgotten included."""
+        """All endpoints, ordered by name. Deleted ones are among them until they are forgotten."""
         ...
 
     async def endpoint(self, name: str) -> Endpoint | None:
-        """The endpoint of that name that is not deleted."""
+        """The endpoint of that name; None where there is none or it is deleted."""
         ...
 
     async def create_endpoint(self, endpoint: Endpoint) -> Endpoint:
-        """Add it. Raises AlreadyExists when an endpoint that is not deleted has its name."""
+        """Add an endpoint. Raises AlreadyExists when an endpoint that is not deleted has the name."""
         ...
 
     async def save_endpoint(self, endpoint: Endpoint, switch: Switch | None = None) -> Endpoint:
-        """Replace it, and return it with its new resource_version. A `switch` is recorded with it, or neither is.
+        """Replace an endpoint, and return it with its new resource_version. A `switch` is added in the same
+        transaction.
 
-        Raises Conflict when the stored resource_version is not the given one: somebody else wrote in between.
+        Raises Conflict when the stored resource_version differs: another writer was faster.
         """
         ...
 
     async def forget_endpoint(self, endpoint_id: str) -> None:
-        """Drop it with its revisions, events and switches. Idempotent."""
+        """Drop an endpoint with its revisions, events and switches. Idempotent."""
         ...
 
     async def revisions(self) -> Mapping[RevisionId, Revision]:
-        """All revisions on record."""
+        """All revisions, by id."""
         ...
 
     async def save_revision(self, revision: Revision) -> None:
-        """Add or replace it."""
+        """Add or replace a revision."""
         ...
 
     async def drop_revisions(self, revisions: Collection[RevisionId]) -> None:
-        """Drop all of them, or none. Idempotent."""
+        """Drop these revisions in one transaction. Idempotent."""
         ...
 
     async def add_event(self, event: Event) -> None:
-        """Append it to its endpoint's history."""
+        """Add an event to its endpoint."""
         ...
 
     async def events(self, endpoint_id: str, limit: int = 200) -> tuple[Event, ...]:
-        """The newest events of an endpoint, oldest first."""
+        """The newest `limit` events of an endpoint, oldest first."""
         ...
 
     async def switches(self, endpoint_id: str) -> tuple[Switch, ...]:
@@ -111,76 +112,79 @@ class Store(LockMemory, Protocol):
         ...
 
     async def enablements(self) -> tuple[Enablement, ...]:
-        """The registered models whose serving is switched on, by product and name."""
+        """All enablements, ordered by product and model."""
         ...
 
     async def save_enablement(self, enablement: Enablement) -> Enablement:
-        """Add it, or replace it, and return it with its new resource_version; one that was never saved has 0.
+        """Add or replace an enablement, and return it with its new resource_version. A new enablement comes with 0.
 
-        Raises Conflict when the stored resource_version is not the given one: somebody else wrote in between.
+        Raises Conflict when the stored resource_version differs: another writer was faster.
         """
         ...
 
     async def drop_enablement(self, product: Product, model: str) -> None:
-        """Forget it. Idempotent."""
+        """Drop an enablement. Idempotent."""
         ...
 
     async def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         ...
 
 
 class ModelRegistry(Protocol):
     """An MLflow model registry. All methods may wait for the network.
 
-    They raise NotFound (no such model, version or alias, or nothing in that stage), Conflict (the version is not ready
-    yet, or its registration failed) or Unavailable (the registry cannot be reached), each naming what was asked.
+    They raise NotFound (the model, version or alias does not exist, or the stage has no version), Conflict (the version
+    is not ready, or its registration failed) or Unavailable (the registry cannot be reached). The sentence names the
+    model.
     """
 
     async def resolve(self, ref: ModelRef) -> ModelVersion:
-        """The exact version that `ref` means now."""
+        """The exact version that a reference points to now."""
         ...
 
     async def pointers(self, names: Collection[str], listed: Collection[str] = ()) -> Mapping[str, ModelPointers]:
-        """Where the aliases and stages of these models point now. Names that the registry does not have are absent.
+        """The aliases and stages of these models, by model name. Models that the registry does not have are left out.
 
-        Those of `names` that are `listed` come with all their versions but those archived, which nobody serves by
-        themselves and of which there may be many.
+        For the models in `listed`, the result also has all versions that are not archived.
         """
         ...
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
-        """Copy the version's artifacts into `destination`, which does not exist yet and appears whole or not at all.
+        """Copy the version's files into `destination`, which does not exist and appears only once it is complete.
 
-        Raises NotFound too where the registry has another version of that name and number by now.
+        Raises NotFound too where the registry has another version with this name and number by now.
         """
         ...
 
 
 class EnvironmentBuilder(Protocol):
-    """Makes the environments that models run in."""
+    """Builds the environments of models."""
 
     async def build(self, model_dir: Path, log: Log, turn: Turn = nullcontext) -> Environment:
-        """The environment that the model in `model_dir` asks for; built, or found when it is there already.
+        """The environment for the model in `model_dir`: built now, or found where it exists already.
 
-        What takes long, a resolution and a build, waits for its `turn`; what is there already waits for nobody.
-        Idempotent, and safe to call at once for the same model. Cancelling it ends its child processes. Raises
-        BuildFailed with a sentence that says what to change.
+        Resolving requirements and building happen inside `turn`; finding an environment does not. Concurrent calls for
+        the same model are safe. A cancelled call ends its child processes. Raises BuildFailed with a sentence that says
+        what to change.
         """
         ...
 
 
 class Engine(Protocol):
-    """Holds revisions running: the only door between Tidegate and processes or clusters; targets become addresses."""
+    """Runs the replicas of revisions, as processes here or on a cluster. No other interface starts replicas."""
 
     async def apply(self, target: RevisionTarget) -> None:
-        """Hold this target from now on. Idempotent. Raises Unavailable."""
+        """Run this target from now on. Idempotent. Raises Unavailable."""
         ...
 
     async def remove(self, revision: RevisionId) -> None:
-        """Drain the revision and end it; returns at once. An unknown id is nothing. Raises Unavailable."""
+        """Drain a revision and end it, without waiting for that. An unknown id is ignored. Raises Unavailable."""
         ...
 
     async def observe(self) -> Mapping[RevisionId, RevisionObservation]:
-        """All that is held now, until its last process has ended. Raises Unavailable."""
+        """All revisions that are held now. A removed one is among them until its last process ends.
+
+        Raises Unavailable.
+        """
         ...

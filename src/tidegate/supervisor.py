@@ -1,7 +1,7 @@
-"""`tidegate up`: takes the data directory and the port, keeps the platform's processes running, ends them in order.
+"""The supervisor, `tidegate up`: it starts the platform's processes, restarts those that end, and ends all in order.
 
-It decides little and imports little, because whatever makes it fail ends everything: no event loop, no thread, one step
-after the other, woken by signals.
+An error here ends the whole platform. So it decides little, imports little, and has no event loop and no thread: it
+waits for signals and does one step after another.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ logger = logging.getLogger(__name__)
 Specs = Callable[[Settings, Sequence[socket.socket], int], Sequence[ChildSpec]]
 
 _POLL_SECONDS = 0.1
-_ANSWER_WITHIN_SECONDS = 1.0  # while nobody accepts, a question waits so long in the listening socket's queue
+_ANSWER_WITHIN_SECONDS = 1.0  # a connection that no gateway accepts yet waits so long in the socket's queue
 
 
 def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) -> list[ChildSpec]:
-    """The platform's processes in the order of starting; `life_line` is the read end of the supervisor's pipe."""
+    """The platform's processes in the order of their starts. `life_line` is the read end of the supervisor's pipe."""
     data = DataDirectory(settings.server.data_dir)
     common = ("--life-line", str(life_line))
-    # In the environment, not in the arguments: everybody may read those, and a store's URI may hold a password.
+    # Arguments are visible to all users, and a store's URI may contain a password. Variables are not visible.
     environ = _environ() | {SETTINGS_VARIABLE: json.dumps(to_json(settings))}
 
     def role(name: str, drain_seconds: float = 10.0, listener: socket.socket | None = None) -> ChildSpec:
@@ -79,17 +79,17 @@ def _registry(data: DataDirectory, life_line: int, artifact_roots: tuple[str, ..
 
 
 def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:
-    """Run the platform until SIGTERM, SIGINT or SIGHUP; returns the exit status.
+    """Run the platform until SIGTERM, SIGINT or SIGHUP, and return the exit status.
 
-    Raises ConfigurationError when the data directory or the port cannot be had, or when a process keeps dying before
-    the platform was ready.
+    Raises ConfigurationError when the data directory or the port cannot be used, or when a process keeps ending before
+    the platform is ready.
     """
     setproctitle("tidegate: supervisor")
-    os.umask(0o077)  # what the platform writes, models' secrets among it, is for its user alone
+    os.umask(0o077)  # only this user may read what the platform writes, such as models' secrets
     data = DataDirectory(settings.server.data_dir.expanduser().absolute())
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(SignalPipe(SIGNALS))
-        if not data.root.exists():  # of one that exists, a process left over may hold the port
+        if not data.root.exists():  # else a process of an earlier run may hold the port
             _check_port(settings)
         stack.enter_context(claim(data))
         telemetry.configure_logs("supervisor", data.logs, settings.log, settings.housekeeping)
@@ -113,13 +113,13 @@ def run(settings: Settings, sample: bool, specs: Specs = specs) -> int:
 
 
 def _check_port(settings: Settings) -> None:
-    """Raise ConfigurationError if the port is taken, before anything is made."""
+    """Raise ConfigurationError if the port is in use, before any file is created."""
     for listener in listeners.listen(settings.server.host, settings.server.port, 1):
         listener.close()
 
 
 def _life_line(stack: contextlib.ExitStack) -> int:
-    """The read end of a pipe whose write end stays open, here alone, as long as this process lives."""
+    """The read end of the life line, whose write end is open in this process only."""
     ends = os.pipe()
     for end in ends:
         stack.callback(os.close, end)
@@ -138,7 +138,7 @@ def _supervise(children: Children, settings: Settings, sockets: Sequence[socket.
             children.add(_sample(settings, listeners.url(host, port)))
     while not children.stopping:
         children.step()
-    # Refused at once is better than left in the queue of a socket that nobody will accept from again.
+    # A refused connection is better than one that waits in the queue of a socket which no gateway will accept from.
     for listener in sockets:
         listener.close()
     while children.step():
@@ -146,7 +146,7 @@ def _supervise(children: Children, settings: Settings, sockets: Sequence[socket.
 
 
 def _waiting_for(host: str, port: int) -> str:
-    """What the platform still needs before it is ready, in words; empty when it is."""
+    """A sentence on what the platform waits for before it is ready; empty once it is ready."""
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_WITHIN_SECONDS)
     try:
         connection.request("GET", "/readyz")
@@ -161,21 +161,21 @@ def _waiting_for(host: str, port: int) -> str:
 
 
 def _announce(settings: Settings, url: str) -> None:
-    """Tell the command line, by a file, and the user, on standard output, that requests are accepted."""
+    """Write the file that the command line reads, and a line for the user on standard output: requests are accepted."""
     data = DataDirectory(settings.server.data_dir)
     try:
         write_atomically(data.server_file, json.dumps({"url": url, "pid": os.getpid()}))
     except OSError:
         logger.warning("the command line needs --url: a file could not be written", exc_info=True)
     logger.info("ready", extra=telemetry.fields(url=url))
-    with contextlib.suppress(OSError):  # whoever read our output may have gone
+    with contextlib.suppress(OSError):  # the reader of standard output may have ended
         sys.stdout.write(f"ready {listeners.url(settings.server.host, settings.server.port)}\n")
         sys.stdout.flush()
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows on a terminal what is waited for; nothing on a pipe."""
+    """Shows on a terminal what the start waits for. On a pipe it shows nothing."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -196,7 +196,7 @@ def _sample(settings: Settings, url: str) -> ChildSpec:
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
-    # -P: what lies in the user's working directory is not ours to import.
+    # -P: modules in the user's working directory must not be imported.
     return (sys.executable, "-P", "-m", name, *arguments)
 
 

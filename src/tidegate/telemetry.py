@@ -1,7 +1,7 @@
-"""Structured logs, and every metric's name.
+"""Structured logs, and the names of all metrics.
 
-A log record is a sentence and fields: `logger.info("replica is ready", extra=fields(replica=id))`. Every process writes
-to its own rotated file under `logs/`, and warnings to standard error too.
+A log record has a sentence and fields: `logger.info("replica is ready", extra=fields(replica=id))`. Every process
+writes to a file of its own below `logs/`, which is rotated, and also writes warnings to standard error.
 """
 
 import json
@@ -20,7 +20,7 @@ from tidegate.settings import HousekeepingSettings, LogSettings
 
 
 def fields(**values: object) -> dict[str, Any]:
-    """The `extra` of a log call: what a record carries besides its sentence."""
+    """The `extra` of a log call: the fields of its record."""
     return {"fields": values}
 
 
@@ -68,7 +68,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(process: str, directory: Path, log: LogSettings, keep: HousekeepingSettings) -> None:
-    """Set up this process's logs; the root logger is its own from now on."""
+    """Set up the logs of this process. All handlers of the root logger are replaced."""
     formatter = JsonFormatter(process) if log.format == "json" else TextFormatter(process)
     directory.mkdir(parents=True, exist_ok=True)
     file = logging.handlers.RotatingFileHandler(
@@ -102,7 +102,7 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric of /metrics. `kind` is Prometheus' type."""
+    """A metric of /metrics. `kind` is its type in Prometheus."""
 
     name: str
     kind: str

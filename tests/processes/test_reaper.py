@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tidegate.processes.reaper import ExitNotes
+from tidegate.processes.reaper import ExitStatusFiles
 
 ADOPT = """
 import os, subprocess, sys, time
@@ -48,7 +48,7 @@ def test_no_descendant_is_left() -> None:
 
 def test_notes_hold_the_wait_status_and_go_when_old(tmp_path: Path) -> None:
     (tmp_path / "4").write_text("0")
-    notes = ExitNotes(tmp_path)
+    notes = ExitStatusFiles(tmp_path)
     assert not list(tmp_path.iterdir())
     notes.write(1, signal.SIGKILL, now=0)
     notes.write(2, 0, now=100)
@@ -59,7 +59,7 @@ def test_notes_hold_the_wait_status_and_go_when_old(tmp_path: Path) -> None:
 
 
 def test_a_note_that_was_read_and_removed_is_no_trouble(tmp_path: Path) -> None:
-    notes = ExitNotes(tmp_path)
+    notes = ExitStatusFiles(tmp_path)
     notes.write(1, 0, now=0)
     (tmp_path / "1").unlink()
     notes.write(2, 0, now=1000)

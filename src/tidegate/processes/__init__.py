@@ -1,4 +1,5 @@
-"""The processes of this machine as a supervisor needs them: sockets, children, signals, pid files.
+"""The supervisor's tools: child processes, listening sockets, signals, pid files, and the lock of the data directory.
 
-Mechanism only: when and in which order is decided in `tidegate.core.supervision`.
+`children` keeps the processes of a platform running; each is a `child_process`. The others are its parts. When a
+process is restarted, and in which order processes end, is decided in `tidegate.core.supervision`.
 """

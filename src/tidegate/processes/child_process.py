@@ -1,4 +1,4 @@
-"""A process that the supervisor keeps running."""
+"""One process that the supervisor keeps running."""
 
 import contextlib
 import enum
@@ -19,16 +19,16 @@ _STANDARD_ERROR = 2
 
 
 class Output(enum.Enum):
-    """Where a process's standard output and standard error go."""
+    """The destination of a process's standard output and standard error."""
 
-    STANDARD_ERROR = enum.auto()  # both to the supervisor's standard error: it writes its log itself
+    STANDARD_ERROR = enum.auto()  # both to the supervisor's standard error; the process writes its log itself
     LOG = enum.auto()  # both to its log file
-    TERMINAL = enum.auto()  # each to the supervisor's own: it talks to the user
+    TERMINAL = enum.auto()  # each to the supervisor's own, for the user to read
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """How to start a process and how to end it. `log` is the file in which a person finds its words."""
+    """How a process is started and ended. `log` is the file with its messages."""
 
     name: str
     argv: tuple[str, ...]
@@ -41,13 +41,13 @@ class ChildSpec:
 
 
 class ChildProcess:
-    """A spec and, while it runs, its process. Times are monotonic seconds; the owner reaps and says what ended."""
+    """A spec and, while it runs, its process. Times are monotonic seconds. The owner reaps it and calls `ended`."""
 
     def __init__(self, spec: ChildSpec, run: Path) -> None:
         self.spec = spec
         self.deaths = 0  # in a row
         self.started_at = 0.0
-        self.due_at: float | None = 0.0  # when it is to be started; None while it runs, or when it is not to run again
+        self.due_at: float | None = 0.0  # when it is to be started; None while it runs, or if it never is again
         self._process: subprocess.Popen[bytes] | None = None
         self._pid_file = run / f"{spec.name.replace(' ', '-')}{pid_files.SUFFIX}"
 
@@ -68,7 +68,7 @@ class ChildProcess:
                 stdout=_STANDARD_ERROR if self.spec.output is Output.STANDARD_ERROR else log,
                 stderr=log,
                 pass_fds=self.spec.pass_fds,
-                start_new_session=True,  # a terminal's Ctrl-C is for the supervisor alone: it ends the rest in order
+                start_new_session=True,  # a terminal sends Ctrl-C to the supervisor only, which ends the others
             )
         try:
             pid_files.write(self._pid_file, self._process.pid)
@@ -76,14 +76,14 @@ class ChildProcess:
             logger.warning("a pid file could not be written", extra=fields(file=self._pid_file), exc_info=True)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, if it runs. The pid is no stranger's: it is free only once the owner has reaped it."""
+        """Send the process a signal, if it runs. Its pid is its own until the owner has reaped it."""
         if self._process:
             os.kill(self._process.pid, number)
 
     def ended(self, status: int) -> int:
-        """Take note that it was reaped with this wait status; returns its exit code, negative for a signal."""
+        """Note that the process was reaped with this wait status. Returns its exit code, negative for a signal."""
         assert self._process
-        code = self._process.returncode = os.waitstatus_to_exitcode(status)  # Popen need not wait for it any more
+        code = self._process.returncode = os.waitstatus_to_exitcode(status)  # Popen must not wait for it again
         self._process = None
         self._pid_file.unlink(missing_ok=True)
         return code

@@ -1,4 +1,4 @@
-"""The verbs over a platform's processes: start them, restart what dies, reap what ends, end them in order."""
+"""The processes of a platform: they are started, reaped, restarted when they end, and ended in order."""
 
 import collections
 import logging
@@ -17,20 +17,20 @@ from tidegate.telemetry import fields
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""What the signal pipe of `Children` must take."""
+"""The signals that the signal pipe of `Children` must receive."""
 
 _KILL_SECONDS = 5.0
 
 
 class Children:
-    """Keeps processes running from the first `step` until one returns False. Its owner is a sub-reaper."""
+    """Keeps processes running from the first `step` until one returns False. This process must be a sub-reaper."""
 
     def __init__(self, specs: Iterable[ChildSpec], data: DataDirectory, signals: SignalPipe) -> None:
         self.failure: ConfigurationError | None = None
         self.stopping = False
         self._data = data
         self._signals = signals
-        self._exits = reaper.ExitNotes(data.exits)
+        self._exits = reaper.ExitStatusFiles(data.exits)
         self._children: dict[str, ChildProcess] = {}  # in the order of starting
         self._settled = False
         self._ending: tuple[str, ...] = ()
@@ -40,23 +40,23 @@ class Children:
             self.add(spec)
 
     def add(self, spec: ChildSpec) -> None:
-        """One more process, started at the next step and ended before those that are there already."""
+        """Add a process. It starts at the next step, and ends before those that were added earlier."""
         self._children[spec.name] = ChildProcess(spec, self._data.run)
 
     def settle(self) -> None:
-        """The platform was ready: from now on no death is a reason to give up."""
+        """Note that the platform was ready. From now on no process that ends is a reason to give up."""
         self._settled = True
 
     def stop(self) -> None:
-        """End all, in order; the steps to come do it."""
+        """Begin to end all processes in order. The following steps do it."""
         if not self.stopping:
             self.stopping = True
             self._to_end.extend(supervision.ending_order(tuple(self._children)))
 
     def step(self, within: float | None = None) -> bool:
-        """Do what is due, then wait for a signal or the next thing due, at most `within` seconds.
+        """Do what is due, and then wait for a signal or for the next due time, at most `within` seconds.
 
-        False once `stop` was asked for and all have ended; `failure` then says whether that was because of a child.
+        Returns False once all processes have ended after `stop`. `failure` is set where a process was the reason.
         """
         now = time.monotonic()
         for pid, status in reaper.reap():
@@ -111,7 +111,7 @@ class Children:
         logger.warning("a process %s; it is started again", words, extra=fields(process=child.spec.name, after=delay))
 
     def _go_on_ending(self, now: float) -> bool:
-        """Ask one group after the other to end; False once none is left."""
+        """End one group after the other. Returns False once none is left."""
         while not any(self._children[name].pid for name in self._ending):
             if not self._to_end:
                 return False
@@ -125,7 +125,7 @@ class Children:
         return True
 
     def _take_signal(self, number: int) -> None:
-        if number == signal.SIGINT and self.stopping:  # whoever presses Ctrl-C again does not want to wait
+        if number == signal.SIGINT and self.stopping:  # a second Ctrl-C ends everything at once
             self._signal(self._children, signal.SIGKILL)
         elif number != signal.SIGCHLD:
             self.stop()
@@ -135,7 +135,7 @@ class Children:
             self._children[name].signal(number)
 
     def _patience(self, now: float, within: float | None) -> float | None:
-        """Seconds until something is due; None when nothing is."""
+        """The seconds until the next due time; None where there is none."""
         moments = [child.due_at for child in self._children.values() if child.due_at is not None]
         due = [self._deadline] if self.stopping else moments
         waits = [max(0.0, moment - now) for moment in due] + ([] if within is None else [within])

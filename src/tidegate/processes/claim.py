@@ -1,4 +1,4 @@
-"""A data directory has one platform at a time."""
+"""The lock of a data directory, which only one platform uses at a time."""
 
 import contextlib
 import fcntl
@@ -11,13 +11,13 @@ from tidegate.data_directory import DataDirectory
 
 @contextlib.contextmanager
 def claim(data: DataDirectory) -> Iterator[None]:
-    """Make the data directory and hold it locked. The kernel lets go of the lock however this process ends.
+    """Create the data directory and hold its lock. The kernel releases the lock however this process ends.
 
-    Raises ConfigurationError when it cannot be made or written, or another platform has it.
+    Raises ConfigurationError when the directory cannot be created or written, or another platform uses it.
     """
     try:
         data.create()
-        # Python opens it close-on-exec: a child that outlives this process does not keep the lock.
+        # Python sets close-on-exec, so that a child which outlives this process does not keep the lock.
         lock = os.open(data.lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise _unusable(data, error) from None

@@ -1,4 +1,4 @@
-"""Listening sockets: made once by the supervisor and handed on, so that connections that wait survive a gateway."""
+"""Listening sockets. The supervisor makes them for the gateways, so that waiting connections survive a gateway."""
 
 import errno
 import ipaddress
@@ -11,9 +11,10 @@ _BACKLOG = 2048
 
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """`count` sockets that listen on the same address; the kernel spreads connections over them. Port 0 picks one.
+    """Make `count` sockets that listen on the same address. The kernel spreads connections over them.
 
-    Raises ConfigurationError when the address is taken, not this machine's, or not allowed.
+    Port 0 picks a free port. Raises ConfigurationError when the address is in use, is not one of this machine, or is
+    not allowed.
     """
     family, address = _resolve(host, port)
     sockets: list[socket.socket] = []
@@ -29,7 +30,7 @@ def listen(host: str, port: int, count: int) -> list[socket.socket]:
 
 
 def reachable(listener: socket.socket) -> tuple[str, int]:
-    """Numeric host and port at which a client on this machine reaches the listener."""
+    """The numeric host and the port at which a client on this machine reaches the listener."""
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
         host = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
@@ -52,14 +53,14 @@ def _resolve(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
 
 
 def _listening(family: int, address: tuple[Any, ...], alone: bool) -> socket.socket:
-    # Under plain asyncio a socket whose proto is 0 gets no TCP_NODELAY, which costs 40 ms an answer.
+    # asyncio sets no TCP_NODELAY on a socket whose proto is 0, and every answer would take 40 ms longer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        # SO_REUSEPORT from the start would let two instances share a port unnoticed: the first socket takes the port
-        # for itself and only then lets its siblings in.
+        # With SO_REUSEPORT from the start, two platforms could share a port unnoticed. So the first socket binds
+        # without it, and sets it afterwards for the others.
         if not alone:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)

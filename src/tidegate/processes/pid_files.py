@@ -1,6 +1,6 @@
-"""Pid files: which process had a name, so that a later run can end what an earlier one left behind.
+"""Pid files of the platform's processes, by which a later run ends those that an earlier one has left.
 
-A pid alone may meanwhile belong to a stranger, so the file also says when the process started.
+The file also has the start of the process, as another process may have its pid by then.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ SUFFIX = ".pid.json"
 
 
 def write(path: Path, pid: int) -> None:
-    """Note the running process `pid`. Raises OSError."""
+    """Write the pid file of a running process. Raises OSError."""
     write_atomically(path, json.dumps({"pid": pid, "started": started(pid)}))
 
 
 def started(pid: int) -> str | None:
-    """What tells a process from others that have or had its pid: the boot, and the clock ticks from it to the start.
+    """The boot and the start of a process, which no other process with its pid shares.
 
     None when there is no such process, or only its exit status is left.
     """
@@ -40,8 +40,8 @@ def started(pid: int) -> str | None:
 def end_left_overs(folder: Path, patience: float = 2.5, limit: float = 10.0) -> None:
     """End the processes whose pid files are still in `folder`, and remove the files.
 
-    Their supervisor is dead, so they are ending by themselves: `patience` is how many seconds they get for it, `limit`
-    how many a kill may take. Raises ConfigurationError when one cannot be ended.
+    Their supervisor has ended, so they are ending by themselves. They get `patience` seconds for that, and are then
+    killed, which may take `limit` seconds. Raises ConfigurationError when one does not end.
     """
     with contextlib.ExitStack() as stack:
         alive = {}
@@ -63,13 +63,13 @@ def end_left_overs(folder: Path, patience: float = 2.5, limit: float = 10.0) -> 
 
 
 def _open(path: Path) -> tuple[int, int] | None:
-    """Pid and pidfd of the process that the file names, or None when it is gone or the file is damaged."""
+    """Pid and pidfd of a file's process; None where the process has ended or the file cannot be read."""
     try:
         noted = json.loads(path.read_text())
         pidfd = os.pidfd_open(noted["pid"])
     except (ValueError, KeyError, TypeError, OSError):
         return None
-    # Compared only now: from here on the pidfd cannot come to mean another process.
+    # Compared after opening the pidfd, which from then on stands for one process only.
     if started(noted["pid"]) == noted.get("started") is not None:
         return noted["pid"], pidfd
     os.close(pidfd)
@@ -77,7 +77,7 @@ def _open(path: Path) -> tuple[int, int] | None:
 
 
 def _outlasting(alive: dict[int, int], seconds: float) -> Iterator[int]:
-    """The pidfds whose processes are still there after `seconds`; returns as soon as none is."""
+    """The pidfds of the processes that still run after `seconds`. Returns earlier where none does."""
     deadline = time.monotonic() + seconds
     waiting = set(alive)
     while waiting and (left := deadline - time.monotonic()) > 0:

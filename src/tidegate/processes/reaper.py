@@ -1,4 +1,4 @@
-"""The sub-reaper: orphans below this process become its children, and their exit statuses are passed on as files."""
+"""The sub-reaper: orphans below this process become its children, and their exit statuses go into files."""
 
 import collections
 import contextlib
@@ -18,20 +18,20 @@ _KEPT_SECONDS = 600.0
 
 
 def become_subreaper() -> None:
-    """From now on whoever loses its parent below this process becomes its child. Raises OSError."""
+    """Make this process the parent of every process below it that loses its own. Raises OSError."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def reap() -> Iterator[tuple[int, int]]:
-    """Pid and wait status of each child that has ended; never waits."""
+    """Pid and wait status of each child that has ended. It does not wait."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             yield ended
 
 
 def end_descendants(limit: float = 5.0) -> None:
-    """Kill whatever still runs below this process; returns when it has ended, or after `limit` seconds."""
+    """Kill all processes below this one. Returns when they have ended, or after `limit` seconds."""
     deadline = time.monotonic() + limit
     while (left := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         for process in left:
@@ -41,18 +41,21 @@ def end_descendants(limit: float = 5.0) -> None:
         collections.deque(reap(), maxlen=0)
 
 
-class ExitNotes:
-    """Exit statuses of orphans, for whoever knew them: the file `<pid>` holds the wait status (int, see `os.wait`)."""
+class ExitStatusFiles:
+    """Files with the wait statuses of orphans, for the agent that started them:
+
+    `<pid>` has an integer (see `os.wait`).
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Empty the folder: a pid of an earlier run means nothing now."""
+        """Empty the folder, as the pids of an earlier run mean other processes now."""
         self._folder = folder
         self._written: dict[Path, float] = {}  # oldest first
         for path in folder.iterdir():
             path.unlink()
 
     def write(self, pid: int, status: int, now: float) -> None:
-        """Note that the orphan ended; the file appears whole. Notes of more than ten minutes ago go. Raises OSError."""
+        """Write the file of an orphan that has ended, and remove those older than 10 min. Raises OSError."""
         path = self._folder / str(pid)
         write_atomically(path, str(status))
         self._written.pop(path, None)

@@ -1,4 +1,4 @@
-"""Signals as bytes of a pipe: nothing runs inside a handler, and a loop can wait for them with a limit."""
+"""Signals as bytes of a pipe. No code runs inside a handler, and a loop can wait for signals with a time limit."""
 
 import os
 import select
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class SignalPipe:
-    """Takes the given signals of this process while it is entered (main thread only); see `signal.set_wakeup_fd`."""
+    """Receives signals of this process inside its `with` block, in the main thread only. See `signal.set_wakeup_fd`."""
 
     def __init__(self, numbers: Iterable[signal.Signals]) -> None:
         self._numbers = tuple(numbers)
@@ -31,10 +31,10 @@ class SignalPipe:
         os.close(self._write)
 
     def wait(self, seconds: float | None) -> bytes:
-        """The numbers of the signals that came, in order; empty when none did within `seconds` (None: no limit)."""
+        """The numbers of the signals that arrived, in order; empty if none did within `seconds` (None: no limit)."""
         readable, _, _ = select.select([self._read], [], [], seconds)
         return os.read(self._read, 4096) if readable else b""
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """A Python handler must be there for the wake-up pipe to be written."""
+    """Python writes to the wake-up pipe only for signals that have a handler."""
