@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate import app, settings
+from tidegate import app, settings, settings_loading
 from tidegate.data_directory import DataDirectory
 
 
@@ -23,5 +23,5 @@ from tidegate.data_directory import DataDirectory
 def test_the_administrators_token_is_for_the_embedded_registry(
     given: dict[str, str], expected: tuple[str, str, tuple[str, ...]]
 ) -> None:
-    chosen = settings.load({}, overrides={"registry": given})
+    chosen = settings_loading.load({}, overrides={"registry": given})
     assert app._registry(chosen, DataDirectory(Path("/data")), "token") == expected

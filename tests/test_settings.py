@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tidegate.core.errors import ConfigurationError
-from tidegate.settings import Settings, load, to_json
+from tidegate.settings import Settings
+from tidegate.settings_loading import load, to_json
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate import settings, supervisor
+from tidegate import settings_loading, supervisor
 from tidegate.adapters.environments.marker import MARKER, mark
 from tidegate.adapters.environments.worker_source import WORKER, digest, source
 from tidegate.core.supervision import MISCONFIGURED
@@ -352,7 +352,7 @@ def test_everything_ends_with_a_killed_supervisor_and_what_hangs_with_the_next_s
 
 
 def test_every_role_gets_its_settings_its_socket_and_its_life_line() -> None:
-    given = settings.load({}, overrides={"server": {"gateways": 2}})
+    given = settings_loading.load({}, overrides={"server": {"gateways": 2}})
     sockets = listeners.listen("127.0.0.1", 0, 2)
     with sockets[0], sockets[1]:
         specs = {spec.name: spec for spec in supervisor.specs(given, sockets, life_line=5)}
@@ -360,20 +360,20 @@ def test_every_role_gets_its_settings_its_socket_and_its_life_line() -> None:
         words = specs["gateway 1"].argv
         assert words[:5] == (sys.executable, "-P", "-m", "tidegate.app", "gateway")
         options = dict(zip(words[5::2], words[6::2], strict=True))
-        handed = json.loads(specs["gateway 1"].env[settings.SETTINGS_VARIABLE])
-        assert settings.load({}, overrides=handed) == given
+        handed = json.loads(specs["gateway 1"].env[settings_loading.SETTINGS_VARIABLE])
+        assert settings_loading.load({}, overrides=handed) == given
         assert options == {"--life-line": "5", "--index": "1", "--socket": str(sockets[1].fileno())}
         assert specs["gateway 1"].pass_fds == (5, sockets[1].fileno())
     assert all(5 in spec.pass_fds for spec in specs.values())
 
 
 def test_a_registry_elsewhere_is_not_embedded() -> None:
-    given = settings.load({}, overrides={"registry": {"uri": "https://mlflow.example.com"}})
+    given = settings_loading.load({}, overrides={"registry": {"uri": "https://mlflow.example.com"}})
     assert [spec.name for spec in supervisor.specs(given, [], life_line=5)] == ["control", "agent"]
 
 
 def test_the_embedded_registry_is_told_where_files_of_models_may_lie() -> None:
-    given = settings.load({}, overrides={"registry": {"artifact_roots": "/mnt/models s3://bucket/models"}})
+    given = settings_loading.load({}, overrides={"registry": {"artifact_roots": "/mnt/models s3://bucket/models"}})
     [registry, *_] = supervisor.specs(given, [], life_line=5)
     assert registry.argv[-3:] == ("5", "/mnt/models", "s3://bucket/models")
 
@@ -381,6 +381,6 @@ def test_the_embedded_registry_is_told_where_files_of_models_may_lie() -> None:
 def test_children_may_write_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("LANG", "C.UTF-8")
-    for spec in supervisor.specs(settings.load({}), [], life_line=5):
+    for spec in supervisor.specs(settings_loading.load({}), [], life_line=5):
         assert "PYTHONDONTWRITEBYTECODE" not in spec.env
         assert spec.env["LANG"] == "C.UTF-8"

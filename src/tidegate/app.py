@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from setproctitle import setproctitle
 
-from tidegate import http, http_server, life_line, private_socket, settings, telemetry
+from tidegate import http, http_server, life_line, private_socket, settings_loading, telemetry
 from tidegate.core import supervision
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.errors import ConfigurationError
@@ -45,10 +45,10 @@ async def gateway(chosen: Settings, arguments: argparse.Namespace) -> None:
 
 async def agent(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The engine's hands on this machine."""
-    from tidegate.engines.agent import agent as engine_agent
+    from tidegate.engines.agent import agent_process
 
     data = DataDirectory(chosen.server.data_dir)
-    await engine_agent.run(data, chosen.engine, chosen.housekeeping, os.environ, arguments.life_line)
+    await agent_process.run(data, chosen.engine, chosen.housekeeping, os.environ, arguments.life_line)
 
 
 async def control(chosen: Settings, arguments: argparse.Namespace) -> None:
@@ -151,7 +151,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--socket", type=int)
     arguments = parser.parse_args(argv)
     # Taken out: nothing that this process starts has any business with it.
-    chosen = settings.load({}, overrides=json.loads(os.environ.pop(settings.SETTINGS_VARIABLE)))
+    chosen = settings_loading.load({}, overrides=json.loads(os.environ.pop(settings_loading.SETTINGS_VARIABLE)))
     name = f"gateway {arguments.index}" if arguments.role == "gateway" else arguments.role
     setproctitle(f"tidegate: {name}")
     data = DataDirectory(chosen.server.data_dir)

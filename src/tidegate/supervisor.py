@@ -27,7 +27,8 @@ from tidegate.processes.child_process import ChildSpec, Output
 from tidegate.processes.children import SIGNALS, Children
 from tidegate.processes.claim import claim
 from tidegate.processes.signal_pipe import SignalPipe
-from tidegate.settings import SETTINGS_VARIABLE, Settings, to_json
+from tidegate.settings import Settings
+from tidegate.settings_loading import SETTINGS_VARIABLE, to_json
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tidegate.data_directory import DataDirectory
-from tidegate.engines.agent.agent import run
+from tidegate.engines.agent.agent_process import run
 from tidegate.settings import EngineSettings, HousekeepingSettings
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tests.gateway.house import TOKEN
-from tidegate import http, settings
+from tidegate import http, settings_loading
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
@@ -57,7 +57,7 @@ class GatewayProcess:
         command = [sys.executable, "-m", "tidegate.app", "gateway", "--index", str(self._index)]
         self.process = subprocess.Popen(
             [*command, "--life-line", str(self._life_line), "--socket", str(fd)],
-            env={**os.environ, settings.SETTINGS_VARIABLE: json.dumps(settings.to_json(self.settings))},
+            env={**os.environ, settings_loading.SETTINGS_VARIABLE: json.dumps(settings_loading.to_json(self.settings))},
             pass_fds=(self._life_line, fd),
         )
 

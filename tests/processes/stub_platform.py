@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tidegate import settings, supervisor
+from tidegate import settings_loading, supervisor
 from tidegate.core.errors import ConfigurationError
 from tidegate.processes.child_process import ChildSpec, Output
 from tidegate.settings import Settings
@@ -36,6 +36,6 @@ def specs(given: Settings, sockets: Sequence[socket.socket], life_line: int) -> 
 
 
 try:
-    sys.exit(supervisor.run(settings.load({}, overrides=json.loads(chosen)), sample=False, specs=specs))
+    sys.exit(supervisor.run(settings_loading.load({}, overrides=json.loads(chosen)), sample=False, specs=specs))
 except ConfigurationError as error:
     sys.exit(error.message)

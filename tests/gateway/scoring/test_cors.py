@@ -8,7 +8,7 @@ import pytest
 from tests.gateway.house import TOKEN, V1, house
 from tidegate.core.errors import ConfigurationError
 from tidegate.gateway.scoring.cors import Cors
-from tidegate.settings import load
+from tidegate.settings_loading import load
 
 PAGE, OTHER = "https://example.org", "https://elsewhere.example"
 PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}

@@ -29,17 +29,18 @@ def doctor(client: "Client", output: OutputOption = Format.TABLE) -> None:
 
 
 def _checks(client: "Client") -> "Iterable[Check]":
-    from tidegate import settings
+    from tidegate import settings_loading
     from tidegate.cli import checks
     from tidegate.cli.commands.up import settings_file
     from tidegate.core.errors import ConfigurationError
     from tidegate.data_directory import DataDirectory
+    from tidegate.settings import Settings
 
     try:
-        current = settings.load(os.environ, settings_file(None))
+        current = settings_loading.load(os.environ, settings_file(None))
     except ConfigurationError as error:
         yield checks.Check("settings", "cannot be used", error.message)
-        current = settings.Settings()
+        current = Settings()
     data = DataDirectory(client.server.data_dir)
     yield from checks.machine(current, data)
     yield from checks.server(client, current)

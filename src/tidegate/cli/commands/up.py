@@ -31,15 +31,15 @@ def up(
     sample: Annotated[bool, typer.Option("--sample", help="Launch a sample model if the registry is empty.")] = False,
 ) -> None:
     """Start the platform and serve until Ctrl-C or SIGTERM."""
-    from tidegate import settings, supervisor
+    from tidegate import settings_loading, supervisor
 
-    overrides: settings.Overrides = {
+    overrides: settings_loading.Overrides = {
         "server": {"host": host, "port": port, "data_dir": data_dir, "gateways": gateways},
         "registry": {"uri": registry_uri},
         "store": {"uri": store_uri},
         "engine": {"kind": engine},
     }
-    raise typer.Exit(supervisor.run(settings.load(os.environ, settings_file(config), overrides), sample=sample))
+    raise typer.Exit(supervisor.run(settings_loading.load(os.environ, settings_file(config), overrides), sample=sample))
 
 
 def settings_file(named: Path | None) -> Path | None:

@@ -1,4 +1,5 @@
 """The agent: the process that runs replicas on one machine.
 
-`agent` is its main loop, `agent_server` its socket, and `local_engine` the client by which control uses that socket.
+`agent_process` is its entry, `agent` its main loop, and `agent_server` its socket. Control uses the socket by a client,
+`local_engine`.
 """

@@ -6,21 +6,17 @@ acts on the difference. Replicas outlive their agent; the next agent finds them 
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import re
-import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId, RevisionObservation, RevisionTarget
-from tidegate.core.errors import ConfigurationError, InvalidParameter, Unavailable
+from tidegate.core.errors import InvalidParameter, Unavailable
 from tidegate.data_directory import DataDirectory
 from tidegate.engines.agent.agent_server import AgentServer
 from tidegate.engines.linux import replica_logs
@@ -34,7 +30,6 @@ from tidegate.engines.replicas.replicas import Replicas
 from tidegate.engines.scheduling.facts import Limits
 from tidegate.engines.scheduling.schedule import Action, Drain, Evict, Forget, GiveUp, Kill, Outgrown, Start, Warm
 from tidegate.engines.templates.templates import Templates, budget_bytes
-from tidegate.processes.reaper import become_subreaper
 from tidegate.settings import EngineSettings, HousekeepingSettings
 from tidegate.supervised import attempted, supervised
 from tidegate.telemetry import fields
@@ -46,36 +41,8 @@ _ROTATION_SECONDS = 60.0
 # For this time after its start an agent spawns replicas and waits for no template: should the agent be restarted again
 # and again, a spawned replica outlives it, and a template does not.
 _SETTLING_SECONDS = 5.0
-_SUPERVISOR_GONE_SECONDS = 1.0  # for replicas to drain after the supervisor's death, which ends everything within 2 s
 _RETRY_SECONDS = 1.0  # until an action that failed by a defect is tried again
 _KILLED_SECONDS = 0.8  # for killed processes to end
-
-
-async def run(
-    data: DataDirectory,
-    settings: EngineSettings,
-    housekeeping: HousekeepingSettings,
-    environ: Mapping[str, str],
-    life_line: int | None = None,
-) -> None:
-    """Run the agent of this machine, in a process of its own, until SIGTERM, SIGINT or the end of the life line.
-
-    `life_line` is a pipe whose write end only the supervisor has. SIGTERM drains every replica. The end of the
-    supervisor ends all replicas within 2 s. Raises ConfigurationError when another agent runs.
-    """
-    become_subreaper()
-    agent = Agent(data, settings, housekeeping, environ)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, agent.end, settings.drain_timeout_seconds)
-    if life_line is not None:
-
-        def supervisor_gone() -> None:
-            loop.remove_reader(life_line)
-            agent.end(_SUPERVISOR_GONE_SECONDS)
-
-        loop.add_reader(life_line, supervisor_gone)
-    await agent.run()
 
 
 class Agent:
@@ -110,21 +77,20 @@ class Agent:
         self._end_at: float | None = None  # monotonic seconds, by which the last process has ended
 
     async def run(self) -> None:
-        """Run replicas until `end` is called and the last replica has ended. Raises ConfigurationError."""
-        with _only_agent(self._data.agent_socket.with_suffix(".lock")):
-            async with asyncio.TaskGroup() as self._tasks:
-                self._replicas.changed = self._changed.set
-                self._replicas.save = self._save_soon
-                self._replicas.tasks = self._tasks
-                _log.info("this machine is shared by replicas", extra=fields(**asdict(self._machine)))
-                loops = self._resume()
-                await self._server.start()
-                await supervised(self._run_schedule, "agent")
-                await self._server.stop()
-                self._templates.close()
-                for loop in loops:
-                    loop.cancel()
-            self._replicas.close()
+        """Run replicas until `end` is called and the last replica has ended."""
+        async with asyncio.TaskGroup() as self._tasks:
+            self._replicas.changed = self._changed.set
+            self._replicas.save = self._save_soon
+            self._replicas.tasks = self._tasks
+            _log.info("this machine is shared by replicas", extra=fields(**asdict(self._machine)))
+            loops = self._resume()
+            await self._server.start()
+            await supervised(self._run_schedule, "agent")
+            await self._server.stop()
+            self._templates.close()
+            for loop in loops:
+                loop.cancel()
+        self._replicas.close()
 
     def end(self, grace: float) -> None:
         """Drain all replicas and end. A replica that still runs after `grace` seconds is killed.
@@ -283,23 +249,6 @@ class Agent:
                     await asyncio.to_thread(replica_logs.rotate, folder, limit, self._housekeeping.log_files)
             except OSError as error:
                 _log.error("replicas' logs cannot be rotated", extra=fields(error=error))
-
-
-@contextlib.contextmanager
-def _only_agent(file: Path) -> Iterator[None]:
-    """Hold the lock by which a run directory has one agent only. The kernel releases it with the process.
-
-    Raises ConfigurationError when another agent has it.
-    """
-    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ConfigurationError(f"Another agent holds {file}. End it first, or use another data directory.") from None
-    else:
-        yield
-    finally:
-        os.close(lock)
 
 
 @contextlib.contextmanager
