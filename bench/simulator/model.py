@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tidegate.core.endpoint.served_entity import ScalingPolicy
 from tidegate.core.scaling.load_window import LoadPoint
-from tidegate.core.scaling.scaling import ScalingState, Sight, decide
+from tidegate.core.scaling.scaling import ObservedLoad, ScalingState, decide
 
 # The model's step, and how often control looks when nothing waits; seconds.
 STEP, LOOK = 0.02, 1.0
@@ -167,7 +167,7 @@ class _Run:
             self._outcome.changes.append(Change(self._now, before, decision.replicas, decision.reason))
         self._hold(decision.replicas)
 
-    def _sight(self) -> Sight:
+    def _sight(self) -> ObservedLoad:
         busy = self._busy
         load = LoadPoint(
             self._now,
@@ -180,7 +180,7 @@ class _Run:
             self._oldest,
         )
         ready = sum(replica.ready_at <= self._now for replica in self._replicas)
-        return Sight(load, len(self._replicas), ready, self._known_since)
+        return ObservedLoad(load, len(self._replicas), ready, self._known_since)
 
     def _hold(self, count: int) -> None:
         while len(self._replicas) < count:

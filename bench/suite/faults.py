@@ -146,8 +146,8 @@ FAULTS = (
     Fault(
         "replicas go although a gateway's reports are missing",
         "tidegate/core/scaling/scaling.py",
-        "if sight.known_since is None or sight.rolling_out or count",
-        "if sight.rolling_out or count",
+        "if observed.known_since is None or observed.rolling_out or count",
+        "if observed.rolling_out or count",
         "core",
     ),
     Fault(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.draws import examples
 from tidegate.core.endpoint.served_entity import ScalingPolicy
 from tidegate.core.scaling.load_window import LoadPoint
-from tidegate.core.scaling.scaling import STABLE_SECONDS, STAND_INS, ScaleDecision, ScalingState, Sight, decide
+from tidegate.core.scaling.scaling import STABLE_SECONDS, STAND_INS, ObservedLoad, ScaleDecision, ScalingState, decide
 
 CORES = 2
 WIDE = ScalingPolicy(0, 16, 30.0)
@@ -23,26 +23,26 @@ PATIENT = ScalingPolicy(0, 16, 600.0)
 class Revision:
     """A revision under a load that a test makes up, looked at each second. It waits rather than computes."""
 
-    def __init__(self, replicas: int, policy: ScalingPolicy = WIDE, **sight: Any) -> None:
+    def __init__(self, replicas: int, policy: ScalingPolicy = WIDE, **observed: Any) -> None:
         self.now = 0.0
         self.policy, self.state = policy, ScalingState(replicas, 0.0)
-        self.sight = replace(Sight(LoadPoint(0.0, cpu_seconds=0.1), replicas, replicas, 0.0), **sight)
+        self.observed = replace(ObservedLoad(LoadPoint(0.0, cpu_seconds=0.1), replicas, replicas, 0.0), **observed)
         self.decisions: list[ScaleDecision] = []
 
     @property
     def replicas(self) -> int:
         return self.state.replicas
 
-    def look(self, seconds: float = 1.0, **sight: Any) -> ScaleDecision:
+    def look(self, seconds: float = 1.0, **observed: Any) -> ScaleDecision:
         """Look again after so many seconds; `load_…` is what has changed in the load."""
         self.now += seconds
-        load = {name.removeprefix("load_"): value for name, value in sight.items() if name.startswith("load_")}
-        seen = {name: value for name, value in sight.items() if not name.startswith("load_")}
-        point = replace(self.sight.load, at=self.now, **load)
+        load = {name.removeprefix("load_"): value for name, value in observed.items() if name.startswith("load_")}
+        seen = {name: value for name, value in observed.items() if not name.startswith("load_")}
+        point = replace(self.observed.load, at=self.now, **load)
         held = {"held": self.replicas, "ready": self.replicas, **seen}
-        self.sight = replace(self.sight, load=point, **held)
+        self.observed = replace(self.observed, load=point, **held)
         before = self.replicas
-        decision, self.state = decide(self.policy, self.state, self.sight, CORES, self.now)
+        decision, self.state = decide(self.policy, self.state, self.observed, CORES, self.now)
         if decision.replicas != before:
             self.decisions.append(decision)
         return decision
@@ -50,7 +50,7 @@ class Revision:
     def work(self, seconds: int, at_once: float, service: float = 0.1, cpu_share: float = 0.02) -> None:
         """So many seconds of callers who always have so many requests here; what finds no replica waits."""
         for _ in range(seconds):
-            load, busy = self.sight.load, min(at_once, max(1, self.replicas))
+            load, busy = self.observed.load, min(at_once, max(1, self.replicas))
             queued = int(at_once - busy)
             self.look(
                 load_requests=load.requests + round(busy / service),
@@ -62,10 +62,10 @@ class Revision:
                 load_oldest_wait_seconds=queued * service / busy if busy else 0.0,
             )
 
-    def rest(self, seconds: int, **sight: Any) -> None:
+    def rest(self, seconds: int, **observed: Any) -> None:
         """So many seconds of nothing."""
         for _ in range(seconds):
-            self.look(load_in_flight=0, load_queued=0, load_oldest_wait_seconds=0.0, **sight)
+            self.look(load_in_flight=0, load_queued=0, load_oldest_wait_seconds=0.0, **observed)
 
 
 # --- up
@@ -157,7 +157,7 @@ def test_nor_does_one_that_is_not_measured() -> None:
     revision = Revision(1)
     revision.work(120, 12.0, cpu_share=0.0)
     revision = Revision(1)
-    revision.sight = replace(revision.sight, load=LoadPoint(0.0))
+    revision.observed = replace(revision.observed, load=LoadPoint(0.0))
     revision.work(120, 12.0, cpu_share=0.0)
     assert revision.replicas == CORES
 
@@ -173,7 +173,7 @@ def test_batches_absorb_what_is_through_at_once(service: float, most: int) -> No
     """A replica that takes up to 40 at once and is never idle, with batches of 2 ms or of 50 ms."""
     revision = Revision(1, batched=True)
     for _ in range(120):
-        load = revision.sight.load
+        load = revision.observed.load
         revision.look(
             load_requests=load.requests + round(40 / service),
             load_request_seconds=load.request_seconds + 60,
@@ -384,7 +384,7 @@ POLICIES = st.builds(
 def test_whatever_comes_the_promises_hold(policy: ScalingPolicy, loads: list[tuple[Any, ...]], batched: bool) -> None:
     revision = Revision(max(1, policy.min_replicas), policy, batched=batched)
     for seconds, came, under_way, waiting, oldest, busy, knowledge in loads:
-        before, load = revision.replicas, revision.sight.load
+        before, load = revision.replicas, revision.observed.load
         in_flight = min(int(under_way), before) if not batched else int(under_way)
         revision.look(
             seconds,

@@ -16,7 +16,7 @@ from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import Revision, RevisionId, RevisionObservation, revision_id
 from tidegate.core.legacy_products.serving_history import of_replicas
 from tidegate.core.rollout.parking import due, parked_replicas, parked_revisions
-from tidegate.core.scaling.scaling import ScaleDecision, ScalingState, Sight, decide
+from tidegate.core.scaling.scaling import ObservedLoad, ScaleDecision, ScalingState, decide
 from tidegate.ports import Clock, Event
 
 # The values of `batching.mode` of a replica that predicts the requests of several callers together.
@@ -111,7 +111,7 @@ class Autoscaler:
         if updating is not None and _is_tried(revision, updating):
             self._states[revision.id] = replace(state, replicas=max(state.replicas, held))
             return
-        sight = Sight(
+        observed = ObservedLoad(
             self._loads.point(revision.id, now),
             held,
             seen.ready_replicas if seen else 0,
@@ -119,7 +119,7 @@ class Autoscaler:
             _proved_together(revision) or self._loads.together(revision.id),
             updating is not None,
         )
-        decision, after = decide(policy, state, sight, self._cores, now)
+        decision, after = decide(policy, state, observed, self._cores, now)
         self._states[revision.id] = after
         if decision.replicas != state.replicas:
             self._untold.append(_event(revision, state.replicas, decision, self._clock.now()))

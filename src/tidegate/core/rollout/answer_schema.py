@@ -52,9 +52,9 @@ class Sketch:
 
     def beside(self, before: "Sketch") -> Schema:
         """The schema of all answers. Which objects are maps is taken from `before`, so that both can be compared."""
-        told = _schema(self._kinds, before.maps() | self._large)
-        too_many = set(sorted(told.keys() - before.schema().keys())[MOST_PLACES:])
-        return {path: kinds for path, kinds in told.items() if path not in too_many}
+        schema = _schema(self._kinds, before.maps() | self._large)
+        too_many = set(sorted(schema.keys() - before.schema().keys())[MOST_PLACES:])
+        return {path: kinds for path, kinds in schema.items() if path not in too_many}
 
     def maps(self) -> set[_Path]:
         """The paths of all maps. In them the keys of outer maps are `*`."""

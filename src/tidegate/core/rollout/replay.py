@@ -109,10 +109,10 @@ def together(
     replays: Iterable[Replay], reports: Iterable[Mapping[str, Findings]], *, all_of_them: bool
 ) -> dict[str, Findings]:
     """The findings by replay. With `all_of_them`, replays that a gateway has not finished are left out."""
-    told, found = list(reports), {}
+    all_reports, found = list(reports), {}
     for replay in replays:
-        own = [report[replay.id] for report in told if replay.id in report]
-        if len(own) == len(told) or not all_of_them:
+        own = [report[replay.id] for report in all_reports if replay.id in report]
+        if len(own) == len(all_reports) or not all_of_them:
             found[replay.id] = _sum(own) if own else Findings(replay.id)
     return found
 

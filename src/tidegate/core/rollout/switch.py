@@ -26,8 +26,8 @@ class Side:
             title = f"{model.name}/{model.version}"
             models[title] = models.get(title, 0) + self.shares.get(name, 0)
         split = len(models) > 1 and bool(self.shares)
-        told = (f"{title} {share} %" if split else title for title, share in models.items())
-        return f"Configuration {self.config} ({', '.join(told)})"
+        models_and_shares = (f"{title} {share} %" if split else title for title, share in models.items())
+        return f"Configuration {self.config} ({', '.join(models_and_shares)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ CORES_ARE_BUSY = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ObservedLoad:
     """The observed state of a revision. `held` is its target's number of replicas, and `ready` how many can predict.
 
     `known_since` is since when all gateways have reported without a gap; None while one is missing. `batched`: a
@@ -84,7 +84,7 @@ class ScaleDecision:
 
 
 def decide(
-    policy: ScalingPolicy, state: ScalingState, sight: Sight, cores: int, now: float
+    policy: ScalingPolicy, state: ScalingState, observed: ObservedLoad, cores: int, now: float
 ) -> tuple[ScaleDecision, ScalingState]:
     """How many replicas the revision should have, and the state for the next decision.
 
@@ -92,12 +92,12 @@ def decide(
     largest number that was needed lately, and to zero after the policy's idle time. It does not fall while a gateway is
     missing.
     """
-    state = _seen(state, sight, now)
+    state = _seen(state, observed, now)
     limit = _limit(policy, state, cores)
-    wants = list(_wants(policy, state, sight, limit))
-    state = _remembered(state, sight, limit, now)
+    wants = list(_wants(policy, state, observed, limit))
+    state = _remembered(state, observed, limit, now)
     most = max(wants, key=lambda want: want.replicas)
-    decision = most if most.replicas > state.replicas else _fewer(policy, state, sight, max(1, most.replicas), now)
+    decision = most if most.replicas > state.replicas else _fewer(policy, state, observed, max(1, most.replicas), now)
     if decision.replicas == state.replicas:
         return ScaleDecision(state.replicas), state
     if decision.replicas == policy.max_replicas > state.replicas:
@@ -119,27 +119,27 @@ def _changed(policy: ScalingPolicy, state: ScalingState, replicas: int, now: flo
 # --- observation
 
 
-def _seen(state: ScalingState, sight: Sight, now: float) -> ScalingState:
+def _seen(state: ScalingState, observed: ObservedLoad, now: float) -> ScalingState:
     """The state with a new observation."""
-    load, window = sight.load, state.window
+    load, window = observed.load, state.window
     came = bool(window.points) and load.requests > window.newest.requests
     window = window.plus(load)
     recent = window.over(PANIC_SECONDS, _SHORTEST_SECONDS)
     service = recent.service_seconds if recent else None
-    all_ready = sight.ready >= max(1, state.replicas)
+    all_ready = observed.ready >= max(1, state.replicas)
     return replace(
         state,
         window=window,
         ready_at=min(state.ready_at, now) if all_ready else math.inf,
-        active_at=now if came or load.at_once or _woken(state, sight) else state.active_at,
+        active_at=now if came or load.at_once or _woken(state, observed) else state.active_at,
         service_seconds=state.service_seconds if service is None else service,
         share=state.share.plus(load.at, load.cpu_seconds, load.busy_seconds),
     )
 
 
-def _woken(state: ScalingState, sight: Sight) -> bool:
+def _woken(state: ScalingState, observed: ObservedLoad) -> bool:
     """Whether a gateway has woken the revision."""
-    return sight.held > state.replicas == 0
+    return observed.held > state.replicas == 0
 
 
 def _limit(policy: ScalingPolicy, state: ScalingState, cores: int) -> int:
@@ -154,50 +154,52 @@ def _limit(policy: ScalingPolicy, state: ScalingState, cores: int) -> int:
 # --- reasons for replicas
 
 
-def _wants(policy: ScalingPolicy, state: ScalingState, sight: Sight, limit: int) -> Iterator[ScaleDecision]:
+def _wants(policy: ScalingPolicy, state: ScalingState, observed: ObservedLoad, limit: int) -> Iterator[ScaleDecision]:
     """All reasons to have replicas, each with a number."""
     yield ScaleDecision(policy.min_replicas, "the fewest that it may have")
-    load, stable, panic = sight.load, state.window.over(STABLE_SECONDS), state.window.over(PANIC_SECONDS)
-    if load.at_once or _woken(state, sight):
+    load, stable, panic = observed.load, state.window.over(STABLE_SECONDS), state.window.over(PANIC_SECONDS)
+    if load.at_once or _woken(state, observed):
         yield ScaleDecision(1, "a request came")
     if load.queued and load.oldest_wait_seconds >= WAITS_SECONDS:
-        yield ScaleDecision(min(limit, _needed_now(state, sight, panic)), _waiting(load))
+        yield ScaleDecision(min(limit, _needed_now(state, observed, panic)), _waiting(load))
     if load.stuck > 1 or (load.stuck and load.queued):
         yield ScaleDecision(min(policy.max_replicas, load.stuck + STAND_INS), _stuck(load))
-    if not state.replicas or _idle(policy, state, sight, load.at) or _absorbed(sight, panic):
+    if not state.replicas or _idle(policy, state, observed, load.at) or _absorbed(observed, panic):
         return  # past load keeps no replica that nothing needs
     if stable is not None:
-        yield ScaleDecision(min(limit, _needed(stable, state, sight)), _at_once(stable))
+        yield ScaleDecision(min(limit, _needed(stable, state, observed)), _at_once(stable))
     if panic is not None:
-        needed = _needed(panic, state, sight)
-        if needed >= PANIC_FACTOR * max(1, sight.ready) or _panics(state, load.at):
+        needed = _needed(panic, state, observed)
+        if needed >= PANIC_FACTOR * max(1, observed.ready) or _panics(state, load.at):
             yield ScaleDecision(min(limit, needed), _at_once(panic))
 
 
-def _absorbed(sight: Sight, recent: Stretch | None) -> bool:
+def _absorbed(observed: ObservedLoad, recent: Stretch | None) -> bool:
     """Whether the batches of one replica absorb the load: more replicas would only make them smaller."""
     stay = recent.stay_seconds if recent else 0.0
-    return sight.batched and min(sight.load.oldest_wait_seconds, stay) < ABSORBED_SECONDS
+    return observed.batched and min(observed.load.oldest_wait_seconds, stay) < ABSORBED_SECONDS
 
 
-def _needed(stretch: Stretch, state: ScalingState, sight: Sight, utilisation: float = TARGET_UTILISATION) -> int:
-    return math.ceil(_demand(stretch, state, sight) / (utilisation if state.service_seconds else 1.0))
+def _needed(
+    stretch: Stretch, state: ScalingState, observed: ObservedLoad, utilisation: float = TARGET_UTILISATION
+) -> int:
+    return math.ceil(_demand(stretch, state, observed) / (utilisation if state.service_seconds else 1.0))
 
 
-def _demand(stretch: Stretch, state: ScalingState, sight: Sight) -> float:
+def _demand(stretch: Stretch, state: ScalingState, observed: ObservedLoad) -> float:
     """The work in replicas over a stretch of time: requests that arrived, and those that wait."""
     service = state.service_seconds
     if service is None:
-        return min(stretch.at_once, 1.0) if sight.batched else stretch.at_once
+        return min(stretch.at_once, 1.0) if observed.batched else stretch.at_once
     work = max(stretch.busy, stretch.rate * service)
-    if not _starting(state, sight):
-        work += max(0.0, min(stretch.at_once - stretch.busy, sight.load.queued)) * _urgency(service)
+    if not _starting(state, observed):
+        work += max(0.0, min(stretch.at_once - stretch.busy, observed.load.queued)) * _urgency(service)
     return min(stretch.at_once, work)
 
 
-def _starting(state: ScalingState, sight: Sight) -> bool:
+def _starting(state: ScalingState, observed: ObservedLoad) -> bool:
     """Whether replicas are starting, and requests may wait only for them."""
-    return min(sight.load.at, sight.load.reported_at) < state.ready_at + SETTLE_SECONDS
+    return min(observed.load.at, observed.load.reported_at) < state.ready_at + SETTLE_SECONDS
 
 
 def _urgency(service: float) -> float:
@@ -205,19 +207,19 @@ def _urgency(service: float) -> float:
     return min(1.0, service / WAIT_BUDGET_SECONDS)
 
 
-def _needed_now(state: ScalingState, sight: Sight, recent: Stretch | None) -> int:
+def _needed_now(state: ScalingState, observed: ObservedLoad, recent: Stretch | None) -> int:
     """Enough replicas for the arriving requests and, unless replicas are starting, for the waiting ones in time."""
-    load, service, starting = sight.load, state.service_seconds, _starting(state, sight)
+    load, service, starting = observed.load, state.service_seconds, _starting(state, observed)
     if service is None:
-        needed = 1 if sight.batched else load.at_once
+        needed = 1 if observed.batched else load.at_once
     else:
-        coming = _demand(recent, state, sight) / TARGET_UTILISATION if recent else 0.0
+        coming = _demand(recent, state, observed) / TARGET_UTILISATION if recent else 0.0
         waiting = 0.0 if starting else load.queued * _urgency(service)
         needed = math.ceil(min(load.at_once, coming + waiting))
     budget = max(WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES * (service or 0.0))
     if load.oldest_wait_seconds > budget and not starting:
         return max(needed, state.replicas + 1)
-    ahead = load.queued * (service or 0.0) / max(1, sight.ready)
+    ahead = load.queued * (service or 0.0) / max(1, observed.ready)
     return needed if load.oldest_wait_seconds > budget or ahead > budget or service is None else 0
 
 
@@ -245,42 +247,42 @@ def _stuck(load: LoadPoint) -> str:
 # --- fewer replicas
 
 
-def _idle(policy: ScalingPolicy, state: ScalingState, sight: Sight, now: float) -> bool:
+def _idle(policy: ScalingPolicy, state: ScalingState, observed: ObservedLoad, now: float) -> bool:
     """Whether it may have no replica, and has had no request for its owner's idle time."""
-    if policy.min_replicas or sight.load.at_once or sight.known_since is None:
+    if policy.min_replicas or observed.load.at_once or observed.known_since is None:
         return False
-    return now - max(sight.known_since, state.since, state.active_at) >= policy.idle_timeout_seconds
+    return now - max(observed.known_since, state.since, state.active_at) >= policy.idle_timeout_seconds
 
 
-def _remembered(state: ScalingState, sight: Sight, limit: int, now: float) -> ScalingState:
+def _remembered(state: ScalingState, observed: ObservedLoad, limit: int, now: float) -> ScalingState:
     """The state with the number that is needed now, which is kept for the delay."""
     recent, needed = state.window.over(PANIC_SECONDS), 0
     if recent is not None:
-        needed = _needed(recent, state, sight, LOW_UTILISATION)
-        panics = _needed(recent, state, sight) >= PANIC_FACTOR * max(1, sight.ready)
-        if panics and not _absorbed(sight, recent):
+        needed = _needed(recent, state, observed, LOW_UTILISATION)
+        panics = _needed(recent, state, observed) >= PANIC_FACTOR * max(1, observed.ready)
+        if panics and not _absorbed(observed, recent):
             state = replace(state, panic_at=now)
-    if sight.load.queued:
-        needed = max(needed, _needed_now(state, sight, recent))
+    if observed.load.queued:
+        needed = max(needed, _needed_now(state, observed, recent))
     needed = min(limit, needed)
-    if sight.load.stuck:
-        needed = max(needed, sight.load.stuck + STAND_INS)  # stuck replicas serve no one
+    if observed.load.stuck:
+        needed = max(needed, observed.load.stuck + STAND_INS)  # stuck replicas serve no one
     kept = [(at, need) for at, need in state.needs if at > now - state.delay and need > needed]
     return replace(state, needs=(*kept, (now, needed)))
 
 
-def _fewer(policy: ScalingPolicy, state: ScalingState, sight: Sight, least: int, now: float) -> ScaleDecision:
+def _fewer(policy: ScalingPolicy, state: ScalingState, observed: ObservedLoad, least: int, now: float) -> ScaleDecision:
     """Fewer replicas, where the load is known and no reason is against it."""
     count = state.replicas
-    if sight.known_since is None or sight.rolling_out or count <= policy.min_replicas:
+    if observed.known_since is None or observed.rolling_out or count <= policy.min_replicas:
         return ScaleDecision(count)
-    if _idle(policy, state, sight, now):
+    if _idle(policy, state, observed, now):
         due = count == 1 or now >= state.changed_at + min(STEP_SECONDS, policy.idle_timeout_seconds)
         return ScaleDecision(count // 2 if due else count, f"no request for {policy.idle_timeout_seconds:g} s")
-    seen = now - max(sight.known_since, state.since)
+    seen = now - max(observed.known_since, state.since)
     if count == 1 or seen < STABLE_SECONDS or _panics(state, now) or now < state.changed_at + STEP_SECONDS:
         return ScaleDecision(count)
-    busy = 0 if sight.batched else sight.load.in_flight
+    busy = 0 if observed.batched else observed.load.in_flight
     fewer = max(least, state.needs[0][1], math.ceil(count / 2), busy)
     worth_it = fewer <= count * SMALLEST_STEP
     return ScaleDecision(fewer if worth_it else count, f"no more was needed for {state.delay:g} s")
