@@ -276,7 +276,7 @@ def test_lookups_that_libraries_keep_are_made_beforehand(monkeypatch: pytest.Mon
             '{"predictions":["spawn"]}',
             {
                 "state": "failed",
-                "message": "The model answers its example otherwise in a fork than in a process of its own.",
+                "message": "The model gives another answer to its example in a fork than in a process of its own.",
             },
         ),
         ("dying in a fork", None, {}),

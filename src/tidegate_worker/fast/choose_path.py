@@ -68,7 +68,7 @@ def choose_without_predicting(model: Model, reason: str) -> Tuple[Optional[Score
     except Exception as error:
         return None, Path(STOCK, PYFUNC, str(error) if isinstance(error, NotCompiled) else reason)
     if not keeps_input:
-        return _configured(scorer, Path(COMPILED, PYFUNC, "MLflow's own checks change what the model is given"))
+        return _configured(scorer, Path(COMPILED, PYFUNC, "MLflow's own checks change the model's input"))
     form = NDARRAY if isinstance(scorer.layout, TensorLayout) else DATAFRAME
     return _configured(scorer, Path(COMPILED, form, reason))
 
@@ -123,7 +123,7 @@ def _prove(scorer: Scorer, requests: List[Dict[str, Any]]) -> Path:
 
 def _input_form(scorer: Scorer, requests: List[Dict[str, Any]], parsed: List[Parsed]) -> Path:
     if not _mlflow_keeps_input(scorer, requests):
-        return Path(COMPILED, PYFUNC, "MLflow's own checks change what the model is given")
+        return Path(COMPILED, PYFUNC, "MLflow's own checks change the model's input")
     if isinstance(scorer.layout, TensorLayout):
         return Path(COMPILED, NDARRAY)
     if not isinstance(scorer.layout, BlockLayout):
@@ -147,7 +147,7 @@ def _compare_reading(scorer: Scorer, requests: List[Dict[str, Any]]) -> List[Par
         except Exception:  # noqa: S112 - the stock path answers a request that raises here
             continue
         if not same:
-            raise NotCompiled("its data is read otherwise by the stock path")
+            raise NotCompiled("the stock path reads some of its data otherwise")
         compared.append(parsed)
     if not compared:
         raise NotCompiled("no row could be made to compare it with the stock path")
@@ -205,7 +205,7 @@ def _difference_for_array(scorer: Scorer, parsed: List[Parsed]) -> str:
         if expected is not None and answer is not None:
             answered = True
             if not equality.compare(expected[0], answer[0], expected[1]).same:
-                return "the model answers otherwise for an array"
+                return "the model gives other answers for an array"
         if time.monotonic() > ends:
             return f"the model is too slow to be tried with an array in {_MAX_SECONDS:g} s"
     return "" if answered else "the model answered none of the made-up rows"

@@ -180,7 +180,7 @@ class BatchTrial:
         for row, answer in rows:
             scored = yield from self._predict_single(row)
             if scored is None or not self._same_answer(answer, scored.answers[0], scored.tolerance):
-                raise TrialFailed("the model does not answer the same row alike twice")
+                raise TrialFailed("the model gives different answers to the same row")
 
     def _check_batch(self, batch: List[AnsweredRow]) -> "Steps[None]":
         try:

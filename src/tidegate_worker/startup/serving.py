@@ -23,7 +23,7 @@ from tidegate_worker.proof.row_wise import Finding
 from tidegate_worker.proof.verdict import BY_TYPE, OFF, ON, PROVED, THIN, Verdict
 
 _MAX_CANDIDATES = 64
-_NEEDS_REAL_REQUESTS = "the model is code of its owner's, so it is tried with real requests first"
+_NEEDS_REAL_REQUESTS = "the model has code of its owner, so it is tried with real requests first"
 
 
 class ServingPlan(NamedTuple):
@@ -97,12 +97,12 @@ def batcher_of(model: Model, launch: Launch, plan: ServingPlan) -> Batcher:
 def _verdict_without_trial(launch: Launch, scorer: Optional[Scorer], path: Path) -> Optional[Verdict]:
     """The verdict where none has to be found in a trial; else None."""
     if launch.batching == OFF:
-        return Verdict(OFF, "the served entity says so")
+        return Verdict(OFF, "the served entity switches it off")
     if scorer is None:
         return Verdict(OFF, f"the stock path serves: {path.reason}")
     if not scorer.joins:
         return Verdict(OFF, "the first dimension of its tensor is fixed")
-    return Verdict(ON, "the served entity says so") if launch.batching == ON else None
+    return Verdict(ON, "the served entity switches it on") if launch.batching == ON else None
 
 
 def prove(scorer: Scorer, example: Any, costs: Dict[int, float]) -> Verdict:

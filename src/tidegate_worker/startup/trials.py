@@ -135,7 +135,7 @@ def fork_difference(model: Model, model_dir: str, spawned_answer: Optional[str])
     second = _answer(model, model_dir, spawned_answer)
     if second is None or not _same_answer(second.answer, first):
         return ""
-    return "The model answers its example otherwise in a fork than in a process of its own."
+    return "The model gives another answer to its example in a fork than in a process of its own."
 
 
 def _answer(model: Model, model_dir: str, spawned_answer: Optional[str]) -> Optional[FirstAnswer]:

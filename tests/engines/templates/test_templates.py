@@ -193,7 +193,7 @@ async def test_a_stopped_template_does_not_hold_up_a_start(workers: Workers) -> 
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("other in a fork", "The model answers its example otherwise in a fork than in a process of its own."),
+        ("other in a fork", "The model gives another answer to its example in a fork than in a process of its own."),
         ("dying in a fork", "it ended before it had answered its example"),
     ],
 )

@@ -56,7 +56,7 @@ MODELS: dict[str, tuple[Callable[[], Any], Any, str, str]] = {
     "several outputs": (LinearRegression, X[["a", "b"]], "ndarray", ""),
     "columns by name": (by_name, X["a"], "dataframe", "the model takes no array"),
     "labels of rows": (reads_labels, X["a"], "ndarray", ""),
-    "frames differ": (only_frames_differ, X["a"], "dataframe", "the model answers otherwise for an array"),
+    "frames differ": (only_frames_differ, X["a"], "dataframe", "the model gives other answers for an array"),
 }
 
 
