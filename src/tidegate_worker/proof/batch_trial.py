@@ -55,6 +55,7 @@ class BatchTrial:
         self._random = random.Random(1)  # noqa: S311 - not for secrets
         self.exact = True
         self.largest = LARGEST_BATCH
+        self._single_seconds: List[float] = []  # of rows that were predicted by themselves
 
     # by themselves
 
@@ -74,6 +75,7 @@ class BatchTrial:
             scored = yield from self._predict_single(candidate)
             if scored is not None:
                 answered.append((candidate, scored.answers[0]))
+        self._limit_batches()
         if any(not isinstance(answer, list) or len(answer) != 1 for _, answer in answered):
             raise TrialFailed("the model does not return one item for each row")
         return _varied(answered)
@@ -85,6 +87,7 @@ class BatchTrial:
             scored = yield from self._predict_single(row)
             if scored is not None and isinstance(scored.answers[0], list) and len(scored.answers[0]) == 1:
                 answered.append((row, scored.answers[0]))
+        self._limit_batches()
         return answered
 
     def _predict_single(self, row: Parsed) -> "Steps[Optional[Scored]]":
@@ -95,9 +98,15 @@ class BatchTrial:
             raise
         except BaseException:  # the model refuses the row
             return None
-        seconds = max(1e-6, before - self._seconds_left)
-        self.largest = min(self.largest, max(MIN_ROWS, int(_MAX_BATCH_SECONDS / seconds)))
+        self._single_seconds.append(before - self._seconds_left)
         return scored
+
+    def _limit_batches(self) -> None:
+        """Fewer rows in a batch where most of the rows were slow by themselves. One that was held up limits nothing."""
+        seconds, self._single_seconds = sorted(self._single_seconds), []
+        if seconds:
+            usual = max(1e-6, seconds[len(seconds) // 2])
+            self.largest = min(self.largest, max(MIN_ROWS, int(_MAX_BATCH_SECONDS / usual)))
 
     # in batches
 

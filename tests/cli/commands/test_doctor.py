@@ -64,7 +64,7 @@ def test_a_registry_that_is_away(platform: Platform) -> None:
     with Client(Server(again.url, again.data_dir, "the-administrators-token")) as client:
         found = {check.subject: check for check in checks.server(client, Settings())}
     again.stop()
-    assert found["registry"].advice == "The registry is not there for the moment. Try again."
+    assert found["registry"].advice == "The registry cannot be reached at the moment. Try again in a second."
 
 
 def test_no_server(doctor: Doctor) -> None:
