@@ -141,6 +141,7 @@ def test_a_variable_without_a_group_is_refused() -> None:
         ("log", "format", "xml", "log.format must be 'text' or 'json'."),
         ("log", "level", "LOUD", "log.level must be DEBUG, INFO, WARNING or ERROR."),
         ("environments", "concurrent_builds", 0, "environments.concurrent_builds must be at least 1."),
+        ("environments", "build_timeout_seconds", 0, "environments.build_timeout_seconds must be above 0."),
         ("gateway", "answer_within_seconds", 0, "gateway.answer_within_seconds must be above 0 and at most 59."),
         ("gateway", "answer_within_seconds", 60, "gateway.answer_within_seconds must be above 0 and at most 59."),
         ("gateway", "answer_within_seconds", "nan", "gateway.answer_within_seconds must be above 0 and at most 59."),
@@ -195,7 +196,10 @@ def test_the_roots_of_artifacts_are_listed_or_those_of_the_registrys_kind() -> N
     )
 
 
-@pytest.mark.parametrize("root", ["models", "http:", "http://", "hdfs:", "file:models", "file://models", "s3"])
+@pytest.mark.parametrize(
+    "root",
+    ["models", "http:", "http://", "hdfs:", "file:models", "file://models", "s3", "s3://b/../", "-x://y", "/a/../b"],
+)
 def test_a_root_of_artifacts_that_names_no_place_is_refused(root: str) -> None:
     assert "registry.artifact_roots must be absolute paths" in refusal({"TIDEGATE_REGISTRY__ARTIFACT_ROOTS": root})
 

@@ -90,6 +90,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
             cores=len(os.sched_getaffinity(0)),
             gateways=chosen.server.gateways,
             concurrent_builds=chosen.environments.concurrent_builds,
+            build_timeout=chosen.environments.build_timeout_seconds,
             look_every=chosen.registry.look_every,
             access=Access(str(data.agent_socket), (http.token_hash(token),)),
             defaults=Defaults(chosen.engine.memory_limits, _gate(chosen.gate)),

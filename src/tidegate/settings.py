@@ -108,6 +108,7 @@ class EnvironmentSettings:
     """How models' environments are built."""
 
     concurrent_builds: int = 2
+    build_timeout_seconds: float = 3600.0  # of one environment, without the wait for a slot
     index_url: str = ""  # instead of the package index of uv's own configuration
     cache_dir: str = ""  # uv's cache; empty: the user's own if it shares the data's file system, else one of our own
     python_search: tuple[str, ...] = ()  # further directories with Python interpreters

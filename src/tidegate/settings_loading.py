@@ -150,6 +150,7 @@ def _check(settings: Settings) -> None:
     require(10 <= settings.gate.replay_ms <= 5000, "gate.replay_ms must be from 10 to 5000.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
+    require(settings.environments.build_timeout_seconds > 0, "environments.build_timeout_seconds must be above 0.")
     most = wire.MAX_FRAME_BYTES - wire.OVERHEAD_BYTES
     require(1 <= settings.gateway.max_body_bytes <= most, f"gateway.max_body_bytes must be from 1 to {most}.")
     require(
@@ -183,6 +184,8 @@ def _is_origin(text: str) -> bool:
 
 def _is_root(text: str) -> bool:
     scheme, separator, rest = text.removeprefix("file://").partition("://")
+    if ".." in text.split("/") or text.startswith("-"):
+        return False
     return text in USUAL_STORES or scheme.startswith("/") or bool(scheme and separator and rest.strip("/"))
 
 

@@ -108,3 +108,12 @@ async def test_half_of_a_surrogate_pair_is_found_in_a_long_text(api: Api) -> Non
     answer = await api.http.post(URL, content=b'{"name": "' + b"x" * 900_000 + b'\\ud800"}')
     assert answer.status_code == 400
     assert "half of a surrogate pair" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("field", ["entity_name", "entity_version", "model_name", "model_version"])
+async def test_a_name_of_any_length_is_not_sent_back(api: Api, field: str) -> None:
+    entity = {"entity_name": "wine", "entity_version": "1"} | {field: "9" * 900_000}
+    answer = await api.http.post(URL, json={"name": "long", "config": {"served_entities": [entity]}})
+    assert answer.status_code == 400
+    assert field in answer.text
+    assert len(answer.text) < 1000

@@ -26,14 +26,20 @@ from tidegate.core.errors import InvalidParameter
 _MAX_DESCRIPTION = 4096  # characters
 
 
+# The longest name of a model or a version, characters; MLflow's own limit is 250 or 256.
+MAX_NAME = 300
+
+
 class ServedEntityIn(Lenient):
     """`ServedEntityInput` and its older twin `ServedModelInput`; what is None has its default."""
 
     name: str | None = None
-    entity_name: str | None = None
-    entity_version: str | None = Field(None, description="A version number, an alias (`@champion`) or a stage.")
-    model_name: str | None = None
-    model_version: str | None = None
+    entity_name: str | None = Field(None, max_length=MAX_NAME)
+    entity_version: str | None = Field(
+        None, max_length=MAX_NAME, description="A version number, an alias (`@champion`) or a stage."
+    )
+    model_name: str | None = Field(None, max_length=MAX_NAME)
+    model_version: str | None = Field(None, max_length=MAX_NAME)
     workload_size: str | None = None
     workload_type: str | None = None
     scale_to_zero_enabled: bool | None = None

@@ -75,6 +75,7 @@ class ControlSettings:
     cores: int
     gateways: int = 1
     concurrent_builds: int = 2
+    build_timeout: float = 3600.0  # seconds
     look_every: float = 30.0  # seconds
     enable_patience: float = _ENABLE_PATIENCE  # seconds
     access: Access = field(default_factory=lambda: Access("", ()))
@@ -98,7 +99,13 @@ class Control:
         # Observe, plan, act.
         cache = ModelCache(data, chosen.registry)
         self.builds = Builds(
-            ports.registry, ports.environments, cache, clock, chosen.concurrent_builds, self.wakeups.changed
+            ports.registry,
+            ports.environments,
+            cache,
+            clock,
+            chosen.concurrent_builds,
+            chosen.build_timeout,
+            self.wakeups.changed,
         )
         self.autoscaler = Autoscaler(self.gateways, clock, chosen.cores, chosen.rollouts.park_seconds, self.wakeups)
         sources = Sources(self.builds, self.gateways, self.autoscaler, self.publisher)

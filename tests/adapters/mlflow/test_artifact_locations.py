@@ -66,6 +66,8 @@ def test_the_registrys_own_store_and_listed_ones_may_be_opened(location: str) ->
         "/etc/passwd",
         "file:///etc/passwd",
         "file://elsewhere/etc/passwd",
+        "models://profile@databricks/m/1",
+        "runs://evil.example/x",
         "FILE:///etc/passwd",
         "etc/passwd",
         "c:/etc",

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests.control.house import House, an_entity, until
+from tidegate.control.reconcile.build_slots import BuildSlots
 from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.core.endpoint.revision import Environment, Revision, RevisionId
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
-from tidegate.core.errors import Unavailable
+from tidegate.core.errors import BuildFailed, Unavailable
 from tidegate.core.rollout.snapshot import Preparation, PreparationState
 from tidegate.ports import Log
 
@@ -66,11 +67,35 @@ async def test_no_more_builds_run_at_once_than_allowed(house: House) -> None:
         house.builds.start(revision)
     await asyncio.sleep(0.05)
     assert house.builder.running == 2
-    assert "Waiting for other builds" in house.data.build_log(revisions[4].id).read_text()
+    waiting = house.data.build_log(revisions[4].id).read_text()
+    assert "Waiting for a free slot: the build of 'wine-1' has been running for 0 s, the build of" in waiting
     house.builder.gate.set()
     await ended(house, *revisions)
     assert house.builder.most == 2
     assert house.builds.results["done"] == 5
+
+
+async def test_a_build_that_has_no_end_fails_and_gives_its_slot_to_the_next() -> None:
+    slots, lines = BuildSlots("build", 1, 0.05), list[str]()
+    entered = asyncio.Event()
+
+    async def build(seconds: float) -> None:
+        async with slots.turn("slow", lines.append):
+            entered.set()
+            await asyncio.sleep(seconds)
+
+    hung = asyncio.create_task(build(600))
+    await entered.wait()
+    await build(0)
+    with pytest.raises(BuildFailed, match=r"The build was ended after 0.05 s. .* environments.build_timeout_seconds"):
+        await hung
+    assert lines == ["Waiting for a free slot: the build of 'slow' has been running for 0 s."]
+
+
+async def test_a_time_limit_within_a_build_stays_what_it_is() -> None:
+    with pytest.raises(TimeoutError):
+        async with BuildSlots("build", 1, 60.0).turn("slow", lambda _: None):
+            raise TimeoutError
 
 
 async def test_what_was_built_before_waits_for_no_build(house: House) -> None:

@@ -49,7 +49,7 @@ class ArtifactLocations:
         except ValueError:
             return "which is no valid URI"
         if url.scheme in _REFERENCES:
-            return None
+            return "which names another registry or profile" if url.netloc else None
         if _CONTROL.search(location) or location != location.strip() or _AMBIGUOUS.search(url.netloc):
             return "which is written in a way that programs read differently"
         if url.scheme in _LOCAL:

@@ -18,7 +18,7 @@ from tidegate.ports import Log
 # How many questions are asked at the same time. Each takes 10 to 50 ms of a registry that answers.
 MAX_QUESTIONS = 4
 # How long a question waits for its turn, seconds. Longer means that the registry answers nobody.
-_TURN_SECONDS = 20.0
+_TURN_SECONDS = 5.0
 _START_SECONDS = 60.0  # for MLflow's import, on a busy machine without bytecode
 _MAX_ANSWER_MB = 64  # some two million versions
 

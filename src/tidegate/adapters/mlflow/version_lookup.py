@@ -75,12 +75,12 @@ def _not_found(client: Any, ref: ModelRef) -> errors.NotFound:
     if ref.alias is not None:
         aliases = ", ".join(f"@{alias} (version {version})" for alias, version in sorted(model.aliases.items()))
         there = f"It has {aliases}." if aliases else "It has no alias at all."
-        return errors.NotFound(f"Model '{ref.name}' has no alias '@{ref.alias}'. {there}")
+        return errors.NotFound(f"Model '{ref.name}' has no alias '@{ref.alias[:80]}'. {there}")
     versions = all_versions(client, ref.name)
     if not versions:
         return errors.NotFound(f"Model '{ref.name}' has no versions.")
     if ref.version.isdecimal():
         numbers = ", ".join(str(version.version) for version in versions[-20:])
-        return errors.NotFound(f"Model '{ref.name}' has versions {numbers}; version {ref.version} is not there.")
+        return errors.NotFound(f"Model '{ref.name}' has versions {numbers}; version {ref.version[:80]} is not there.")
     stages = ", ".join(f"{version.version} in {version.current_stage}" for version in versions[-20:])
     return errors.NotFound(f"Model '{ref.name}' has no version in stage {ref.version.capitalize()}; it has {stages}.")

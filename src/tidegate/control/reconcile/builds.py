@@ -9,12 +9,12 @@ import errno
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tidegate.control.reconcile.build_log import BuildLog
+from tidegate.control.reconcile.build_slots import BuildSlots
 from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.control.supervised_loop import cancelled_from_outside
 from tidegate.core.endpoint.revision import Revision, RevisionId
@@ -35,8 +35,8 @@ _DOWNLOADS = 8
 class Builds:
     """Prepares revisions. At most `concurrent` environments are resolved or built at once.
 
-    An environment that is on disk already waits for none of them. `on_end` is called when a preparation has ended,
-    whether it has succeeded or failed.
+    An environment that is on disk already waits for none of them. A build ends after `seconds`. `on_end` is called when
+    a preparation has ended, whether it has succeeded or failed.
     """
 
     def __init__(
@@ -46,12 +46,13 @@ class Builds:
         cache: ModelCache,
         clock: Clock,
         concurrent: int,
+        seconds: float,
         on_end: Callable[[], None],
     ) -> None:
         self._on_end = on_end
         self.results: Counter[str] = Counter({"done": 0, "failed": 0})
         self._registry, self._builder, self._cache, self._clock = registry, builder, cache, clock
-        self._downloading, self._building = asyncio.Semaphore(_DOWNLOADS), asyncio.Semaphore(concurrent)
+        self._downloads, self._slots = BuildSlots("download", _DOWNLOADS), BuildSlots("build", concurrent, seconds)
         self._models: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="build-logs")
         self._tasks: dict[RevisionId, asyncio.Task[None]] = {}
@@ -102,27 +103,19 @@ class Builds:
         model = revision.entity.resolved
         log(f"Preparing served entity '{revision.entity.name}': model {model.name}, version {model.version}.")
         directory = await self._download(model, log)
-        environment = await self._builder.build(directory, log, lambda: _turn(self._building, "builds", log))
+        owner = revision.entity.name
+        environment = await self._builder.build(directory, log, lambda: self._slots.turn(owner, log))
         return Preparation(PreparationState.DONE, environment=environment, model_dir=str(directory.absolute()))
 
     async def _download(self, model: ModelVersion, log: Log) -> Path:
         directory = self._cache.directory(model)
         async with self._models[directory]:
             if not await asyncio.to_thread(directory.exists):
-                async with _turn(self._downloading, "downloads", log):
+                async with self._downloads.turn(f"{model.name}/{model.version}", log):
                     log("Downloading the model.")
                     await self._registry.download(model, directory, log)
             await asyncio.to_thread(os.utime, directory, (self._clock.now(), self._clock.now()))
         return directory
-
-
-@asynccontextmanager
-async def _turn(slots: asyncio.Semaphore, others: str, log: Log) -> AsyncIterator[None]:
-    """Wait for a slot. The log says so where the wait is not over at once."""
-    if slots.locked():
-        log(f"Waiting for other {others} to end.")
-    async with slots:
-        yield
 
 
 def _sentence(error: BaseException, revision: Revision) -> str:
