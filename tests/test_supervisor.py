@@ -140,12 +140,19 @@ def test_ready_is_printed_once_when_requests_are_answered(start: Start, tmp_path
     assert not (platform.data / "server.json").exists()
     gate.touch()
     assert platform.ready_line() == f"ready http://127.0.0.1:{platform.port}\n"
+    url, token = f"http://127.0.0.1:{platform.port}/mlflow", platform.data / "admin.token"
+    assert platform.ready_line() == f"MLflow's pages: {url} (user: token; password: the content of {token})\n"
+    assert platform.ready_line() == f"Logs: {platform.data / 'logs'}\n"
     assert json.loads((platform.data / "server.json").read_text()) == {
         "url": f"http://127.0.0.1:{platform.port}",
         "pid": platform.process.pid,
     }
     assert platform.get("/pid") == str(platform.pids("gateway 0")[0])
     assert platform.end() == 0
+    assert platform.ready_line() == (
+        "Stopping: requests under way are answered first, which takes at most 4 s. "
+        "A second Ctrl-C ends everything at once.\n"
+    )
     assert platform.ready_line() == ""
     assert platform.errors == ""
     assert not (platform.data / "server.json").exists()
@@ -330,6 +337,7 @@ def test_a_signal_while_starting_ends_it_too(start: Start, tmp_path: Path) -> No
     until(lambda: bool(platform.pids("gateway 0")))
     assert platform.end() == 0
     assert platform.none_left()
+    assert platform.ready_line().startswith("Stopping: ")
     assert platform.ready_line() == ""
 
 

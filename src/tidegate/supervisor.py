@@ -139,6 +139,11 @@ def _supervise(children: Children, settings: Settings, sockets: Sequence[socket.
             children.add(_sample(settings, listeners.url(host, port)))
     while not children.stopping:
         children.step()
+    if not children.failure:
+        _print(
+            f"Stopping: requests under way are answered first, which takes at most {children.drain_seconds:g} s. "
+            "A second Ctrl-C ends everything at once."
+        )
     # A refused connection is better than one that waits in the queue of a socket which no gateway will accept from.
     for listener in sockets:
         listener.close()
@@ -162,15 +167,22 @@ def _waiting_for(host: str, port: int) -> str:
 
 
 def _announce(settings: Settings, url: str) -> None:
-    """Write the file that the command line reads, and a line for the user on standard output: requests are accepted."""
+    """Write the file that the command line reads, and tell the user that requests are accepted, and what is where."""
     data = DataDirectory(settings.server.data_dir)
     try:
         write_atomically(data.server_file, json.dumps({"url": url, "pid": os.getpid()}))
     except OSError:
         logger.warning("the command line needs --url: a file could not be written", exc_info=True)
     logger.info("ready", extra=telemetry.fields(url=url))
+    _print(f"ready {listeners.url(settings.server.host, settings.server.port)}")
+    if not settings.registry.uri:
+        _print(f"MLflow's pages: {url}/mlflow (user: token; password: the content of {data.admin_token})")
+    _print(f"Logs: {data.logs}")
+
+
+def _print(line: str) -> None:
     with contextlib.suppress(OSError):  # the reader of standard output may have ended
-        sys.stdout.write(f"ready {listeners.url(settings.server.host, settings.server.port)}\n")
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
 

@@ -113,7 +113,7 @@ def test_a_token_from_a_file(platform: Platform, cli: Cli, tmp_path: Path) -> No
         done = cli("list", *arguments)
         assert (done.exit_code, sentence in done.stderr) == (1, True), done.stderr
     token.write_text("")
-    assert "is empty" in cli("list", "--token-file", str(token)).stderr
+    assert "has no token" in cli("list", "--token-file", str(token)).stderr
 
 
 @pytest.mark.parametrize("arguments", [["--token", "s3cret"], ["--token=s3cret"]])

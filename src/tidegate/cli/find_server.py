@@ -72,14 +72,20 @@ def find(named: Named, environ: Mapping[str, str]) -> Server:
 
 
 def token_in(file: Path) -> str:
-    """The token that a file has, or standard input where it is `-`. Raises Failure where there is none."""
+    """The token in a file, or on standard input if the file is `-`. Raises Failure if there is none."""
+    piped = str(file) == "-"
+    source = "Standard input" if piped else f"The token's file {file}"
     try:
-        token = (sys.stdin.read() if str(file) == "-" else file.expanduser().read_text()).strip()
+        token = (_standard_input() if piped else file.expanduser().read_text()).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"The token's file {file} cannot be read: {error}.") from None
+        raise Failure(f"{source} cannot be read: {error}.") from None
     if not token:
-        raise Failure(f"The token's file {file} is empty.")
+        raise Failure(f"{source} has no token.")
     return token
+
+
+def _standard_input() -> str:
+    return sys.stdin.read() if sys.stdin else ""  # None: it is closed
 
 
 def data_directory(named: Named, environ: Mapping[str, str]) -> Path:

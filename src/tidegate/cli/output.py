@@ -48,5 +48,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def local_time(milliseconds: int) -> str:
-    """A time of the API, in this machine's zone."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A time of the API in this machine's zone, with the zone's offset: `2026-11-28 17:09:53+01:00`."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().isoformat(" ", "seconds")

@@ -47,6 +47,12 @@ class Children:
         """Note that the platform was ready. From now on no process that ends is a reason to give up."""
         self._settled = True
 
+    @property
+    def drain_seconds(self) -> float:
+        """The most seconds that all processes together have for their end, before they are killed."""
+        groups = supervision.ending_order(tuple(self._children))
+        return sum(max(self._children[name].spec.drain_seconds for name in group) for group in groups)
+
     def stop(self) -> None:
         """Begin to end all processes in order. The following steps do it."""
         if not self.stopping:

@@ -1,6 +1,7 @@
 """`tidegate events`."""
 
 import json
+from datetime import datetime
 
 from tests.cli.conftest import Cli
 from tests.cli.platform import Platform
@@ -10,6 +11,7 @@ def test_what_happened_oldest_first(platform: Platform, cli: Cli) -> None:
     platform.have()
     header, *rows = (line.split("\t") for line in cli("events", "wine").stdout.splitlines())
     assert header == ["TIME", "TYPE", "MESSAGE"]
+    assert [datetime.fromisoformat(row[0]).utcoffset() is None for row in rows] == [False] * len(rows)
     assert rows[0][1:] == ["created", "Endpoint 'wine' was created."]
     assert rows[-1][1:] == ["promoted", "Configuration 1 (wine/1) serves."]
 

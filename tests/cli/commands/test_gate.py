@@ -29,6 +29,14 @@ def whole(replay: Replay) -> Findings:
     )
 
 
+def nothing(replay: Replay) -> Findings:
+    return Findings(replay.id)
+
+
+def unavailable(replay: Replay) -> Findings:
+    return Findings(replay.id, unavailable="No replica came up.")
+
+
 def errors(replay: Replay) -> Findings:
     return Findings(replay.id, requests=9, errors=4, error="ValueError: negative sulphates.")
 
@@ -49,6 +57,20 @@ def test_what_passed_is_shown_with_its_figures(platform: Platform, cli: Cli) -> 
     latency, memory = "0.41 ms → 0.43 ms", "181 MB → 182 MB"
     assert list(told) == ["", "replayed", "failed", "compared", "changed", "new nulls", "schema", "latency", "memory"]
     assert list(told.values()) == ["wine-2", "500 in 0.31 s", "0", "496", "6", "0", "same", latency, memory]
+
+
+def test_nothing_is_shown_of_what_was_not_compared(platform: Platform, cli: Cli) -> None:
+    platform.have()
+    platform.house.gateway.finds = nothing
+    assert cli("update", "wine", "models:/wine/2").exit_code == 0
+    sentence = "The newest version was not compared: no requests were recorded."
+    assert cli("gate", "wine").stdout == f"The gate is `safe`.\n\n{sentence}\n"
+    platform.house.gateway.finds = unavailable
+    assert cli("update", "wine", "models:/wine/1").exit_code == 1
+    reason = "it could not be tried: No replica came up"
+    assert cli("gate", "wine").stdout == (
+        f"The gate is `safe`.\n\nThe newest version was held back, under `safe`.\n- {reason}.\n"
+    )
 
 
 def test_a_version_that_is_held_back_says_why_and_what_can_be_done(platform: Platform, cli: Cli) -> None:

@@ -20,7 +20,7 @@ def delete(
 ) -> None:
     """Delete an endpoint. Its model stays in the registry."""
     if not yes:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):  # None: it is closed
             raise Failure(
                 f"Endpoint '{endpoint}' was not deleted: the command cannot ask without a terminal. Give --yes."
             )

@@ -44,10 +44,14 @@ def gate(
     if report is None:
         typer.echo("It has not compared any version yet.")
         return
-    typer.echo(f"\nThe newest version {_verdict(report)}, under `{report['mode']}`.")
+    compared = any(told["requests"] for told in report["served_entities"].values())
+    if report["verdict"] == "passed" and not compared:
+        typer.echo("\nThe newest version was not compared: no requests were recorded.")
+    else:
+        typer.echo(f"\nThe newest version {_VERDICTS[report['verdict']]}, under `{report['mode']}`.")
     for reason in report["reasons"]:
         typer.echo(f"- {reason}.")
-    if report["served_entities"]:
+    if compared:
         typer.echo("")
         columns = [tuple(_column(told)) for told in report["served_entities"].values()]
         print_table(("", *report["served_entities"]), list(zip(_ROWS, *columns, strict=True)))
@@ -55,13 +59,6 @@ def gate(
 
 _VERDICTS = {"passed": "passed", "held_back": "was held back", "forced": "was forced"}
 _ROWS = ("replayed", "failed", "compared", "changed", "new nulls", "schema", "latency", "memory")
-
-
-def _verdict(report: "Json") -> str:
-    looked = any(told["requests"] for told in report["served_entities"].values())
-    if report["verdict"] == "passed" and not looked:
-        return "was not compared: no requests were recorded"
-    return _VERDICTS[report["verdict"]]
 
 
 def _policy(policy: "Json") -> str:

@@ -26,14 +26,13 @@ def query(
         typer.Option(
             metavar="FILE|-",
             help="The request: a JSON file, a .csv file, or - for JSON on standard input (the default on a pipe). "
-            "On a terminal the model's own example is sent.",
+            "Without a request, the model's own example is sent.",
         ),
     ] = "",
 ) -> None:
     """Send one request and print the predictions."""
-    source = data or ("" if sys.stdin.isatty() else _STDIN)
-    body = _read(source) if source else _example(client, endpoint)
-    content_type = "text/csv" if Path(source).suffix.lower() == ".csv" else "application/json"
+    body = _read(data) if data else _piped() or _example(client, endpoint)
+    content_type = "text/csv" if Path(data).suffix.lower() == ".csv" else "application/json"
     answer = client.score(endpoint, body, content_type)
     try:
         parsed = json.loads(answer)
@@ -45,12 +44,19 @@ def query(
         typer.echo(answer)
 
 
+def _piped() -> bytes:
+    """What standard input has; empty on a terminal, and where it is closed or has nothing but white space."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return b""
+    body = sys.stdin.buffer.read()
+    return body if body.strip() else b""
+
+
 def _read(source: str) -> bytes:
     if source == _STDIN:
-        body = sys.stdin.buffer.read()
-        if not body.strip():
-            raise Failure("Standard input is empty. Pipe a request into the command, or name a file with --data.")
-        return body
+        if body := _piped():
+            return body
+        raise Failure("Standard input is empty. Pipe a request into the command, or name a file with --data.")
     try:
         return Path(source).read_bytes()
     except OSError as error:
