@@ -18,7 +18,7 @@ import pytest
 from tidegate import settings_loading, supervisor
 from tidegate.adapters.environments.marker import MARKER, mark
 from tidegate.adapters.environments.worker_source import WORKER, digest, source
-from tidegate.core.supervision import MISCONFIGURED
+from tidegate.core.restart_policy import MISCONFIGURED
 from tidegate.processes import listeners
 
 PLATFORM = Path(__file__).parent / "processes" / "stub_platform.py"

@@ -40,7 +40,7 @@ FAULTS = (
     ),
     Fault(
         "a token that was accepted once is accepted for ever",
-        "tidegate/gateway/scoring/admission.py",
+        "tidegate/gateway/scoring/token_check.py",
         "self._version, self._accepted = table.version, set()",
         "self._version = table.version",
         "gateway",
@@ -160,7 +160,7 @@ FAULTS = (
     Fault(
         "a retiring revision is removed while it is routed to",
         "tidegate/core/rollout/plan.py",
-        "            elif revision.id in world.unrouted:\n",
+        "            elif revision.id in snapshot.unrouted:\n",
         "            else:\n",
         "core",
     ),

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from setproctitle import setproctitle
 
 from tidegate import http, http_server, life_line, private_socket, settings_loading, telemetry
-from tidegate.core import supervision
+from tidegate.core import restart_policy
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.errors import ConfigurationError
-from tidegate.core.rollout.gate import Gate
+from tidegate.core.rollout.gate import GateDefaults
 from tidegate.data_directory import DataDirectory
 from tidegate.settings import GateSettings, Settings
 
@@ -67,7 +67,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.adapters.mlflow.registry import MlflowRegistry
     from tidegate.adapters.store.sql_store import SqlStore
     from tidegate.api.rest_api import create_app
-    from tidegate.control.cycle import Control, ControlSettings, Ports
+    from tidegate.control.cycle import Control, ControlPorts, ControlSettings
     from tidegate.control.publish.route_publisher import Access
     from tidegate.control.reconcile.world import Defaults
     from tidegate.engines.agent.local_engine import LocalEngine
@@ -83,7 +83,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     environments = UvEnvironments(data, chosen.environments, store, os.environ)
 
     plane = Control(
-        Ports(store, registry, environments, engine, clock),
+        ControlPorts(store, registry, environments, engine, clock),
         data,
         ControlSettings(
             registry=chosen.registry.uri or "embedded",
@@ -109,10 +109,10 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     )
 
 
-def _gate(chosen: GateSettings) -> Gate:
+def _gate(chosen: GateSettings) -> GateDefaults:
     """The gate where an endpoint says nothing else."""
     policy = GatePolicy(GateMode(chosen.mode), chosen.max_changed_share, chosen.record)
-    return Gate(policy, chosen.replay_ms / 1000)
+    return GateDefaults(policy, chosen.replay_ms / 1000)
 
 
 def _registry(chosen: Settings, data: DataDirectory, token: str) -> tuple[str, str, tuple[str, ...]]:
@@ -163,7 +163,7 @@ def main(argv: list[str]) -> int:
             runner.run(_run(arguments.role, chosen, arguments))
     except ConfigurationError as error:
         logger.error("%s", error.message)  # a sentence for a person; no traceback
-        return supervision.MISCONFIGURED
+        return restart_policy.MISCONFIGURED
     logger.info("ended")
     return 0
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tidegate.cli.curl import curl_line
-from tidegate.cli.find_server import Named, Server, find
+from tidegate.cli.find_server import Server, ServerOptions, find
 
 SHOW_ARGUMENTS = 'curl() { for each in "$@"; do printf "%s\\n" "$each"; done; }; '
 
@@ -30,7 +30,7 @@ def test_the_data_directorys_token_is_read_not_shown(tmp_path: Path) -> None:
     folder = tmp_path / "it's here"
     folder.mkdir()
     (folder / "admin.token").write_text("secret\n")
-    server = find(Named(data_dir=folder), {})
+    server = find(ServerOptions(data_dir=folder), {})
     line = curl_line(server, "wine")
     assert "secret" not in line
     assert expanded(line, PATH="/usr/bin:/bin") == arguments(server, "@row.json")
@@ -38,16 +38,16 @@ def test_the_data_directorys_token_is_read_not_shown(tmp_path: Path) -> None:
 
 def test_variables_stay_variables() -> None:
     for variable in ("TIDEGATE_TOKEN", "DATABRICKS_TOKEN"):
-        server = find(Named(), {variable: "secret"})
+        server = find(ServerOptions(), {variable: "secret"})
         assert expanded(curl_line(server, "wine"), **{variable: "secret"}) == arguments(server, "@row.json")
 
 
 def test_a_named_token_and_an_example_with_quotes() -> None:
-    server = find(Named(token="secret"), {})
+    server = find(ServerOptions(token="secret"), {})
     example = {"inputs": ["it's", '"so"', "$HOME"]}
     assert expanded(curl_line(server, "wine", example)) == arguments(server, json.dumps(example))
 
 
 def test_the_whole_line_without_a_shell() -> None:
-    server = replace(find(Named(token="secret"), {}), token_in_shell="secret")
+    server = replace(find(ServerOptions(token="secret"), {}), token_in_shell="secret")
     assert shlex.split(curl_line(server, "wine", {}))[1:] == arguments(server, "{}")

@@ -15,7 +15,7 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
-from tidegate.control.cycle import Control, ControlSettings, Ports
+from tidegate.control.cycle import Control, ControlPorts, ControlSettings
 from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest, EndpointRequest
 from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.control.publish.route_publisher import Access
@@ -197,7 +197,7 @@ class House:
         self._assemble()
 
     def _assemble(self) -> None:
-        ports = Ports(self.store, self.registry, self.builder, self.engine, self.clock)
+        ports = ControlPorts(self.store, self.registry, self.builder, self.engine, self.clock)
         self.control = Control(
             ports,
             self.data,

@@ -35,7 +35,7 @@ from tidegate.core.rollout.action import (
     Remove,
     Try,
 )
-from tidegate.core.rollout.gate import Gate, replays_of
+from tidegate.core.rollout.gate import GateDefaults, replays_of
 from tidegate.core.rollout.plan import plan
 from tidegate.core.rollout.replay import Findings, Replay
 from tidegate.core.rollout.snapshot import Preparation, PreparationState, Snapshot
@@ -164,7 +164,7 @@ class World:
         ordered = {
             identity: replays
             for identity, replays in self.replays.items()
-            if identity in self.endpoints and replays_of(self.endpoints[identity], Gate()) == replays
+            if identity in self.endpoints and replays_of(self.endpoints[identity], GateDefaults()) == replays
         }
         return compile_table(self.endpoints.values(), "/run/agent.sock", (), replays=ordered)
 

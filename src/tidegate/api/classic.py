@@ -8,8 +8,8 @@ from pydantic import field_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from tidegate.api.body_model import at_most
 from tidegate.api.json_values import Json, millis
-from tidegate.api.lenient import at_most
 from tidegate.api.middleware import TOO_DEEP
 from tidegate.api.older_products import Wording, add_shared_routes
 from tidegate.api.parameters import Millis, OfModel, Parameters, read

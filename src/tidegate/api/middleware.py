@@ -35,7 +35,7 @@ _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _PREVIEW, _RELEASED = "/api/2.0/preview/mlflow/endpoints", "/api/2.0/mlflow/endpoints"
 
 
-class Edge:
+class ApiMiddleware:
     """ASGI middleware. A path may end with a slash, and may be that of a preview. A body is JSON whatever its content
     type, and has at most MAX_BODY_BYTES. A defect is answered in the house error shape.
 

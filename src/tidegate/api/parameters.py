@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from starlette.requests import Request
 
-from tidegate.api.lenient import Lenient
+from tidegate.api.body_model import BodyModel
 from tidegate.api.middleware import TOO_DEEP
 from tidegate.core.errors import BadRequest
 
@@ -21,7 +21,7 @@ Millis = Annotated[int, Field(ge=-_LAST_MILLIS, le=_LAST_MILLIS)]
 """A time in unix milliseconds."""
 
 
-class Parameters(Lenient):
+class Parameters(BodyModel):
     """The parameters of a call."""
 
 

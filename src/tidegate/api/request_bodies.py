@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from tidegate.api.body_model import BodyModel, at_most
 from tidegate.api.gate_body import GateIn
-from tidegate.api.lenient import Lenient, at_most
 from tidegate.control.endpoints.endpoint_requests import MAX_TAGS, UNRESOLVED, ConfigRequest, EndpointRequest
 from tidegate.core.endpoint.endpoint import MAX_SERVED_ENTITIES, Route
 from tidegate.core.endpoint.gate_policy import GatePolicy
@@ -30,7 +30,7 @@ _MAX_DESCRIPTION = 4096  # characters
 MAX_NAME = 300
 
 
-class ServedEntityIn(Lenient):
+class ServedEntityIn(BodyModel):
     """`ServedEntityInput` and its older twin `ServedModelInput`; what is None has its default."""
 
     name: str | None = None
@@ -80,7 +80,7 @@ class ServedEntityIn(Lenient):
         return value
 
 
-class RouteIn(Lenient):
+class RouteIn(BodyModel):
     """The share of one served entity, in percent."""
 
     served_entity_name: str | None = None
@@ -88,13 +88,13 @@ class RouteIn(Lenient):
     traffic_percentage: int
 
 
-class TrafficConfigIn(Lenient):
+class TrafficConfigIn(BodyModel):
     """The traffic split."""
 
     routes: Annotated[list[RouteIn], at_most(MAX_SERVED_ENTITIES)] = Field(default_factory=list)
 
 
-class ConfigIn(Lenient):
+class ConfigIn(BodyModel):
     """`EndpointCoreConfigInput`, and the body of an update."""
 
     served_entities: Annotated[list[ServedEntityIn] | None, at_most(MAX_SERVED_ENTITIES)] = None
@@ -113,14 +113,14 @@ class ConfigIn(Lenient):
         return ConfigRequest(entities, tuple(map(_route, routes)) or None, self.force)
 
 
-class TagIn(Lenient):
+class TagIn(BodyModel):
     """A tag."""
 
     key: str
     value: str | None = None
 
 
-class EndpointIn(Lenient):
+class EndpointIn(BodyModel):
     """The body of a creation."""
 
     name: str
@@ -150,7 +150,7 @@ class EndpointIn(Lenient):
         )
 
 
-class TagsPatchIn(Lenient):
+class TagsPatchIn(BodyModel):
     """The body of a change of tags."""
 
     add_tags: Annotated[list[TagIn] | None, at_most(MAX_TAGS)] = None

@@ -15,7 +15,7 @@ import tidegate
 from tidegate.api.classic import classic
 from tidegate.api.endpoint_json import endpoint_json, event_json, list_item_json, replica_json, tags_json
 from tidegate.api.gate_body import GateIn, gate_json
-from tidegate.api.middleware import Edge, handle_errors
+from tidegate.api.middleware import ApiMiddleware, handle_errors
 from tidegate.api.request_bodies import ConfigIn, EndpointIn, TagsPatchIn
 from tidegate.api.serverless import serverless
 from tidegate.api.switches_json import switches_json
@@ -42,7 +42,7 @@ def create_app(endpoints: Endpoints, enablements: EnabledModels, metrics: Metric
         redirect_slashes=False,
     )
     handle_errors(app)
-    app.add_middleware(Edge)
+    app.add_middleware(ApiMiddleware)
     app.include_router(_serving_endpoints(endpoints, metrics))
     app.include_router(_tidegate(endpoints, metrics))
     app.include_router(serverless(enablements, _CREATOR, memory_limit))

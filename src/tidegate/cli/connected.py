@@ -42,14 +42,14 @@ def connected(command: "Callable[Concatenate[Client, P], None]") -> Callable[...
     @functools.wraps(command)
     def run(**arguments: object) -> None:
         from tidegate.cli.client import Client
-        from tidegate.cli.find_server import Named, find, token_in
+        from tidegate.cli.find_server import ServerOptions, find, token_in
 
         given: dict[str, Any] = {name: arguments.pop(name) for name in _OPTIONS}
         if (file := given.pop("token_file")) is not None:
             if given["token"]:
                 raise Failure("Give --token or --token-file, not both.")
             given["token"] = token_in(file)
-        server = find(Named(**given), os.environ)
+        server = find(ServerOptions(**given), os.environ)
         with Client(server) as client:
             try:
                 command(client, **arguments)  # type: ignore[call-arg, arg-type]

@@ -12,7 +12,7 @@ _READY: Mapping[str, str] = {Ready.READY: "Ready", Ready.NOT_READY: "Not ready"}
 _UPDATE: Mapping[str, str] = {ConfigUpdate.IN_PROGRESS: " (updating)", ConfigUpdate.UPDATE_FAILED: " (update failed)"}
 
 # What there is to say of an alias or a stage that moves nothing.
-_BUT: Mapping[str, str] = {
+_POINTER_NOTES: Mapping[str, str] = {
     "lost": " That points nowhere now, so nothing changes.",
     "rolled_back": " A rollback took away what that means now, so nothing changes until it moves.",
 }
@@ -45,8 +45,8 @@ class ServedView:
         pointer, name, asked = (self.json.get(key, "") for key in ("pointer", "entity_name", "entity_version"))
         if not pointer:
             return ""
-        version, but = self.json.get("resolved_version"), _BUT.get(pointer, "")
-        return f"'{self.name}' follows '{asked}' of model '{name}'; here it is version {version}.{but}"
+        version, note = self.json.get("resolved_version"), _POINTER_NOTES.get(pointer, "")
+        return f"'{self.name}' follows '{asked}' of model '{name}'; here it is version {version}.{note}"
 
     @property
     def deployment(self) -> str:

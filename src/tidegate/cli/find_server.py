@@ -35,7 +35,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ServerOptions:
     """What the command line names; empty where it does not."""
 
     url: str = ""
@@ -43,16 +43,16 @@ class Named:
     data_dir: Path | None = None
 
 
-def find(named: Named, environ: Mapping[str, str]) -> Server:
+def find(options: ServerOptions, environ: Mapping[str, str]) -> Server:
     """The server that the options, the environment or the data directory name. Raises Failure for what is not a URL.
 
     A token goes only to the server that it was given for: Databricks' not to another host than DATABRICKS_HOST, and the
     data directory's to no other machine unless --data-dir says so.
     """
-    data = DataDirectory(data_directory(named, environ))
+    data = DataDirectory(data_directory(options, environ))
     databricks = _clean(environ.get("DATABRICKS_HOST", ""))
     here = recorded_url(data)
-    asked = _clean(named.url) or (here if named.data_dir else "") or _clean(environ.get("TIDEGATE_URL", ""))
+    asked = _clean(options.url) or (here if options.data_dir else "") or _clean(environ.get("TIDEGATE_URL", ""))
     url = asked or databricks or here or DEFAULT_URL
     server = Server(url, data.root, token="")
     own = replace(
@@ -60,9 +60,9 @@ def find(named: Named, environ: Mapping[str, str]) -> Server:
         token=_read(data.admin_token),
         token_in_shell=f"$(cat {shlex.quote(str(data.admin_token.absolute()))})",
     )
-    if named.token:
-        return replace(server, token=named.token, token_in_shell=shlex.quote(named.token))
-    if named.data_dir and own.token:
+    if options.token:
+        return replace(server, token=options.token, token_in_shell=shlex.quote(options.token))
+    if options.data_dir and own.token:
         return own
     if token := environ.get("TIDEGATE_TOKEN"):
         return replace(server, token=token)
@@ -88,9 +88,9 @@ def _standard_input() -> str:
     return sys.stdin.read() if sys.stdin else ""  # None: it is closed
 
 
-def data_directory(named: Named, environ: Mapping[str, str]) -> Path:
+def data_directory(options: ServerOptions, environ: Mapping[str, str]) -> Path:
     """This machine's data directory: --data-dir, the server's own setting, or ./.tidegate."""
-    directory = named.data_dir or Path(environ.get("TIDEGATE_SERVER__DATA_DIR") or _DEFAULT.data_dir)
+    directory = options.data_dir or Path(environ.get("TIDEGATE_SERVER__DATA_DIR") or _DEFAULT.data_dir)
     return directory.expanduser()
 
 

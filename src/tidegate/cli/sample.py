@@ -17,7 +17,7 @@ from tidegate.cli.client import Client
 from tidegate.cli.commands.launch import bring_up, existing, model_fields
 from tidegate.cli.curl import print_curl_line
 from tidegate.cli.failure import Failure
-from tidegate.cli.find_server import Named, Server, find
+from tidegate.cli.find_server import Server, ServerOptions, find
 from tidegate.cli.progress import Progress
 from tidegate.cli.registration import quiet_mlflow
 from tidegate.cli.watch import Watch
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data-dir", required=True, type=Path)
     given = parser.parse_args(arguments)
     try:
-        server = find(Named(given.url, data_dir=given.data_dir), os.environ)
+        server = find(ServerOptions(given.url, data_dir=given.data_dir), os.environ)
         with Client(server) as client:
             provide(client)
     except (Failure, TidegateError) as failure:

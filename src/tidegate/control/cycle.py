@@ -28,8 +28,8 @@ from tidegate.control.reconcile.endpoint_history import EndpointHistory
 from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.control.reconcile.planner import Planner
 from tidegate.control.reconcile.replica_notices import ReplicaNotices
-from tidegate.control.reconcile.world import Defaults, Outside, Sources, World
-from tidegate.control.registry.enabled_model_queries import Sight
+from tidegate.control.reconcile.world import Defaults, ReconcilerPorts, Sources, World
+from tidegate.control.registry.enabled_model_queries import EnabledModelContext
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.registry.model_alignment import ModelAlignment
 from tidegate.control.registry.registry_follower import MAX_BACKOFF, RegistryFollower
@@ -57,8 +57,8 @@ _AT_REST = frozenset({RevisionState.READY, RevisionState.FAILED, RevisionState.R
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """The outside of control."""
+class ControlPorts:
+    """The ports that control needs."""
 
     store: Store
     registry: ModelRegistry
@@ -87,10 +87,10 @@ class ControlSettings:
 class Control:
     """All parts of control, and the loops over them. `endpoints` and `enabled_models` are the verbs."""
 
-    def __init__(self, ports: Ports, data: DataDirectory, chosen: ControlSettings) -> None:
+    def __init__(self, ports: ControlPorts, data: DataDirectory, chosen: ControlSettings) -> None:
         self.wakeups = Wakeups()
         self._ports = ports
-        clock, outside = ports.clock, Outside(ports.store, ports.engine, ports.clock)
+        clock, reconciler_ports = ports.clock, ReconcilerPorts(ports.store, ports.engine, ports.clock)
 
         # The link to the gateways.
         self.gateways = Gateways(data.planes_socket, chosen.gateways, self.wakeups.changed, self._gateway_reported)
@@ -109,10 +109,10 @@ class Control:
         )
         self.autoscaler = Autoscaler(self.gateways, clock, chosen.cores, chosen.rollouts.park_seconds, self.wakeups)
         sources = Sources(self.builds, self.gateways, self.autoscaler, self.publisher)
-        self.world = World(outside, sources, self.wakeups, chosen.defaults)
+        self.world = World(reconciler_ports, sources, self.wakeups, chosen.defaults)
         self.planner, self.history = Planner(), EndpointHistory(ports.store, clock)
         self.notices = ReplicaNotices(ports.store)
-        self.actor = Actor(outside, self.world, self.builds, self.publisher, self.history, self.wakeups)
+        self.actor = Actor(reconciler_ports, self.world, self.builds, self.publisher, self.history, self.wakeups)
 
         # What is told of the platform.
         self.minutes = MinuteHistory(self.gateways, self.world, clock, chosen.cores)
@@ -121,8 +121,10 @@ class Control:
         # The verbs, and what follows the registry by calling them.
         self.endpoints = Endpoints(ports.store, ports.registry, clock, data, self.world, self.wakeups, chosen.rollouts)
         self.alignment = ModelAlignment(ports.store, self.endpoints, clock)
-        sight = Sight(self.world, self.gateways, self.minutes, clock, self.wakeups, chosen.enable_patience)
-        self.enabled_models = EnabledModels(ports.store, ports.registry, self.endpoints, self.alignment, sight)
+        context = EnabledModelContext(
+            self.world, self.gateways, self.minutes, clock, self.wakeups, chosen.enable_patience
+        )
+        self.enabled_models = EnabledModels(ports.store, ports.registry, self.endpoints, self.alignment, context)
         self.follower = RegistryFollower(
             ports.store, ports.registry, self.endpoints, self.alignment, self.gateways, self.wakeups, chosen.look_every
         )
@@ -167,7 +169,7 @@ class Control:
         actions = self.planner.plan(world)
         written = await self.actor.act(actions, left_alone=busy)
         await self.notices.take(world.observations or {}, world.revisions)
-        for event in self.autoscaler.told(_EVENTS_A_PASS):
+        for event in self.autoscaler.take_untold(_EVENTS_A_PASS):
             await self.history.add(event)
         if written:
             self.wakeups.store_changed = True

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterable
 
-from tidegate.core import supervision
+from tidegate.core import restart_policy
 from tidegate.core.errors import ConfigurationError
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import reaper
@@ -50,14 +50,14 @@ class Children:
     @property
     def drain_seconds(self) -> float:
         """The most seconds that all processes together have for their end, before they are killed."""
-        groups = supervision.ending_order(tuple(self._children))
+        groups = restart_policy.ending_order(tuple(self._children))
         return sum(max(self._children[name].spec.drain_seconds for name in group) for group in groups)
 
     def stop(self) -> None:
         """Begin to end all processes in order. The following steps do it."""
         if not self.stopping:
             self.stopping = True
-            self._to_end.extend(supervision.ending_order(tuple(self._children)))
+            self._to_end.extend(restart_policy.ending_order(tuple(self._children)))
 
     def step(self, within: float | None = None) -> bool:
         """Do what is due, and then wait for a signal or for the next due time, at most `within` seconds.
@@ -105,14 +105,14 @@ class Children:
             logger.warning("an orphan's exit status could not be noted", extra=fields(pid=pid), exc_info=True)
 
     def _died(self, child: ChildProcess, words: str, code: int, now: float) -> None:
-        child.deaths = supervision.deaths_in_a_row(child.deaths, now - child.started_at)
-        if not self._settled and supervision.is_hopeless(child.deaths, code):
+        child.deaths = restart_policy.deaths_in_a_row(child.deaths, now - child.started_at)
+        if not self._settled and restart_policy.is_hopeless(child.deaths, code):
             self.failure = ConfigurationError(
                 f"Tidegate cannot start: its {child.spec.name} process {words}. The reason is in {child.spec.log}."
             )
             self.stop()
             return
-        delay = supervision.restart_delay(child.deaths)
+        delay = restart_policy.restart_delay(child.deaths)
         child.due_at = now + delay
         logger.warning("a process %s; it is started again", words, extra=fields(process=child.spec.name, after=delay))
 

@@ -16,7 +16,7 @@ from tidegate.control.publish.route_publisher import Access, Publisher
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.load_report import EndpointLedger, RevisionLoad
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
-from tidegate.core.rollout.gate import Gate
+from tidegate.core.rollout.gate import GateDefaults
 from tidegate.core.rollout.replay import Findings, Replay
 
 UPDATING = a_created_endpoint().promoted(1.0).with_update(a_config(an_entity("wine-2", version="2"), version=2), 2.0)
@@ -190,7 +190,7 @@ async def test_what_an_earlier_process_left_is_in_nobodys_way(tmp_path: Path) ->
 
 async def test_several_gateways_hold_an_endpoint_before_any_of_them_switches(link: Link) -> None:
     gateways = await two_gateways(link)
-    publisher = Publisher(link.gateways, Access("/agent", ()), Gate(), FakeClock())
+    publisher = Publisher(link.gateways, Access("/agent", ()), GateDefaults(), FakeClock())
     switched = UPDATING.let_through(3.0)
     publisher.publish((UPDATING,))
     publisher.publish((switched,))
@@ -213,7 +213,7 @@ async def test_several_gateways_hold_an_endpoint_before_any_of_them_switches(lin
 
 async def test_a_table_is_waited_for_that_has_an_endpoint(link: Link) -> None:
     gateways = await two_gateways(link)
-    publisher = Publisher(link.gateways, Access("/agent", ()), Gate(), FakeClock())
+    publisher = Publisher(link.gateways, Access("/agent", ()), GateDefaults(), FakeClock())
     publisher.publish(())
     await link.gateways.followed(5.0)
     waiting = asyncio.create_task(link.gateways.followed(5.0, {"wine"}))
@@ -228,7 +228,7 @@ async def test_a_table_is_waited_for_that_has_an_endpoint(link: Link) -> None:
 
 async def test_one_gateway_holds_nothing(tmp_path: Path) -> None:
     gateways = Gateways(tmp_path / "planes.sock", 1, lambda: None)
-    publisher = Publisher(gateways, Access("/agent", ()), Gate(), FakeClock())
+    publisher = Publisher(gateways, Access("/agent", ()), GateDefaults(), FakeClock())
     publisher.publish((UPDATING.let_through(3.0),))
     assert gateways.table is not None
     assert gateways.table.held == ()

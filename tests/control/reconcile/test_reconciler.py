@@ -345,10 +345,10 @@ async def test_a_defect_in_one_endpoint_does_not_stop_the_others(house: House, m
     from tidegate.core.rollout.plan import plan
     from tidegate.core.rollout.snapshot import Snapshot
 
-    def flawed(world: Snapshot) -> tuple[Action, ...]:
-        if any(endpoint.name == "cursed" for endpoint in world.endpoints):
+    def flawed(snapshot: Snapshot) -> tuple[Action, ...]:
+        if any(endpoint.name == "cursed" for endpoint in snapshot.endpoints):
             raise RuntimeError("a defect")
-        return plan(world)
+        return plan(snapshot)
 
     monkeypatch.setattr(module, "plan", flawed)
     await house.create("cursed")

@@ -21,9 +21,9 @@ from tidegate.core.endpoint.endpoint import (
 )
 from tidegate.core.endpoint.names import fit_name
 from tidegate.core.endpoint.served_entity import (
-    Meaning,
     ModelRef,
     ModelVersion,
+    ResolvedRef,
     ScalingPolicy,
     ServedEntity,
     default_served_name,
@@ -326,7 +326,7 @@ def test_a_rollback_of_what_is_on_its_way_drops_it() -> None:
     third = a_config(an_entity("wine-3", version="3"), version=3)
     dropped = UPDATED.with_update(third, 4.0).rolled_back(5.0)
     assert (dropped.active, dropped.pending, dropped.failed) == (SECOND, None, None)
-    assert (dropped.previous, dropped.rejected) == (UPDATED.previous, (meaning("3"),))
+    assert (dropped.previous, dropped.rejected) == (UPDATED.previous, (resolved_ref("3"),))
     assert dropped.observed_generation == dropped.generation
 
 
@@ -336,7 +336,7 @@ def test_where_nothing_served_before_there_is_nothing_to_roll_back_to(endpoint: 
         endpoint.rolled_back(2.0)
 
 
-def meaning(version: str, ref: str = "") -> Meaning:
+def resolved_ref(version: str, ref: str = "") -> ResolvedRef:
     return ModelRef("wine", ref or version), ModelVersion("wine", version)
 
 
@@ -344,7 +344,7 @@ def test_what_a_rollback_took_away_is_rejected_until_its_owner_updates() -> None
     tea = an_entity("tea", model="tea", version="5")
     both = a_created_endpoint(a_config(ONE, tea)).promoted(1.0).with_update(a_config(TWO, tea, version=2), 2.0)
     back = both.promoted(3.0).rolled_back(4.0).promoted(5.0)
-    assert back.rejected == (meaning("2"),)
+    assert back.rejected == (resolved_ref("2"),)
     assert back.with_update(SECOND, 6.0, "admin").rejected == ()
     assert back.with_update(a_config(an_entity(version="3"), version=3), 6.0, "admin").rejected == ()
 
@@ -355,26 +355,26 @@ def test_a_version_is_rejected_for_the_pointer_that_meant_it() -> None:
 
     def pointing(number: int, *versions: str) -> EndpointConfig:
         pairs = zip(names, versions, strict=True)
-        entities = (ServedEntity(ref[1:], *meaning(version, ref)) for ref, version in pairs)
+        entities = (ServedEntity(ref[1:], *resolved_ref(version, ref)) for ref, version in pairs)
         return a_config(*entities, version=number)
 
     both = a_created_endpoint(pointing(1, "1", "2")).promoted(1.0).with_update(pointing(2, "2", "2"), 2.0, FOLLOWER)
     back = both.promoted(3.0).rolled_back(4.0)
-    assert back.rejected == (meaning("2", "@champion"),)
+    assert back.rejected == (resolved_ref("2", "@champion"),)
     routes_alone, asked_for_again = pointing(3, "1", "2"), pointing(3, "2", "2")
     assert back.promoted(5.0).with_update(routes_alone, 6.0, "admin").rejected == back.rejected
     assert back.promoted(5.0).with_update(asked_for_again, 6.0, "admin").rejected == ()
-    assert both.rolled_back(3.0).rejected == (meaning("2", "@champion"),)
+    assert both.rolled_back(3.0).rejected == (resolved_ref("2", "@champion"),)
 
 
 def test_what_has_failed_and_what_an_earlier_rollback_took_away_are_rejected_too() -> None:
     third = a_config(an_entity("wine-3", version="3"), version=3)
     failed = UPDATED.with_update(third, 4.0, FOLLOWER).update_failed("No.")
-    assert failed.rolled_back(5.0).rejected == (meaning("2"), meaning("3"))
+    assert failed.rolled_back(5.0).rejected == (resolved_ref("2"), resolved_ref("3"))
     dropped = UPDATED.with_update(third, 4.0, FOLLOWER).rolled_back(5.0)
     twice = dropped.rolled_back(6.0)
-    assert (twice.pending and twice.pending.config, twice.rejected) == (FIRST, (meaning("2"), meaning("3")))
-    assert twice.promoted(7.0).rolled_back(8.0).rejected == (meaning("1"), meaning("3"))
+    assert (twice.pending and twice.pending.config, twice.rejected) == (FIRST, (resolved_ref("2"), resolved_ref("3")))
+    assert twice.promoted(7.0).rolled_back(8.0).rejected == (resolved_ref("1"), resolved_ref("3"))
 
 
 # --- a switch that somebody writes into
@@ -421,7 +421,7 @@ def test_a_second_rollback_while_an_update_is_switched_to_leads_to_what_served_b
     updating = UPDATED.with_update(third, 4.0, FOLLOWER).let_through(4.5)
     onto = updating.rolled_back(5.0).rolled_back(6.0).routed
     assert (onto.active, onto.pending and onto.pending.config) == (third, FIRST)
-    assert onto.rejected == (meaning("2"), meaning("3"))
+    assert onto.rejected == (resolved_ref("2"), resolved_ref("3"))
 
 
 @pytest.mark.parametrize("first", range(4))

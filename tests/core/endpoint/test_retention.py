@@ -65,8 +65,8 @@ def test_only_what_is_over_goes(states: list[RevisionState]) -> None:
 
 
 def drops(endpoint: Endpoint, **fields: object) -> list[Drop]:
-    world = Snapshot((endpoint,), {revision.id: revision for revision in OLD}, observations={})
-    return [action for action in plan(replace(world, **fields)) if isinstance(action, Drop)]  # type: ignore[arg-type]
+    snapshot = Snapshot((endpoint,), {revision.id: revision for revision in OLD}, observations={})
+    return [action for action in plan(replace(snapshot, **fields)) if isinstance(action, Drop)]  # type: ignore[arg-type]
 
 
 def test_what_the_engine_may_still_hold_stays() -> None:

@@ -13,7 +13,7 @@ from tidegate.core.endpoint.endpoint import Endpoint, Route
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.route_table import EndpointRoute, Leads, compile_table, pick
-from tidegate.core.rollout.gate import Gate, replays_of
+from tidegate.core.rollout.gate import GateDefaults, replays_of
 
 A, B, C = an_entity("a"), an_entity("b"), an_entity("c")
 SPLIT = a_created_endpoint(a_config(A, B, C, routes=(Route("a", 90), Route("b", 10), Route("c", 0)))).promoted(1.0)
@@ -112,7 +112,7 @@ def test_a_deleted_endpoint_is_gone() -> None:
 # --- replays
 
 UPDATING = IRIS.with_update(a_config(an_entity("new", version="2"), version=2), 2.0)
-REPLAYS = {UPDATING.id: replays_of(UPDATING, Gate())}
+REPLAYS = {UPDATING.id: replays_of(UPDATING, GateDefaults())}
 
 
 def test_what_is_to_be_tried_is_known_and_no_route_leads_there() -> None:
@@ -136,7 +136,7 @@ def test_a_replay_changes_the_version_and_so_does_another_attempt() -> None:
     tables = [
         compile_table([UPDATING], AGENT, ()),
         compile_table([UPDATING], AGENT, (), replays=REPLAYS),
-        compile_table([again], AGENT, (), replays={again.id: replays_of(again, Gate())}),
+        compile_table([again], AGENT, (), replays={again.id: replays_of(again, GateDefaults())}),
     ]
     assert len({table.version for table in tables}) == 3
     known: dict[str, Leads] = {}

@@ -13,7 +13,7 @@ from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.rollout.gate import (
-    Gate,
+    GateDefaults,
     is_growing,
     is_replayed_on,
     judge,
@@ -27,7 +27,7 @@ from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
 ONE, TWO = an_entity(), an_entity("wine-2", version="2")
 SERVING = a_created_endpoint().promoted(1.0)
 UPDATING = SERVING.with_update(a_config(TWO, version=2), 2.0)
-GATE = Gate()
+GATE = GateDefaults()
 SAFE, STRICT = GatePolicy(), GatePolicy(GateMode.STRICT)
 MB = 1024 * 1024
 
@@ -66,7 +66,7 @@ def test_where_there_is_nothing_to_try_there_is_no_gate(endpoint: Endpoint) -> N
 
 
 def test_an_endpoints_own_policy_goes_before_the_platforms() -> None:
-    off = Gate(GatePolicy(GateMode.OFF))
+    off = GateDefaults(GatePolicy(GateMode.OFF))
     assert replays_of(UPDATING, off) == ()
     assert replays_of(replace(UPDATING, gate=STRICT), off)
     assert policy_of(UPDATING, off) is off.policy
@@ -88,7 +88,7 @@ def test_what_is_new_is_asked_where_requests_are_kept_and_may_be_asked_twice() -
     assert not is_replayed_on(UPDATING, ONE, GATE)  # it serves already
     assert not is_replayed_on(SERVING.with_update(a_config(TWO, version=2), 2.0, forced=True), TWO, GATE)
     assert not is_replayed_on(replace(UPDATING, gate=replace(SAFE, record=False)), TWO, GATE)
-    assert not is_replayed_on(UPDATING, TWO, Gate(replace(SAFE, record=False)))
+    assert not is_replayed_on(UPDATING, TWO, GateDefaults(replace(SAFE, record=False)))
     once = replace(TWO, retry_on_crash=False)
     assert not is_replayed_on(SERVING.with_update(a_config(once, version=2), 2.0), once, GATE)
 

@@ -35,7 +35,7 @@ from tidegate.core.rollout.action import (
     Remove,
     Try,
 )
-from tidegate.core.rollout.gate import Gate, replays_of
+from tidegate.core.rollout.gate import GateDefaults, replays_of
 from tidegate.core.rollout.plan import MAX_FAILED_STARTS, plan
 from tidegate.core.rollout.replay import Findings
 from tidegate.core.rollout.snapshot import Preparation, PreparationState, Snapshot
@@ -341,7 +341,7 @@ def test_an_update_to_what_is_parked_waits_for_a_replica() -> None:
     assert parked_due(BACK, ASLEEP, 1) == (Apply(target_of(READY_ONE, 1)),)
     starting = an_observation(READY_ONE, ReplicaState.STARTING)
     assert parked_due(BACK, starting, 1) == ()
-    assert parked_due(BACK, UP[READY_ONE.id], 1) == (Try(BACK, replays_of(BACK, Gate())),)
+    assert parked_due(BACK, UP[READY_ONE.id], 1) == (Try(BACK, replays_of(BACK, GateDefaults())),)
     failing = replace(starting, failed_starts=MAX_FAILED_STARTS, message="It does not load any more.")
     assert parked_due(BACK, failing, 1) == (FailUpdate(BACK, "It does not load any more."),)
 
@@ -363,7 +363,7 @@ def test_what_is_parked_goes_with_its_endpoint() -> None:
 
 # --- the gate
 
-REPLAYS = replays_of(UPDATING, Gate())
+REPLAYS = replays_of(UPDATING, GateDefaults())
 
 
 def gated(endpoint: Endpoint, *found: Findings) -> tuple[Action, ...]:
@@ -405,7 +405,7 @@ def test_a_version_that_may_sleep_is_woken_for_the_gate_and_waited_for() -> None
     failing = replace(starting, failed_starts=MAX_FAILED_STARTS, message="It does not load any more.")
     assert waking(TO_NAPPING, failing) == (FailUpdate(TO_NAPPING, "It does not load any more."),)
     awake = replace(an_observation(NAPPING, ReplicaState.READY), target=target_of(NAPPING, 1))
-    assert waking(TO_NAPPING, awake) == (Try(TO_NAPPING, replays_of(TO_NAPPING, Gate())),)
+    assert waking(TO_NAPPING, awake) == (Try(TO_NAPPING, replays_of(TO_NAPPING, GateDefaults())),)
     many = replace(awake, target=target_of(NAPPING, 3))
     assert waking(TO_NAPPING, many, 3) == waking(TO_NAPPING, awake)
 
@@ -415,7 +415,7 @@ def test_a_version_that_may_sleep_and_is_not_asked_sleeps_on() -> None:
     off = replace(TO_NAPPING, gate=GatePolicy(GateMode.OFF))
     assert waking(off, asleep) == (Promote(off),)
     deaf = replace(TO_NAPPING, gate=GatePolicy(record=False))
-    assert waking(deaf, asleep) == (Try(deaf, replays_of(deaf, Gate())),)
+    assert waking(deaf, asleep) == (Try(deaf, replays_of(deaf, GateDefaults())),)
 
 
 def test_what_is_forced_or_has_no_gate_is_not_tried() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.endpoint.revision import ReplicaId, RevisionId
-from tidegate.engines.scheduling.capacity import Machine, MemoryUser, StartRequest, Verdict, admit
+from tidegate.engines.scheduling.capacity import Admitted, Machine, MemoryUser, StartRequest, admit
 
 A, B, C = RevisionId("a"), RevisionId("b"), RevisionId("c")
 GB = 10**9
@@ -24,7 +24,7 @@ def request(revision: RevisionId, size: float = 1.0, *, awaited: bool = True) ->
 
 def verdict(
     requests: list[StartRequest], users: list[MemoryUser], size: float = 4.0, templates: float = 0.0
-) -> Verdict:
+) -> Admitted:
     return admit(requests, users, Machine(int(size * GB), 2), int(templates * GB))
 
 

@@ -1,6 +1,6 @@
 """When a replica is held up, and what is then asked of others."""
 
-from tidegate.gateway.queue.overrun import Usual, moved
+from tidegate.gateway.queue.overrun import UsualTime, moved
 from tidegate.gateway.queue.pending import Pending
 
 
@@ -15,7 +15,7 @@ def sent(*groups: int, again: bool = False) -> list[Pending]:
 
 
 def test_what_is_usual_is_measured_and_one_that_takes_for_ever_hardly_changes_it() -> None:
-    usual = Usual()
+    usual = UsualTime()
     assert not usual.is_held_up(0.9)  # the first prediction of all can be slow
     assert usual.is_held_up(1.1)
     assert not usual.overruns(1.9)

@@ -40,10 +40,10 @@ class PackageRequest:
     def digest(self) -> str:
         """A digest of all that decides on the lock, except the state of the package indexes."""
         pip = self.wanted.pip
-        houses = [sorted((each.name, each.stat().st_size) for each in _files_of(house)) for house in pip.wheelhouses]
+        wheels = [sorted((each.name, each.stat().st_size) for each in _files_of(place)) for place in pip.wheelhouses]
         python = [self.interpreter.version, self.interpreter.platform, self.wanted.setuptools]
         asked = [pip.requirements, pip.constraints, pip.options, pip.arguments, pip.prereleases]
-        return hashlib.sha256(json.dumps([FORMAT, python, asked, self.contents, houses]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([FORMAT, python, asked, self.contents, wheels]).encode()).hexdigest()
 
     def arguments(self, python: str) -> list[str]:
         """uv's arguments for an install into, or a resolution for, that Python."""
@@ -173,5 +173,5 @@ def _digest_of(request: PackageRequest) -> str:
     return request.digest
 
 
-def _files_of(house: Path) -> Iterable[Path]:
-    return house.iterdir() if house.is_dir() else [house]
+def _files_of(place: Path) -> Iterable[Path]:
+    return place.iterdir() if place.is_dir() else [place]

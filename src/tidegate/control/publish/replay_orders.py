@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from tidegate.control.publish.gateway_links import Gateways
 from tidegate.core.endpoint.endpoint import Endpoint
-from tidegate.core.rollout.gate import Gate, replays_of
+from tidegate.core.rollout.gate import GateDefaults, replays_of
 from tidegate.core.rollout.replay import Findings, Replay
 from tidegate.ports import Clock
 
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 45.0
 class ReplayOrders:
     """The order book of replays. An endpoint's order stands until its pending configuration asks for another one."""
 
-    def __init__(self, gateways: Gateways, gate: Gate, clock: Clock) -> None:
+    def __init__(self, gateways: Gateways, gate: GateDefaults, clock: Clock) -> None:
         self._gateways, self._gate, self._clock = gateways, gate, clock
         self._ordered_at: dict[str, float] = {}  # endpoint id → monotonic seconds
         self.by_endpoint: dict[str, tuple[Replay, ...]] = {}  # endpoint id → what is ordered of it

@@ -8,7 +8,7 @@ from tidegate.control.publish.replay_orders import ReplayOrders
 from tidegate.control.publish.two_phase_switch import TwoPhaseSwitch
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.planes.route_table import Leads, compile_table
-from tidegate.core.rollout.gate import Gate
+from tidegate.core.rollout.gate import GateDefaults
 from tidegate.core.rollout.replay import Findings, Replay
 from tidegate.ports import Clock
 
@@ -24,7 +24,7 @@ class Access:
 class Publisher:
     """Sends route tables. A table is compiled again only when one of its sources may have changed."""
 
-    def __init__(self, gateways: Gateways, access: Access, gate: Gate, clock: Clock) -> None:
+    def __init__(self, gateways: Gateways, access: Access, gate: GateDefaults, clock: Clock) -> None:
         self._gateways, self._access = gateways, access
         self._replays = ReplayOrders(gateways, gate, clock)
         self._switch = TwoPhaseSwitch(gateways.expected)

@@ -13,7 +13,7 @@ from tidegate.control.reconcile.config_switch import ConfigSwitch
 from tidegate.control.reconcile.endpoint_history import EndpointHistory
 from tidegate.control.reconcile.endpoint_lanes import EndpointLanes
 from tidegate.control.reconcile.retry_backoff import RetryBackoff
-from tidegate.control.reconcile.world import ENGINE_TIMEOUT, Outside, World
+from tidegate.control.reconcile.world import ENGINE_TIMEOUT, ReconcilerPorts, World
 from tidegate.control.wakeups import Wakeups
 from tidegate.core.endpoint.lifecycle import check_transition
 from tidegate.core.endpoint.revision import Revision, RevisionId
@@ -47,17 +47,17 @@ class Actor:
 
     def __init__(
         self,
-        outside: Outside,
+        ports: ReconcilerPorts,
         world: World,
         builds: Builds,
         publisher: Publisher,
         history: EndpointHistory,
         wakeups: Wakeups,
     ) -> None:
-        self._store, self._engine, self._clock = outside.store, outside.engine, outside.clock
+        self._store, self._engine, self._clock = ports.store, ports.engine, ports.clock
         self._world, self._builds, self._publisher, self._history = world, builds, publisher, history
-        self._switch = ConfigSwitch(outside, world, publisher, history)
-        self._backoff = RetryBackoff(outside.clock)
+        self._switch = ConfigSwitch(ports, world, publisher, history)
+        self._backoff = RetryBackoff(ports.clock)
         self._wakeups, self._lanes = wakeups, EndpointLanes(wakeups)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 

@@ -70,7 +70,7 @@ class Autoscaler:
         if urgent or (self.asleep and self._loads.stirred):
             self._wakeups.hurry()
 
-    def told(self, most: int) -> Iterator[Event]:
+    def take_untold(self, most: int) -> Iterator[Event]:
         """The events that have not been told yet, oldest first, at most `most` of them."""
         for _ in range(min(most, len(self._untold))):
             yield self._untold.popleft()

@@ -7,7 +7,7 @@ told so may send a request at once.
 
 from tidegate.control.publish.route_publisher import Publisher
 from tidegate.control.reconcile.endpoint_history import EndpointHistory
-from tidegate.control.reconcile.world import Outside, World
+from tidegate.control.reconcile.world import ReconcilerPorts, World
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.errors import Conflict
 from tidegate.core.rollout.switch import switch_of
@@ -21,8 +21,8 @@ _ATTEMPTS = 10
 class ConfigSwitch:
     """Carries out the three steps."""
 
-    def __init__(self, outside: Outside, world: World, publisher: Publisher, history: EndpointHistory) -> None:
-        self._store, self._clock = outside.store, outside.clock
+    def __init__(self, ports: ReconcilerPorts, world: World, publisher: Publisher, history: EndpointHistory) -> None:
+        self._store, self._clock = ports.store, ports.clock
         self._world, self._publisher, self._history = world, publisher, history
 
     async def switch(self, endpoint: Endpoint, report: str) -> None:

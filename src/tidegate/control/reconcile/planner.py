@@ -18,30 +18,30 @@ class Planner:
     def __init__(self) -> None:
         self._settled: Snapshot | None = None
 
-    def plan(self, world: Snapshot) -> tuple[Action, ...]:
+    def plan(self, snapshot: Snapshot) -> tuple[Action, ...]:
         """The actions that are due, in their order."""
-        if self._settled is not None and _same(world, self._settled):
+        if self._settled is not None and _same(snapshot, self._settled):
             return ()
-        actions = _plan_all(world)
-        self._settled = None if actions else world
+        actions = _plan_all(snapshot)
+        self._settled = None if actions else snapshot
         return actions
 
 
-def _plan_all(world: Snapshot) -> tuple[Action, ...]:
+def _plan_all(snapshot: Snapshot) -> tuple[Action, ...]:
     try:
-        return plan(world)
+        return plan(snapshot)
     except Exception:
         logger.exception("the plan for all endpoints failed; each is planned by itself")
-        return tuple(action for endpoint in world.endpoints for action in _plan_alone(world, endpoint))
+        return tuple(action for endpoint in snapshot.endpoints for action in _plan_alone(snapshot, endpoint))
 
 
-def _plan_alone(world: Snapshot, endpoint: Endpoint) -> tuple[Action, ...]:
+def _plan_alone(snapshot: Snapshot, endpoint: Endpoint) -> tuple[Action, ...]:
     """One endpoint's plan, so that a defect in another endpoint's plan does not stop it."""
-    revisions = {rid: revision for rid, revision in world.revisions.items() if revision.endpoint_id == endpoint.id}
-    seen = world.observations
+    revisions = {rid: revision for rid, revision in snapshot.revisions.items() if revision.endpoint_id == endpoint.id}
+    seen = snapshot.observations
     mine = None if seen is None else {rid: seen[rid] for rid in revisions if rid in seen}
     try:
-        return plan(replace(world, endpoints=(endpoint,), revisions=revisions, observations=mine))
+        return plan(replace(snapshot, endpoints=(endpoint,), revisions=revisions, observations=mine))
     except Exception:
         logger.exception("an endpoint cannot be planned", extra=fields(endpoint=endpoint.name))
         return ()
@@ -53,6 +53,6 @@ def _same(one: Snapshot, other: Snapshot) -> bool:
     return whole and one.observations is other.observations and _details(one) == _details(other)
 
 
-def _details(world: Snapshot) -> Snapshot:
+def _details(snapshot: Snapshot) -> Snapshot:
     """The world without the parts that may have thousands of entries."""
-    return replace(world, endpoints=(), revisions={}, observations=None)
+    return replace(snapshot, endpoints=(), revisions={}, observations=None)

@@ -15,7 +15,7 @@ from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.endpoint.revision import RevisionId, RevisionObservation
 from tidegate.core.endpoint.status import EndpointStatus, project
 from tidegate.core.errors import Unavailable
-from tidegate.core.rollout.gate import Gate
+from tidegate.core.rollout.gate import GateDefaults
 from tidegate.core.rollout.snapshot import Snapshot
 from tidegate.ports import Clock, Engine, Store
 
@@ -26,7 +26,7 @@ ENGINE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ReconcilerPorts:
     """The ports that the reconciler acts through."""
 
     store: Store
@@ -39,7 +39,7 @@ class Defaults:
     """What applies where an endpoint says nothing else: a replica's memory by workload_type, bytes, and the gate."""
 
     memory_limits: Mapping[str, int] = field(default_factory=dict)
-    gate: Gate = field(default_factory=Gate)
+    gate: GateDefaults = field(default_factory=GateDefaults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class Sources:
 class World:
     """Takes snapshots. `snapshot` is the newest one; `looked` is whether there was one."""
 
-    def __init__(self, outside: Outside, sources: Sources, wakeups: Wakeups, defaults: Defaults) -> None:
+    def __init__(self, ports: ReconcilerPorts, sources: Sources, wakeups: Wakeups, defaults: Defaults) -> None:
         self.snapshot = Snapshot(memory_limits=defaults.memory_limits, gate=defaults.gate)
         self.looked = False
         # The engine's newest report. It is kept while the engine is away: its replicas serve on without it.
         self.observations: Mapping[RevisionId, RevisionObservation] = {}
-        self._outside, self._sources, self._wakeups = outside, sources, wakeups
+        self._ports, self._sources, self._wakeups = ports, sources, wakeups
         self._read_at = 0.0  # monotonic seconds
 
     async def observe(self) -> Snapshot:
@@ -93,12 +93,12 @@ class World:
         return project(endpoint, self.snapshot.revisions, self.observations)
 
     async def _read_store(self) -> None:
-        now = self._outside.clock.monotonic()
+        now = self._ports.clock.monotonic()
         if self.looked and not self._wakeups.store_changed and now - self._read_at < _READ_STORE_EVERY:
             return
         self._wakeups.store_changed, self._read_at = False, now
         try:
-            endpoints, revisions = await self._outside.store.endpoints(), await self._outside.store.revisions()
+            endpoints, revisions = await self._ports.store.endpoints(), await self._ports.store.revisions()
         except BaseException:
             self._wakeups.store_changed = True
             raise
@@ -114,7 +114,7 @@ class World:
     async def _ask_engine(self) -> Mapping[RevisionId, RevisionObservation] | None:
         try:
             async with asyncio.timeout(ENGINE_TIMEOUT):
-                self.observations = await self._outside.engine.observe()
+                self.observations = await self._ports.engine.observe()
         except (Unavailable, TimeoutError):
             return None
         return self.observations

@@ -44,7 +44,7 @@ class MinuteTotal:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class EnabledModelContext:
     """The parts of control that the verbs over enabled models read, and wake."""
 
     world: World
@@ -76,9 +76,9 @@ class EnabledModelQueries:
     In the classic product it is InvalidParameter instead of NotFound, as in the original.
     """
 
-    def __init__(self, store: Store, endpoints: EndpointQueries, sight: Sight) -> None:
-        self._store, self._clock = store, sight.clock
-        self._world, self._minutes = sight.world, sight.minutes
+    def __init__(self, store: Store, endpoints: EndpointQueries, context: EnabledModelContext) -> None:
+        self._store, self._clock = store, context.clock
+        self._world, self._minutes = context.world, context.minutes
         self._queries = endpoints
 
     async def get(self, face: Face) -> ServingView:

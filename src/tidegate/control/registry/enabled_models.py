@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
-from tidegate.control.registry.enabled_model_queries import EnabledModelQueries, Sight
+from tidegate.control.registry.enabled_model_queries import EnabledModelContext, EnabledModelQueries
 from tidegate.control.registry.model_alignment import ModelAlignment
 from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
 from tidegate.core.endpoint.legacy_face import Face
@@ -33,11 +33,11 @@ class EnabledModels(EnabledModelQueries):
         registry: ModelRegistry,
         endpoints: Endpoints,
         alignment: ModelAlignment,
-        sight: Sight,
+        context: EnabledModelContext,
     ) -> None:
-        super().__init__(store, endpoints, sight)
+        super().__init__(store, endpoints, context)
         self._registry, self._endpoints, self._alignment = registry, endpoints, alignment
-        self._gateways, self._wakeups, self._patience = sight.gateways, sight.wakeups, sight.patience
+        self._gateways, self._wakeups, self._patience = context.gateways, context.wakeups, context.patience
 
     async def enable(self, face: Face, creator: str) -> None:
         """Switch a model's serving on, and make its endpoints. A model that is enabled already stays as it is.

@@ -24,7 +24,7 @@ class PlatformSample:
 
     accounts: Accounts
     reports: tuple[LoadReport, ...]  # of the gateways that are connected
-    world: Snapshot
+    snapshot: Snapshot
     observations: Mapping[RevisionId, RevisionObservation]
     builds: Mapping[str, int]  # result → how many
 
@@ -69,7 +69,7 @@ class PlatformSample:
 
     def _named(self, values: Iterable[tuple[RevisionId, float]]) -> _Labelled:
         """Values by endpoint and revision, without those of forgotten endpoints."""
-        revisions = self.world.revisions
+        revisions = self.snapshot.revisions
         for rid, value in values:
             if rid in revisions:
                 yield (revisions[rid].endpoint_name, rid), value
@@ -87,6 +87,9 @@ class PlatformSample:
                 yield (observation.target.endpoint, rid), used
 
     def _ready(self) -> _Labelled:
-        for endpoint in self.world.endpoints:
+        for endpoint in self.snapshot.endpoints:
             if endpoint.deleted_at is None:
-                yield (endpoint.name,), project(endpoint, self.world.revisions, self.observations).ready is Ready.READY
+                yield (
+                    (endpoint.name,),
+                    project(endpoint, self.snapshot.revisions, self.observations).ready is Ready.READY,
+                )

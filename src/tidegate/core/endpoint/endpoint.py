@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.endpoint.legacy_face import Face
-from tidegate.core.endpoint.served_entity import Meaning, ModelRef, ServedEntity
+from tidegate.core.endpoint.served_entity import ModelRef, ResolvedRef, ServedEntity
 from tidegate.core.errors import Conflict
 
 MAX_SERVED_ENTITIES = 10
@@ -31,7 +31,7 @@ class EndpointConfig:
         return next((entity for entity in self.served_entities if entity.name == name), None)
 
     @property
-    def meanings(self) -> frozenset[Meaning]:
+    def resolved_refs(self) -> frozenset[ResolvedRef]:
         """The references of all entities, each with its exact version."""
         return frozenset((entity.model, entity.resolved) for entity in self.served_entities)
 
@@ -119,7 +119,7 @@ class Endpoint:
     deleted_at: float | None = None
     lost: tuple[ModelRef, ...] = ()
     previous: ParkedConfig | None = None
-    rejected: tuple[Meaning, ...] = ()
+    rejected: tuple[ResolvedRef, ...] = ()
     newest_version: int = 0
     face: Face | None = None
     gate: GatePolicy | None = None
@@ -173,7 +173,7 @@ class Endpoint:
             self,
             pending=PendingConfig(config, now, by, forced),
             failed=None,
-            rejected=tuple(old for old in self.rejected if old[0] in models and old not in config.meanings),
+            rejected=tuple(old for old in self.rejected if old[0] in models and old not in config.resolved_refs),
             newest_version=max(self.newest_version, config.version),
             generation=self.generation + 1,
             updated_at=now,
@@ -246,9 +246,9 @@ class Endpoint:
     def _rejecting(self, kept: EndpointConfig) -> "Endpoint":
         """This endpoint with all versions rejected that are active, pending or failed, but those of `kept`."""
         attempts = (self.pending, self.failed)
-        taken = {*self.rejected, *(self.active.meanings if self.active else ())}
-        taken |= {meaning for attempt in attempts if attempt for meaning in attempt.config.meanings}
-        return replace(self, rejected=tuple(sorted(taken - kept.meanings, key=str)))
+        taken = {*self.rejected, *(self.active.resolved_refs if self.active else ())}
+        taken |= {ref for attempt in attempts if attempt for ref in attempt.config.resolved_refs}
+        return replace(self, rejected=tuple(sorted(taken - kept.resolved_refs, key=str)))
 
 
 def default_routes(entities: tuple[ServedEntity, ...]) -> tuple[Route, ...]:

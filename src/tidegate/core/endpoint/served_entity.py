@@ -57,7 +57,7 @@ class ModelVersion:
     registered_at: int = 0  # unix milliseconds, by the registry's clock
 
 
-Meaning = tuple[ModelRef, ModelVersion]
+ResolvedRef = tuple[ModelRef, ModelVersion]
 """A reference to a model, and the exact version that it pointed to."""
 
 

@@ -153,8 +153,8 @@ def kept_out(endpoint: Endpoint) -> EndpointConfig | None:
 
 def refusing_what_failed(endpoint: Endpoint, updated: Endpoint) -> Endpoint:
     """The updated endpoint, which tries no failed version again: only its compute configuration was updated."""
-    asked = updated.pending.config.meanings if updated.pending else frozenset()
-    failed = endpoint.failed.config.meanings if endpoint.failed else frozenset()
+    asked = updated.pending.config.resolved_refs if updated.pending else frozenset()
+    failed = endpoint.failed.config.resolved_refs if endpoint.failed else frozenset()
     return replace(updated, rejected=tuple(sorted({*updated.rejected, *(failed - asked)}, key=str)))
 
 

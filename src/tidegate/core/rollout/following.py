@@ -15,9 +15,9 @@ from tidegate.core.endpoint.endpoint import (
     EndpointConfig,
 )
 from tidegate.core.endpoint.served_entity import (
-    Meaning,
     ModelRef,
     ModelVersion,
+    ResolvedRef,
     ServedEntity,
 )
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, is_pointer
@@ -58,15 +58,15 @@ def follow(endpoint: Endpoint, pointers: Pointers, now: float) -> Followed | Non
     if asked is None or attempt is None or endpoint.deleted_at is not None:
         return None
     lost, rejected = _lost(asked, pointers), _rejected(asked, pointers, endpoint)
-    meant, again = (_resolved(config, pointers, endpoint, rejected) for config in (asked, attempt))
-    moved = _moved(endpoint, meant, attempt, again, now)
+    asked_now, attempt_now = (_resolved(config, pointers, endpoint, rejected) for config in (asked, attempt))
+    moved = _moved(endpoint, asked_now, attempt, attempt_now, now)
     after = replace(moved, lost=lost, rejected=rejected)
     if after == endpoint:
         return None
-    news = [*_of_losses(asked, lost, endpoint.lost)]
+    news = [*_loss_events(asked, lost, endpoint.lost)]
     if moved is not endpoint:
-        before = attempt if _same(again, meant) else asked
-        news += [*_of_moves(before, meant), _outcome(moved, attempt)]
+        before = attempt if _same(attempt_now, asked_now) else asked
+        news += [*_move_events(before, asked_now), _outcome(moved, attempt)]
     return Followed(after, tuple(news))
 
 
@@ -77,8 +77,8 @@ def recorded(endpoint: Endpoint, version: ModelVersion) -> ModelVersion:
     endpoint's last change, and is not rolled out again.
     """
     attempt = (endpoint.failed.config,) if endpoint.failed else ()
-    meanings = [meaning for config in (*endpoint.configs, *attempt) for meaning in config.meanings]
-    known = [one for _, one in (*meanings, *endpoint.rejected)]
+    resolved_refs = [ref for config in (*endpoint.configs, *attempt) for ref in config.resolved_refs]
+    known = [one for _, one in (*resolved_refs, *endpoint.rejected)]
     if version in known or version.registered_at > endpoint.updated_at * 1000:
         return version
     return next((one for one in known if _may_be(one, version)), version)
@@ -98,19 +98,19 @@ def _asked(endpoint: Endpoint) -> EndpointConfig | None:
 
 
 def _moved(
-    endpoint: Endpoint, meant: EndpointConfig, attempt: EndpointConfig, again: EndpointConfig, now: float
+    endpoint: Endpoint, asked_now: EndpointConfig, attempt: EndpointConfig, attempt_now: EndpointConfig, now: float
 ) -> Endpoint:
-    """The endpoint with an update to `meant`, unless that was attempted already or is active.
+    """The endpoint with an update to `asked_now`, unless that was attempted already or is active.
 
-    `again` is the attempted configuration by today's pointers.
+    `attempt_now` is the attempted configuration by today's pointers.
     """
     by = endpoint.pending.by if endpoint.pending else FOLLOWER  # an update by a user stays the user's
-    if by == ROLLBACK or _same(meant, attempt):
+    if by == ROLLBACK or _same(asked_now, attempt):
         return endpoint
-    if endpoint.active is None or not _same(meant, endpoint.active):
-        return endpoint.with_update(replace(meant, version=endpoint.next_version), now, by)
+    if endpoint.active is None or not _same(asked_now, endpoint.active):
+        return endpoint.with_update(replace(asked_now, version=endpoint.next_version), now, by)
     # The pointers are back at what is active. A failed update to something else stays for its owner to see.
-    return endpoint.update_dropped(now) if _same(again, endpoint.active) else endpoint
+    return endpoint.update_dropped(now) if _same(attempt_now, endpoint.active) else endpoint
 
 
 def _following(config: EndpointConfig) -> Iterator[ServedEntity]:
@@ -127,7 +127,7 @@ def _version(ref: ModelRef, pointer: Pointer, endpoint: Endpoint) -> ModelVersio
 
 
 def _resolved(
-    config: EndpointConfig, pointers: Pointers, endpoint: Endpoint, rejected: tuple[Meaning, ...]
+    config: EndpointConfig, pointers: Pointers, endpoint: Endpoint, rejected: tuple[ResolvedRef, ...]
 ) -> EndpointConfig:
     """The configuration with each pointer's version of now, unless that version is not ready or was rejected."""
 
@@ -145,7 +145,7 @@ def _lost(config: EndpointConfig, pointers: Pointers) -> tuple[ModelRef, ...]:
     return tuple(dict.fromkeys(e.model for e in _following(config) if _pointer(e.model, pointers) is None))
 
 
-def _rejected(config: EndpointConfig, pointers: Pointers, endpoint: Endpoint) -> tuple[Meaning, ...]:
+def _rejected(config: EndpointConfig, pointers: Pointers, endpoint: Endpoint) -> tuple[ResolvedRef, ...]:
     """The versions that stay rejected: their pointers have not moved, are lost, or are not followed now."""
     followed = {entity.model for entity in _following(config)}
     now = {ref: pointer for ref in followed if (pointer := _pointer(ref, pointers)) is not None}
@@ -164,7 +164,7 @@ def _same(one: EndpointConfig, other: EndpointConfig) -> bool:
 # --- events
 
 
-def _of_losses(asked: EndpointConfig, lost: tuple[ModelRef, ...], before: tuple[ModelRef, ...]) -> Iterator[News]:
+def _loss_events(asked: EndpointConfig, lost: tuple[ModelRef, ...], before: tuple[ModelRef, ...]) -> Iterator[News]:
     stays = {entity.model: entity.resolved.version for entity in _following(asked)}
     for ref, version in stays.items():
         if ref in lost and ref not in before:
@@ -182,7 +182,7 @@ def _loss(ref: ModelRef, version: str) -> str:
     return f"{happened}: nothing changes, version {version} stays. {remedy}, or update the endpoint."
 
 
-def _of_moves(before: EndpointConfig, after: EndpointConfig) -> Iterator[News]:
+def _move_events(before: EndpointConfig, after: EndpointConfig) -> Iterator[News]:
     moves = {
         old.model: (old.resolved.version, new.resolved.version)
         for old, new in zip(before.served_entities, after.served_entities, strict=True)

@@ -30,7 +30,7 @@ _GROWTH_SHARE, _GROWTH_BYTES, _STEADY = 0.005, 1024 * 1024, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateDefaults:
     """The platform's policy, and the time limit of a replay in seconds."""
 
     policy: GatePolicy = field(default_factory=GatePolicy)
@@ -51,7 +51,7 @@ class Judgement:
         return f"The gate holds it back: {'; '.join(self.reasons)}."
 
 
-def replays_of(endpoint: Endpoint, gate: Gate) -> tuple[Replay, ...]:
+def replays_of(endpoint: Endpoint, gate: GateDefaults) -> tuple[Replay, ...]:
     """The replays that are due before an endpoint is switched to its pending configuration; none where it has no gate.
 
     Only new served entities are tried. Those of the active configuration serve already.
@@ -63,12 +63,12 @@ def replays_of(endpoint: Endpoint, gate: Gate) -> tuple[Replay, ...]:
     return tuple(_replay(endpoint, attempt, entity, gate.seconds / len(new)) for entity in new)
 
 
-def is_replayed_on(endpoint: Endpoint, entity: ServedEntity, gate: Gate) -> bool:
+def is_replayed_on(endpoint: Endpoint, entity: ServedEntity, gate: GateDefaults) -> bool:
     """Whether requests are replayed on a served entity, which needs a replica for that."""
     return entity.may_be_tried and policy_of(endpoint, gate).record and entity in _new_entities(endpoint, gate)
 
 
-def policy_of(endpoint: Endpoint, gate: Gate) -> GatePolicy:
+def policy_of(endpoint: Endpoint, gate: GateDefaults) -> GatePolicy:
     """The endpoint's own policy, or the platform's."""
     return endpoint.gate or gate.policy
 
@@ -100,7 +100,7 @@ def report_without_gate(endpoint: Endpoint, policy: GatePolicy) -> str:
 # --- replays
 
 
-def _new_entities(endpoint: Endpoint, gate: Gate) -> list[ServedEntity]:
+def _new_entities(endpoint: Endpoint, gate: GateDefaults) -> list[ServedEntity]:
     """The new served entities of a pending configuration; none where it has no gate."""
     pending, active = endpoint.pending, endpoint.active
     if pending is None or active is None or pending.forced or policy_of(endpoint, gate).mode is GateMode.OFF:
@@ -148,7 +148,7 @@ def _reasons(found: Findings, policy: GatePolicy) -> Iterator[str]:
     if is_slow(found.baseline, found.candidate):
         before, after = found.baseline.median, found.candidate.median
         yield f"a prediction takes {_times(before, after)} as long: {_ms(after)} instead of {_ms(before)}"
-    yield from _of_memory(found.memory)
+    yield from _memory_reasons(found.memory)
     if policy.mode is GateMode.STRICT and changed_share(found) > policy.max_changed_share:
         allowed = f"`strict` allows {policy.max_changed_share:.1%}"
         yield f"{found.changed} of {found.compared} answers changed ({changed_share(found):.1%}; {allowed})"
@@ -179,7 +179,7 @@ def seems_slow(before: Times, after: Times) -> bool:
     return after.median > SLOWER_TIMES * before.median and after.median - before.median > SLOWER_SECONDS
 
 
-def _of_memory(memory: Memory) -> Iterator[str]:
+def _memory_reasons(memory: Memory) -> Iterator[str]:
     marks = memory.candidate
     if marks and memory.baseline and marks[-1] > MEMORY_TIMES * memory.baseline:
         yield f"a replica uses {marks[-1] / memory.baseline:.1f} times the memory: {_mb(marks[-1])}"

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.revision import Environment, Revision, RevisionId, RevisionObservation
-from tidegate.core.rollout.gate import Gate
+from tidegate.core.rollout.gate import GateDefaults
 from tidegate.core.rollout.replay import Findings
 
 
@@ -45,5 +45,5 @@ class Snapshot:
     unrouted: frozenset[RevisionId] = frozenset()
     scales: Mapping[RevisionId, int] = field(default_factory=dict)
     memory_limits: Mapping[str, int] = field(default_factory=dict)  # workload_type → bytes that one replica may use
-    gate: Gate = field(default_factory=Gate)
+    gate: GateDefaults = field(default_factory=GateDefaults)
     findings: Mapping[str, Findings] = field(default_factory=dict)

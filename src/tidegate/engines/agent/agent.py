@@ -223,7 +223,7 @@ class Agent:
                 message = self._fleet.outgrown(replica, time.monotonic(), time.time())
                 _log.warning(message)
                 if at_once:
-                    self._replicas.outgrown(replica, message)
+                    self._replicas.end_outgrown(replica, message)
 
     # --- the disk
 

@@ -12,7 +12,7 @@ _POLL_SECONDS = 0.01
 _STATUS_FILE_SECONDS = 0.2
 
 
-class Reaper:
+class ExitStatuses:
     """Reaps every child of this process, and keeps the wait statuses of those that are watched.
 
     `exits` is the folder where the supervisor leaves the wait status of each orphan that it has reaped, as `<pid>`.

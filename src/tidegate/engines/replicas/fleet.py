@@ -18,8 +18,8 @@ from tidegate.engines.replicas.applied_targets import AppliedTarget
 from tidegate.engines.replicas.held_revision import FORK, SPAWN, HeldRevision
 from tidegate.engines.replicas.launcher import launch_digest
 from tidegate.engines.replicas.replica_process import Costs, ReplicaProcess, ServingMode
-from tidegate.engines.scheduling.capacity import gb
 from tidegate.engines.scheduling.facts import Limits, ReplicaFacts
+from tidegate.engines.scheduling.memory_amount import gb
 from tidegate.engines.scheduling.schedule import HOUR_SECONDS, Decision, decide, replaceable
 from tidegate.engines.templates.templates import Templates
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from tidegate.core.endpoint.revision import Proof, Replica, ReplicaState
-from tidegate.engines.linux.exit_statuses import Reaper
+from tidegate.engines.linux.exit_statuses import ExitStatuses
 from tidegate.engines.linux.process_usage import Usage, cpu_seconds
 from tidegate.engines.linux.replica_deadline import Deadline
 from tidegate.engines.replicas.replica_record import ReplicaRecord
@@ -98,11 +98,11 @@ class ReplicaProcess:
     def pid(self) -> int:
         return self.record.pid
 
-    def watch(self, watcher: Watcher, reaper: Reaper) -> None:
+    def watch(self, watcher: Watcher, exit_statuses: ExitStatuses) -> None:
         """Call `watcher` from now on. Needs a running event loop."""
         loop = asyncio.get_running_loop()
-        reaper.watch(self.record.pid)
-        loop.add_reader(self._pidfd, self._on_end, watcher, reaper)
+        exit_statuses.watch(self.record.pid)
+        loop.add_reader(self._pidfd, self._on_end, watcher, exit_statuses)
         if self._status_pipe is not None:
             loop.add_reader(self._status_pipe, self._on_status, watcher)
 
@@ -128,7 +128,7 @@ class ReplicaProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.record.pid, signal.SIGKILL)
 
-    def _on_end(self, watcher: Watcher, reaper: Reaper) -> None:
+    def _on_end(self, watcher: Watcher, exit_statuses: ExitStatuses) -> None:
         self.ended = True
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
@@ -139,7 +139,9 @@ class ReplicaProcess:
                 self._on_status(watcher)  # what it reported last, where its end is seen before that
         finally:
             self._close_status_pipe()
-            reaper.collect(self.record.pid, self.record.started_at, lambda status: watcher.replica_ended(self, status))
+            exit_statuses.collect(
+                self.record.pid, self.record.started_at, lambda status: watcher.replica_ended(self, status)
+            )
 
     def _on_status(self, watcher: Watcher) -> None:
         assert self._status_pipe is not None

@@ -13,7 +13,7 @@ from tidegate.core.endpoint.revision import Proof, ReplicaId, ReplicaState, Revi
 from tidegate.core.errors import Unavailable
 from tidegate.data_directory import DataDirectory
 from tidegate.engines.linux import replica_deadline, replica_logs
-from tidegate.engines.linux.exit_statuses import Reaper
+from tidegate.engines.linux.exit_statuses import ExitStatuses
 from tidegate.engines.replicas.fleet import Fleet
 from tidegate.engines.replicas.fork_trials import ForkTrials
 from tidegate.engines.replicas.greeting import Foreign, NotListening, greet
@@ -53,7 +53,7 @@ class Replicas:
         self._fleet, self._templates = fleet, templates
         self._records = ReplicaRecords(data.run)
         self._launcher = Launcher(data, settings.start_timeout_seconds, environ)
-        self._reaper = Reaper(data.exits)
+        self._exit_statuses = ExitStatuses(data.exits)
         self.changed: Callable[[], None] = lambda: None
         self.save: Callable[[RevisionId], None] = lambda _: None
         self.tasks: asyncio.TaskGroup  # the agent's
@@ -62,7 +62,7 @@ class Replicas:
 
     def adopt(self) -> list[ReplicaProcess]:
         """Take over the last agent's replicas that still run. Each needs a call of `learn_state` afterwards."""
-        self._reaper.start()
+        self._exit_statuses.start()
         self._records.discard_drafts()
         adopted = []
         for record in self._records.living():
@@ -71,7 +71,7 @@ class Replicas:
                 self._watch(replica)
                 adopted.append(replica)
                 _log.info("replica is adopted", extra=fields(replica=record.id, revision=record.revision))
-        self._reaper.discard_strangers()
+        self._exit_statuses.discard_strangers()
         with contextlib.suppress(OSError):
             left_over = self._launcher.left_over({replica.record.id for replica in adopted})
             self._clear_soon(*left_over)
@@ -79,7 +79,7 @@ class Replicas:
 
     def close(self) -> None:
         """Stop reaping child processes."""
-        self._reaper.stop()
+        self._exit_statuses.stop()
 
     async def learn_state(self, replica: ReplicaProcess) -> None:
         """Wait until an adopted replica is ready. One that has no socket or speaks another protocol is ended."""
@@ -174,7 +174,7 @@ class Replicas:
         self._start_failed(replica, f"The replica was not ready after {limit} and was ended; see the log.")
         replica.kill()
 
-    def outgrown(self, identity: ReplicaId, message: str) -> None:
+    def end_outgrown(self, identity: ReplicaId, message: str) -> None:
         """End a replica that uses far more memory than it may. Before it is ready, that is a failed start."""
         replica = self._fleet.replicas[identity]
         if replica.facts.state is ReplicaState.STARTING:
@@ -263,7 +263,7 @@ class Replicas:
 
     def _watch(self, replica: ReplicaProcess) -> None:
         self._fleet.replicas[replica.facts.id] = replica
-        replica.watch(self, self._reaper)
+        replica.watch(self, self._exit_statuses)
 
     def _start_failed(self, replica: ReplicaProcess, message: str) -> None:
         facts = replica.facts

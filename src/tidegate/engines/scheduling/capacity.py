@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.core.endpoint.revision import ReplicaId, RevisionId
+from tidegate.engines.scheduling.memory_amount import gb
 
 # The memory of a replica before one of its revision was measured.
 ESTIMATE_BYTES = 256 * 1024 * 1024
@@ -58,7 +59,7 @@ class StartRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Admitted:
     """The result of admission control.
 
     - `admitted`: the revisions of which a replica may start now, in the order of the requests.
@@ -80,7 +81,7 @@ class Verdict:
 
 def admit(
     requests: Sequence[StartRequest], users: Sequence[MemoryUser], machine: Machine, templates_bytes: int = 0
-) -> Verdict:
+) -> Admitted:
     """Which starts fit. The most urgent request is first: memory that it waits for is kept from those behind it."""
     return _Admission(users, machine, templates_bytes).of(requests)
 
@@ -100,12 +101,12 @@ class _Admission:
         self._from_templates = 0
         self._refused: dict[RevisionId, str] = {}
 
-    def of(self, requests: Sequence[StartRequest]) -> Verdict:
+    def of(self, requests: Sequence[StartRequest]) -> Admitted:
         self._end_overcommitment()
         for request in requests:
             if request.revision not in self._refused:
                 self._place(request)
-        return Verdict(tuple(self._admitted), self._evicted, tuple(self._drained), self._from_templates, self._refused)
+        return Admitted(tuple(self._admitted), self._evicted, tuple(self._drained), self._from_templates, self._refused)
 
     def _end_overcommitment(self) -> None:
         """Evict idle revisions where replicas use more memory than there is."""
@@ -206,8 +207,3 @@ def _choose(memory_of: Iterable[tuple[RevisionId, int]], short: int) -> list[tup
             chosen.remove(choice)
             had -= choice[1]
     return chosen
-
-
-def gb(size: int) -> str:
-    """An amount of memory for people to read, in GB (10^9 bytes) or MB (10^6 bytes)."""
-    return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.0f} MB"

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from tidegate.core.endpoint.revision import ReplicaId, ReplicaState, RevisionId
-from tidegate.engines.scheduling.capacity import ESTIMATE_BYTES, Machine, MemoryUser, StartRequest, Verdict, admit
+from tidegate.engines.scheduling.capacity import ESTIMATE_BYTES, Admitted, Machine, MemoryUser, StartRequest, admit
 from tidegate.engines.scheduling.facts import Limits, ReplicaFacts, RevisionFacts
 
 
@@ -15,10 +15,10 @@ def admit_starts(
     leaving: Collection[ReplicaId],
     limits: Limits,
     now: float,
-) -> Verdict:
+) -> Admitted:
     """Which of the starts in `line` fit on the machine. `leaving` are replicas that are about to end."""
     if not limits.memory_bytes:
-        return Verdict(tuple(line))
+        return Admitted(tuple(line))
     requests = [
         StartRequest(rid, facts.target.endpoint, _expected(facts), facts.is_awaited(now))
         for rid in line

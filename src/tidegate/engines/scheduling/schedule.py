@@ -122,14 +122,14 @@ def decide(
     # revision gets its first replica before any gets a second one.
     line = [revision for *_, revision in sorted(missing)]
     leaving = {action.replica for action in actions if isinstance(action, Drain | GiveUp | Kill)}
-    verdict = admit_starts(line, held, replicas, leaving, limits, now)
-    actions += [Evict(revision, room_for) for revision, room_for in verdict.evicted.items()]
-    actions += [Drain(replica) for replica in verdict.drained]
-    actions += _starts(verdict.admitted, held, running, limits, now)
+    admitted = admit_starts(line, held, replicas, leaving, limits, now)
+    actions += [Evict(revision, room_for) for revision, room_for in admitted.evicted.items()]
+    actions += [Drain(replica) for replica in admitted.drained]
+    actions += _starts(admitted.admitted, held, running, limits, now)
     next_time = _next_time(held, replicas, limits, now)
-    if len(verdict.admitted) < len(line):
+    if len(admitted.admitted) < len(line):
         next_time = min(next_time or math.inf, now + NO_CAPACITY_SECONDS)
-    return Decision(tuple(actions), next_time, verdict.refused, verdict.template_bytes)
+    return Decision(tuple(actions), next_time, admitted.refused, admitted.template_bytes)
 
 
 def wanted(held: RevisionFacts) -> int:

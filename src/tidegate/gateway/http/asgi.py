@@ -99,7 +99,7 @@ class Handler:
     def _check_token(self, path: str, authorization: bytes | None) -> None:
         """Check the token as for scoring. For MLflow's clients, the error names their variable for a token."""
         try:
-            self.scoring.admission.check(authorization, self.scoring.router.table)
+            self.scoring.tokens.check(authorization, self.scoring.router.table)
         except errors.Unauthenticated as error:
             if not path.startswith(proxy.REGISTRY_PREFIX):
                 raise

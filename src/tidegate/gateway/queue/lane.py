@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionId
 from tidegate.gateway.queue import replica_frames
 from tidegate.gateway.queue.lane_owner import Answered, Owner
-from tidegate.gateway.queue.overrun import Usual
+from tidegate.gateway.queue.overrun import UsualTime
 from tidegate.gateway.queue.pending import Pending
 from tidegate.gateway.queue.start_times import ColdStart
 from tidegate.telemetry import fields
@@ -42,11 +42,11 @@ class _Left(NamedTuple):
 class Lane(asyncio.Protocol):
     """A connection to a replica. `in_flight` has the requests, by id, that the replica has and was not relieved of.
 
-    `usual` is the usual time of the revision's groups, at all replicas.
+    `usual_time` is that of the revision's groups, at all replicas.
     """
 
     def __init__(
-        self, replica: ReplicaId, revision: RevisionId, address: Address, owner: Owner["Lane"], usual: Usual
+        self, replica: ReplicaId, revision: RevisionId, address: Address, owner: Owner["Lane"], usual_time: UsualTime
     ) -> None:
         self.replica = replica
         self.in_flight: dict[int, Pending] = {}
@@ -54,7 +54,7 @@ class Lane(asyncio.Protocol):
         self.distrusted = False  # it has sent what no replica of Tidegate sends
         self.group = 0  # the most requests in a group
         self.start: ColdStart | None = None  # as its WELCOME says
-        self._revision, self._address, self._owner, self._usual = revision, address, owner, usual
+        self._revision, self._address, self._owner, self._usual_time = revision, address, owner, usual_time
         self._frames = wire.Frames(replica_frames.MOST_TERMS_BYTES)  # until it is welcomed
         self._welcomed = False
         self._transport: asyncio.Transport | None = None
@@ -94,11 +94,11 @@ class Lane(asyncio.Protocol):
 
     def stuck(self, now: float) -> bool:
         """Whether the replica is held up: its first group takes far longer than usual."""
-        return bool(self.in_flight or self._left) and self._usual.is_held_up(self._busy_for(now))
+        return bool(self.in_flight or self._left) and self._usual_time.is_held_up(self._busy_for(now))
 
     def overruns(self, now: float) -> bool:
         """Whether the first group takes so long that its requests are sent elsewhere."""
-        return self._usual.overruns(self._busy_for(now))
+        return self._usual_time.overruns(self._busy_for(now))
 
     def _busy_for(self, now: float) -> float:
         """The seconds since it was sent its first group, or since its last answer."""
@@ -257,7 +257,7 @@ class Lane(asyncio.Protocol):
             self._unasked = 0
             self._heard_at = time.monotonic()
             if since:
-                self._usual.learn(self._heard_at - since)
+                self._usual_time.learn(self._heard_at - since)
             self._owner.answered(self, answered)
 
     def _take_returned(self, payload: memoryview) -> None:

@@ -20,7 +20,7 @@ UNKNOWN_SECONDS = 0.1
 _MOST_TIMES = 10
 
 
-class Usual:
+class UsualTime:
     """The usual time of a group of a revision's requests at a replica, in seconds: a smoothed mean."""
 
     def __init__(self) -> None:

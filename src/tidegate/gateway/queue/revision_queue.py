@@ -24,7 +24,7 @@ from tidegate.gateway.queue import cold_start, dispatch, overrun, refusals
 from tidegate.gateway.queue.backlog import Backlog
 from tidegate.gateway.queue.lane import Lane
 from tidegate.gateway.queue.lane_owner import Answered
-from tidegate.gateway.queue.overrun import Usual
+from tidegate.gateway.queue.overrun import UsualTime
 from tidegate.gateway.queue.pending import Pending
 from tidegate.gateway.queue.replica_connections import ReplicaConnections
 from tidegate.gateway.queue.throughput import Throughput
@@ -55,7 +55,7 @@ class RevisionQueue:
         self._woken_at = float("-inf")
         self._message = ""
         self.known = True
-        self._throughput, self._usual = Throughput(), Usual()
+        self._throughput, self._usual_time = Throughput(), UsualTime()
         self._busy_before = 0.0  # busy seconds of replicas that are gone
         self._reruns = 0
         self._came = 0
@@ -166,7 +166,7 @@ class RevisionQueue:
         self._waker.wake(self.route.revision)
 
     def _make_lane(self, replica: ReplicaId, address: Address) -> Lane:
-        return Lane(replica, self.route.revision, address, self, self._usual)
+        return Lane(replica, self.route.revision, address, self, self._usual_time)
 
     # replicas: the Owner of lanes
 

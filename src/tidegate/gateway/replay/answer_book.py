@@ -124,11 +124,11 @@ class AnswerBook:
             sentence = f"no answer came in time; it took {recording.seconds * 1000:.0f} ms before"
             self._trouble("hangs", "hang", sentence)
 
-    def gave_up(self, died: bool) -> None:
+    def replay_overran(self, replicas_died: bool) -> None:
         """Note that the replay has taken too long."""
         if not self.is_grave:
-            what = ("crashes", "crash") if died else ("hangs", "hang")
-            self._trouble(*what, "the replay did not come to its end" + (", as replicas died" if died else ""))
+            what = ("crashes", "crash") if replicas_died else ("hangs", "hang")
+            self._trouble(*what, "the replay did not come to its end" + (", as replicas died" if replicas_died else ""))
 
     def _trouble(self, count: str, kind: str, sentence: str) -> None:
         self._troubles[count] += 1

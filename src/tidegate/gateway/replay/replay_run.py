@@ -119,7 +119,7 @@ class ReplayRun:
         doubtful = self._in_doubt(queue)
         died = self._deaths > self._excused_deaths
         if died or doubtful or self._hangs(time.monotonic()):
-            self._book.gave_up(died)
+            self._book.replay_overran(replicas_died=died)
 
     def _hangs(self, now: float) -> bool:
         longest = max(HANG_SECONDS, _HANGING_TIMES * sum(request.recording.seconds for request in self._under_way))

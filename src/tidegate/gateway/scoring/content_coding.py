@@ -6,8 +6,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tidegate.core.errors import BadRequest, UnsupportedMediaType
-from tidegate.gateway.scoring.admission import too_large
+from tidegate.core.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 
 # The values by which zlib knows its three forms.
 _GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
@@ -144,3 +143,8 @@ if _ZSTD is not None:
 
 def _errors() -> tuple[type[Exception], ...]:
     return (zlib.error, EOFError) if _ZSTD is None else (zlib.error, EOFError, _ZSTD[1])
+
+
+def too_large(limit: int) -> PayloadTooLarge:
+    """The refusal of a body over the limit."""
+    return PayloadTooLarge(f"The request body is over the limit of {limit} bytes. Send fewer rows at once.")

@@ -17,8 +17,7 @@ from tidegate.gateway.queue.pending import Pending
 from tidegate.gateway.queue.revision_queue import RevisionQueue
 from tidegate.gateway.queue.start_times import ColdStart
 from tidegate.gateway.scoring import accounting, cors, responses
-from tidegate.gateway.scoring.admission import too_large
-from tidegate.gateway.scoring.content_coding import Decoder, decoder
+from tidegate.gateway.scoring.content_coding import Decoder, decoder, too_large
 from tidegate.gateway.scoring.scoring_path import Scoring, Target
 from tidegate.telemetry import fields
 from tidegate_worker.ipc import wire
@@ -91,7 +90,7 @@ class ScoringRequest(Pending):
         if self.method != b"POST" and scoring.cors.is_preflight(self.method, headers):
             return  # it is answered when its body has come
         try:
-            scoring.admission.check(headers.get(b"authorization"), scoring.router.table)
+            scoring.tokens.check(headers.get(b"authorization"), scoring.router.table)
             if b"origin" in headers:
                 scoring.cors.check(headers)
             target = scoring.target(self.path)

@@ -11,9 +11,9 @@ from tidegate.gateway.queue import legacy_urls
 from tidegate.gateway.queue.revision_queue import RevisionQueue
 from tidegate.gateway.queue.router import Router
 from tidegate.gateway.replay.recordings import Recorder, Recordings
-from tidegate.gateway.scoring.admission import Admission
 from tidegate.gateway.scoring.cors import Cors
 from tidegate.gateway.scoring.switch_hold import SwitchHold
+from tidegate.gateway.scoring.token_check import TokenCheck
 from tidegate.settings import GatewaySettings
 
 PREFIXES, SUFFIX = (b"/serving-endpoints/", *legacy_urls.PREFIXES), b"/invocations"
@@ -41,7 +41,7 @@ class Scoring:
 
     def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
         self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
-        self.admission, self.held, self.cors = Admission(), SwitchHold(), Cors(settings.cors_origins)
+        self.tokens, self.held, self.cors = TokenCheck(), SwitchHold(), Cors(settings.cors_origins)
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
         self._targets: dict[bytes, Target] = {}

@@ -1,16 +1,16 @@
-"""Who may call: the token check of every path, and the size of a body."""
+"""The check of a request's token, on every path."""
 
 import hmac
 
 from tidegate import http
-from tidegate.core.errors import BadRequest, PayloadTooLarge, Unauthenticated, Unavailable
+from tidegate.core.errors import Unauthenticated, Unavailable
 from tidegate.core.planes.route_table import RouteTable
 
 # Headers that were accepted, at most. A known header is looked up and not hashed again.
 MAX_REMEMBERED = 1024
 
 
-class Admission:
+class TokenCheck:
     """Checks tokens against the newest route table."""
 
     def __init__(self) -> None:
@@ -32,18 +32,3 @@ class Admission:
             )
         if authorization is not None and len(self._accepted) < MAX_REMEMBERED:
             self._accepted.add(authorization)
-
-
-def check_length(content_length: bytes | None, limit: int) -> None:
-    """Refuse a body by its announced length, before a byte of it is read. Raises PayloadTooLarge."""
-    if content_length is None:
-        return
-    if not content_length.isdigit():
-        raise BadRequest("The Content-Length header is not a number.")
-    if int(content_length) > limit:
-        raise too_large(limit)
-
-
-def too_large(limit: int) -> PayloadTooLarge:
-    """The refusal of a body over the limit."""
-    return PayloadTooLarge(f"The request body is over the limit of {limit} bytes. Send fewer rows at once.")

@@ -12,7 +12,7 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 T = TypeVar("T")
 
 
-class Lenient(BaseModel):
+class BodyModel(BaseModel):
     """Unknown names are ignored, and numbers are taken for strings.
 
     Half of a surrogate pair is refused. JSON can escape it, but no answer can be written that has it.
