@@ -31,7 +31,7 @@ class JsonLines:
         self._reader, self._writer, self._max_unread_bytes = reader, writer, max_unread_bytes
 
     async def line(self) -> bytes | None:
-        """The next line without its newline; None at the end. A last line without a newline was cut off: it is none.
+        """The next line without its newline; None at the end. A last line that was cut off, without one, is left out.
 
         Raises Unreadable for a line over the limit, of which no more can be read, and OSError.
         """
@@ -53,7 +53,7 @@ class JsonLines:
             yield decode(line, decoder)
 
     def send(self, message: object) -> bool:
-        """Write a message without waiting; `bytes` are one that is encoded. False where the peer is cut off by this."""
+        """Write a message without waiting; `bytes` are encoded already. Returns False if this cuts the peer off."""
         if self._writer.is_closing():
             return True
         self._writer.write((message if isinstance(message, bytes) else msgspec.json.encode(message)) + b"\n")

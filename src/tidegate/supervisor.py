@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 Specs = Callable[[Settings, Sequence[socket.socket], int], Sequence[ChildSpec]]
 
 _POLL_SECONDS = 0.1
-_ANSWER_WITHIN_SECONDS = 1.0  # a connection that no gateway accepts yet waits so long in the socket's queue
+_ANSWER_WITHIN_SECONDS = 1.0  # a connection that no gateway accepts yet waits in the socket's queue
 
 
 def specs(settings: Settings, sockets: Sequence[socket.socket], life_line: int) -> list[ChildSpec]:

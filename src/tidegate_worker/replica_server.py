@@ -27,7 +27,8 @@ from tidegate_worker.proof.refutations import Refutations
 
 # A peer that has not identified itself after this time is disconnected.
 HELLO_SECONDS = 10.0
-# A draining replica waits so long after the last frame: a gateway may have sent requests before it read DRAINING.
+# A draining replica waits this many seconds after the last frame: a gateway may have sent requests before it
+# read DRAINING.
 LINGER_SECONDS = 0.5
 # The longest that a draining replica waits for gateways to take their answers.
 FLUSH_SECONDS = 5.0

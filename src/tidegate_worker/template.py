@@ -37,7 +37,7 @@ _DESCRIPTORS = 3  # with each request: standard input, log, status pipe
 _THREAD_SECONDS = 0.1
 _LOADER = "mlflow.pyfunc"
 _STATELESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-# A child is forked ahead after so long without a request: other starts go first.
+# A child is forked ahead after this many seconds without a request: other starts go first.
 _LULL_SECONDS = 0.2
 
 

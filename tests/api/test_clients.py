@@ -168,7 +168,7 @@ async def test_sdk_errors_have_their_classes(api: Api) -> None:
     await sdk(api, lambda client: client.serving_endpoints.create("wine", config=a_config()).response)
     with pytest.raises(AlreadyExists):
         await sdk(api, lambda client: client.serving_endpoints.create("wine", config=a_config()))
-    with pytest.raises(ResourceConflict, match="is being updated; wait until it has ended"):
+    with pytest.raises(ResourceConflict, match=r"is being updated\. Wait until the update has ended"):
         await sdk(api, lambda client: client.serving_endpoints.update_config("wine", served_entities=[an_input("2")]))
     with pytest.raises(InvalidParameterValue, match="not supported yet"):
         await sdk(api, lambda client: client.serving_endpoints.put("wine", rate_limits=[limit]))

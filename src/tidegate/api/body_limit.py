@@ -13,7 +13,7 @@ async def read_bounded(scope: Scope, receive: Receive) -> Receive:
     """Read the body, and return what hands it on to a route.
 
     Raises PayloadTooLarge as soon as the body is known to be longer than MAX_BODY_BYTES: by its Content-Length before a
-    byte of it is read, else when so many bytes have come.
+    byte of it is read, else when more bytes than that have come.
     """
     announced = Headers(scope=scope).get("content-length", "")
     if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:

@@ -118,7 +118,7 @@ def _port(settings: Settings, data_dir: Path) -> Check:
 
 
 def _answers(url: str) -> bool:
-    """Whether a Tidegate does."""
+    """Whether a Tidegate server answers at the URL."""
     try:
         with Client(Server(url, Path(), token="")) as client:
             client.call("GET", "/healthz")

@@ -46,8 +46,8 @@ class ServerOptions:
 def find(options: ServerOptions, environ: Mapping[str, str]) -> Server:
     """The server that the options, the environment or the data directory name. Raises Failure for what is not a URL.
 
-    A token goes only to the server that it was given for: Databricks' not to another host than DATABRICKS_HOST, and the
-    data directory's to no other machine unless --data-dir says so.
+    A token goes only to the server that it was given for. DATABRICKS_TOKEN goes to DATABRICKS_HOST only, if that is
+    set. The data directory's token goes to this machine only, unless --data-dir is given.
     """
     data = DataDirectory(data_directory(options, environ))
     databricks = _clean(environ.get("DATABRICKS_HOST", ""))

@@ -10,7 +10,7 @@ from tidegate.cli.failure import Failure, Refused, Unreachable
 from tidegate.cli.progress import Progress
 
 _EVERY_SECONDS = 0.5
-# A server that restarts meanwhile is waited for so long.
+# A server that restarts meanwhile is waited for this many seconds.
 _AWAY_SECONDS = 30.0
 _TAIL_LINES = 20
 # These events' sentence is the failure itself, which is said at the end.

@@ -26,7 +26,7 @@ class BatchCost:
         return [(items, self.predicted(items)) for items in at] if self._items else []
 
     def predicted(self, items: int) -> float:
-        """The seconds that so many items take. With few measurements it is rather too high than too low."""
+        """The seconds that this many items take. With few measurements it is rather too high than too low."""
         if not self._items:  # no measurement, or only of empty batches
             per_item, fixed = self._guess
             return per_item * items + fixed

@@ -10,7 +10,7 @@ from tidegate_worker.proof.coverage import of_verdict, with_all_nulls_uncovered
 from tidegate_worker.proof.kinds import USUAL, Kind
 from tidegate_worker.proof.verdict import Verdict
 
-# The first so many batches with a kind are all checked; later ones are sampled.
+# The first batches with a kind, this many, are all checked; later ones are sampled.
 FIRST_BATCHES = 50
 _USUAL_KIND = Kind(USUAL)
 _USUAL = frozenset({_USUAL_KIND})

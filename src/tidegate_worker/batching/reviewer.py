@@ -34,15 +34,17 @@ from tidegate_worker.proof.verdict import BY_REQUESTS, OFF, PROVED, Verdict
 
 # Checks may take the free seconds, then this share of the time spent predicting. One check in 8 asks the stock path.
 _SHARE, _FREE_SECONDS, _STOCK_CHECK_EVERY = 0.02, 0.25, 8
-# A request that was alone had no neighbours to fear: one in so many is checked.
+# A request that was alone had no neighbours to fear: one in this many is checked.
 _SINGLE_CHECK_EVERY = 512
-# Trials have a larger share while the model waits for its first proof. A slice between two batches is at most so long.
-_FIRST_PROOF_SHARE, _SLICE_SECONDS = 0.25, 0.002
+# Trials have a larger share while the model waits for its first proof.
+_FIRST_PROOF_SHARE = 0.25
+# A slice of a trial between two batches takes at most this many seconds.
+_SLICE_SECONDS = 0.002
 # The first proof is tried at these numbers of distinct real rows; beyond the last, at each row with a new answer.
 _TRY_AT_ROWS, _TRY_SECONDS = (8, 24, 64), 20.0
-# Rows are kept apart by their params, for at most so many params: callers choose them.
+# Rows are kept apart by their params, for at most this many params: callers choose them.
 _MAX_PARAMS = 8
-# So many covered requests are searched for distinct rows: callers who always send the same row have no others.
+# This many covered requests are searched for distinct rows: callers who always send the same row have no others.
 _MAX_COVERED_SEEN = 1024
 
 

@@ -10,7 +10,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from tidegate_worker.input.signature import NULLABLE, Column, Signature, Tensor
 
-# So many lists of columns, params and content types are remembered, each of at most so many bytes: callers choose them.
+# This many lists of columns, params and content types are remembered, as callers choose them. Each has at most this
+# many bytes.
 MAX_REMEMBERED = 64
 _MAX_REMEMBERED_BYTES = 65536
 

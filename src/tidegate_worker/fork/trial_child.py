@@ -42,7 +42,7 @@ class TrialChild:
         os.close(result)
 
     def run(self, seconds: float) -> Dict[str, Any]:
-        """Let the task begin, and wait for its result for at most so long. Raises NoFinding."""
+        """Let the task begin, and wait for its result at most this many seconds. Raises NoFinding."""
         with suppress(OSError):  # it has ended
             os.write(self._start, b"1")
         try:

@@ -42,7 +42,7 @@ def nanoseconds(values: List[Any]) -> Any:
 
 def first_misfit(values: List[Any]) -> Optional[int]:
     """The index of the first value that is no date, or in another format than those before; None if there is none."""
-    fitting, failing = 0, len(values) + 1  # the first so many values fit, or do not
+    fitting, failing = 0, len(values) + 1  # the first `fitting` values fit, the first `failing` do not
     while failing - fitting > 1:
         middle = (fitting + failing) // 2
         if _all_fit(values[:middle]):

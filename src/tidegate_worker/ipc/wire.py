@@ -26,7 +26,7 @@ MAX_GROUP_BYTES = 32 * 1024 * 1024
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 # The most bytes that a frame with a single request or answer has besides its body; metadata included.
 OVERHEAD_BYTES = 128 * 1024
-# A frame of which so many bytes are missing gets a buffer of its own. The buffer has at most the second
+# A frame of which this many bytes are missing gets a buffer of its own. The buffer has at most the second
 # figure of bytes at first, and grows with the bytes that arrive: five bytes can announce a frame of any length.
 _LARGE, _FIRST_ROOM = 64 * 1024, 4 * 1024 * 1024
 

@@ -51,7 +51,7 @@ def stop_publishing() -> None:
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Give the block so many seconds. If it overruns, SIGALRM ends the process, or else the agent does soon after."""
+    """Give the block this many seconds. If it overruns, SIGALRM ends the process, or else the agent does soon after."""
     if signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
         prepare()  # the model has set a handler of its own
     seconds = max(seconds, 0.001)

@@ -17,7 +17,7 @@ from tidegate_worker.proof.verdict import Verdict
 _TEXTS = frozenset({"string", "binary", "datetime"})
 _MEANINGFUL = frozenset({"string", "binary"})
 _NUMBERS = frozenset({"double", "float", "long", "integer", "boolean"})
-# A verdict describes at most so many kinds: a table may have thousands of columns.
+# A verdict describes at most this many kinds: a table may have thousands of columns.
 _MAX_DESCRIBED = 20
 
 Range = Tuple[float, float]  # the least and the largest number

@@ -5,9 +5,9 @@ from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 from tidegate_worker.fast.parser import Parsed
 from tidegate_worker.proof.kinds import NULL, NUMBER, PARAMS, TENSOR, TEXT, Kind
 
-# A trial needs so many distinct rows. Where callers send fewer, it begins after so many requests.
+# A trial needs this many distinct rows. Where callers send fewer, it begins after this many requests.
 ENOUGH_ROWS, _ENOUGH_REQUESTS = 8, 64
-# So many kinds of rows are kept at a time: callers choose their params, and which columns have nulls.
+# This many kinds of rows are kept at a time: callers choose their params, and which columns have nulls.
 _MAX_KINDS = 32
 # Rows of a larger body are not kept.
 MAX_BODY_BYTES = 65536

@@ -16,7 +16,7 @@ def test_what_was_held_back_serves(platform: Platform, cli: Cli) -> None:
     assert cli("update", "wine", "models:/wine/2").exit_code == 1
     done = cli("force", "wine")
     assert (done.exit_code, done.stdout) == (0, "Endpoint 'wine' serves models:/wine/2.\n")
-    assert "Configuration 3 is on its way, past the gate." in done.stderr
+    assert "Configuration 3 (wine/2) is being prepared. The gate is skipped." in done.stderr
     assert platform.served("wine")[0].name == "wine-2"
     assert cli("gate", "wine").stdout == "The gate is `safe`.\n\nThe newest version was forced, under `safe`.\n"
 

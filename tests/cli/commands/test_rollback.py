@@ -34,6 +34,6 @@ def test_where_there_is_nothing_to_go_back_to(platform: Platform, cli: Cli) -> N
     done = cli("rollback", "wine")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
-        "Endpoint 'wine' has nothing to roll back to: no configuration served before the one that does.\n"
+        "Endpoint 'wine' has nothing to roll back to: no configuration has served before the present one.\n"
     )
     assert "There is no endpoint 'tea'. See `tidegate list`" in cli("rollback", "tea").stderr

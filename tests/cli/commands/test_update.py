@@ -55,7 +55,10 @@ def test_no_wait(platform: Platform, cli: Cli) -> None:
     done = cli("update", "wine", "models:/wine/2", "--no-wait")
     assert (done.exit_code, done.stdout) == (0, "Endpoint 'wine' is being updated to models:/wine/2.\n")
     again = cli("update", "wine", "models:/wine/3")
-    assert (again.exit_code, again.stderr) == (1, "Endpoint 'wine' is being updated; wait until it has ended.\n")
+    assert (again.exit_code, again.stderr) == (
+        1,
+        "Endpoint 'wine' is being updated. Wait until the update has ended.\n",
+    )
     platform.release_builds()
 
 

@@ -63,7 +63,7 @@ async def test_of_two_creations_at_once_one_wins(house: House) -> None:
 
 async def test_a_second_update_while_one_runs_is_refused(house: House) -> None:
     await house.create()
-    with pytest.raises(Conflict, match="'wine' is being updated; wait until it has ended"):
+    with pytest.raises(Conflict, match=r"'wine' is being updated\. Wait until the update has ended"):
         await house.update("2")
 
 

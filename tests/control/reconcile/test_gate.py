@@ -297,7 +297,7 @@ async def test_what_was_held_back_serves_when_its_owner_insists(serving: House) 
     assert (switch.by, json.loads(switch.report)["verdict"]) == ("somebody", "forced")
     assert (await report(serving))["verdict"] == "forced"
     events = await serving.endpoints.events("wine")
-    assert "Configuration 3 is on its way, past the gate." in [event.message for event in events]
+    assert "Configuration 3 (wine/2) is being prepared. The gate is skipped." in [event.message for event in events]
     with pytest.raises(Conflict, match="holds back nothing of endpoint 'wine'"):
         await serving.endpoints.force("wine")
 

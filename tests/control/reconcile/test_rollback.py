@@ -231,7 +231,7 @@ async def test_where_nothing_served_before_a_rollback_is_refused(house: House) -
         await house.endpoints.rollback("wine")
     house.builder.gate.set()
     await house.settle()
-    with pytest.raises(Conflict, match="no configuration served before"):
+    with pytest.raises(Conflict, match="no configuration has served before"):
         await house.endpoints.rollback("wine")
 
 

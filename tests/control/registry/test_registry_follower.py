@@ -73,7 +73,7 @@ async def test_a_promotion_is_served_under_the_same_name(following: House) -> No
     events = [e for e in await following.endpoints.events("wine") if e.kind in ("promotion_seen", "update_started")]
     assert [event.message for event in events] == [
         "'@champion' of model 'wine' is now version 2; this endpoint had version 1.",
-        "Configuration 2 is on its way.",
+        "Configuration 2 (wine/2) is being prepared.",
     ]
 
 

@@ -134,7 +134,7 @@ def test_a_promotion_is_told_with_what_it_was() -> None:
     assert followed.endpoint.pending == PendingConfig(at(4, 8), 9.0, FOLLOWER)
     assert followed.news == (
         ("promotion_seen", "'@champion' of model 'wine' is now version 4; this endpoint had version 3."),
-        ("update_started", "Configuration 8 is on its way."),
+        ("update_started", "Configuration 8 (wine/4) is being prepared."),
     )
 
 
@@ -348,7 +348,7 @@ def test_one_pointer_moves_while_another_ones_version_stays_away() -> None:
     assert followed.endpoint.rejected == endpoint.rejected
     assert [sentence for _, sentence in followed.news] == [
         "'Production' of model 'wine' is now version 4; this endpoint had version 3.",
-        "Configuration 2 is on its way.",
+        "Configuration 2 (wine/3 100 %, wine/4 0 %) is being prepared.",
     ]
 
 

@@ -41,7 +41,7 @@ _FILE_URL = re.compile(r"file:(?://(?:localhost(?=/))?)?", re.IGNORECASE)
 # A URL of another machine; `git+file:` is none.
 _REMOTE = re.compile(r"(?![a-z0-9.+-]*file:)[a-z][a-z0-9.+-]*://", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(whl|zip|tar\.gz)(\[|\s|;|$)")
-# A URL's beginning, it may be: see `named_variables.refuse_local_values`.
+# A variable, which may be a URL's beginning: see `named_variables.refuse_local_values`.
 _VARIABLE = re.compile(rf"\$\{{(?!{MODEL_DIR}\}})[A-Z0-9_]+\}}")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _GAP = re.compile(r"\s{33,}")

@@ -30,7 +30,7 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once. `tidega
 
 
 class Size(StrEnum):
-    """How many replicas there may be; see `tidegate.core.endpoint.endpoint.WORKLOAD_SIZES`."""
+    """How many replicas there may be; see `tidegate.core.endpoint.served_entity.WORKLOAD_SIZES`."""
 
     SMALL = "Small"
     MEDIUM = "Medium"

@@ -21,6 +21,7 @@ from tidegate.core.endpoint.validation import check_name
 from tidegate.core.errors import AlreadyExists, Conflict
 from tidegate.core.legacy_products.enablement import check_owner, kept_out, refusing_what_failed
 from tidegate.core.rollout.following import Pointers, follow
+from tidegate.core.rollout.switch import side_of
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, ModelRegistry, Store
 from tidegate.settings import RolloutSettings
@@ -94,7 +95,7 @@ class Endpoints(EndpointQueries):
         updated = await self._change(name, update)
         assert updated.pending is not None
         self._wakeups.ask_registry()
-        message = f"Configuration {updated.pending.config.version} is on its way."
+        message = f"{side_of(updated.pending.config)} is being prepared."
         return await self._changed(updated, "update_started", message)
 
     async def follow(self, endpoint: Endpoint, pointers: Pointers) -> Endpoint:
@@ -123,7 +124,7 @@ class Endpoints(EndpointQueries):
         changed = await self._change(name, lambda endpoint: endpoint.rolled_back(self._clock.now()))
         self._wakeups.ask_registry()
         if changed.pending is not None:
-            message = f"Configuration {changed.pending.config.version} is on its way back."
+            message = f"Rolling back to configuration {changed.pending.config.version}."
             return await self._changed(changed, "rollback_started", message)
         assert changed.active is not None
         message = f"The update was taken back before it served; configuration {changed.active.version} goes on."
@@ -148,7 +149,7 @@ class Endpoints(EndpointQueries):
         forced = await self._change(name, force)
         assert forced.pending is not None
         self._wakeups.ask_registry()
-        message = f"Configuration {forced.pending.config.version} is on its way, past the gate."
+        message = f"{side_of(forced.pending.config)} is being prepared. The gate is skipped."
         return await self._changed(forced, "update_started", message)
 
     async def set_gate(self, name: str, policy: GatePolicy) -> GateView:
@@ -204,5 +205,5 @@ def _open_to_update(endpoint: Endpoint, face: Face | None) -> Endpoint:
     check_owner(endpoint, face)
     pending = endpoint.pending
     if pending is not None and pending.by != FOLLOWER and (face is None or pending.by == ROLLBACK):
-        raise Conflict(f"Endpoint '{endpoint.name}' is being updated; wait until it has ended.")
+        raise Conflict(f"Endpoint '{endpoint.name}' is being updated. Wait until the update has ended.")
     return endpoint

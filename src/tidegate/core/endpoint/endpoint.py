@@ -226,7 +226,8 @@ class Endpoint:
             return self if self.pending.by == ROLLBACK else self._rejecting(self.active).update_dropped(now)
         if self.previous is None:
             raise Conflict(
-                f"Endpoint '{self.name}' has nothing to roll back to: no configuration served before the one that does."
+                f"Endpoint '{self.name}' has nothing to roll back to: "
+                "no configuration has served before the present one."
             )
         return replace(
             self._rejecting(self.previous.config),

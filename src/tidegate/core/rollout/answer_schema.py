@@ -14,10 +14,10 @@ from tidegate.core.rollout.comparison import PREDICTIONS
 
 # An object with more keys than this counts as a map.
 _MOST_FIELDS = 64
-# A schema has about so many places at most: where it would have more, its largest objects count as maps. While answers
-# are still being added, the second number applies.
+# A schema has about this many places at most: where it would have more, its largest objects count as maps. The second
+# number applies while answers are still being added.
 MOST_PLACES, _MOST_HELD = 200, 1000
-# Values that are nested deeper are ignored. A key is cut after so many characters.
+# Values that are nested deeper are ignored. A key is cut after this many characters.
 _DEEPEST, _LONGEST_KEY = 16, 80
 
 Schema = Mapping[str, frozenset[str]]

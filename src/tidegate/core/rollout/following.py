@@ -21,6 +21,7 @@ from tidegate.core.endpoint.served_entity import (
     ServedEntity,
 )
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, is_pointer
+from tidegate.core.rollout.switch import side_of
 
 Pointers = Mapping[str, ModelPointers]
 """The pointers of models, by model name. A missing model is missing in the registry too."""
@@ -51,8 +52,8 @@ def follow(endpoint: Endpoint, pointers: Pointers, now: float) -> Followed | Non
     """The endpoint with the update that its pointers ask for; None where there is nothing to change.
 
     The pending configuration follows its pointers, or else the active one, or else the failed one where none ever
-    served. A failed or rejected version is not tried again until its pointer moves. A pending rollback goes first, and
-    takes one pass only. A pointer that is lost, or whose version is not ready, changes nothing.
+    served. A failed or rejected version is not tried again until its pointer moves. While a rollback is pending,
+    nothing is followed; that lasts one pass. A pointer that is lost, or whose version is not ready, changes nothing.
     """
     asked, attempt = _asked(endpoint), endpoint.latest_config
     if asked is None or attempt is None or endpoint.deleted_at is not None:
@@ -195,7 +196,7 @@ def _move_events(before: EndpointConfig, after: EndpointConfig) -> Iterator[News
 
 def _outcome(endpoint: Endpoint, attempt: EndpointConfig) -> News:
     if endpoint.pending is not None:
-        return "update_started", f"Configuration {endpoint.pending.config.version} is on its way."
+        return "update_started", f"{side_of(endpoint.pending.config)} is being prepared."
     return "update_dropped", f"Configuration {attempt.version} is dropped: what serves is asked for again."
 
 

@@ -19,14 +19,16 @@ from tidegate.core.rollout import answer_schema
 from tidegate.core.rollout.baseline import baseline_of
 from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
 
-# A prediction is slow from so many times the earlier duration. A smaller difference, in seconds, is taken for noise.
+# A prediction is slow if it takes more than this many times the earlier duration, and this many seconds more.
 SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.0002
-# At least so many predictions must have been timed on each side.
+# At least this many predictions must have been timed on each side.
 FEWEST_TIMED = 5
-# A replica may use so many times the baseline's memory. Its memory grows without end when each half of a replay adds at
-# least this share and so many bytes, and the second half at least so much of the first: a warm-up would slow down.
+# A replica may use this many times the baseline's memory.
 MEMORY_TIMES = 2.0
-_GROWTH_SHARE, _GROWTH_BYTES, _STEADY = 0.005, 1024 * 1024, 0.5
+# Memory grows without end if each half of a replay adds more than this share of it, and more than this many bytes.
+_GROWTH_SHARE, _GROWTH_BYTES = 0.005, 1024 * 1024
+# The second half must add more than this share of what the first has added: the growth of a warm-up slows down.
+_STEADY = 0.5
 
 
 @dataclass(frozen=True, slots=True)

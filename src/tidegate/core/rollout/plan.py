@@ -40,7 +40,7 @@ from tidegate.core.rollout.parking import must_wake
 from tidegate.core.rollout.snapshot import Preparation, PreparationState, Snapshot
 from tidegate.core.rollout.targets import batching_of, needs_no_replica, target_of
 
-# A revision of which no replica was ever ready is given up after so many failed starts in a row.
+# A revision of which no replica was ever ready is given up after this many failed starts in a row.
 MAX_FAILED_STARTS = 2
 
 

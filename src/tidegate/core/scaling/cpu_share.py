@@ -7,9 +7,9 @@ therefore unreliable, and the largest of the last four counts.
 
 from dataclasses import dataclass
 
-# A measurement spans at least so many busy seconds.
+# A measurement spans at least this many busy seconds.
 SHORTEST = 0.1
-# After so many seconds, CPU time that has not grown is not late: none was used.
+# After this many seconds, CPU time that has not grown is not late: none was used.
 LATE = 1.5
 _KEPT = 4
 

@@ -15,27 +15,29 @@ from tidegate.core.scaling.cpu_share import CpuShare
 from tidegate.core.scaling.load_window import LoadPoint, LoadWindow, Stretch
 
 STABLE_SECONDS, PANIC_SECONDS = 60.0, 6.0
-# A demand over the panic window of so many times the ready replicas is a panic: no replica goes for a stable window.
+# A panic is a demand over the panic window of this many times the ready replicas. From then on the number of replicas
+# does not fall for STABLE_SECONDS.
 PANIC_FACTOR = 2.0
 # The share of their time that replicas should be busy, and the share up to which the rest may be busy after a step
 # down.
 TARGET_UTILISATION, LOW_UTILISATION = 0.7, 0.6
-# A request may wait for so many seconds, or for so many times its own duration. A wait below the third value is
-# ignored.
-WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES, WAITS_SECONDS = 0.25, 2.0, 0.1
-# While requests are answered within so many seconds, the batches of one replica absorb the load.
+# A request may wait for this many seconds, or for this many times its own duration if that is longer.
+WAIT_BUDGET_SECONDS, WAIT_BUDGET_TIMES = 0.25, 2.0
+# A wait of fewer seconds is ignored.
+WAITS_SECONDS = 0.1
+# While requests are answered within this many seconds, the batches of one replica absorb the load.
 ABSORBED_SECONDS = 0.02
 # Replicas beside those that are stuck: one that serves, and one for when that one is stuck or restarted too.
 STAND_INS = 2
-# Gateways use a new replica within so many seconds. A wait that was reported before that was for the start.
+# Gateways use a new replica within this many seconds. A wait that was reported before that was for the start.
 SETTLE_SECONDS = 0.2
-# A step down is at most to half, and at least to this share: a smaller step is not worth it. The next step comes so
+# A step down is at most to half, and at least to this share: a smaller step is not worth it. The next step comes this
 # many seconds later, once the effect of the first can be measured.
 SMALLEST_STEP, STEP_SECONDS = 2 / 3, PANIC_SECONDS
 # The longest time for which a number that was needed is kept. It doubles, up to this, each time a revision grows again
 # soon after it shrank; it is never longer than the owner's idle time.
 LONGEST_DELAY_SECONDS = 600.0
-# The duration of requests is averaged over at least so many seconds.
+# The duration of requests is averaged over at least this many seconds.
 _SHORTEST_SECONDS = 0.2
 # Replicas that use this share of all cores are bound by the cores, whatever each one seems to use.
 CORES_ARE_BUSY = 0.6

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tidegate.engines.scheduling.capacity import Machine
 
-# The memory that the platform, builds and the rest of the machine keep: a share of it, at least so many bytes, and at
+# The memory that the platform, builds and the rest of the machine keep: a share of it, at least this many bytes, and at
 # most another share.
 _RESERVED_SHARE, _RESERVED_BYTES, _RESERVED_AT_MOST = 0.1, 10**9, 0.5
 

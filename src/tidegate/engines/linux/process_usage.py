@@ -17,7 +17,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_SECONDS = 1.0  # between two samples of CPU time and resident memory
 # Between two measurements of the PSS: while the replica works, and while it does not.
 MEASURE_SECONDS, MEASURE_IDLE_SECONDS = 10.0, 60.0
-# Once resident memory has grown by so much since the last measurement, the PSS is measured at once.
+# Once resident memory has grown by this many bytes since the last measurement, the PSS is measured at once.
 GROWTH_BYTES = 16 * 1024 * 1024
 
 

@@ -23,7 +23,7 @@ from tidegate.engines.scheduling.memory_amount import gb
 from tidegate.engines.scheduling.schedule import HOUR_SECONDS, Decision, decide, replaceable
 from tidegate.engines.templates.templates import Templates
 
-# A revision gets a notice of the same kind (no capacity, a replica that ended) at most once in so many seconds.
+# A revision gets a notice of the same kind (no capacity, a replica that ended) at most once in this many seconds.
 NOTICE_SECONDS = 60.0
 
 
@@ -128,7 +128,7 @@ class Fleet:
                 known.over_limit = ""
 
     def _check_loaded_size(self, known: HeldRevision, memory: int, at: float) -> None:
-        """Note a replica that is over its limit as soon as it is ready. None replaces it, as it would be as large."""
+        """Note a replica that is over its limit once it is ready. It is not replaced: a new one would be as large."""
         limit = known.applied.target.memory_bytes
         if 0 < limit < memory and not known.over_limit:
             known.over_limit = (

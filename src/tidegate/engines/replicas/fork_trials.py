@@ -14,7 +14,7 @@ from tidegate.telemetry import fields
 
 _log = logging.getLogger(__name__)
 
-_DEFECT = "Tidegate's own fault, which is in the agent's log, kept a fork from being tried."
+_DEFECT = "A defect of Tidegate prevented the fork trial; the agent's log has it."
 
 
 class ForkTrials:

@@ -27,7 +27,7 @@ _SILENT = (
 
 # How a replica serves, by its worker's report: the request path, or whether it batches; see `Proof`.
 ServingMode = Mapping[str, Any]
-# The seconds that a batch of so many rows took; see `Proof`.
+# Pairs: a batch's number of rows, and the seconds that it took; see `Proof`.
 Costs = tuple[tuple[int, float], ...]
 
 

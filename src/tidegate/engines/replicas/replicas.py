@@ -30,7 +30,7 @@ from tidegate.telemetry import fields
 
 _log = logging.getLogger(__name__)
 
-_DEFECT = "Tidegate's own fault, which is in the agent's log, kept a replica from being forked"
+_DEFECT = "A defect of Tidegate prevented the fork (the agent's log has it)"
 _GREETING_SECONDS = 0.1  # between two attempts to reach an adopted replica that is starting
 
 
@@ -182,7 +182,7 @@ class Replicas:
         replica.kill()
 
     async def watch_deadlines(self) -> None:
-        """End every replica that has missed its deadline, whatever its model did to its own alarm; without end."""
+        """End every replica that has missed its deadline, even if its model has removed the timer. It never returns."""
         while True:
             await asyncio.sleep(replica_deadline.LOOK_SECONDS)
             now = time.monotonic()

@@ -15,9 +15,9 @@ from tidegate.engines.scheduling.memory_amount import gb
 
 # The memory of a replica before one of its revision was measured.
 ESTIMATE_BYTES = 256 * 1024 * 1024
-# A revision may be evicted once it has been idle for so long: for a start that a request waits for, and for any other.
+# A revision may be evicted after this many idle seconds: for a start that a request waits for, and for any other start.
 IDLE_FOR_WAITING_SECONDS, IDLE_SECONDS = 5.0, 60.0
-# A replica over so many times its memory limit is ended before its successor is ready, lest the machine run out.
+# A replica over this many times its memory limit is ended before its successor is ready, lest the machine run out.
 FAR_OVER = 1.5
 # How many replicas over their limit are replaced within an hour, for each replica of the revision's target.
 REPLACEMENTS_PER_HOUR = 12

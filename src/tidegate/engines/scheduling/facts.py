@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidegate.core.endpoint.revision import ReplicaId, ReplicaState, RevisionId, RevisionTarget
 
-# A gateway repeats while a request waits. After so long without that, none waits any more.
+# A gateway repeats its wake-up while a request waits. After this many seconds without one, no request waits any more.
 AWAITED_SECONDS = 5.0
 
 

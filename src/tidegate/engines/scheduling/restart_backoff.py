@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass, replace
 
-# Once a replica has been ready for so many seconds, earlier failures do not count any more.
+# Once a replica has been ready for this many seconds, earlier failures do not count any more.
 STEADY_SECONDS = 60.0
 
 
 def backoff(failures: int, longest: float) -> float:
-    """The pause in seconds after so many failures in a row: 0, 0.5, 1, 2, 4 … up to `longest`."""
+    """The pause in seconds after this many failures in a row: 0, 0.5, 1, 2, 4 … up to `longest`."""
     return min(longest, 0.5 * 2.0 ** min(failures - 1, 60)) if failures > 0 else 0.0
 
 

@@ -13,8 +13,8 @@ from tidegate.engines.scheduling.capacity import FAR_OVER, REPLACEMENTS_PER_HOUR
 from tidegate.engines.scheduling.facts import Limits, ReplicaFacts, RevisionFacts
 from tidegate.engines.scheduling.machine_account import admit_starts
 
-# A start counts for so long against the number of starts at once: a model that hangs while it loads must not keep
-# others from starting.
+# A start counts for this many seconds against the number of starts at once: a model that hangs while it loads must
+# not keep others from starting.
 SLOT_SECONDS = 30.0
 # How many replicas are forked at once. A fork is cheap, and takes no slot of a start.
 MOST_FORKS = 8

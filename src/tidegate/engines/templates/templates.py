@@ -26,12 +26,12 @@ _log = logging.getLogger(__name__)
 _MB = 1024 * 1024
 _MOST_MB = 4096  # the default budget at most; it is a quarter of the machine's memory
 _IMPORT_SECONDS = 120.0  # the time limit for a template's imports
-_WAIT_SECONDS = 10.0  # a start waits for its template at most so long
-_TRIAL_SECONDS = 5.0  # and then for the fork trial of its revision at most so long
+_WAIT_SECONDS = 10.0  # a start waits for its template at most this many seconds
+_TRIAL_SECONDS = 5.0  # and then at most this many for its revision's fork trial
 _MOST_LEFT_OUT = 3  # modules that start threads or keep files open; an environment with more of them has no template
 # The pause after a failure to make a template; it doubles with each further one, up to the longest.
 _AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 1.0, 60.0
-# A new template is not replaced for so long, even where it lacks imports that are on record by now.
+# A new template is not replaced for this many seconds, even if it lacks imports that are on record by now.
 _RENEW_SECONDS = 20.0
 
 

@@ -1,7 +1,7 @@
 """The counters of requests: an account for each endpoint. Nothing else counts requests.
 
 accepted = answered + rejected + timed_out + client_gone + lost + in flight, exactly, at any moment between two calls
-and whenever the process is killed: what is in flight is not counted but what is left over.
+and whenever the process is killed. In flight is not a counter: it is accepted minus the others.
 """
 
 from bisect import bisect_left

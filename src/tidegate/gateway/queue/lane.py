@@ -40,7 +40,7 @@ class _Left(NamedTuple):
 
 
 class Lane(asyncio.Protocol):
-    """A connection to a replica. `in_flight` has the requests, by id, that the replica has and was not relieved of.
+    """A connection to a replica. `in_flight` has the requests that were sent and not taken back, by id.
 
     `usual_time` is that of the revision's groups, at all replicas.
     """
@@ -253,7 +253,7 @@ class Lane(asyncio.Protocol):
                         answered.append((left.request, answer))
                 else:
                     raise wire.WireError("an answer is to no request")
-        finally:  # what stands before nonsense is settled already
+        finally:  # the answers before a wrong one are settled already
             self._unasked = 0
             self._heard_at = time.monotonic()
             if since:

@@ -53,9 +53,10 @@ class Moved(NamedTuple):
 def moved(in_flight: Iterable[Pending], *, overruns: bool, others_batch_along: bool) -> Moved:
     """The requests that are taken back from a replica that is held up. `in_flight` is what it has, oldest first.
 
-    Requests after the first group have hardly begun, and go at once. The first group goes when it overruns. A request
-    that is alone stays, as it would hold up another replica. It is not alone where requests sent later or earlier, or
-    by other gateways, may share its batch (`others_batch_along`): one of those may be the slow one.
+    A request is *alone in its batch* if the replica has no other request of this gateway, and no other may share its
+    batch: one sent earlier or later, or by another gateway (`others_batch_along`). Then it is the slow one, and stays,
+    as it would hold up another replica too. Otherwise any request of the batch may be the slow one, and the first group
+    goes once it overruns. Requests after the first group have hardly begun, and go at once.
     """
     requests = list(in_flight)
     if not requests:

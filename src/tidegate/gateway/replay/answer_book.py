@@ -85,8 +85,8 @@ class AnswerBook:
     async def prove(self, ask: Ask | None, until: float) -> None:
         """Ask the baseline for requests that the candidate fails at and that other versions have answered.
 
-        An error of the baseline excuses the candidate. Requests that there is no time for have the last verdict. All
-        are the candidate's fault where the baseline cannot be asked.
+        An error of the baseline excuses the candidate. A request that there is no time for is judged like the one
+        before it. If the baseline cannot be asked, all are the candidate's fault.
         """
         unproved, self._unproved, fault = self._unproved, [], True
         for recording, sentence in unproved:
