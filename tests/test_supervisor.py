@@ -150,8 +150,8 @@ def test_ready_is_printed_once_when_requests_are_answered(start: Start, tmp_path
     assert platform.get("/pid") == str(platform.pids("gateway 0")[0])
     assert platform.end() == 0
     assert platform.ready_line() == (
-        "Stopping: requests under way are answered first, which takes at most 4 s. "
-        "A second Ctrl-C ends everything at once.\n"
+        "Stopping: requests under way are answered first. "
+        "All processes end within 4 s; a second Ctrl-C ends them at once.\n"
     )
     assert platform.ready_line() == ""
     assert platform.errors == ""

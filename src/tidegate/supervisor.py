@@ -141,8 +141,8 @@ def _supervise(children: Children, settings: Settings, sockets: Sequence[socket.
         children.step()
     if not children.failure:
         _print(
-            f"Stopping: requests under way are answered first, which takes at most {children.drain_seconds:g} s. "
-            "A second Ctrl-C ends everything at once."
+            "Stopping: requests under way are answered first. "
+            f"All processes end within {children.drain_seconds:g} s; a second Ctrl-C ends them at once."
         )
     # A refused connection is better than one that waits in the queue of a socket which no gateway will accept from.
     for listener in sockets:
