@@ -10,6 +10,7 @@ import sysconfig
 from contextlib import suppress
 from typing import Iterator, List, Tuple
 
+import tidegate_worker
 from tidegate_worker.process.log import log
 
 _FOLDERS = ("stdlib", "platstdlib", "purelib", "platlib")
@@ -52,10 +53,10 @@ def imported_names(model_dir: str) -> Iterator[str]:
 
 
 def roots() -> Tuple[str, ...]:
-    """The folders of the standard library, the environment's packages and the worker's own."""
+    """The folders of the standard library, the environment's packages, and the overlay (worker and accelerators)."""
     paths = sysconfig.get_paths()
-    worker = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-    return tuple({prefix for path in (*(paths[name] for name in _FOLDERS), worker) for prefix in _prefixes(path)})
+    overlay = os.path.dirname(os.path.dirname(os.path.abspath(tidegate_worker.__file__)))  # noqa: PTH100, PTH120
+    return tuple({prefix for path in (*(paths[name] for name in _FOLDERS), overlay) for prefix in _prefixes(path)})
 
 
 def _prefixes(folder: str) -> Tuple[str, ...]:
