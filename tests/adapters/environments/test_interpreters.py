@@ -162,6 +162,15 @@ async def test_a_missing_python_names_the_version_and_those_found(tmp_path: Path
         await interpreters(tmp_path).obtain("3.99.1", Lines().log, may_fetch=False)
 
 
+async def test_a_long_wish_for_a_python_is_not_compared(tmp_path: Path) -> None:
+    finder = interpreters(tmp_path)
+    for wanted in (">=3.8" + "".join(f",!=9.{n}" for n in range(50)), "3." + "9" * 5000, "3.1." + "9" * 5000):
+        with pytest.raises(BuildFailed, match="longer than 100 characters"):
+            await finder.obtain(wanted, Lines().log, may_fetch=False)
+    obtained = await finder.obtain(">=3.8", Lines().log, may_fetch=False, recorded="3.1." + "9" * 5000)
+    assert obtained.version == HERE
+
+
 async def test_a_recorded_python_that_cannot_be_had_gives_way_to_one_that_will_do(tmp_path: Path) -> None:
     lines = Lines()
     obtained = await interpreters(tmp_path).obtain(">=3.8", lines.log, may_fetch=False, recorded="3.99.1")

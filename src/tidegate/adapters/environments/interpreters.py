@@ -34,6 +34,7 @@ print(json.dumps({
 """
 _INSTALL = ("python", "install", "--no-bin", "--install-dir")
 _NAME = re.compile(r"python3(\.\d+)?")
+_LONGEST_VERSION = 100  # characters; each clause of a specifier is compared with each interpreter
 _EXACT = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?")
 
 
@@ -74,13 +75,22 @@ def prefer_recorded(wanted: str, recorded: str) -> str:
 
     Raises BuildFailed when `wanted` is neither a version nor a specifier.
     """
-    if not _EXACT.fullmatch(recorded) or _EXACT.fullmatch(wanted.removeprefix("==")):
+    if (
+        len(recorded) > _LONGEST_VERSION
+        or not _EXACT.fullmatch(recorded)
+        or _EXACT.fullmatch(wanted.removeprefix("=="))
+    ):
         return wanted
     return recorded if _specifier(wanted).contains(recorded, prereleases=True) else wanted
 
 
 def _specifier(wanted: str) -> SpecifierSet:
     """The versions that `wanted` allows. Raises BuildFailed when it is neither a version nor a specifier."""
+    if len(wanted) > _LONGEST_VERSION:
+        raise BuildFailed(
+            f"The model asks for Python '{wanted[:_LONGEST_VERSION]}…', which is longer than {_LONGEST_VERSION} "
+            "characters. Log it again."
+        )
     version = re.fullmatch(r"(?:==)?(\d+(?:\.\d+)?)(?:\.\S*)?", wanted)
     try:
         specifier = SpecifierSet(f"=={version[1]}.*" if version else wanted)
