@@ -1,23 +1,99 @@
-"""YAML whose numbers are read as texts. YAML itself reads the version 3.10 as the number 3.1."""
+"""Reads the text files of a model within bounds: whoever logs a model writes them, and control reads them.
 
+Numbers in YAML are read as texts: YAML itself reads the version 3.10 as the number 3.1.
+"""
+
+import re
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-NotYaml = yaml.YAMLError
+from tidegate.core.errors import BuildFailed
+
+MAX_TEXT_BYTES = 16 * 2**20  # of a model's file; a signature of 20,000 columns has some MB
+MAX_VALUES = 20_000  # of a YAML file: each costs 20 µs and 0.4 KB
+_MAX_DEPTH = 100  # levels; libyaml crashes the process where a text has tens of thousands
 _KEPT = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
+# MLflow writes no directives such as `%TAG`, and many of them take a time that grows with their square.
+_DIRECTIVE = re.compile(r"(?:^|[\n\r\x85\u2028\u2029])\ufeff?%")
+_TYPED = ("bool", "int", "float", "binary", "timestamp")
 
 
-class _Texts(yaml.SafeLoader):
-    """A loader that reads plain scalars, except null, as texts."""
+class NotYaml(Exception):
+    """The text is no YAML."""
+
+
+class TooManyValues(Exception):
+    """The YAML has more than MAX_VALUES values."""
+
+
+# libyaml's parser, where PyYAML was built with it, is six times as fast.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Texts(_Loader):  # type: ignore[misc]
+    """A loader that reads scalars, except null, as texts."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge nothing, so that a `<<` is refused: merges of merges would multiply without end."""
 
 
 _Texts.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+for _kind in _TYPED:  # by a tag such as `!!int`; some of their texts take a time that grows with its square
+    _Texts.add_constructor(f"tag:yaml.org,2002:{_kind}", yaml.SafeLoader.construct_yaml_str)
+
+
+def text_of(path: Path, most: int = MAX_TEXT_BYTES, errors: str = "strict") -> str:
+    """The text of a regular file. Raises BuildFailed where it has more bytes than `most`, and UnicodeDecodeError."""
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB"
+        raise BuildFailed(f"The model's file '{path.name}' has more than {size}. Log the model again.")
+    return content.decode("utf-8-sig", errors)
 
 
 def load_texts(text: str) -> Any:
-    """Mappings and lists of texts and None. Raises NotYaml."""
-    return yaml.load(text, _Texts)  # noqa: S506  a SafeLoader
+    """Mappings and lists of texts and None. Raises NotYaml, and TooManyValues before they are built."""
+    try:
+        _check_bounds(text)
+        return yaml.load(text, _Texts)  # noqa: S506  a SafeLoader
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        raise NotYaml(str(error)) from None
+
+
+def mapping_of(path: Path, most: int = MAX_TEXT_BYTES) -> dict[str, Any]:
+    """The mapping in a YAML file of a model. Raises BuildFailed where it is none, or beyond a bound; and OSError."""
+    try:
+        content = load_texts(text_of(path, most))
+    except (NotYaml, UnicodeDecodeError):
+        content = None
+    except TooManyValues:
+        raise BuildFailed(
+            f"The model's file '{path.name}' has more than {MAX_VALUES:,} values. Log the model again."
+        ) from None
+    if not isinstance(content, dict):
+        raise BuildFailed(f"The model's file '{path.name}' is not a YAML mapping. Log the model again.")
+    return content
+
+
+def _check_bounds(text: str) -> None:
+    """Raise NotYaml for directives and too many levels, and TooManyValues. Nothing is built of the text meanwhile."""
+    if _DIRECTIVE.search(text):
+        raise NotYaml("directives")
+    depth = values = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if isinstance(event, yaml.NodeEvent):
+            values += 1
+        if depth > _MAX_DEPTH:
+            raise NotYaml(f"more than {_MAX_DEPTH} levels")
+        if values > MAX_VALUES:
+            raise TooManyValues

@@ -20,6 +20,8 @@ from tidegate.core.errors import BuildFailed
         ("numpy==1.26.4=py310h_0", "numpy==1.26.4"),
         ("numpy 1.26.4 py310_0", "numpy==1.26.4"),
         ("numpy >=1.2, <2", "numpy>=1.2,<2"),
+        ("numpy>=1.2\n", "numpy>=1.2"),
+        ("numpy~=1.2,!=1.3.*", "numpy~=1.2,!=1.3.*"),
         ("conda-forge::Scikit_Learn=1.0.2", "scikit-learn==1.0.2"),
     ],
 )
@@ -42,13 +44,26 @@ def test_what_no_package_index_has_is_listed() -> None:
         parse_conda(content)
 
 
+LINE_ENDS = ("\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+
+
 @pytest.mark.parametrize("content", [None, [], {"dependencies": "numpy"}, {"channels": []}])
 def test_another_shape_is_refused(content: object) -> None:
     with pytest.raises(BuildFailed, match="no list of dependencies"):
         parse_conda(content)
 
 
-@pytest.mark.parametrize("spec", ["numpy=1.2|1.3", "numpy[version='1.2']", "=1.2"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("numpy=1.2|1.3", "numpy[version='1.2']", "=1.2", "numpy=word", "numpy>=1;python_version>'3'"),
+        *("x @ file:///srv/x", "x@/srv/x", "x@https://host/x", "x >=1@/srv/x", "x===/srv/x", "x =1 --find-links=/srv"),
+        *("python @ file:///srv/x", "setuptools @ file:///srv/x", "conda-forge::x @ file:///srv/x"),
+        *(f"x >=1{end}--find-links=/srv" for end in LINE_ENDS),
+        *(f"x{end}>=1" for end in LINE_ENDS),
+        *("x >=1\x1b", "x\0"),
+    ],
+)
 def test_a_specification_beyond_pip_is_named(spec: str) -> None:
     with pytest.raises(BuildFailed, match="cannot be turned into a pip requirement"):
         parse_conda({"dependencies": [spec]})

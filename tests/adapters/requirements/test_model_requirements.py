@@ -1,5 +1,6 @@
 """What models of all ages ask for."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,10 @@ def test_lists_that_aliases_make_endless_are_never_written_out(tmp_path: Path, n
         ("python_env.yaml", f"{BOMB}dependencies: *a11\n", "not a list of lines"),
         ("python_env.yaml", "dependencies: {a: b}\n", "not a list of lines"),
         ("python_env.yaml", "dependencies: " + "[" * 5000 + "]" * 5000, "not a YAML mapping"),
-        ("python_env.yaml", "#" * (16 * 2**20 + 1), "has more than 16 MiB"),
+        ("python_env.yaml", "#" * (256 * 2**10 + 1), "has more than 256 KiB"),
+        ("conda.yaml", "#" * (256 * 2**10 + 1), "has more than 256 KiB"),
+        ("MLmodel", "#" * (16 * 2**20 + 1), "has more than 16 MiB"),
+        ("MLmodel", "[" + "a," * 20_001 + "]", "has more than 20,000 values"),
         ("MLmodel", "flavors: python_function\n", "no python_function flavor"),
     ],
 )
@@ -151,3 +155,21 @@ def test_files_that_would_take_long_or_are_none_are_refused(
     (make_model(tmp_path, "mlflow\n") / name).write_text(text)
     with pytest.raises(BuildFailed, match=complaint):
         read_requirements(tmp_path)
+
+
+@pytest.mark.parametrize("build", ["python_env", "conda pip", "conda"])
+def test_no_item_of_a_list_begins_another_line(tmp_path: Path, build: str) -> None:
+    item = "alpha>=1\n--find-links=/etc"
+    conda = {"dependencies": ["python=3.10", {"pip": ["mlflow", item]}] if build == "conda pip" else ["pip", item]}
+    files = {"python_env.yaml": json.dumps({"dependencies": ["mlflow", item]})} if build == "python_env" else {}
+    with pytest.raises(BuildFailed, match=r"'alpha>=1\\n--find-links=/etc'"):
+        read_requirements(make_model(tmp_path, conda=conda, files=files))
+
+
+def test_a_block_scalar_is_one_line(tmp_path: Path) -> None:
+    env = "dependencies:\n  - |\n    mlflow\n  - >\n    alpha==1\n"
+    conda = "dependencies:\n  - |\n    beta=1.0.0\n"
+    wanted = read_requirements(
+        make_model(tmp_path, files={"python_env.yaml": env, "conda.yaml": conda}, env="conda.yaml")
+    )
+    assert wanted.pip.requirements == ["mlflow", "alpha==1", "beta==1.0.0"]

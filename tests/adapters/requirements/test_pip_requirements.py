@@ -1,6 +1,7 @@
 """What a model's requirements files mean."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_files_of_the_model_do_not_depend_on_where_it_lies(tmp_path: Path, line:
         ),
         *("x @ file:///srv/x", "x @ FILE:///srv/x", "x@/srv/x", "x @ ../outside", "x @ file:%2e%2e/outside"),
         *("git+file:///srv/x", "x @ git+file:///srv/x", "GIT+FILE:///srv/x", "${TIDEGATE_MODEL_DIR}/../outside"),
-        *("x @ ${TIDEGATE_MODEL_DIR}/../outside", "-r link/a.txt", "-c ../outside/a.txt", "-r circle", "./\0"),
+        *("x @ ${TIDEGATE_MODEL_DIR}/../outside", "-r link/a.txt", "-c ../outside/a.txt", "-r circle", "file:%00"),
         *(
             "--find-links /srv",
             "--find-links link",
@@ -206,3 +207,58 @@ def test_a_line_that_cannot_be_is_named(tmp_path: Path, line: str, complaint: st
 )
 def test_names_are_seen_in_every_form(line: str, name: str) -> None:
     assert name_of(line) == name
+
+
+LINE_ENDS = ("\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("alpha==1{}-r /etc/passwd", "https://x/y.whl{}-r /etc/passwd", "${{A}}{}-e /root", "git+https://x/y{}/srv"),
+        *("alpha==1 --hash=sha256:a{}/etc", "alpha; python_version>'3'{}/srv", "./code{}/srv", "alpha{}==1"),
+        *('--index-url "https://x{}-r /etc/passwd"', '--only-binary ":none:{}-r /etc"', "-f 'https://x{}-f /etc'"),
+        *("--trusted-host 'a{}b'", "--pre{}-r /etc/passwd", "-e https://x/y.whl{}/srv", "x @ file:code{}/srv"),
+    ],
+)
+def test_a_line_holds_no_other_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "code").mkdir()
+    for end in (*LINE_ENDS, "\0", "\x1b"):
+        with pytest.raises(BuildFailed, match="has a line end or another control character"):
+            parse_requirements([line.format(end)], tmp_path)
+
+
+def test_a_line_end_at_the_end_of_a_line_and_tabs_are_pips(tmp_path: Path) -> None:
+    lines = ["alpha==1\n", "\tbeta\t# two\r\n", "gamma # a\x1b[1m comment", "delta ; extra=='x'\n\n"]
+    assert parse_requirements(lines, tmp_path).requirements == ["alpha==1", "beta", "gamma", "delta ; extra=='x'"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("--trusted-host --config-file=/etc/passwd", "--trusted-host=-c/etc/passwd", "--trusted-host '-c /etc'"),
+        *("--index-url 'https://x --find-links /etc'", "--extra-index-url '${A} -f /etc'", "-f 'https://x -f /etc'"),
+        *("--no-binary ':all: -r /etc/passwd'", "--only-binary '\t-r'", "--no-binary --pre", "-r -x", "-f -x", "-e -x"),
+    ],
+)
+def test_an_options_value_holds_no_other_option(tmp_path: Path, line: str) -> None:
+    with pytest.raises(BuildFailed, match=r"begins with '-' or has a gap|has a gap"):
+        parse_requirements([line], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["code #b", "code --hash=sha256:a", "code -r x", "code ;b", "code[b]", "code#b", "code\n-r x", "code\x85b"]
+)
+@pytest.mark.parametrize("form", ["file:{}", "--find-links file:{}", "x @ file:{}"])
+def test_a_files_name_that_uv_would_cut_is_refused(tmp_path: Path, name: str, form: str) -> None:
+    (tmp_path / name).mkdir(parents=True)
+    line = form.format(quote(name))
+    if form.startswith("x @") and name.isprintable():  # written with quotes
+        assert parse_requirements([line], tmp_path).local == [tmp_path / name]
+        return
+    with pytest.raises(BuildFailed, match=r"of the model has a character in its name|nor a file in the model"):
+        parse_requirements([line], tmp_path)
+
+
+def test_names_that_uv_is_asked_for_are_no_options(tmp_path: Path) -> None:
+    assert parse_requirements(["https://host/-rfile", "git+https://h/x#egg=-e", "alpha"], tmp_path).names == {"alpha"}

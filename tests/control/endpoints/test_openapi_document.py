@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.core.examples import a_config, an_entity
 from tidegate.control.endpoints.openapi_document import describe
 from tidegate.core.endpoint.endpoint import Route
+from tidegate.core.errors import BuildFailed
 
 
 def a_model(folder: Path, example: Any = None, **signature: Any) -> Path:
@@ -112,3 +114,20 @@ def test_every_entity_has_a_path_and_the_endpoint_takes_what_the_most_visited_ta
     assert forms_of(document)["dataframe_records"]["items"]["required"] == ["age", "visits"]
     ids = [path["post"]["operationId"] for path in document["paths"].values()]
     assert len(set(ids)) == 3
+
+
+def test_an_example_outside_the_model_is_not_shown(tmp_path: Path) -> None:
+    model = a_model(tmp_path / "m", inputs=COLUMNS)
+    (tmp_path / "secret.json").write_text('"secret"')
+    (model / "link.json").symlink_to(tmp_path / "secret.json")
+    for place in (str(tmp_path / "secret.json"), "../secret.json", "link.json", ".", "gone", "\0"):
+        content = {"signature": {}, "saved_input_example_info": {"serving_input_path": place}}
+        (model / "MLmodel").write_text(yaml.safe_dump(content))
+        assert "example" not in request_of(describe("wine", a_config(), {"wine-1": model}))["application/json"]
+
+
+def test_an_mlmodel_beyond_a_bound_is_refused(tmp_path: Path) -> None:
+    model = a_model(tmp_path / "m", inputs=COLUMNS)
+    (model / "MLmodel").write_text("a: [" + "b," * 20_001 + "]")
+    with pytest.raises(BuildFailed, match=r"more than 20,000 values"):
+        describe("wine", a_config(), {"wine-1": model})

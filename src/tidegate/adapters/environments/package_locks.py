@@ -16,8 +16,10 @@ from tidegate.adapters.environments.interpreters import Interpreter
 from tidegate.adapters.environments.uv import Uv, UvFailed
 from tidegate.adapters.environments.uv_failures import missing_packages, network_failed, refusal
 from tidegate.adapters.requirements.conda_file import refuse_conda_only
+from tidegate.adapters.requirements.control_characters import has_control
 from tidegate.adapters.requirements.model_requirements import ModelRequirements
 from tidegate.adapters.requirements.pinned_hashes import with_pinned_hashes
+from tidegate.core.errors import BuildFailed
 from tidegate.ports import LockMemory, Log
 
 # A part of every digest: after a change in how locks or environments are made, earlier ones must not be found.
@@ -156,7 +158,16 @@ def unhashed(lock: str) -> list[str]:
 
 @contextmanager
 def files_with(*contents: Iterable[str]) -> Iterator[list[Path]]:
-    """Temporary files with these lines. Their folder is of mode 0700, as options may hold credentials."""
+    """Temporary files with these lines. Their folder is of mode 0700, as options may hold credentials.
+
+    Raises BuildFailed for a line end or another control character in a line: uv would read what no check has seen.
+    """
+    contents = tuple(map(tuple, contents))
+    if broken := next((line for lines in contents for line in lines if has_control(line)), None):
+        raise BuildFailed(
+            f"A line for uv has a line end or another control character: {broken[:120]!r}. Correct the model's "
+            "requirements."
+        )
     with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
         paths = [Path(folder, f"{number}.txt") for number, _ in enumerate(contents)]
         for path, lines in zip(paths, contents, strict=True):

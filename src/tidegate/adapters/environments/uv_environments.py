@@ -133,7 +133,7 @@ class UvEnvironments:
             venv = ("venv", "--no-project", "--python", request.interpreter.path, str(environment.path))
             await uv.run(venv, log, (descriptor,))
             hashes = () if unhashed(lock) else ("--require-hashes",)
-            with files_with([*request.wanted.pip.options, lock]) as (file,):
+            with files_with([*request.wanted.pip.options, *lock.split("\n")]) as (file,):
                 arguments = (*_SYNC, *hashes, *request.arguments(str(environment.path / _PYTHON)), str(file))
                 await uv.run_from_cache(arguments, log, (descriptor,))
                 minor = request.interpreter.minor

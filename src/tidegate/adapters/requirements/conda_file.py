@@ -7,8 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from tidegate.adapters.requirements.control_characters import has_control
 from tidegate.core.errors import BuildFailed
 
 # Conda packages that the Python package index has not under this name → their name there, empty when there is none.
@@ -70,13 +72,14 @@ def parse_conda(content: object) -> CondaFile:
         raise BuildFailed("The model's conda.yaml has no list of dependencies. Log the model again.")
     pip = [line for entry in dependencies if isinstance(entry, dict) for line in texts(entry.get("pip"))]
     has_pip = any(isinstance(entry, dict) and "pip" in entry for entry in dependencies)
-    specs = [_translate(entry) for entry in dependencies if isinstance(entry, str)]
-    packages = [(name, version) for name, version in specs if name != "python" and name not in _BUILD_TOOLS]
-    refuse_conda_only([name for name, _ in packages if name in NOT_ON_THE_INDEX])
+    specs = list(map(_parts, (entry for entry in dependencies if isinstance(entry, str))))
+    refuse_conda_only([each.name for each in specs if each.name in NOT_ON_THE_INDEX])
+    translated = [(each.name, each.specifier()) for each in specs]
+    packages = [(name, version) for name, version in translated if name != "python" and name not in _BUILD_TOOLS]
     return CondaFile(
-        next((version for name, version in specs if name == "python"), ""),
+        next((version for name, version in translated if name == "python"), ""),
         tuple(name + version for name, version in packages),
-        tuple(name + version for name, version in specs if name in _BUILD_TOOLS),
+        tuple(name + version for name, version in translated if name in _BUILD_TOOLS),
         tuple(pip) if has_pip else None,
     )
 
@@ -100,18 +103,43 @@ def refuse_conda_only(names: list[str]) -> None:
         )
 
 
-def _translate(spec: str) -> tuple[str, str]:
-    """(canonical name, version specifier) of a conda match specification."""
-    parts = _SPEC.fullmatch(spec.strip()) if len(spec) <= _LONGEST_SPEC else None
-    if parts is None or "|" in spec:
-        raise BuildFailed(
-            f"'{spec[:_LONGEST_SPEC]}' in the model's conda.yaml cannot be turned into a pip requirement. "
-            "Pin one version."
-        )
-    version = parts["version"].strip()
-    if re.match(r"[\d*]", version):  # the form with spaces: `numpy 1.26.4 py310_0`
-        version = "=" + version.replace(" ", "=")
-    return canonicalize_name(parts["name"]), ",".join(filter(None, map(_clause, version.replace(" ", "").split(","))))
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    """A conda match specification: its text, the canonical name of its package, and the version as conda has it."""
+
+    text: str
+    name: str
+    version: str
+
+    def specifier(self) -> str:
+        """The version specifier for pip, which is nothing else: no place of a file, no option. Raises BuildFailed."""
+        version = self.version
+        if re.match(r"[\d*]", version):  # the form with spaces: `numpy 1.26.4 py310_0`
+            version = "=" + version.replace(" ", "=")
+        clauses = filter(None, map(_clause, version.replace(" ", "").split(",")))
+        try:
+            specifiers = [(clause, SpecifierSet(clause)) for clause in clauses]
+        except InvalidSpecifier:
+            raise _beyond_pip(self.text) from None
+        if any(each.operator == "===" for _, specifier in specifiers for each in specifier):  # any text may follow it
+            raise _beyond_pip(self.text)
+        return ",".join(clause for clause, _ in specifiers)
+
+
+def _parts(text: str) -> _Spec:
+    """Raises BuildFailed where the text is no match specification."""
+    parts = (
+        _SPEC.fullmatch(text.strip()) if len(text) <= _LONGEST_SPEC and not has_control(text.rstrip("\r\n")) else None
+    )
+    if parts is None or "|" in text:
+        raise _beyond_pip(text)
+    return _Spec(text, canonicalize_name(parts["name"]), parts["version"].strip())
+
+
+def _beyond_pip(text: str) -> BuildFailed:
+    return BuildFailed(
+        f"{text[:_LONGEST_SPEC]!r} in the model's conda.yaml cannot be turned into a pip requirement. Pin one version."
+    )
 
 
 def _clause(clause: str) -> str:

@@ -20,20 +20,10 @@ from pathlib import Path
 
 from tidegate.core.errors import BuildFailed
 
-MAX_TEXT_BYTES = 16 * 2**20  # of one YAML file of a model
 _MAX_LOCAL_BYTES = 16 * 2**30  # of all that the requirements name
 # -P: a folder `tidegate` in the working directory must not be taken for the package.
 _COMMAND = (sys.executable, "-P", "-m", "tidegate.adapters.requirements.local_files")
 _ADVICE = "Log the model with plain files, or correct the line."
-
-
-def text_of(path: Path, most: int = MAX_TEXT_BYTES, errors: str = "strict") -> str:
-    """The text of a regular file. Raises BuildFailed where it has more bytes than `most`, and UnicodeDecodeError."""
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise BuildFailed(f"The model's file '{path.name}' has more than {most / 2**20:.0f} MiB. Log the model again.")
-    return content.decode("utf-8-sig", errors)
 
 
 def in_model(given: str, folder: Path, model_dir: Path) -> Path:

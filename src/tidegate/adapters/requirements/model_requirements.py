@@ -12,15 +12,15 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from tidegate.adapters.requirements.conda_file import CondaFile, parse_conda, texts
-from tidegate.adapters.requirements.local_files import text_of
 from tidegate.adapters.requirements.pip_requirements import PipRequirements, name_of, parse_requirements
-from tidegate.adapters.requirements.yaml_text import NotYaml, load_texts
 from tidegate.core.errors import BuildFailed
+from tidegate.model_files import MAX_TEXT_BYTES, mapping_of
 
 # Databricks' own look-up client is on no public index; Tidegate's worker does its work.
 _STRIPPED = "databricks-feature-lookup"
 _MLFLOW = {"mlflow", "mlflow-skinny"}
 _LONGEST_VERSION = 100  # characters
+_LONGEST_ENVIRONMENT = 256 * 2**10  # bytes of conda.yaml and python_env.yaml each
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ModelRequirements:
 
 def read_requirements(model_dir: Path) -> ModelRequirements:
     """Read the model in `model_dir`, an absolute path without links. Raises BuildFailed saying what to change."""
-    model = _mapping(model_dir, "MLmodel")
+    model = _mapping(model_dir, "MLmodel", MAX_TEXT_BYTES)
     flavors: Any = model.get("flavors")
     flavor = flavors.get("python_function") if isinstance(flavors, dict) else None
     if not isinstance(flavor, dict):
@@ -51,7 +51,7 @@ def read_requirements(model_dir: Path) -> ModelRequirements:
     conda = parse_conda(conda_env) if conda_env is not None else CondaFile()
     pip = parse_requirements(_lines(model_dir, python_env, conda), model_dir)
     build_tools = texts((python_env or {}).get("build_dependencies")) or conda.build_tools
-    from_conda = _add_conda(pip, conda)
+    from_conda = _add_conda(pip, conda, model_dir)
     _strip(pip)
     _add_mlflow(pip, model)
     recorded = _text(flavor.get("python_version"))
@@ -80,12 +80,12 @@ def _lines(model_dir: Path, python_env: dict[str, Any] | None, conda: CondaFile)
     return list(conda.pip or ())
 
 
-def _add_conda(pip: PipRequirements, conda: CondaFile) -> tuple[str, ...]:
+def _add_conda(pip: PipRequirements, conda: CondaFile, model_dir: Path) -> tuple[str, ...]:
     """Add the conda packages that the pip lines do not name; the model needs them when it is loaded or called."""
     names = pip.names
     added = [line for line in conda.packages if name_of(line) not in names]
     if added:
-        pip.requirements += added
+        pip.requirements += parse_requirements(added, model_dir).requirements
         pip.notes.append(f"Conda packages taken from the Python package index: {', '.join(added)}.")
     return tuple(name_of(line) for line in added)
 
@@ -124,17 +124,11 @@ def _setuptools(pip: PipRequirements, build_tools: Sequence[str]) -> str | None:
 
 
 def _optional(model_dir: Path, name: str) -> dict[str, Any] | None:
-    return _mapping(model_dir, name) if (model_dir / name).is_file() else None
+    return _mapping(model_dir, name, _LONGEST_ENVIRONMENT) if (model_dir / name).is_file() else None
 
 
-def _mapping(model_dir: Path, name: str) -> dict[str, Any]:
+def _mapping(model_dir: Path, name: str, most: int) -> dict[str, Any]:
     path = (model_dir / name).resolve()
     if not path.is_relative_to(model_dir) or not path.is_file():
         raise BuildFailed(f"The model has no file '{name}'. Log it again with MLflow.")
-    try:
-        content = load_texts(text_of(path))
-    except (NotYaml, UnicodeDecodeError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise BuildFailed(f"The model's file '{name}' is not a YAML mapping. Log the model again.")
-    return content
+    return mapping_of(path, most)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, is_normalized_name, parse_wheel_filename
 
-from tidegate.adapters.requirements.local_files import in_model, text_of
+from tidegate.adapters.requirements.control_characters import has_control
+from tidegate.adapters.requirements.local_files import in_model
 from tidegate.core.errors import BuildFailed
+from tidegate.model_files import text_of
 
 MODEL_DIR = "TIDEGATE_MODEL_DIR"
 
@@ -33,6 +35,8 @@ _VALUED = {
         *("--no-binary", "--only-binary", "--trusted-host", "--use-feature"),
     )
 }
+# Options whose values may have gaps: they name files of the model, or are read as a requirement.
+_NAMES_FILES = {"--requirement", "--constraint", "--editable", "--find-links"}
 # A name with or without extras, versions and a marker. uv checks the rest.
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*([=<>!~(;].*|@.*)?")
 _NAMED_PLACE = re.compile(r"([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*@\s*(.*?)(\s+;.*)?")
@@ -43,6 +47,8 @@ _REMOTE = re.compile(r"(?![a-z0-9.+-]*file:)[a-z][a-z0-9.+-]*://", re.IGNORECASE
 _ARCHIVE = re.compile(r"\.(whl|zip|tar\.gz)(\[|\s|;|$)")
 # A variable, which may be a URL's beginning: see `named_variables.refuse_local_values`.
 _VARIABLE = re.compile(rf"\$\{{(?!{MODEL_DIR}\}})[A-Z0-9_]+\}}")
+# In the place of a file without quotes: uv would take what stands before it for the whole, which may be a link.
+_MEANS_MORE = re.compile(r"\s[#;-]|#|[\[\]]")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _GAP = re.compile(r"\s{33,}")
 # The regular expressions take a time that grows with the square of a line's length, and block all of control.
@@ -74,8 +80,8 @@ class PipRequirements:
 
     @property
     def names(self) -> set[str]:
-        """The canonical names of what is required, as far as a line shows its name."""
-        return {name for line in self.requirements if (name := name_of(line))}
+        """The canonical names of what is required, as far as a line shows its name. uv is asked for them alone."""
+        return {name for line in self.requirements if is_normalized_name(name := name_of(line))}
 
 
 def parse_requirements(lines: Iterable[str], model_dir: Path) -> PipRequirements:
@@ -119,6 +125,11 @@ class _Reader:
             self._characters += len(line)
             if self._characters > _MOST_CHARACTERS:
                 raise BuildFailed("The model's requirements are longer than 1 MiB. Name what it needs, and no more.")
+            if has_control(line):
+                raise BuildFailed(
+                    f"A line of the model's requirements has a line end or another control character: {line[:120]!r}. "
+                    "Write one line for each requirement."
+                )
             if line.startswith("-"):
                 self._options(line, folder, constraint=constraint)
             else:
@@ -140,6 +151,11 @@ class _Reader:
             self._option(_VALUED[option], value or words.pop(0), folder, constraint=constraint)
 
     def _option(self, option: str, value: str, folder: Path, *, constraint: bool) -> None:
+        if value.startswith("-") or (option not in _NAMES_FILES and re.search(r"\s", value)):
+            raise BuildFailed(
+                f"'{option}' in the model's requirements has the value '{value[:200]}', which begins with '-' or has a "
+                "gap. Correct it."
+            )
         match option:
             case "--requirement" | "--constraint":
                 self._file(value, folder, constraint=constraint or option == "--constraint")
@@ -180,6 +196,8 @@ class _Reader:
 
     def _find_links(self, value: str, folder: Path) -> str:
         if _REMOTE.match(value) or _VARIABLE.match(value):
+            if re.search(r"\s", value):
+                raise BuildFailed(f"'--find-links {value[:200]}' in the model's requirements has a gap. Correct it.")
             return value
         given = _path_of(value)
         try:
@@ -213,7 +231,8 @@ class _Reader:
         if _NAMED.fullmatch(text) and not _ARCHIVE.search(text):
             return text
         parts = _FILE.fullmatch(text)
-        assert parts is not None
+        if parts is None:
+            raise BuildFailed(f"The model's requirements have a line that cannot be read: {text[:120]!r}.")
         return self._local(parts[1]) + (parts[2] or "") + (parts[3] or "")
 
     def _local(self, given: str, *, quoted: bool = False) -> str:
@@ -225,6 +244,11 @@ class _Reader:
         place = path.relative_to(self._root).as_posix()
         if "${" in place:
             raise BuildFailed(f"'{place[:200]}' of the model has '${{' in its name, which means a variable. Rename it.")
+        if has_control(place) or (not quoted and _MEANS_MORE.search(place)):
+            raise BuildFailed(
+                f"{place[:200]!r} of the model has a character in its name that means more in a requirements file, "
+                "such as '#', a bracket or a line end. Rename it."
+            )
         return f"${{{MODEL_DIR}}}/{quote(place, safe='/+!@~') if quoted else place}".rstrip("/.")
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tidegate.core.endpoint.endpoint import EndpointConfig
+from tidegate.core.errors import BuildFailed
+from tidegate.model_files import mapping_of, text_of
 
 JsonSchema = dict[str, Any]
 
@@ -63,22 +63,28 @@ def describe(name: str, config: EndpointConfig, models: Mapping[str, Path]) -> d
 
 def _signature(model: Path) -> dict[str, Any]:
     """A model's inputs, outputs and params in MLflow's form, and its input example. An absent one is None."""
-    content = yaml.safe_load((model / "MLmodel").read_text(encoding="utf-8")) or {}
-    signature = content.get("signature") or {}
+    content = mapping_of(model / "MLmodel")
+    signature = _mapping(content, "signature")
     parsed = {part: json.loads(signature[part]) if signature.get(part) else None for part in _PARTS}
-    return {**parsed, "example": _example(model, content.get("saved_input_example_info") or {})}
+    return {**parsed, "example": _example(model, _mapping(content, "saved_input_example_info"))}
 
 
 _PARTS = ("inputs", "outputs", "params")
 
 
 def _example(model: Path, info: Mapping[str, Any]) -> Any:
-    """The request that MLflow saved beside the input example, if any."""
-    path = model / str(info.get("serving_input_path") or "serving_input_example.json")
+    """The request that MLflow saved beside the input example, if any. No other file of the server is read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        folder = model.resolve()
+        path = (folder / str(info.get("serving_input_path") or "serving_input_example.json")).resolve()
+        return json.loads(text_of(path)) if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError, BuildFailed):  # among them links in a circle
         return None
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = content.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 # --- the operation

@@ -8,7 +8,10 @@ from typing import Self
 
 import msgspec
 
-_LOADER = re.compile(r"^\s*loader_module:\s*([\w.]+)\s*$", re.MULTILINE)
+from tidegate.core.errors import BuildFailed
+from tidegate.model_files import text_of
+
+_LOADER = re.compile(r"^[ \t]*loader_module:[ \t]*([\w.]+)[ \t\r]*$", re.MULTILINE)
 _ALWAYS = ("numpy", "pandas", "yaml", "mlflow.pyfunc")
 _OF_FLAVOR = {
     "mlflow.sklearn": ("sklearn", "mlflow.sklearn"),
@@ -56,7 +59,7 @@ def recorded_at(record: Path) -> int:
 
 def _loader(model_dir: str) -> str:
     try:
-        found = _LOADER.search((Path(model_dir) / "MLmodel").read_text(errors="replace"))
-    except OSError:
+        found = _LOADER.search(text_of(Path(model_dir) / "MLmodel", errors="replace"))
+    except (OSError, BuildFailed):
         return ""
     return found[1] if found else ""
