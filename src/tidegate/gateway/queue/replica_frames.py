@@ -4,6 +4,7 @@ A model runs in its replica's process and may write to the replica's connections
 a caller's request: a value that no replica of Tidegate sends raises `wire.WireError`, and the connection ends.
 """
 
+import functools
 import math
 import re
 from typing import Annotated, Literal, TypeVar
@@ -31,7 +32,14 @@ _META = re.compile(
 )
 
 
-_is_usual = USUAL_META.fullmatch
+# The longest metadata that is known, bytes; longer is not looked at, nor remembered.
+_MAX_META = 8 * 20
+
+
+@functools.lru_cache(1024)
+def _is_known(meta: bytes) -> bool:
+    """Whether metadata is what a replica of Tidegate sends. The answers of one batch have the same."""
+    return USUAL_META.fullmatch(meta) is not None or _META.fullmatch(meta) is not None
 
 
 class _Start(msgspec.Struct):
@@ -81,7 +89,7 @@ def check_answer(answer: wire.Answer) -> None:
     if answer.flags:
         raise wire.WireError("an answer has unknown flags")
     meta = answer.meta
-    if meta and _is_usual(meta) is None and _META.fullmatch(meta) is None:
+    if meta and (len(meta) > _MAX_META or not _is_known(meta)):
         raise wire.WireError("an answer has unknown metadata")
     if answer.outcome != wire.OK:
         if answer.outcome > wire.INTERNAL:

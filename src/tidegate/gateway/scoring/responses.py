@@ -50,8 +50,9 @@ def cold_timing(mode: str, phases: tuple[float, ...]) -> bytes:
     return f', cold;dur={total * 1000:.3f};desc="{mode}", {", ".join(steps)}'.encode("latin-1", "replace")
 
 
+@functools.lru_cache(_REMEMBERED)
 def _steps(meta: bytes) -> bytes:
-    """The steps in the replica."""
+    """The steps in the replica. The answers of one batch have the same."""
     usual = replica_frames.USUAL_META.fullmatch(meta)
     if usual is not None:
         batch, *micros = usual.groups()
