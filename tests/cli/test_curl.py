@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tidegate.cli.curl import curl_line
 from tidegate.cli.find_server import Server, ServerOptions, find
 
@@ -45,7 +47,18 @@ def test_variables_stay_variables() -> None:
 def test_a_named_token_and_an_example_with_quotes() -> None:
     server = find(ServerOptions(token="secret"), {})
     example = {"inputs": ["it's", '"so"', "$HOME"]}
-    assert expanded(curl_line(server, "wine", example)) == arguments(server, json.dumps(example))
+    line = curl_line(server, "wine", example)
+    assert expanded(line, TIDEGATE_TOKEN="secret") == arguments(server, json.dumps(example))
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_named_token_is_not_printed(tmp_path: Path, piped: bool) -> None:
+    file = tmp_path / "a file"
+    file.write_text("secret\n")
+    server = find(ServerOptions(token="secret", token_file=Path("-") if piped else file), {})
+    line = curl_line(server, "wine")
+    assert "secret" not in line
+    assert expanded(line, TIDEGATE_TOKEN="secret") == arguments(server, "@row.json")
 
 
 def test_the_whole_line_without_a_shell() -> None:

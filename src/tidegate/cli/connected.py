@@ -45,7 +45,7 @@ def connected(command: "Callable[Concatenate[Client, P], None]") -> Callable[...
         from tidegate.cli.find_server import ServerOptions, find, token_in
 
         given: dict[str, Any] = {name: arguments.pop(name) for name in _OPTIONS}
-        if (file := given.pop("token_file")) is not None:
+        if (file := given["token_file"]) is not None:
             if given["token"]:
                 raise Failure("Give --token or --token-file, not both.")
             given["token"] = token_in(file)

@@ -41,6 +41,7 @@ class ServerOptions:
     url: str = ""
     token: str = ""
     data_dir: Path | None = None
+    token_file: Path | None = None  # that the token is from
 
 
 def find(options: ServerOptions, environ: Mapping[str, str]) -> Server:
@@ -61,7 +62,7 @@ def find(options: ServerOptions, environ: Mapping[str, str]) -> Server:
         token_in_shell=f"$(cat {shlex.quote(str(data.admin_token.absolute()))})",
     )
     if options.token:
-        return replace(server, token=options.token, token_in_shell=shlex.quote(options.token))
+        return replace(server, token=options.token, token_in_shell=_in_shell(options.token_file))
     if options.data_dir and own.token:
         return own
     if token := environ.get("TIDEGATE_TOKEN"):
@@ -69,6 +70,13 @@ def find(options: ServerOptions, environ: Mapping[str, str]) -> Server:
     if (token := environ.get("DATABRICKS_TOKEN")) and databricks in ("", url):
         return replace(server, token=token, token_in_shell="$DATABRICKS_TOKEN")  # noqa: S106
     return own if url == here or is_loopback(url) else server
+
+
+def _in_shell(token_file: Path | None) -> str:
+    """A shell's word for the token. The token itself is never printed: it would stay in the terminal and in logs."""
+    if token_file is None or str(token_file) == "-":
+        return "$TIDEGATE_TOKEN"
+    return f"$(cat {shlex.quote(str(token_file.expanduser().absolute()))})"
 
 
 def token_in(file: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.gateway.house import V1, House, house, until
 from tidegate.gateway.links import control_link
-from tidegate.gateway.queue import overrun, revision_queue
+from tidegate.gateway.queue import lane, overrun, revision_queue
 from tidegate.gateway.queue.backlog import Backlog
 from tidegate.gateway.queue.pending import Pending
 from tidegate_worker.ipc import wire
@@ -263,6 +263,28 @@ async def test_at_their_deadline_those_that_found_no_other_replica_get_their_504
         assert statuses(await asyncio.gather(*[h.score() for _ in range(3)])) == [504] * 3
         await until(lambda: h.control.reports[-1].revisions[V1].queued == 0)
         assert (await h.score(b"[0]")).status_code == 200
+
+
+async def test_a_replica_that_never_answers_is_connected_to_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "OVERDUE_SECONDS", 0.2)
+    swallowed = asyncio.Event()
+
+    async def predict(request: wire.Request) -> wire.Answer | None:
+        if request.body == b"[666]":
+            swallowed.set()
+            await asyncio.sleep(600)
+        return ok(request)
+
+    async with house(tmp_path) as h:
+        await with_timeout(h, 0.5)
+        h.agent.place(V1, await h.replica("aaaa0001", predict=predict, credit=1, group=1))
+        assert (await h.score(b"[666]")).status_code == 504
+        assert swallowed.is_set()
+        h.control.publish(h.table(version="t3", timeout=10.0))
+        await until(lambda: h.control.reports and h.control.reports[-1].route_version == "t3")
+        assert (await h.score(b"[1]")).status_code == 200
 
 
 async def test_one_that_crashes_gets_500_and_its_neighbours_their_answers(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Scripts of other sites' pages: what browsers are told, which is nothing unless a setting says so."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.gateway.house import TOKEN, V1, house
-from tidegate.core.errors import ConfigurationError
-from tidegate.gateway.scoring.cors import Cors
+from tidegate.core.errors import ConfigurationError, PermissionDenied
+from tidegate.gateway.scoring.cors import Cors, check_same_site
 from tidegate.settings_loading import load
 
 PAGE, OTHER = "https://example.org", "https://elsewhere.example"
@@ -107,3 +108,24 @@ async def test_a_page_of_another_site_cannot_use_its_visitors_login(tmp_path: Pa
         for path in (SCORE, "/api/2.0/x"):
             own = await h.client.post(path, content=b"[1]", auth=("token", TOKEN), headers={"origin": h.url.upper()})
             assert own.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "same"),
+    [
+        (None, b"m.example.com", True),
+        (b"https://m.example.com", b"m.example.com", True),
+        (b"https://M.example.com", b"m.example.com:443", True),
+        (b"http://m.example.com:80", b"m.example.com", True),
+        (b"http://[::1]:8080", b"[::1]:8080", True),
+        (b"https://m.example.com:80", b"m.example.com", False),
+        (b"http://m.example.com", b"m.example.com:8080", False),
+        (b"null", None, False),
+        (b"null", b"", False),
+        (b"", b"", False),
+        (b"http://[", b"[", False),
+    ],
+)
+def test_what_is_the_same_site(origin: bytes | None, host: bytes | None, same: bool) -> None:
+    with nullcontext() if same else pytest.raises(PermissionDenied):
+        check_same_site(origin, host)

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple, cast
 
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionId
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # A replica may send this many frames that were not asked for between two frames of answers.
 _MOST_UNASKED = 1000
+# A replica has answered, or was ended, this long after a request's deadline at the latest.
+OVERDUE_SECONDS = 60.0
 # The gateway polls for an answer only if the request came within this time after the last one. A slower caller gains
 # nothing from it.
 _BRISK_SECONDS = 0.001
@@ -99,6 +102,15 @@ class Lane(asyncio.Protocol):
     def overruns(self, now: float) -> bool:
         """Whether the first group takes so long that its requests are sent elsewhere."""
         return self._usual_time.overruns(self._busy_for(now))
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the replica has left its first request without an answer for far longer than any request may take."""
+        oldest = [*islice(self.in_flight.values(), 1), *(left.request for left in islice(self._left.values(), 1))]
+        return any(now > request.deadline + OVERDUE_SECONDS for request in oldest)
+
+    def give_up(self) -> None:
+        """End the connection, and make it again: its answers do not come any more."""
+        self._distrust(wire.WireError(f"a request had no answer {OVERDUE_SECONDS:g} s after its deadline"))
 
     def _busy_for(self, now: float) -> float:
         """The seconds since it was sent its first group, or since its last answer."""

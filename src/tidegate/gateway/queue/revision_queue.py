@@ -91,6 +91,8 @@ class RevisionQueue:
             self._sweep_deadlines(now)
         if self.route.retry_on_crash:  # a request that must not run twice waits
             self._relieve(now)
+        for lane in [lane for lane in self._serving if lane.is_overdue(now)]:
+            lane.give_up()
         self._waiting.tidy()
         if self._waiting.count and not self._lanes and now - self._woken_at >= WAKE_AGAIN_SECONDS:
             self._wake(now)

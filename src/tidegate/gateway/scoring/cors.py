@@ -58,6 +58,9 @@ class Cors:
         return origin is not None and (self._any or origin.lower() in self._origins)
 
 
+_USUAL_PORTS = {b"http": b":80", b"https": b":443"}
+
+
 def check_same_site(origin: bytes | None, host: bytes | None) -> None:
     """Refuse a browser's request from a page of another site. Raises PermissionDenied.
 
@@ -66,10 +69,12 @@ def check_same_site(origin: bytes | None, host: bytes | None) -> None:
     if origin is None:
         return
     try:
-        same = urlsplit(origin.lower()).netloc == (host or b"").lower()
+        scheme, site, *_ = urlsplit(origin.lower())
     except ValueError:  # no URL
-        same = False
-    if not same:
+        scheme, site = b"", b""
+    usual_port = _USUAL_PORTS.get(scheme, b"")
+    asked = (host or b"").lower().removesuffix(usual_port)
+    if not site or site.removesuffix(usual_port) != asked:
         raise PermissionDenied("Requests from pages of another site are refused.")
 
 
