@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tidegate import model_files
+from tidegate import bounded_text
+from tidegate.bounded_text import text_of
 from tidegate.core.errors import BuildFailed
-from tidegate.model_files import MAX_VALUES, NotYaml, TooManyValues, load_texts, mapping_of, text_of
+from tidegate.model_files import MAX_VALUES, NotYaml, TooManyValues, load_texts, mapping_of
 
 
 def test_scalars_are_texts_with_and_without_a_tag() -> None:
@@ -60,6 +61,6 @@ def test_each_bound_is_said(tmp_path: Path) -> None:
         mapping_of(path)
     with pytest.raises(BuildFailed, match=r"has more than 8 KiB"):
         mapping_of(path, 8 * 2**10)
-    path.write_bytes(b"a" * (model_files.MAX_TEXT_BYTES + 1))
+    path.write_bytes(b"a" * (bounded_text.MAX_TEXT_BYTES + 1))
     with pytest.raises(BuildFailed, match=r"has more than 16 MiB"):
         text_of(path)

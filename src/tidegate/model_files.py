@@ -1,4 +1,4 @@
-"""Reads the text files of a model within bounds: whoever logs a model writes them, and control reads them.
+"""Reads the YAML files of a model within bounds: whoever logs a model writes them, and control reads them.
 
 Numbers in YAML are read as texts: YAML itself reads the version 3.10 as the number 3.1.
 """
@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from tidegate.bounded_text import MAX_TEXT_BYTES, text_of
 from tidegate.core.errors import BuildFailed
 
-MAX_TEXT_BYTES = 16 * 2**20  # of a model's file; a signature of 20,000 columns has some MB
 MAX_VALUES = 20_000  # of a YAML file: each takes 3 µs, without libyaml 30 µs
 _MAX_DEPTH = 100  # levels; libyaml crashes the process where a text has tens of thousands
 _KEPT = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
@@ -45,16 +45,6 @@ _Texts.yaml_implicit_resolvers = {
 }
 for _kind in _TYPED:  # by a tag such as `!!int`; some of their texts take a time that grows with its square
     _Texts.add_constructor(f"tag:yaml.org,2002:{_kind}", yaml.SafeLoader.construct_yaml_str)
-
-
-def text_of(path: Path, most: int = MAX_TEXT_BYTES, errors: str = "strict") -> str:
-    """The text of a regular file. Raises BuildFailed where it has more bytes than `most`, and UnicodeDecodeError."""
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB"
-        raise BuildFailed(f"The model's file '{path.name}' has more than {size}. Log the model again.")
-    return content.decode("utf-8-sig", errors)
 
 
 def load_texts(text: str) -> Any:

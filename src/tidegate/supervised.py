@@ -17,21 +17,26 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 _STEADY_SECONDS = 10.0
 
 
+def cancelled_from_outside() -> bool:
+    """Whether somebody has cancelled the task that runs. Without that, a CancelledError in it is a defect."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def supervised(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
     """Await `run()`; after an exception, log it with its traceback, pause, and await `run()` again.
 
     The supervision ends when `run` returns, or when the task is cancelled. A cancellation that `run` raises by itself,
     such as that of a task which it awaits, is an exception like any other. `name` is what the log calls the loop.
     """
-    task, pause = asyncio.current_task(), FIRST_PAUSE_SECONDS
-    assert task is not None
+    pause = FIRST_PAUSE_SECONDS
     while True:
         began = time.monotonic()
         try:
             await run()
             return
         except (Exception, asyncio.CancelledError):
-            if task.cancelling():
+            if cancelled_from_outside():
                 raise
             logger.exception("a loop failed by a defect; it goes on", extra=fields(loop=name))
         if time.monotonic() - began >= _STEADY_SECONDS:
@@ -71,11 +76,9 @@ async def attempted(work: Coroutine[Any, Any, None], name: str) -> None:
 
     For a task whose failure must not end its siblings in a task group. `name` is what the log calls the work.
     """
-    task = asyncio.current_task()
-    assert task is not None
     try:
         await work
     except (Exception, asyncio.CancelledError):
-        if task.cancelling():
+        if cancelled_from_outside():
             raise
         logger.exception("a task failed by a defect", extra=fields(task=name))

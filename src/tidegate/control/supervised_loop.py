@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from tidegate.core.errors import TidegateError
+from tidegate.supervised import cancelled_from_outside
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +53,3 @@ class SupervisedLoop:
                 raise
             logger.exception("%s failed", self._name)
         return self._after_failure
-
-
-def cancelled_from_outside() -> bool:
-    """Whether somebody has cancelled the task that runs. Without that, a CancelledError in it is a defect."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

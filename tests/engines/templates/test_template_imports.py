@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate import model_files
+from tidegate import bounded_text
 from tidegate.engines.templates.template_imports import imports_of
 
 
@@ -22,4 +22,4 @@ def test_a_file_beyond_the_bound_says_nothing(tmp_path: Path) -> None:
     """Empty lines alone took a time that grew with the square of their number: hours for these."""
     text = "\n" * 10**6 + "loader_module: mlflow.sklearn\n"
     assert "sklearn" in names(tmp_path, text)
-    assert "sklearn" not in names(tmp_path, "#" * model_files.MAX_TEXT_BYTES + "\n" + text)
+    assert "sklearn" not in names(tmp_path, "#" * bounded_text.MAX_TEXT_BYTES + "\n" + text)

@@ -13,8 +13,9 @@ from packaging.version import InvalidVersion, Version
 
 from tidegate.adapters.requirements.conda_file import CondaFile, parse_conda, texts
 from tidegate.adapters.requirements.pip_requirements import PipRequirements, name_of, parse_requirements
+from tidegate.bounded_text import MAX_TEXT_BYTES
 from tidegate.core.errors import BuildFailed
-from tidegate.model_files import MAX_TEXT_BYTES, mapping_of
+from tidegate.model_files import mapping_of
 
 # Databricks' own look-up client is on no public index; Tidegate's worker does its work.
 _STRIPPED = "databricks-feature-lookup"

@@ -15,8 +15,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, is_normaliz
 
 from tidegate.adapters.requirements.control_characters import has_control
 from tidegate.adapters.requirements.local_files import in_model
+from tidegate.bounded_text import text_of
 from tidegate.core.errors import BuildFailed
-from tidegate.model_files import text_of
 
 MODEL_DIR = "TIDEGATE_MODEL_DIR"
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tidegate.bounded_text import text_of
 from tidegate.core.endpoint.endpoint import EndpointConfig
 from tidegate.core.errors import BuildFailed
-from tidegate.model_files import mapping_of, text_of
+from tidegate.model_files import mapping_of
 
 JsonSchema = dict[str, Any]
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from tidegate.control.reconcile.build_log import BuildLog
 from tidegate.control.reconcile.build_slots import BuildSlots
 from tidegate.control.reconcile.model_cache import ModelCache
-from tidegate.control.supervised_loop import cancelled_from_outside
 from tidegate.core.endpoint.revision import Revision, RevisionId
 from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.errors import TidegateError
 from tidegate.core.rollout.snapshot import Preparation, PreparationState
 from tidegate.ports import Clock, EnvironmentBuilder, Log, ModelRegistry
+from tidegate.supervised import cancelled_from_outside
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)

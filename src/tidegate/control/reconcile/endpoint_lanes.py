@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from tidegate.control.supervised_loop import cancelled_from_outside
 from tidegate.control.wakeups import Wakeups
+from tidegate.supervised import cancelled_from_outside
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Self
 
 import msgspec
 
+from tidegate.bounded_text import text_of
 from tidegate.core.errors import BuildFailed
-from tidegate.model_files import text_of
 
 _LOADER = re.compile(r"^[ \t]*loader_module:[ \t]*([\w.]+)[ \t\r]*$", re.MULTILINE)
 _ALWAYS = ("numpy", "pandas", "yaml", "mlflow.pyfunc")

@@ -33,7 +33,7 @@ _META = re.compile(
 
 
 # The longest metadata that is known, bytes; longer is not looked at, nor remembered.
-_MAX_META = 8 * 20
+_MAX_META = 8 * 21
 
 
 @functools.lru_cache(1024)
