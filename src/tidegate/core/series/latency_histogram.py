@@ -1,0 +1,74 @@
+"""The histogram of latencies: exponential buckets, 32 an octave, from 61 µs to 128 s.
+
+These are the buckets of OpenTelemetry's exponential histogram of scale 5, and of Prometheus' native histogram of schema
+5: bucket i of theirs ends at 2 ** (i / 32) seconds. A quantile read from it is at most 1.1 % beside the true value:
+the middle of a bucket is at most (g - 1) / (g + 1) away from its ends, with g = 2 ** (1 / 32).
+
+A histogram is a mapping from the bucket's number, from 0 to BUCKETS - 1, to its count. Empty buckets are left out.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+
+SCALE = 5
+PER_OCTAVE = 2**SCALE
+FIRST_OCTAVE, LAST_OCTAVE = -14, 7  # 2 ** -14 s is 61 µs; 2 ** 7 s is 128 s
+# The index of our bucket 0 among theirs: it ends at 2 ** FIRST_OCTAVE.
+FIRST_INDEX = FIRST_OCTAVE * PER_OCTAVE
+
+BOUNDS: tuple[float, ...] = tuple(
+    2.0 ** (index / PER_OCTAVE) for index in range(FIRST_INDEX, LAST_OCTAVE * PER_OCTAVE + 1)
+)
+"""Upper bounds, seconds, each within its bucket. A last bucket has no bound."""
+BUCKETS = len(BOUNDS) + 1
+_GROWTH: float = 2.0 ** (1 / PER_OCTAVE)
+
+Histogram = Mapping[int, int]
+
+
+def bucket_of(seconds: float) -> int:
+    """The number of the bucket that a latency belongs to."""
+    return bisect_left(BOUNDS, seconds)
+
+
+def middle(bucket: int) -> float:
+    """The value that a bucket's latencies count as, seconds: the one that is, in ratio, nearest to both its ends."""
+    if bucket >= len(BOUNDS):
+        return BOUNDS[-1]
+    high = BOUNDS[bucket]
+    low = BOUNDS[bucket - 1] if bucket else high / _GROWTH
+    return 2 * low * high / (low + high)
+
+
+def quantile(histogram: Histogram, share: float) -> float | None:
+    """The latency, seconds, that this share of all is not above; None where there is none.
+
+    The rank is that of the nearest-rank method: the smallest latency with at least `share` of all at or below it.
+    """
+    total = sum(histogram.values())
+    if not total:
+        return None
+    wanted, seen, last = max(1.0, share * total), 0, 0
+    for last in sorted(histogram):
+        seen += histogram[last]
+        if seen >= wanted:
+            break
+    return middle(last)
+
+
+def quantiles(histogram: Histogram, shares: Iterable[float]) -> tuple[float | None, ...]:
+    """The quantile of each of these shares, seconds."""
+    return tuple(quantile(histogram, share) for share in shares)
+
+
+def merged(one: Histogram, other: Histogram) -> dict[int, int]:
+    """The sum of two histograms."""
+    total = dict(one)
+    for bucket, count in other.items():
+        total[bucket] = total.get(bucket, 0) + count
+    return total
+
+
+def grown(now: Histogram, before: Histogram) -> dict[int, int]:
+    """What a growing histogram has gained. A count that fell counts as unchanged."""
+    return {bucket: count - before.get(bucket, 0) for bucket, count in now.items() if count > before.get(bucket, 0)}
