@@ -22,6 +22,7 @@ from tidegate.gateway.replay.recordings import Recordings
 from tidegate.gateway.replay.replays import Replays
 from tidegate.gateway.scoring.scoring_path import Scoring
 from tidegate.settings import Settings
+from tidegate.web_assets import WebAssets
 
 
 async def serve(index: int, listener: socket.socket, settings: Settings, stop: asyncio.Event) -> None:
@@ -53,7 +54,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     control = Proxy("The control plane", data.api_socket)
     registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
     scoring = Scoring(router, meter, settings.gateway, recordings)
-    handler = Handler(scoring, control, registry, link)
+    handler = Handler(scoring, control, registry, link, WebAssets.load())
     handler.start()
     router.start()
     link.start()

@@ -1,4 +1,4 @@
-"""All requests but scoring: the open paths, control and the registry. Raw ASGI.
+"""All requests but scoring: the open paths, static files, control and the registry. Raw ASGI.
 
 Scoring requests do not come here: `gateway/http/client_connection.py` hands them to `gateway/scoring/request.py`.
 """
@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 
-from tidegate import http
+from tidegate import http, web_assets
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.gateway.http import proxy
@@ -17,6 +17,7 @@ from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.scoring import cors
 from tidegate.gateway.scoring.scoring_path import Scoring
 from tidegate.supervised import supervised
+from tidegate.web_assets import WebAssets
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +25,13 @@ logger = logging.getLogger(__name__)
 class Handler:
     """The gateway's ASGI application, and what its connections share."""
 
-    def __init__(self, scoring: Scoring, control: Proxy, registry: Proxy | None, control_link: ControlLink) -> None:
+    def __init__(
+        self, scoring: Scoring, control: Proxy, registry: Proxy | None, control_link: ControlLink, assets: WebAssets
+    ) -> None:
         self.scoring, self.meter, self.settings = scoring, scoring.meter, scoring.settings
         self.connections: set[LimitedConnection] = set()
         self._control, self._registry, self._control_link = control, registry, control_link
+        self._assets = assets
         self._was_ready = False
         self._checking: asyncio.Task[None] | None = None
 
@@ -58,6 +62,8 @@ class Handler:
         path: str = scope["path"]
         if path in _OPEN:
             await self._open(path, send)
+        elif path.startswith(web_assets.PREFIX):
+            await self._static(scope, send)
         else:
             await self._elsewhere(scope, receive, send)
 
@@ -67,6 +73,20 @@ class Handler:
             await _send_error(send, errors.Unavailable("The platform is starting.", retry_after=1), [])
         else:
             await _send(send, 200, [(b"content-type", b"application/json")], _OPEN[path])
+
+    async def _static(self, scope: Scope, send: Send) -> None:
+        """Answer with a static file. It needs no token: the log-in page has it too."""
+        headers = dict(scope["headers"])
+        try:
+            if scope["method"] not in {"GET", "HEAD"}:
+                raise errors.MethodNotAllowed("Static files are read by GET or HEAD.", allow=["GET", "HEAD"])
+            answer = self._assets.answer(scope["path"], headers.get(b"accept-encoding"), headers.get(b"if-none-match"))
+            if answer is None:
+                raise errors.NotFound("There is no static file of this name. Load the page that names it again.")
+        except TidegateError as error:
+            await self._refuse(error, http.request_id(headers.get(b"x-request-id")), send)
+        else:
+            await _send(send, answer.status, answer.headers, answer.body)
 
     async def _ready(self) -> bool:
         """Whether the gateway can score. At the start, control and registry must answer too."""
@@ -89,12 +109,15 @@ class Handler:
         except proxy.ClientLeft:
             return
         except TidegateError as error:
-            self.meter.refuse(http.status_of(error)[0])
-            await _send_error(send, error, [(b"x-request-id", request_id)])
+            await self._refuse(error, request_id, send)
             return
         if status < 400 and proxy.writes_registry(scope):
             self.meter.registry_writes += 1
             self._control_link.report_now()
+
+    async def _refuse(self, error: TidegateError, request_id: bytes, send: Send) -> None:
+        self.meter.refuse(http.status_of(error)[0])
+        await _send_error(send, error, [(b"x-request-id", request_id)])
 
     def _check_token(self, path: str, authorization: bytes | None) -> None:
         """Check the token as for scoring. For MLflow's clients, the error names their variable for a token."""
@@ -122,6 +145,7 @@ async def _send_error(send: Send, error: TidegateError, extra: http.Headers) -> 
 
 
 async def _send(send: Send, status: int, headers: http.Headers, body: bytes) -> None:
-    headers.append((b"content-length", str(len(body)).encode()))
+    if status != 304:  # there it would be the length of the file that the client has
+        headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
