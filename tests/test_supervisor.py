@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,12 +36,18 @@ class Platform:
     """A supervisor with stub children."""
 
     def __init__(
-        self, data: Path, *behaviours: str, gateways: int = 1, port: int = 0, errors: int | None = None
+        self,
+        data: Path,
+        *behaviours: str,
+        gateways: int = 1,
+        port: int = 0,
+        errors: int | None = None,
+        public_url: str = "",
     ) -> None:
         self.data = data
         self._journal = data.with_suffix(".journal")
         self._errors = data.with_suffix(".errors")
-        given = {"server": {"data_dir": str(data), "port": port, "gateways": gateways}}
+        given = {"server": {"data_dir": str(data), "port": port, "gateways": gateways, "public_url": public_url}}
         # Under nohup it would ignore SIGHUP, as it should; here it is to hear it.
         with self._errors.open("ab") as file, _heard(signal.SIGHUP):
             self.process = subprocess.Popen(
@@ -101,7 +108,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a platform; whatever is left of it at the end is killed."""
     started: list[Platform] = []
 
-    def start(*behaviours: str, data: Path = tmp_path / "data", **options: int) -> Platform:
+    def start(*behaviours: str, data: Path = tmp_path / "data", **options: Any) -> Platform:
         started.append(Platform(data, *behaviours, **options))
         return started[-1]
 
@@ -145,6 +152,7 @@ def test_ready_is_printed_once_when_requests_are_answered(start: Start, tmp_path
     assert platform.ready_line() == f"Logs: {platform.data / 'logs'}\n"
     assert json.loads((platform.data / "server.json").read_text()) == {
         "url": f"http://127.0.0.1:{platform.port}",
+        "public_url": "",
         "pid": platform.process.pid,
     }
     assert platform.get("/pid") == str(platform.pids("gateway 0")[0])
@@ -156,6 +164,14 @@ def test_ready_is_printed_once_when_requests_are_answered(start: Start, tmp_path
     assert platform.ready_line() == ""
     assert platform.errors == ""
     assert not (platform.data / "server.json").exists()
+
+
+def test_the_public_url_is_told_and_recorded_for_the_command_line(start: Start) -> None:
+    platform = start(public_url="https://example.org/ml/")
+    assert platform.ready_line() == f"ready http://127.0.0.1:{platform.port}\n"
+    assert platform.ready_line() == "Callers reach it at https://example.org/ml\n"
+    assert platform.ready_line().startswith("MLflow's pages: https://example.org/ml/mlflow ")
+    assert json.loads((platform.data / "server.json").read_text())["public_url"] == "https://example.org/ml"
 
 
 def test_overlays_of_another_version_have_the_present_worker_when_it_is_ready(start: Start) -> None:

@@ -6,6 +6,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidegate import public_url
+from tidegate.public_url import PublicUrl
+
 USUAL_STORES = ("s3:", "gs:", "wasbs:", "abfss:", "dbfs:")
 """Schemes of stores whose host is not the location's to choose, or is checked, as credentials are sent there."""
 
@@ -18,6 +21,12 @@ class ServerSettings:
     port: int = 8080
     data_dir: Path = Path(".tidegate")
     gateways: int = 1
+    public_url: str = ""  # for callers, where a proxy stands before the platform
+
+    @property
+    def public(self) -> PublicUrl:
+        """`public_url`, checked. Raises ConfigurationError."""
+        return public_url.parse(self.public_url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,15 +168,17 @@ def _waiting_for(host: str, port: int) -> str:
 
 def _announce(settings: Settings, url: str) -> None:
     """Write the file that the command line reads, and tell the user that requests are accepted, and what is where."""
-    data = DataDirectory(settings.server.data_dir)
+    data, public = DataDirectory(settings.server.data_dir), settings.server.public.absolute()
     try:
-        write_atomically(data.server_file, json.dumps({"url": url, "pid": os.getpid()}))
+        write_atomically(data.server_file, json.dumps({"url": url, "public_url": public, "pid": os.getpid()}))
     except OSError:
         logger.warning("the command line needs --url: a file could not be written", exc_info=True)
     logger.info("ready", extra=telemetry.fields(url=url))
     _print(f"ready {listeners.url(settings.server.host, settings.server.port)}")
+    if public:
+        _print(f"Callers reach it at {public}")
     if not settings.registry.uri:
-        _print(f"MLflow's pages: {url}/mlflow (user: token; password: the content of {data.admin_token})")
+        _print(f"MLflow's pages: {public or url}/mlflow (user: token; password: the content of {data.admin_token})")
     _print(f"Logs: {data.logs}")
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests.api.conftest import Api
 from tidegate.api.middleware import TOO_DEEP
+from tidegate.api.rest_api import create_app
 from tidegate.core.errors import Unavailable
+from tidegate.public_url import parse
 
 URL = "/api/2.0/serving-endpoints"
 
@@ -293,3 +295,21 @@ async def test_half_a_surrogate_pair_is_refused_and_the_list_stays_readable(
     answer = await api.http.request(method, path, content=json.dumps(body).encode())
     assert "half of a surrogate pair is no text" in is_error(answer, 400, "INVALID_PARAMETER_VALUE")
     assert [one["name"] for one in (await api.http.get(URL)).json()["endpoints"]] == ["tea"]
+
+
+async def test_urls_are_those_of_the_host_that_a_caller_names_or_of_the_setting(api: Api) -> None:
+    await api.ready()
+    path = "/serving-endpoints/wine/invocations"
+    forwarded = {"x-forwarded-host": "models.example.org:8443"}
+    assert (await api.http.get(f"{URL}/wine")).json()["endpoint_url"] == f"{api.url}{path}"
+    there = await api.http.get(f"{URL}/wine", headers=forwarded)
+    assert there.json()["endpoint_url"] == f"http://models.example.org:8443{path}"
+    assert (await api.http.get(f"{URL}/wine/openapi")).json()["servers"] == [{"url": "/"}]
+    house = api.house
+    public = parse("https://example.org/ml")
+    app = create_app(house.endpoints, house.enablements, house.metrics, public=public)
+    async with httpx.AsyncClient(base_url="http://x", transport=httpx.ASGITransport(app)) as client:
+        said = await client.get(f"{URL}/wine", headers=forwarded)
+        assert said.json()["endpoint_url"] == f"https://example.org/ml{path}"
+        assert (await client.get(f"{URL}/wine/openapi")).json()["servers"] == [{"url": "/ml"}]
+        assert (await client.get("/api/openapi.json")).json()["servers"] == [{"url": "/ml"}]

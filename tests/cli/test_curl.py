@@ -38,6 +38,16 @@ def test_the_data_directorys_token_is_read_not_shown(tmp_path: Path) -> None:
     assert expanded(line, PATH="/usr/bin:/bin") == arguments(server, "@row.json")
 
 
+def test_a_server_with_a_public_url_is_called_there(tmp_path: Path) -> None:
+    (tmp_path / "admin.token").write_text("secret\n")
+    urls = {"url": "http://127.0.0.1:8099", "public_url": "https://example.org/ml", "pid": 1}
+    (tmp_path / "server.json").write_text(json.dumps(urls))
+    line = curl_line(find(ServerOptions(data_dir=tmp_path), {}), "wine")
+    assert expanded(line, PATH="/usr/bin:/bin")[-1] == "https://example.org/ml/serving-endpoints/wine/invocations"
+    line = curl_line(find(ServerOptions(url="http://127.0.0.1:1", data_dir=tmp_path), {}), "wine")
+    assert expanded(line, PATH="/usr/bin:/bin")[-1] == "http://127.0.0.1:1/serving-endpoints/wine/invocations"
+
+
 def test_variables_stay_variables() -> None:
     for variable in ("TIDEGATE_TOKEN", "DATABRICKS_TOKEN"):
         server = find(ServerOptions(), {variable: "secret"})

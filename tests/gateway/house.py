@@ -134,9 +134,9 @@ class FakeControl:
 class House:
     """All of it, with an endpoint `wine` that serves V1."""
 
-    def __init__(self, root: Path, **limits: float) -> None:
+    def __init__(self, root: Path, public_url: str = "", /, **limits: float) -> None:
         self.settings = Settings(
-            ServerSettings(data_dir=root),
+            ServerSettings(data_dir=root, public_url=public_url),
             GatewaySettings(**limits),  # type: ignore[arg-type]
             RegistrySettings("sqlite:///elsewhere.db"),
         )
@@ -227,9 +227,9 @@ async def until(condition, seconds: float = 10) -> None:  # type: ignore[no-unty
 
 
 @contextlib.asynccontextmanager
-async def house(root: Path, **limits: float) -> AsyncIterator[House]:
+async def house(root: Path, public_url: str = "", /, **limits: float) -> AsyncIterator[House]:
     """A house that stands for the length of a `with`."""
-    built = House(root, **limits)
+    built = House(root, public_url, **limits)
     await built.start()
     try:
         yield built

@@ -24,6 +24,7 @@ from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.core.errors import InvalidParameter
+from tidegate.public_url import PublicUrl
 
 _ENDPOINTS = "/api/2.0/serving-endpoints"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,8 +32,17 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _CREATOR = "admin"
 
 
-def create_app(endpoints: Endpoints, enablements: EnabledModels, metrics: Metrics, memory_limit: int = 0) -> FastAPI:
-    """The application over these verbs and metrics; `memory_limit` is what one replica may use, bytes, 0: no limit."""
+def create_app(
+    endpoints: Endpoints,
+    enablements: EnabledModels,
+    metrics: Metrics,
+    memory_limit: int = 0,
+    public: PublicUrl = PublicUrl(),  # noqa: B008 - a frozen value
+) -> FastAPI:
+    """The application over these verbs and metrics; `memory_limit` is what one replica may use, bytes, 0: no limit.
+
+    Without a `public` URL, that of each request's host is written into answers.
+    """
     app = FastAPI(
         title="Tidegate",
         version=tidegate.__version__,
@@ -40,9 +50,11 @@ def create_app(endpoints: Endpoints, enablements: EnabledModels, metrics: Metric
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        servers=[{"url": public.prefix}] if public.prefix else None,
     )
     handle_errors(app)
     app.add_middleware(ApiMiddleware)
+    app.state.public = public
     app.include_router(_serving_endpoints(endpoints, metrics))
     app.include_router(_tidegate(endpoints, metrics))
     app.include_router(serverless(enablements, _CREATOR, memory_limit))
@@ -91,8 +103,9 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
         return JSONResponse({"logs": await endpoints.build_logs(name, served, await _config_version(request))})
 
     @router.get("/{name}/openapi")
-    async def openapi(name: str) -> JSONResponse:
-        return JSONResponse(await endpoints.openapi(name))
+    async def openapi(name: str, request: Request) -> JSONResponse:
+        public: PublicUrl = request.app.state.public
+        return JSONResponse({**await endpoints.openapi(name), "servers": [{"url": public.prefix or "/"}]})
 
     @router.get("/{name}/metrics")
     async def export_metrics(name: str) -> Response:
@@ -187,7 +200,7 @@ async def _config_version(request: Request) -> int | None:
 
 
 def _base_url(request: Request) -> str:
-    """The URL of the platform, as the caller wrote it."""
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
+    """The URL of the platform: that of the setting, or else of the host that the caller has named."""
+    public: PublicUrl = request.app.state.public
     host = request.headers.get("x-forwarded-host") or request.headers.get("host", "localhost")
-    return f"{scheme}://{host}"
+    return public.for_host(host).absolute()

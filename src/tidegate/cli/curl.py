@@ -14,7 +14,7 @@ def curl_line(server: Server, name: str, example: object = None) -> str:
     data = shlex.quote(json.dumps(example)) if example is not None else "@row.json"
     return (
         f'curl -H "Authorization: Bearer {server.token_in_shell}" -H "Content-Type: application/json" '
-        f"-d {data} {shlex.quote(server.url + scoring_path(name))}"
+        f"-d {data} {shlex.quote(server.public_url + scoring_path(name))}"
     )
 
 

@@ -20,13 +20,20 @@ DEFAULT_URL = f"http://{_DEFAULT.host}:{_DEFAULT.port}"
 class Server:
     """A Tidegate server. `token` is empty when none was found; `token_in_shell` is a shell's word that expands to it.
 
-    `data_dir` is the data directory of this machine, whether that server's or not.
+    `data_dir` is the data directory of this machine, whether that server's or not. `public_url` is what others call
+    the server: what it has recorded, or else its URL.
     """
 
     url: str
     data_dir: Path
     token: str
     token_in_shell: str = "$TIDEGATE_TOKEN"  # noqa: S105 - a variable's name
+    recorded_public_url: str = ""
+
+    @property
+    def public_url(self) -> str:
+        """Where callers reach it."""
+        return self.recorded_public_url or self.url
 
     @property
     def local(self) -> bool:
@@ -55,7 +62,7 @@ def find(options: ServerOptions, environ: Mapping[str, str]) -> Server:
     here = recorded_url(data)
     asked = _clean(options.url) or (here if options.data_dir else "") or _clean(environ.get("TIDEGATE_URL", ""))
     url = asked or databricks or here or DEFAULT_URL
-    server = Server(url, data.root, token="")
+    server = Server(url, data.root, token="", recorded_public_url=_recorded(data, "public_url") if url == here else "")
     own = replace(
         server,
         token=_read(data.admin_token),
@@ -126,11 +133,15 @@ def _clean(url: str) -> str:
 
 def recorded_url(data: DataDirectory) -> str:
     """The URL that a running server has written in its data directory; empty without one. Raises Failure."""
+    return _recorded(data, "url")
+
+
+def _recorded(data: DataDirectory, name: str) -> str:
     try:
         content = json.loads(_read(data.server_file) or "{}")
     except ValueError:
         return ""
-    return _clean(str(content.get("url", ""))) if isinstance(content, dict) else ""
+    return _clean(str(content.get(name, ""))) if isinstance(content, dict) else ""
 
 
 def _read(file: Path) -> str:

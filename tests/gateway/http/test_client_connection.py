@@ -18,6 +18,7 @@ START = b"POST /serving-endpoints/wine/invocations HTTP/1.1\r\nhost: x\r\n"
 HEAD = START + b"authorization: Bearer " + TOKEN.encode() + b"\r\n"
 SCORE = HEAD + b"content-length: 3\r\n\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+BELOW = "https://models.example.org/ml/tidegate"
 
 
 @pytest.fixture
@@ -417,3 +418,38 @@ async def test_server_timing_has_every_step(tmp_path: Path, handlers: list[Handl
             r"encode;dur=0\.040, total;dur=\d+\.\d{3}",
             timing,
         )
+
+
+# --- below a path
+
+
+@pytest.mark.parametrize("prefix", ["/ml/tidegate", "", "http://x/ml/tidegate", "http://x"])
+async def test_paths_are_read_with_and_without_the_prefix(tmp_path: Path, prefix: str) -> None:
+    """Some proxies remove it, others do not."""
+    async with house(tmp_path, BELOW) as h:
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        start = f" {prefix}".encode()
+        score = SCORE.replace(b" ", start, 1) + b"[1]"
+        other = b"GET" + start + b"/api/2.0/x%2Fy?a=1&b=%20 HTTP/1.1\r\n" + score.partition(b"\r\n")[2]
+        one = await talk(h, score + other + HEALTH.replace(b" ", start, 1))
+        assert (await one.answer())[::2] == (200, b'{"predictions":[1]}')
+        status, _, body = await one.answer()
+        said = json.loads(body)
+        assert (status, said["path"], said["query"], said["bytes"]) == (200, "/api/2.0/x%2Fy", "a=1&b=%20", 3)
+        assert (await one.answer())[0] == 200
+        one.writer.close()
+
+
+async def test_only_the_whole_prefix_is_removed_and_once(tmp_path: Path) -> None:
+    async with house(tmp_path, BELOW) as h:
+        for asked, passed_on in (
+            ("/ml/tidegate", "/"),
+            ("/ml/tidegate/", "/"),
+            ("/ml/tidegate?a", "/"),
+            ("/ml/tidegates/x", "/ml/tidegates/x"),
+            ("/ml/tidegate/ml/tidegate/x", "/ml/tidegate/x"),
+            ("/ml", "/ml"),
+        ):
+            assert (await h.client.get(asked)).json()["path"] == passed_on
+        moved = await h.client.get("/mlflow")
+        assert (moved.status_code, moved.headers["location"]) == (308, "/ml/tidegate/mlflow/")

@@ -110,6 +110,21 @@ async def test_a_page_of_another_site_cannot_use_its_visitors_login(tmp_path: Pa
             assert own.status_code == 200
 
 
+async def test_pages_of_the_public_url_are_its_own_whatever_host_a_proxy_sends_on(tmp_path: Path) -> None:
+    async with house(tmp_path, "https://Models.example.org:443/ml") as h:
+        h.agent.place(V1, await h.replica("aaaa0001"))
+        for path in (SCORE, "/api/2.0/x"):
+            for origin, status in (
+                ("https://models.example.org", 200),
+                (h.url, 200),
+                ("http://models.example.org", 403),
+                ("https://models.example.org:8443", 403),
+                ("https://evil.example", 403),
+            ):
+                answer = await h.client.post(path, content=b"[1]", headers={"origin": origin})
+                assert answer.status_code == status, (path, origin)
+
+
 @pytest.mark.parametrize(
     ("origin", "host", "same"),
     [

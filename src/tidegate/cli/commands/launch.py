@@ -133,5 +133,6 @@ def print_how_to_query(client: "Client", name: str, *, wait: bool) -> None:
     if wait:
         with contextlib.suppress(Refused):  # the line is an extra: the endpoint is up
             example = client.example(name)
-    typer.echo(f"Endpoint '{name}' is {'ready' if wait else 'being prepared'}: {client.server.url}{scoring_path(name)}")
+    state = "ready" if wait else "being prepared"
+    typer.echo(f"Endpoint '{name}' is {state}: {client.server.public_url}{scoring_path(name)}")
     print_curl_line(client.server, name, example)

@@ -22,7 +22,7 @@ def show(client: "Client", endpoint: EndpointName, output: OutputOption = Format
         print_json(shown.json)
         return
     typer.echo(f"{shown.name}: {shown.words}")
-    typer.echo(f"{client.server.url}{scoring_path(shown.name)}")
+    typer.echo(f"{client.server.public_url}{scoring_path(shown.name)}")
     created, updated = (local_time(shown.json.get(key, 0)) for key in ("creation_timestamp", "last_updated_timestamp"))
     typer.echo(f"created {created} by {shown.json.get('creator', '')}, updated {updated}")
     if description := shown.json.get("description"):

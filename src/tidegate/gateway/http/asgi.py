@@ -101,9 +101,10 @@ class Handler:
         request_id = http.request_id(headers.get(b"x-request-id"))
         try:
             self._check_token(scope["path"], headers.get(b"authorization"))
-            cors.check_same_site(headers.get(b"origin"), headers.get(b"host"))
+            public = self.scoring.public
+            cors.check_same_site(headers.get(b"origin"), headers.get(b"host"), public.origin.encode())
             if scope["path"] == proxy.REGISTRY_PREFIX:
-                await _send(send, 308, [(b"location", b"/mlflow/")], b"")
+                await _send(send, 308, [(b"location", public.path("/mlflow/").encode())], b"")
                 return
             status = await self._upstream(scope["path"]).forward(scope, receive, send, [(b"x-request-id", request_id)])
         except proxy.ClientLeft:

@@ -42,6 +42,7 @@ class Connection(LimitedConnection):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._prefix = self.shared.scoring.public.prefix.encode()
         self._head_bytes = 0
         self._without_upgrade = b""
         self._head_read: int | None = None  # bytes read since the head began; None in the read in which it began
@@ -128,6 +129,8 @@ class Connection(LimitedConnection):
         except TidegateError as error:
             self._stop(error)
         path = self._path()
+        if self._prefix and path.startswith(self._prefix) and path[len(self._prefix) :][:1] in (b"/", b""):
+            path = self._leave_prefix(path)
         if path.startswith(PREFIXES) and path.endswith(SUFFIX):
             self._scoring_head_came(path, version, last)
         else:
@@ -177,6 +180,13 @@ class Connection(LimitedConnection):
             if not url:
                 self._stop(errors.BadRequest("The request's target is not a path."))
         return url.partition(b"?")[0]
+
+    def _leave_prefix(self, path: bytes) -> bytes:
+        """Go on as if a proxy had removed the prefix, below which it offers the platform."""
+        path = path[len(self._prefix) :] or b"/"
+        query = httptools.parse_url(self.url).query
+        self.url = b"%b?%b" % (path, query) if query else path
+        return path
 
     def _scoring_head_came(self, path: bytes, version: str, headers: dict[bytes, bytes]) -> None:
         parser = self.parser

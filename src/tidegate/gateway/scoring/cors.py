@@ -15,8 +15,9 @@ _PREFLIGHT_SECONDS = b"600"
 class Cors:
     """Lets pages of these origins score. CORS never allows them a browser's own credentials."""
 
-    def __init__(self, origins: str) -> None:
-        """`origins` are separated by spaces; `*` means all."""
+    def __init__(self, origins: str, public_origin: str = "") -> None:
+        """`origins` are separated by spaces; `*` means all. `public_origin` is the platform's own, if set."""
+        self._public = public_origin.encode()
         self._origins = frozenset(origin.lower().encode() for origin in origins.split())
         self._any = ANY.encode() in self._origins
 
@@ -27,7 +28,7 @@ class Cors:
         """Refuse a page of another site that is not one of these origins. Raises PermissionDenied."""
         origin = headers.get(b"origin")
         if not self._may(origin):
-            check_same_site(origin, headers.get(b"host"))
+            check_same_site(origin, headers.get(b"host"), self._public)
 
     def is_preflight(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
         """Whether this is a browser's question, without a token, whether a page may send its request."""
@@ -61,10 +62,11 @@ class Cors:
 _USUAL_PORTS = {b"http": b":80", b"https": b":443"}
 
 
-def check_same_site(origin: bytes | None, host: bytes | None) -> None:
+def check_same_site(origin: bytes | None, host: bytes | None, public: bytes = b"") -> None:
     """Refuse a browser's request from a page of another site. Raises PermissionDenied.
 
-    A browser sends Basic credentials by itself, so such a page would use its visitor's login.
+    A browser sends Basic credentials by itself, so such a page would use its visitor's login. `public` is the
+    platform's own origin where a setting says it: a proxy may send on another Host than the browser's.
     """
     if origin is None:
         return
@@ -73,8 +75,8 @@ def check_same_site(origin: bytes | None, host: bytes | None) -> None:
     except ValueError:  # no URL
         scheme, site = b"", b""
     usual_port = _USUAL_PORTS.get(scheme, b"")
-    asked = (host or b"").lower().removesuffix(usual_port)
-    if not site or site.removesuffix(usual_port) != asked:
+    site, asked = site.removesuffix(usual_port), (host or b"").lower().removesuffix(usual_port)
+    if not site or (site != asked and b"%b://%b" % (scheme, site) != public):
         raise PermissionDenied("Requests from pages of another site are refused.")
 
 

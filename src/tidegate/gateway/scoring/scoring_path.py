@@ -14,6 +14,7 @@ from tidegate.gateway.replay.recordings import Recorder, Recordings
 from tidegate.gateway.scoring.cors import Cors
 from tidegate.gateway.scoring.switch_hold import SwitchHold
 from tidegate.gateway.scoring.token_check import TokenCheck
+from tidegate.public_url import PublicUrl
 from tidegate.settings import GatewaySettings
 
 PREFIXES, SUFFIX = (b"/serving-endpoints/", *legacy_urls.PREFIXES), b"/invocations"
@@ -39,9 +40,17 @@ class Target:
 class Scoring:
     """What all scoring requests of a gateway share."""
 
-    def __init__(self, router: Router, meter: Meter, settings: GatewaySettings, recordings: Recordings) -> None:
+    def __init__(
+        self,
+        router: Router,
+        meter: Meter,
+        settings: GatewaySettings,
+        recordings: Recordings,
+        public: PublicUrl = PublicUrl(),  # noqa: B008 - a frozen value
+    ) -> None:
         self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
-        self.tokens, self.held, self.cors = TokenCheck(), SwitchHold(), Cors(settings.cors_origins)
+        self.public = public
+        self.tokens, self.held, self.cors = TokenCheck(), SwitchHold(), Cors(settings.cors_origins, public.origin)
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
         self._targets: dict[bytes, Target] = {}
