@@ -8,7 +8,7 @@ ONLY ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev test check format acceptance bench bench-peers clean
+.PHONY: help run setup setup-dev test check format acceptance bench bench-peers wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,8 +27,12 @@ help: ## this list
 	$(UV) sync --locked --inexact --compile-bytecode --python $(BIN)/python
 	@touch $@ .venv/.run
 
-setup: .venv/.run ## set up .venv for running
+# htmx and uPlot: pinned by the lock, checked by its digests, and never committed.
+setup: .venv/.run ## set up .venv for running, and fetch the dashboard's two libraries
+	@$(BIN)/python -m tidegate.dashboard.vendor_files package-lock.json
+
 setup-dev: .venv/.dev ## set up .venv for developing, and install the servers and the browser that tests start
+	@$(BIN)/python -m tidegate.dashboard.vendor_files package-lock.json
 	@$(BIN)/python -m tests.services.install
 
 run: setup ## start the platform on http://127.0.0.1:8080 with a sample model
@@ -60,6 +64,9 @@ bench: setup-dev ## the benchmarks that need no peer
 
 bench-peers: setup-dev ## Tidegate and its peers side by side; ARGS="--only mlflow,tidegate --rounds 1"
 	$(BIN)/python -m bench.peers $(ARGS)
+
+wheel: setup ## build the wheel, with the dashboard's libraries and their licences in it
+	$(UV) build --wheel --out-dir dist
 
 clean: ## remove caches; data in .tidegate stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

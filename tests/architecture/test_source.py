@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "tidegate/adapters/mlflow/downloads.py": "the same process: MLflow's time limits for a download",
     "tidegate_worker/__main__.py": "a process of its own: MLflow is configured by variables only",
     "tidegate_worker/process/scratch_directory.py": "TMPDIR, which each replica has of its own",
+    "tidegate/dashboard/vendor_files.py": "a command of the set-up: which npm registry this machine uses",
     "tidegate/cli/": "the edge: it is where a person's shell comes in",
 }
 # Databricks' SDK sends a request again when its error contains one of these, even after a 400.

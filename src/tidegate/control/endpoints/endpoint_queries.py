@@ -48,6 +48,16 @@ class EndpointQueries:
 
         return await asyncio.to_thread(views)
 
+    async def seen(self) -> tuple[EndpointView, ...]:
+        """All endpoints as the newest snapshot has them, by name: no question to the store, for what looks often."""
+        snapshot, observations = self._world.snapshot, self._world.observations
+
+        def views() -> tuple[EndpointView, ...]:
+            present = (endpoint for endpoint in snapshot.endpoints if endpoint.deleted_at is None)
+            return tuple(EndpointView(one, project(one, snapshot.revisions, observations)) for one in present)
+
+        return await asyncio.to_thread(views)
+
     async def gate(self, name: str) -> GateView:
         """The endpoint's gate policy, and the gate's newest report."""
         endpoint = await self._known(name)

@@ -1,0 +1,159 @@
+/* What every page shares: the event stream, the theme, dialogs, the finder. All pages work without it. */
+"use strict";
+
+const root = document.documentElement;
+const dot = document.querySelector("[data-live-state]");
+
+/* --- the theme */
+
+document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try { localStorage.setItem("tidegate-theme", root.dataset.theme); } catch { /* for this page only */ }
+  document.dispatchEvent(new CustomEvent("tidegate:theme"));
+});
+
+/* --- dialogs: older browsers do not know `commandfor` */
+
+if (!("command" in HTMLButtonElement.prototype)) {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[commandfor]");
+    const dialog = button && document.getElementById(button.getAttribute("commandfor"));
+    if (!dialog) return;
+    if (button.getAttribute("command") === "show-modal") dialog.showModal(); else dialog.close();
+  });
+}
+
+/* A message of an action is shown once: a reload does not bring it back. */
+{
+  const here = new URL(location.href);
+  if (here.searchParams.has("flash")) {
+    here.searchParams.delete("flash");
+    history.replaceState(history.state, "", here);
+  }
+}
+
+/* A form that was sent cannot be sent again by a second click. */
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (button && event.target.method === "post" && !event.target.hasAttribute("hx-post")) {
+    setTimeout(() => { button.disabled = true; }, 0);
+  }
+});
+window.addEventListener("pageshow", () => document.querySelectorAll("form button:disabled").forEach((b) => {
+  if (!b.hasAttribute("data-off")) b.disabled = false;
+}));
+
+/* --- times, in the reader's zone or in UTC */
+
+const TIMES = { dateStyle: "medium", timeStyle: "medium" };
+function zone() { try { return localStorage.getItem("tidegate-zone") || "local"; } catch { return "local"; } }
+function writeTimes(within = document) {
+  const utc = zone() === "utc";
+  const format = new Intl.DateTimeFormat(undefined, utc ? { ...TIMES, timeZone: "UTC" } : TIMES);
+  for (const time of within.querySelectorAll("time[datetime]:not([data-ago])")) {
+    time.textContent = format.format(new Date(time.dateTime)) + (utc ? " UTC" : "");
+  }
+  const button = document.querySelector("[data-zone-switch]");
+  if (button) button.textContent = utc ? "UTC" : "Local time";
+}
+document.querySelector("[data-zone-switch]")?.addEventListener("click", () => {
+  try { localStorage.setItem("tidegate-zone", zone() === "utc" ? "local" : "utc"); } catch { /* stays */ }
+  writeTimes();
+  document.dispatchEvent(new CustomEvent("tidegate:zone"));
+});
+writeTimes();
+document.addEventListener("htmx:after:swap", () => writeTimes());
+
+/* --- the event stream: one a page, closed while the page is hidden */
+
+let source = null;
+
+function state(name) {
+  if (!dot) return;
+  dot.dataset.liveState = name;
+  dot.textContent = name;
+}
+
+function show(values) {
+  for (const [key, text] of Object.entries(values)) {
+    for (const element of document.querySelectorAll(`[data-live="${CSS.escape(key)}"]`)) {
+      if (element.tagName === "polyline") element.setAttribute("points", text);
+      else if (element.textContent !== text) {
+        element.textContent = text;
+        if ("state" in element.dataset) element.dataset.state = text;
+      }
+    }
+  }
+}
+
+function listen() {
+  const place = document.querySelector("[data-stream]");
+  if (!place || source || document.hidden) return;
+  source = new EventSource(place.dataset.stream);
+  source.onopen = () => state("live");
+  source.onerror = () => {
+    state("reconnecting");
+    if (source.readyState !== EventSource.CLOSED) return;
+    source = null; /* refused: the session has ended, or there are too many streams */
+    fetch(location.href, { method: "HEAD", redirect: "manual" }).then((answer) => {
+      if (answer.type === "opaqueredirect" || answer.status === 401) location.reload();
+      else setTimeout(listen, 30000);
+    }, () => setTimeout(listen, 3000));
+  };
+  source.addEventListener("values", (event) => show(JSON.parse(event.data)));
+  for (const name of ["points", "lines", "refresh", "step"]) {
+    source.addEventListener(name, (event) => document.dispatchEvent(
+      new CustomEvent(`tidegate:${name}`, { detail: JSON.parse(event.data) })));
+  }
+}
+
+function hush(name) {
+  source?.close();
+  source = null;
+  state(name);
+}
+
+document.addEventListener("tidegate:refresh", (event) => {
+  for (const name of event.detail) {
+    for (const element of document.querySelectorAll(`[data-part="${CSS.escape(name)}"]`)) {
+      if (window.htmx) htmx.trigger(element, "part");
+    }
+  }
+});
+document.addEventListener("visibilitychange", () => { if (document.hidden) hush("paused"); else listen(); });
+window.addEventListener("pagehide", () => hush("paused"));
+window.addEventListener("pageshow", () => listen());
+/* A new part of the page may name another stream. */
+document.addEventListener("htmx:after:swap", () => {
+  const place = document.querySelector("[data-stream]");
+  if (place && source && new URL(place.dataset.stream, location.href).href !== source.url) { hush("paused"); listen(); }
+});
+
+/* --- the finder: Ctrl-K */
+
+const finder = document.getElementById("finder");
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && finder) {
+    event.preventDefault();
+    if (!finder.open) finder.showModal();
+    finder.querySelector("input").focus();
+  }
+});
+finder?.addEventListener("keydown", (event) => {
+  const stops = [finder.querySelector("input"), ...finder.querySelectorAll("li a")];
+  const at = stops.indexOf(document.activeElement);
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) { event.preventDefault(); stops[Math.max(0, Math.min(stops.length - 1, at + step))].focus(); }
+  if (event.key === "Enter" && at === 0 && stops[1]) { event.preventDefault(); stops[1].click(); }
+});
+
+/* --- copy buttons */
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const text = document.getElementById(button.dataset.copy).textContent;
+  try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; } catch { button.textContent = "Select and copy it"; }
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+});

@@ -1,0 +1,71 @@
+"""The web application of all pages, and what holds for each: headers, errors, forms, who may."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFound, TidegateError
+from tidegate.dashboard.live import streams
+from tidegate.dashboard.pages import endpoint_list
+from tidegate.dashboard.site import HEADERS, Site
+from tidegate.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+
+def create_web_app(site: Site) -> Starlette:
+    """The application: every path that is no API's is a page's."""
+    routes: Sequence[Route] = [
+        *endpoint_list.routes(site),
+        *streams.routes(site),
+    ]
+    app = Starlette(routes=routes, exception_handlers=_handlers(site))
+    app.add_middleware(_Headers)
+    app.router.redirect_slashes = False
+    return app
+
+
+def _handlers(site: Site) -> dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, TidegateError)
+        return site.error(request, error)
+
+    async def unrouted(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404:
+            return site.error(request, NotFound("There is no page at this address."))
+        if error.status_code == 405:
+            return site.error(request, MethodNotAllowed(f"{request.method} is not allowed here.", allow=["GET"]))
+        return site.error(request, BadRequest("The request could not be understood."))
+
+    async def defect(request: Request, error: Exception) -> Response:
+        logger.exception("a page failed", exc_info=error, extra=fields(path=request.url.path))
+        return site.error(
+            request, Internal("Tidegate failed to make this page because of a defect; control's log has its traceback.")
+        )
+
+    return {TidegateError: known, HTTPException: unrouted, Exception: defect}
+
+
+class _Headers:
+    """ASGI middleware: every answer has the policy of our pages; a HEAD has no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

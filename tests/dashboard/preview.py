@@ -1,0 +1,38 @@
+"""The dashboard over fakes, to look at while one works on it: `python -m tests.dashboard.preview --port 8090`.
+
+Nothing behind it is real: no registry, no replica, no request.
+"""
+
+import argparse
+import asyncio
+import tempfile
+from pathlib import Path
+
+from tests.dashboard.web_house import a_web_house
+
+KINDS = ("fraud", "wine", "credit", "demand", "iris", "spam", "eta", "price", "churn", "rank")
+
+
+async def preview(port: int, endpoints: int, seconds: float) -> None:
+    """Serve until the time is over."""
+    names = [f"{KINDS[number % len(KINDS)]}-{number:04d}" for number in range(endpoints)]
+    rates = {name: 4200.0 / (1 + number) if number % 7 else 0.0 for number, name in enumerate(names)}
+    with tempfile.TemporaryDirectory(prefix="tidegate-preview-") as folder:
+        async with a_web_house(Path(folder) / "data", rates, port) as web:
+            await web.ready(*names)
+            print(f"The dashboard is at {web.url} for {seconds:.0f} s.")
+            await asyncio.sleep(seconds)
+
+
+def main() -> None:
+    """Read the command line, and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--endpoints", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    chosen = parser.parse_args()
+    asyncio.run(preview(chosen.port, chosen.endpoints, chosen.seconds))
+
+
+if __name__ == "__main__":
+    main()
