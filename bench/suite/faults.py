@@ -41,8 +41,8 @@ FAULTS = (
     Fault(
         "a token that was accepted once is accepted for ever",
         "tidegate/gateway/scoring/token_check.py",
-        "self._version, self._accepted = table.version, set()",
-        "self._version = table.version",
+        "self.table, self._accepted = table, {}",
+        "self.table = table",
         "gateway",
     ),
     Fault(

@@ -21,6 +21,7 @@ from setproctitle import setproctitle
 
 from tidegate import http, http_server, life_line, private_socket, settings_loading, telemetry
 from tidegate.core import restart_policy
+from tidegate.core.access.principal import ADMIN
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.errors import ConfigurationError
 from tidegate.core.rollout.gate import GateDefaults
@@ -68,7 +69,6 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.adapters.store.sql_store import SqlStore
     from tidegate.api.rest_api import create_app
     from tidegate.control.cycle import Control, ControlPorts, ControlSettings
-    from tidegate.control.publish.route_publisher import Access
     from tidegate.control.reconcile.world import Defaults
     from tidegate.engines.agent.local_engine import LocalEngine
 
@@ -92,7 +92,8 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
             concurrent_builds=chosen.environments.concurrent_builds,
             build_timeout=chosen.environments.build_timeout_seconds,
             look_every=chosen.registry.look_every,
-            access=Access(str(data.agent_socket), (http.token_hash(token),)),
+            agent=str(data.agent_socket),
+            tokens={http.token_hash(token): ADMIN},
             defaults=Defaults(chosen.engine.memory_limits, _gate(chosen.gate)),
             rollouts=chosen.rollouts,
             housekeeping=chosen.housekeeping,

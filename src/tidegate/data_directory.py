@@ -166,6 +166,10 @@ class DataDirectory:
         """A gateway's copy of its last route table."""
         return self.run / f"routes-{gateway}.json"
 
+    def access_table(self, gateway: int) -> Path:
+        """A gateway's copy of its last access table: hashes of credentials, and no credential."""
+        return self.run / f"access-{gateway}.json"
+
     def ledger(self, gateway: int) -> Path:
         """A gateway's counters. The file is not below `run`, which may be lost at a reboot."""
         return self.ledgers / f"{gateway}.bin"

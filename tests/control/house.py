@@ -15,10 +15,12 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.store import FakeStore
+from tidegate import http
 from tidegate.control.cycle import Control, ControlPorts, ControlSettings
 from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest, EndpointRequest
 from tidegate.control.endpoints.endpoint_views import EndpointView
-from tidegate.control.publish.route_publisher import Access
+from tidegate.core.access.access_table import AccessTable
+from tidegate.core.access.principal import ADMIN
 from tidegate.core.endpoint.endpoint import Route
 from tidegate.core.endpoint.revision import (
     Proof,
@@ -29,6 +31,7 @@ from tidegate.core.endpoint.revision import (
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion, ServedEntity
 from tidegate.core.errors import BuildFailed
 from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad
+from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.core.rollout.plan import MAX_FAILED_STARTS
 from tidegate.core.rollout.pointers import ModelPointers
@@ -38,6 +41,8 @@ from tidegate.ports import Log
 from tidegate.settings import RolloutSettings
 
 CORES = 4  # of the machine
+TOKEN = "a-token"
+TOKEN_HASH = http.token_hash(TOKEN)
 POLL = 30.0  # what a look of the follower returns when nothing moves
 CALM, ASLEEP = 1.0, 5.0  # what a pass of the reconciler returns when all is as asked, and when nothing runs besides
 
@@ -119,6 +124,8 @@ class Gateway:
 
     def __init__(self, socket: Path, number: int = 0, pid: int = 1) -> None:
         self.tables: list[RouteTable] = []
+        self.accesses: list[AccessTable] = []
+        self.order: list[str] = []  # of what came: kinds of tables
         self.stubborn = False
         self.revisions: dict[RevisionId, RevisionLoad] = {}
         self.endpoints: dict[str, EndpointLedger] = {}
@@ -128,7 +135,7 @@ class Gateway:
         self.registry_writes = 0
         self.finds: Callable[[Replay], Findings | None] = lambda replay: Findings(replay.id)  # None: not done yet
         self._socket, self._number, self._pid = socket, number, pid
-        self._followed = ""
+        self._followed = self._known = ""
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
 
@@ -158,6 +165,7 @@ class Gateway:
             registry_writes=self.registry_writes,
             ledger=self.ledger,
             cold_seconds=dict(self.cold_seconds),
+            access_version=self._known,
             findings={found.id: found for found in map(self.finds, self._ordered) if found is not None},
         )
         self._writer.write(msgspec.json.encode(report) + b"\n")
@@ -167,13 +175,19 @@ class Gateway:
         return self.tables[-1].replays if self.tables else ()
 
     def follow(self) -> None:
-        self._followed = self.tables[-1].version
+        self._followed = self.tables[-1].version if self.tables else ""
+        self._known = self.accesses[-1].version if self.accesses else ""
         self.report()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):
             async for line in reader:
-                self.tables.append(msgspec.json.decode(line, type=RouteTable))
+                message = msgspec.json.decode(line, type=Published)
+                if message.routes is not None:
+                    self.tables.append(message.routes)
+                if message.access is not None:
+                    self.accesses.append(message.access)
+                self.order.append("access" if message.routes is None else "routes")
                 if self.stubborn:
                     self.report()
                 else:
@@ -207,7 +221,8 @@ class House:
                 gateways=self.expected,
                 look_every=POLL,
                 enable_patience=self.patience,
-                access=Access(str(self.data.agent_socket), ("h" * 64,)),
+                agent=str(self.data.agent_socket),
+                tokens={TOKEN_HASH: ADMIN},
                 rollouts=self.rollouts,
             ),
         )

@@ -166,7 +166,7 @@ class World:
             for identity, replays in self.replays.items()
             if identity in self.endpoints and replays_of(self.endpoints[identity], GateDefaults()) == replays
         }
-        return compile_table(self.endpoints.values(), "/run/agent.sock", (), replays=ordered)
+        return compile_table(self.endpoints.values(), "/run/agent.sock", replays=ordered)
 
     def routed(self) -> set[RevisionId]:
         """What any gateway may send a request to, now or when it follows."""

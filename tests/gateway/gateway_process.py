@@ -11,6 +11,8 @@ import msgspec
 
 from tests.gateway.house import TOKEN
 from tidegate import http, settings_loading
+from tidegate.core.access.access_table import access_table
+from tidegate.core.access.principal import ADMIN
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
@@ -41,7 +43,9 @@ class GatewayProcess:
         )
         route = RevisionRoute(revision, "wine", "wine-1", str(data.agent_socket), 60.0, retry_on_crash=True)
         endpoint = EndpointRoute("wine", ((revision, 100),), {"wine-1": revision})
-        table = RouteTable("saved", {"wine": endpoint}, {revision: route}, (http.token_hash(TOKEN),))
+        table = RouteTable("saved", {"wine": endpoint}, {revision: route})
+        access = access_table({http.token_hash(TOKEN): ADMIN}, {})
+        Path(data.access_table(index)).write_bytes(msgspec.json.encode(access))
         Path(data.route_table(index)).write_bytes(msgspec.json.encode(table))
         self._life_line, self._supervisors_end = os.pipe()
         self.process: subprocess.Popen[bytes] | None = None

@@ -13,8 +13,11 @@ import uvicorn
 
 from tests.fakes.replica import FakeReplica
 from tidegate import http, http_server
+from tidegate.core.access.access_table import AccessTable, access_table
+from tidegate.core.access.principal import ADMIN
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId
 from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.data_directory import DataDirectory
 from tidegate.gateway import gateway_server
@@ -78,6 +81,7 @@ class FakeControl:
     def __init__(self, data: DataDirectory, table: RouteTable) -> None:
         self.reports: list[LoadReport] = []
         self._data, self._table = data, table
+        self._access = access_table({http.token_hash(TOKEN): ADMIN}, {})
         self._writers: set[asyncio.StreamWriter] = set()
         self._link: asyncio.Server | None = None
         self._stopping = asyncio.Event()
@@ -103,12 +107,20 @@ class FakeControl:
 
     def publish(self, table: RouteTable) -> None:
         self._table = table
+        self._send(Published(routes=table))
+
+    def publish_access(self, table: AccessTable) -> None:
+        self._access = table
+        self._send(Published(access=table))
+
+    def _send(self, message: Published) -> None:
         for writer in self._writers:
-            writer.write(msgspec.json.encode(table) + b"\n")
+            writer.write(msgspec.json.encode(message) + b"\n")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        writer.write(msgspec.json.encode(self._table) + b"\n")
+        for message in (Published(access=self._access), Published(routes=self._table)):
+            writer.write(msgspec.json.encode(message) + b"\n")
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 report = msgspec.json.decode(line, type=LoadReport)
@@ -165,7 +177,7 @@ class House:
             for name, revision in served.items()
         }  # fmt: skip
         route = EndpointRoute("wine", weights, served)
-        return RouteTable(version, {"wine": route}, revisions, (http.token_hash(TOKEN),))
+        return RouteTable(version, {"wine": route}, revisions)
 
     async def replica(self, name: str, **options: object) -> FakeReplica:
         """One more replica, listening; `agent.place` tells of it."""

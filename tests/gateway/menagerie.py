@@ -14,12 +14,11 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.gateway.gateway_process import GatewayProcess, listener
-from tests.gateway.house import TOKEN, FakeAgent, until
+from tests.gateway.house import FakeAgent, until
 from tests.worker import nursery, zoo
 from tests.worker.batching.test_neighbours import zoo_model
 from tests.worker.replica import OVERLAY, SECRET
 from tests.worker.replica import Gateway as Probe
-from tidegate import http
 from tidegate.adapters.clock import SystemClock
 from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.reporting.prometheus_metrics import Metrics
@@ -145,7 +144,7 @@ class Menagerie:
             name, revision = endpoint(animal), _revision(animal)
             routes[revision] = RevisionRoute(revision, name, animal, agent, TIMEOUT_SECONDS, retry_on_crash=True)
             endpoints[name] = EndpointRoute(name, ((revision, 100),), {animal: revision})
-        return RouteTable("zoo", endpoints, routes, (http.token_hash(TOKEN),))
+        return RouteTable("zoo", endpoints, routes)
 
 
 def _listens(path: Path) -> bool:

@@ -14,13 +14,13 @@ What one part tells another goes through `Wakeups`, or through the report of a g
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.housekeeping import AGAIN_AFTER_FAILURE, SWEEP_EVERY, Housekeeping
 from tidegate.control.publish.gateway_links import Gateways
-from tidegate.control.publish.route_publisher import Access, Publisher
+from tidegate.control.publish.route_publisher import Publisher
 from tidegate.control.reconcile.actor import Actor
 from tidegate.control.reconcile.autoscaler import Autoscaler
 from tidegate.control.reconcile.builds import Builds
@@ -37,6 +37,7 @@ from tidegate.control.reporting.minute_history import MinuteHistory
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.control.supervised_loop import SupervisedLoop
 from tidegate.control.wakeups import Wakeups
+from tidegate.core.access.access_table import access_table
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.errors import TidegateError
 from tidegate.core.rollout.snapshot import Snapshot
@@ -78,7 +79,8 @@ class ControlSettings:
     build_timeout: float = 3600.0  # seconds
     look_every: float = 30.0  # seconds
     enable_patience: float = _ENABLE_PATIENCE  # seconds
-    access: Access = field(default_factory=lambda: Access("", ()))
+    agent: str = ""  # its socket
+    tokens: Mapping[str, str] = field(default_factory=dict)  # the principal of each token, by the token's hash
     defaults: Defaults = field(default_factory=Defaults)
     rollouts: RolloutSettings = field(default_factory=RolloutSettings)
     housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
@@ -94,7 +96,8 @@ class Control:
 
         # The link to the gateways.
         self.gateways = Gateways(data.planes_socket, chosen.gateways, self.wakeups.changed, self._gateway_reported)
-        self.publisher = Publisher(self.gateways, chosen.access, chosen.defaults.gate, clock)
+        self.gateways.publish_access(access_table(chosen.tokens, {}))
+        self.publisher = Publisher(self.gateways, chosen.agent, chosen.defaults.gate, clock)
 
         # Observe, plan, act.
         cache = ModelCache(data, chosen.registry)

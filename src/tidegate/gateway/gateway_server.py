@@ -9,6 +9,7 @@ import uvicorn
 
 from tidegate import http_server
 from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.data_directory import DataDirectory
 from tidegate.gateway.http.asgi import Handler
@@ -21,6 +22,7 @@ from tidegate.gateway.queue.router import Router
 from tidegate.gateway.replay.recordings import Recordings
 from tidegate.gateway.replay.replays import Replays
 from tidegate.gateway.scoring.scoring_path import Scoring
+from tidegate.gateway.scoring.token_check import TokenCheck
 from tidegate.settings import Settings
 from tidegate.web_assets import WebAssets
 
@@ -36,7 +38,13 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     recordings = Recordings(settings.gate)
     replays = Replays(router, recordings, lambda: link.report_now())
 
-    def follow(table: RouteTable) -> None:
+    def follow(published: Published) -> None:
+        if published.access is not None:
+            tokens.follow(published.access)
+        if published.routes is not None:
+            follow_routes(published.routes)
+
+    def follow_routes(table: RouteTable) -> None:
         news = router.table is None or table.version != router.table.version
         router.follow(table)
         try:
@@ -47,15 +55,18 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
 
     def report() -> LoadReport:
         version = router.table.version if router.table else ""
-        return replace(meter.report(version, router.loads()), findings=replays.findings)
+        access = tokens.table.version if tokens.table else ""
+        return replace(meter.report(version, router.loads()), findings=replays.findings, access_version=access)
 
     link = ControlLink(data.planes_socket, follow, report)
     router.on_wait = link.report_now
     control = Proxy("The control plane", data.api_socket)
     registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
-    scoring = Scoring(router, meter, settings.gateway, recordings, settings.server.public)
+    tokens = TokenCheck(data.access_table(index))
+    scoring = Scoring(router, meter, settings.gateway, recordings, tokens, settings.server.public)
     handler = Handler(scoring, control, registry, link, WebAssets.load())
     handler.start()
+    tokens.start()
     router.start()
     link.start()
     try:

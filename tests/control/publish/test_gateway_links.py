@@ -12,7 +12,8 @@ from tests.core.examples import a_config, a_created_endpoint, an_entity
 from tests.fakes.clock import FakeClock
 from tidegate.control.publish import gateway_links as module
 from tidegate.control.publish.gateway_links import Gateways
-from tidegate.control.publish.route_publisher import Access, Publisher
+from tidegate.control.publish.route_publisher import Publisher
+from tidegate.core.access.access_table import Grant, access_table
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.load_report import EndpointLedger, RevisionLoad
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
@@ -74,6 +75,42 @@ async def test_the_same_table_is_not_sent_twice(link: Link) -> None:
         link.gateways.publish(a_table(version))
         await asyncio.sleep(0.02)
     assert [table.version for table in first.tables] == ["1", "2"]
+    await first.close()
+    await second.close()
+
+
+async def test_access_is_published_by_itself_and_before_routes(link: Link) -> None:
+    first, second = await two_gateways(link)
+    link.gateways.publish(a_table("1"))
+    for sessions in ({}, {}, {"s": Grant("admin", 9.0)}):
+        link.gateways.publish_access(access_table({"t": "admin"}, sessions))
+        await asyncio.sleep(0.02)
+    third = Gateway(link.socket, 2, 12)
+    await third.connect()
+    await until(lambda: third.tables)
+    assert [len(gateway.accesses) for gateway in (first, second, third)] == [2, 2, 1]
+    assert [len(gateway.tables) for gateway in (first, second, third)] == [1, 1, 1]
+    assert third.accesses[-1] == first.accesses[-1] == link.gateways.access
+    assert third.order == ["access", "routes"]
+    for gateway in (first, second, third):
+        await gateway.close()
+
+
+async def test_whoever_waits_until_access_is_known_waits_for_every_gateway(link: Link) -> None:
+    first, second = await two_gateways(link)
+    second.stubborn = True
+    link.gateways.publish_access(access_table({}, {}))
+    waiting = asyncio.create_task(link.gateways.know_access(10))
+    await until(lambda: first.accesses and second.accesses)
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    link.gateways.publish_access(access_table({}, {"s": Grant("admin", 9.0)}))
+    await until(lambda: len(second.accesses) == 2)
+    second.follow()  # a newer one does as well
+    await asyncio.wait_for(waiting, 5)
+    second.stubborn = True
+    link.gateways.publish_access(access_table({}, {}))
+    await asyncio.wait_for(link.gateways.know_access(0.02), 5)
     await first.close()
     await second.close()
 
@@ -190,7 +227,7 @@ async def test_what_an_earlier_process_left_is_in_nobodys_way(tmp_path: Path) ->
 
 async def test_several_gateways_hold_an_endpoint_before_any_of_them_switches(link: Link) -> None:
     gateways = await two_gateways(link)
-    publisher = Publisher(link.gateways, Access("/agent", ()), GateDefaults(), FakeClock())
+    publisher = Publisher(link.gateways, "/agent", GateDefaults(), FakeClock())
     switched = UPDATING.let_through(3.0)
     publisher.publish((UPDATING,))
     publisher.publish((switched,))
@@ -213,7 +250,7 @@ async def test_several_gateways_hold_an_endpoint_before_any_of_them_switches(lin
 
 async def test_a_table_is_waited_for_that_has_an_endpoint(link: Link) -> None:
     gateways = await two_gateways(link)
-    publisher = Publisher(link.gateways, Access("/agent", ()), GateDefaults(), FakeClock())
+    publisher = Publisher(link.gateways, "/agent", GateDefaults(), FakeClock())
     publisher.publish(())
     await link.gateways.followed(5.0)
     waiting = asyncio.create_task(link.gateways.followed(5.0, {"wine"}))
@@ -228,7 +265,7 @@ async def test_a_table_is_waited_for_that_has_an_endpoint(link: Link) -> None:
 
 async def test_one_gateway_holds_nothing(tmp_path: Path) -> None:
     gateways = Gateways(tmp_path / "planes.sock", 1, lambda: None)
-    publisher = Publisher(gateways, Access("/agent", ()), GateDefaults(), FakeClock())
+    publisher = Publisher(gateways, "/agent", GateDefaults(), FakeClock())
     publisher.publish((UPDATING.let_through(3.0),))
     assert gateways.table is not None
     assert gateways.table.held == ()

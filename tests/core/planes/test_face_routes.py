@@ -34,7 +34,7 @@ def up(asked: str, version: str, face: Face = WINE) -> Endpoint:
 
 
 def keys(*endpoints: Endpoint, face: Face = WINE) -> dict[str, EndpointRoute]:
-    return dict(compile_table(endpoints, AGENT, ()).faces.get(face.id, {}))
+    return dict(compile_table(endpoints, AGENT).faces.get(face.id, {}))
 
 
 def leads_to(route: EndpointRoute, endpoint: Endpoint) -> bool:
@@ -98,7 +98,7 @@ def test_a_version_that_serves_by_itself_outweighs_a_stages_failure_with_it() ->
 def test_products_and_models_are_apart() -> None:
     classic, other = Face(Product.CLASSIC, "wine"), Face(Product.SERVERLESS, "a/b ü")
     odd = replace(up("1", "1", other), id="id-odd", name="odd")
-    table = compile_table([up("1", "1"), up("1", "1", classic), odd], AGENT, ())
+    table = compile_table([up("1", "1"), up("1", "1", classic), odd], AGENT)
     assert table.faces.keys() == {"serverless/wine", "classic/wine", "serverless/a/b ü"}
     assert table.faces["classic/wine"]["1"].name == "classic-1"
 
@@ -107,12 +107,12 @@ def test_endpoints_without_a_face_or_deleted_ones_have_no_part() -> None:
     plain = a_created_endpoint(serving("Production", "3")).promoted(1.0)
     gone = replace(up("Production", "3"), deleted_at=5.0)
     empty = an_endpoint("empty", face=WINE)
-    assert compile_table([plain, gone, empty], AGENT, ()).faces == {}
+    assert compile_table([plain, gone, empty], AGENT).faces == {}
 
 
 def test_the_order_of_endpoints_makes_no_difference() -> None:
     endpoints = [up("Production", "3"), up("Staging", "3"), up("3", "3"), coming("1", "1")]
-    tables = [compile_table(order, AGENT, ()) for order in permutations(endpoints)]
+    tables = [compile_table(order, AGENT) for order in permutations(endpoints)]
     assert all(table == tables[0] for table in tables)
     assert tables[0].faces[WINE.id]["3"].name == "serverless-production"
 
@@ -128,13 +128,13 @@ def test_the_order_of_endpoints_makes_no_difference() -> None:
     ],
 )
 def test_another_meaning_of_a_key_is_another_version_of_the_table(other: Endpoint) -> None:
-    assert compile_table([other], AGENT, ()).version != compile_table([up("Production", "3")], AGENT, ()).version
+    assert compile_table([other], AGENT).version != compile_table([up("Production", "3")], AGENT).version
 
 
 def test_what_has_not_changed_is_not_compiled_anew() -> None:
     known: dict[str, Leads] = {}
     production, one = up("Production", "3"), coming("1", "1")
-    first = compile_table([production, one], AGENT, (), known)
-    second = compile_table([production, one.promoted(2.0)], AGENT, (), known)
+    first = compile_table([production, one], AGENT, known)
+    second = compile_table([production, one.promoted(2.0)], AGENT, known)
     assert second.faces[WINE.id]["production"] is first.faces[WINE.id]["production"]
-    assert second == compile_table([production, one.promoted(2.0)], AGENT, ()) != first
+    assert second == compile_table([production, one.promoted(2.0)], AGENT) != first

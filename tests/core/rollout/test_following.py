@@ -184,7 +184,7 @@ def test_names_and_routes_stay_over_promotions() -> None:
     endpoint = an_endpoint(active=a_config(entity))
     followed = follow(endpoint, champion(4), 9.0)
     assert followed is not None
-    old, new = (compile_table([e], "agent", ()).endpoints["wine"] for e in (endpoint, followed.endpoint.promoted(9.5)))
+    old, new = (compile_table([e], "agent").endpoints["wine"] for e in (endpoint, followed.endpoint.promoted(9.5)))
     assert list(old.served) == list(new.served) == ["wine-champion"]
     assert old.served["wine-champion"] != new.served["wine-champion"]
     moved = replace(entity, resolved=ModelVersion("wine", "4"))

@@ -19,6 +19,7 @@ import pytest
 from tests.gateway.house import until
 from tests.gateway.queue import hostile_frames
 from tidegate import http
+from tidegate.core.access.access_table import access_table
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.errors import TidegateError
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
@@ -33,6 +34,7 @@ from tidegate.gateway.replay.recordings import Recordings
 from tidegate.gateway.scoring import responses
 from tidegate.gateway.scoring.request import ScoringRequest
 from tidegate.gateway.scoring.scoring_path import Scoring
+from tidegate.gateway.scoring.token_check import TokenCheck
 from tidegate.settings import GateSettings, GatewaySettings
 from tidegate_worker.ipc import wire
 
@@ -176,7 +178,9 @@ class Run:
         self.meter = Meter(0, 1, Ledger(folder / "0.bin"))
         self.router = Router(folder / "routes.json", settings)
         self.router._agents["agent"] = Agent()  # type: ignore[assignment]
-        self.scoring = Scoring(self.router, self.meter, settings, Recordings(GateSettings()))
+        tokens = TokenCheck(folder / "access.json")
+        tokens.follow(access_table({http.token_hash("token"): "admin"}, {}))
+        self.scoring = Scoring(self.router, self.meter, settings, Recordings(GateSettings()), tokens)
         monkeypatch.setattr(Lane, "connect", self._connect())
         monkeypatch.setattr(replica_connections, "DISTRUST_SECONDS", 0.0)
         monkeypatch.setattr(lane.logger, "disabled", True)  # a line for each connection that is ended
@@ -194,7 +198,7 @@ class Run:
         self.router.start()
         route = EndpointRoute("wine", ((V1, 100),), {"wine-1": V1})
         revision = RevisionRoute(V1, "wine", "wine-1", "agent", 0.5, True)
-        self.router.follow(RouteTable("t1", {"wine": route}, {V1: revision}, (http.token_hash("token"),)))
+        self.router.follow(RouteTable("t1", {"wine": route}, {V1: revision}))
         for number in self._until(most):
             self._place(number)
             while len(self.told.open) < AT_ONCE:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.replica import echo
 from tests.gateway.house import TOKEN, V1, V2, house, until
+from tidegate.core.access.access_table import access_table
 from tidegate.core.planes.route_table import EndpointRoute, RouteTable
 from tidegate_worker.ipc import wire
 
@@ -88,9 +89,9 @@ async def test_a_revoked_token_is_refused_from_the_next_table_on(tmp_path: Path)
     async with house(tmp_path) as h:
         h.agent.place(V1, await h.replica("aaaa0001"))
         assert (await h.score()).status_code == 200
-        table = h.table(version="t2")
-        h.control.publish(RouteTable("t2", table.endpoints, table.revisions, ("0" * 64,)))
-        await until(lambda: h.control.reports[-1].route_version == "t2")
+        table = access_table({"0" * 64: "admin"}, {})
+        h.control.publish_access(table)
+        await until(lambda: h.control.reports[-1].access_version == table.version)
         assert (await h.score()).status_code == 401
 
 
@@ -359,7 +360,7 @@ async def test_requests_of_a_revision_that_is_gone_move_on(tmp_path: Path) -> No
 async def test_an_endpoint_that_serves_nothing_says_why(tmp_path: Path, failed: bool, status: int, code: str) -> None:
     async with house(tmp_path) as h:
         route = EndpointRoute("wine", unavailable="Endpoint 'wine' is being created.", failed=failed)
-        h.control.publish(RouteTable("t2", {"wine": route}, {}, h.table().token_hashes))
+        h.control.publish(RouteTable("t2", {"wine": route}))
         await until(lambda: h.control.reports and h.control.reports[-1].route_version == "t2")
         assert_error(await h.score(), status, code, "being created")
 

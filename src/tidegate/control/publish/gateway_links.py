@@ -1,8 +1,8 @@
-"""The link to the gateways: route tables go down, load reports come up.
+"""The link to the gateways: route tables and access tables go down, load reports come up.
 
 The link is a Unix stream socket with newline-delimited JSON. A gateway sends a `LoadReport` once a second, and whenever
-it follows another table. Control sends the `RouteTable` when a gateway connects and at every change. Nothing waits for
-a gateway that does not read: it gets the newest table when it reads again.
+it follows another table. Control sends each table when a gateway connects and at every change, as `Published`. Nothing
+waits for a gateway that does not read: it gets the newest tables when it reads again.
 """
 
 import asyncio
@@ -15,8 +15,11 @@ from pathlib import Path
 import msgspec
 
 from tidegate.control.publish.gateway_totals import Accounts, Totals, left_behind
+from tidegate.control.publish.publications import Publications
+from tidegate.core.access.access_table import AccessTable
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.core.rollout.replay import Findings, Replay, together
 from tidegate.json_lines import JsonLines, Unreadable, listen
@@ -26,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 # A report has a few hundred bytes per endpoint and revision.
 _MAX_LINE_BYTES = 64 * 1024 * 1024
-
-# How many published tables are told from older ones. A gateway that is further behind follows none of them.
-_REMEMBERED = 1000
 
 # A gateway that is missing is waited for this long: then it is down, and not only between two processes.
 _COMES_BACK_SECONDS = 5.0
@@ -42,6 +42,7 @@ class _Link:
         self.report: LoadReport | None = None
         self.news = asyncio.Event()
         self.news.set()
+        self.told: dict[str, bytes] = {}  # kind of table → what was sent last
 
 
 class Gateways:
@@ -66,10 +67,11 @@ class Gateways:
         self._latest: dict[int, LoadReport] = {}  # of each gateway, by its number
         self._past = Totals()  # what gateways that were replaced have left behind
         self._server: asyncio.Server | None = None
-        self._encoded = b""
+        self.access: AccessTable | None = None
+        # The newest messages by kind of table. Access is sent first: who has routes must know who may use them.
+        self._encoded: dict[str, bytes] = {"access": b"", "routes": b""}
         self._news = asyncio.Event()
-        self._number = 0  # how many tables have been published
-        self._numbers: dict[str, int] = {}  # version of a table → `_number` when it was published, oldest first
+        self._tables, self._accesses = Publications(), Publications()
         self._awaited_until = 0.0  # the event loop's time
 
     async def start(self) -> None:
@@ -89,15 +91,37 @@ class Gateways:
     def publish(self, table: RouteTable) -> None:
         """Have every gateway follow this table from now on."""
         if self.table is None or table.version != self.table.version:
-            self.table, self._encoded = table, msgspec.json.encode(table)
-            self._number += 1
-            self._numbers.pop(table.version, None)
-            self._numbers[table.version] = self._number
-            if len(self._numbers) > _REMEMBERED:
-                del self._numbers[next(iter(self._numbers))]
-            self._news.set()
-            for link in self._links:
-                link.news.set()
+            self.table = table
+            self._tables.add(table.version)
+            self._send("routes", Published(routes=table))
+
+    def publish_access(self, table: AccessTable) -> None:
+        """Have every gateway know callers by this table from now on."""
+        if self.access is None or table.version != self.access.version:
+            self.access = table
+            self._accesses.add(table.version)
+            self._send("access", Published(access=table))
+
+    def _send(self, kind: str, message: Published) -> None:
+        self._encoded[kind] = msgspec.json.encode(message)
+        self._news.set()
+        for link in self._links:
+            link.news.set()
+
+    async def know_access(self, seconds: float) -> None:
+        """Wait until every gateway knows callers by the current access table, or a newer one; `seconds` at the most."""
+        number = self._accesses.newest
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._is_awaited() or not self._all_know(number):
+                    self._news.clear()
+                    await self._news.wait()
+
+    def _all_know(self, number: int) -> bool:
+        return all(
+            link.report is not None and self._accesses.is_at_least(link.report.access_version, number)
+            for link in self._links
+        )
 
     async def followed(self, seconds: float, names: AbstractSet[str] = frozenset()) -> None:
         """Wait until every gateway follows the current table, or a newer one, and the table has these endpoints.
@@ -110,7 +134,7 @@ class Gateways:
                 number: int | None = None  # of the first table that has the endpoints
                 while True:
                     if number is None and self._routes(names):
-                        number = self._number
+                        number = self._tables.newest
                     if number is not None and not self._is_awaited() and self._all_follow(number):
                         return
                     self._news.clear()
@@ -128,7 +152,7 @@ class Gateways:
     def _all_follow(self, number: int) -> bool:
         """Whether every connected gateway follows the table of this number, or a newer one."""
         return self.table is None or all(
-            link.report is not None and self._numbers.get(link.report.route_version, 0) >= number
+            link.report is not None and self._tables.is_at_least(link.report.route_version, number)
             for link in self._links
         )
 
@@ -166,7 +190,7 @@ class Gateways:
         There are none while a gateway is missing, has not reported or follows an older table: nothing is known then.
         """
         table = self.table
-        if table is None or not self.everyone_is_here or not self._all_follow(self._number):
+        if table is None or not self.everyone_is_here or not self._all_follow(self._tables.newest):
             return frozenset()
         busy = {rid for report in self.reports for rid in _busy(report)}
         return frozenset(rid for rid in candidates if rid not in table.revisions and rid not in busy)
@@ -199,9 +223,12 @@ class Gateways:
         while True:
             await link.news.wait()
             link.news.clear()
-            if self._encoded:
-                link.connection.send(self._encoded)
-                await link.connection.drain()
+            for kind in self._encoded:
+                message = self._encoded[kind]
+                if message and link.told.get(kind) is not message:
+                    link.told[kind] = message
+                    link.connection.send(message)
+                    await link.connection.drain()
 
     async def _listen(self, link: _Link) -> None:
         async for report in link.connection.messages(msgspec.json.Decoder(LoadReport)):

@@ -1,7 +1,6 @@
 """Compiles the route table from the endpoints, and sends it to the gateways."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.publish.replay_orders import ReplayOrders
@@ -13,19 +12,14 @@ from tidegate.core.rollout.replay import Findings, Replay
 from tidegate.ports import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a route table carries besides routes: the agent's socket, and the hashes of the tokens that may query."""
-
-    agent: str
-    token_hashes: tuple[str, ...]
-
-
 class Publisher:
-    """Sends route tables. A table is compiled again only when one of its sources may have changed."""
+    """Sends route tables. A table is compiled again only when one of its sources may have changed.
 
-    def __init__(self, gateways: Gateways, access: Access, gate: GateDefaults, clock: Clock) -> None:
-        self._gateways, self._access = gateways, access
+    `agent` is the socket of the agent that runs the replicas.
+    """
+
+    def __init__(self, gateways: Gateways, agent: str, gate: GateDefaults, clock: Clock) -> None:
+        self._gateways, self._agent = gateways, agent
         self._replays = ReplayOrders(gateways, gate, clock)
         self._switch = TwoPhaseSwitch(gateways.expected)
         self._published: tuple[Endpoint, ...] | None = None  # the endpoints of the newest route table
@@ -60,7 +54,6 @@ class Publisher:
         await self._gateways.followed(seconds)
 
     def _compile(self, endpoints: tuple[Endpoint, ...]) -> None:
-        self._published, access, held = endpoints, self._access, self._switch.held(endpoints)
-        orders = self._replays.by_endpoint
-        table = compile_table(endpoints, access.agent, access.token_hashes, self._leads, orders, held)
+        self._published, held = endpoints, self._switch.held(endpoints)
+        table = compile_table(endpoints, self._agent, self._leads, self._replays.by_endpoint, held)
         self._gateways.publish(table)

@@ -132,6 +132,7 @@ class LoadReport:
     whole: bool = True
     gone: tuple[RevisionId, ...] = ()
     findings: Mapping[str, Findings] = field(default_factory=dict)
+    access_version: str = ""  # of the access table that it follows
 
     def since(self, before: "LoadReport") -> "LoadReport":
         """The differences from an earlier report."""

@@ -52,7 +52,6 @@ class RouteTable:
     """All that a gateway needs to route without asking anyone. `version` is a digest of the content.
 
     - `faces`: the routes of the older products' stages and versions, by `Face.id` and key.
-    - `token_hashes`: the SHA-256 hex digests of the tokens that may query.
     - `replays`: the replays that are ordered. `revisions` has their candidates, to which no endpoint routes yet.
     - `held`: names of endpoints whose requests wait for the next table.
     """
@@ -60,7 +59,6 @@ class RouteTable:
     version: str = ""
     endpoints: Mapping[str, EndpointRoute] = field(default_factory=dict)
     revisions: Mapping[RevisionId, RevisionRoute] = field(default_factory=dict)
-    token_hashes: tuple[str, ...] = ()
     faces: Mapping[str, Mapping[str, EndpointRoute]] = field(default_factory=dict)
     replays: tuple[Replay, ...] = ()
     held: tuple[str, ...] = ()
@@ -85,7 +83,6 @@ class Leads:
 def compile_table(
     endpoints: Iterable[Endpoint],
     agent: str,
-    token_hashes: tuple[str, ...],
     known: MutableMapping[str, Leads] | None = None,
     replays: Mapping[str, tuple[Replay, ...]] | None = None,
     held: tuple[str, ...] = (),
@@ -113,9 +110,9 @@ def compile_table(
     revisions = {route.revision: route for one in leads.values() for route in one.revisions}
     revisions |= {route.revision: route for route in candidates}
     digests = [one.digest for _, one in sorted(leads.items())]
-    others = json.dumps([token_hashes, sorted(replay.id for replay in ordered), held]).encode()
+    others = json.dumps([sorted(replay.id for replay in ordered), held]).encode()
     version = hashlib.sha256(b"".join([others, *digests])).hexdigest()[:16]
-    return RouteTable(version, routes, revisions, token_hashes, _faces(leads.values()), tuple(ordered), held)
+    return RouteTable(version, routes, revisions, _faces(leads.values()), tuple(ordered), held)
 
 
 def _faces(leads: Iterable[Leads]) -> Mapping[str, Mapping[str, EndpointRoute]]:

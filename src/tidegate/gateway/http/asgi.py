@@ -90,11 +90,12 @@ class Handler:
 
     async def _ready(self) -> bool:
         """Whether the gateway can score. At the start, control and registry must answer too."""
-        if not self._was_ready and self.scoring.router.table is not None and self._control_link.connected:
+        has_tables = self.scoring.router.table is not None and self.scoring.tokens.table is not None
+        if not self._was_ready and has_tables and self._control_link.connected:
             registry = self._registry
             up = registry is None or await registry.answers("/mlflow/health")
             self._was_ready = up and await self._control.answers("/api/openapi.json")
-        return self._was_ready and self.scoring.router.table is not None
+        return self._was_ready and has_tables
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -123,7 +124,7 @@ class Handler:
     def _check_token(self, path: str, authorization: bytes | None) -> None:
         """Check the token as for scoring. For MLflow's clients, the error names their variable for a token."""
         try:
-            self.scoring.tokens.check(authorization, self.scoring.router.table)
+            self.scoring.tokens.check(authorization)
         except errors.Unauthenticated as error:
             if not path.startswith(proxy.REGISTRY_PREFIX):
                 raise

@@ -1,4 +1,4 @@
-"""The connection to control: route tables come down, load reports go up. Scoring goes on without it."""
+"""The connection to control: route and access tables come down, load reports go up. Scoring goes on without it."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tidegate.core.planes.load_report import LoadReport
-from tidegate.core.planes.route_table import RouteTable
+from tidegate.core.planes.published import Published
 from tidegate.gateway.links.process_link import ProcessLink
 from tidegate.json_lines import JsonLines
 from tidegate.supervised import supervised
@@ -15,13 +15,13 @@ REPORT_SECONDS = 1.0
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
-class ControlLink(ProcessLink[RouteTable]):
-    """Follows control's route tables, and sends it a load report every second and whenever `report_now` is called."""
+class ControlLink(ProcessLink[Published]):
+    """Follows control's tables, and sends it a load report every second and whenever `report_now` is called."""
 
     def __init__(
-        self, socket: Path, on_table: Callable[[RouteTable], None], make_report: Callable[[], LoadReport]
+        self, socket: Path, on_table: Callable[[Published], None], make_report: Callable[[], LoadReport]
     ) -> None:
-        super().__init__("control", socket, RouteTable, MAX_LINE_BYTES)
+        super().__init__("control", socket, Published, MAX_LINE_BYTES)
         self._on_table, self._make_report = on_table, make_report
         self._due = asyncio.Event()
         self._reports: asyncio.Task[None] | None = None
@@ -34,9 +34,9 @@ class ControlLink(ProcessLink[RouteTable]):
     def _opened(self, lines: JsonLines) -> None:
         self._reports = asyncio.create_task(supervised(lambda: self._report(lines), "load reports"))
 
-    def _take(self, message: RouteTable) -> None:
+    def _take(self, message: Published) -> None:
         self._on_table(message)
-        self.connected = True
+        self.connected = self.connected or message.routes is not None
         self._due.set()
 
     async def _closed(self) -> None:

@@ -46,11 +46,12 @@ class Scoring:
         meter: Meter,
         settings: GatewaySettings,
         recordings: Recordings,
+        tokens: TokenCheck,
         public: PublicUrl = PublicUrl(),  # noqa: B008 - a frozen value
     ) -> None:
         self.router, self.meter, self.settings, self.recordings = router, meter, settings, recordings
-        self.public = public
-        self.tokens, self.held, self.cors = TokenCheck(), SwitchHold(), Cors(settings.cors_origins, public.origin)
+        self.tokens, self.public = tokens, public
+        self.held, self.cors = SwitchHold(), Cors(settings.cors_origins, public.origin)
         self.bytes_coming_in = 0  # of bodies that are not whole yet
         self._table: RouteTable | None = None
         self._targets: dict[bytes, Target] = {}
