@@ -30,12 +30,14 @@ from tidegate.core.endpoint.revision import (
 )
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion, ServedEntity
 from tidegate.core.errors import BuildFailed
-from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.load_report import Histogram, LoadReport, RevisionLoad
 from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.core.rollout.plan import MAX_FAILED_STARTS
 from tidegate.core.rollout.pointers import ModelPointers
 from tidegate.core.rollout.replay import Findings, Replay
+from tidegate.core.series.series_point import WHOLE
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Log
 from tidegate.settings import RolloutSettings
@@ -128,7 +130,7 @@ class Gateway:
         self.order: list[str] = []  # of what came: kinds of tables
         self.stubborn = False
         self.revisions: dict[RevisionId, RevisionLoad] = {}
-        self.endpoints: dict[str, EndpointLedger] = {}
+        self.endpoints: dict[str, Account] = {}
         self.refused: dict[int, int] = {}
         self.cold_seconds: dict[str, Histogram] = {}
         self.ledger = "one"
@@ -160,7 +162,7 @@ class Gateway:
             self._pid,
             self._followed,
             dict(self.revisions),
-            dict(self.endpoints),
+            {name: {WHOLE: account} for name, account in self.endpoints.items()},
             dict(self.refused),
             registry_writes=self.registry_writes,
             ledger=self.ledger,

@@ -9,7 +9,7 @@ from tests.fakes.replica import FakeReplica
 from tests.gateway.gateway_process import GatewayProcess, listener
 from tests.gateway.house import TOKEN, V1, FakeAgent, until
 from tidegate.control.publish.gateway_links import Gateways
-from tidegate.core.planes.load_report import EndpointLedger
+from tidegate.core.planes.account import Account
 from tidegate.data_directory import DataDirectory
 
 
@@ -31,7 +31,7 @@ async def test_two_gateways_share_a_port_and_their_counts_add_up(tmp_path: Path)
         await until(lambda: len(gateways.reports) == 2, 20)
         answers = await asyncio.gather(*[one(running[0].url) for _ in range(60)])
         assert {answer.json()["predictions"] for answer in answers} == {7}
-        await until(lambda: gateways.totals().endpoints.get("wine", EndpointLedger()).answered == 60)
+        await until(lambda: gateways.totals().endpoints.get("wine", Account()).answered == 60)
         assert min(report.endpoints["wine"].answered for report in gateways.reports) > 0
     finally:
         for gateway, share in zip(running, shares, strict=True):

@@ -15,7 +15,9 @@ from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.publish.route_publisher import Publisher
 from tidegate.core.access.access_table import Grant, access_table
 from tidegate.core.endpoint.revision import RevisionId
-from tidegate.core.planes.load_report import EndpointLedger, RevisionLoad
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.latency_cells import LATENCY_CELLS
+from tidegate.core.planes.load_report import RevisionLoad
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.core.rollout.gate import GateDefaults
 from tidegate.core.rollout.replay import Findings, Replay
@@ -147,9 +149,7 @@ async def test_unrouted_needs_everyone(link: Link) -> None:
 async def first_of_two(link: Link) -> None:
     """A gateway that has reported, and has ended with two requests in flight."""
     first = Gateway(link.socket, 0, 10)
-    first.endpoints["wine"] = EndpointLedger(
-        accepted=7, answered=5, in_flight=2, statuses={200: 5}, latency_counts=(5,)
-    )
+    first.endpoints["wine"] = Account(accepted=7, answered=5, statuses={200: 5}, cells={LATENCY_CELLS - 1: 5})
     first.revisions[NEW] = RevisionLoad(in_flight=2, busy_seconds=3.0, reruns=1)
     first.refused[401] = 3
     await first.connect()
@@ -162,8 +162,8 @@ async def first_of_two(link: Link) -> None:
 async def test_a_successor_goes_on_with_the_ledger_and_nothing_counts_twice(link: Link) -> None:
     await first_of_two(link)
     successor = Gateway(link.socket, 0, 99)
-    successor.endpoints["wine"] = EndpointLedger(
-        accepted=8, answered=6, lost=2, statuses={200: 6}, latency_counts=(5, 1)
+    successor.endpoints["wine"] = Account(
+        accepted=8, answered=6, lost=2, statuses={200: 6}, cells={0: 1, LATENCY_CELLS - 1: 5}
     )
     successor.revisions[NEW] = RevisionLoad(busy_seconds=0.5)
     successor.refused[401] = 4
@@ -179,20 +179,20 @@ async def test_a_successor_whose_ledger_was_lost_takes_no_counts_away(link: Link
     await first_of_two(link)
     successor = Gateway(link.socket, 0, 99)
     successor.ledger = "another"
-    successor.endpoints["wine"] = EndpointLedger(accepted=1, answered=1, statuses={200: 1}, latency_counts=(0, 1))
+    successor.endpoints["wine"] = Account(accepted=1, answered=1, statuses={200: 1}, cells={0: 1})
     await successor.connect()
     await until(lambda: link.gateways.totals().endpoints["wine"].accepted == 8)
     total = link.gateways.totals().endpoints["wine"]
     assert (total.answered, total.lost, total.in_flight) == (6, 2, 0)
     assert total.statuses == {200: 6}
-    assert total.latency_counts == (5, 1)
+    assert total.cells == {0: 1, LATENCY_CELLS - 1: 5}
     assert link.gateways.totals().refused == {401: 3}
     await successor.close()
 
 
 async def test_control_restarted_finds_the_same_gateway_with_the_same_counts(link: Link) -> None:
     first = Gateway(link.socket, 0, 10)
-    first.endpoints["wine"] = EndpointLedger(accepted=7)
+    first.endpoints["wine"] = Account(accepted=7)
     for _ in range(2):
         await first.connect()
         await until(lambda: link.gateways.reports)

@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 from tidegate.control.publish.gateway_totals import Accounts, Totals
-from tidegate.core.planes.load_report import EndpointLedger, LoadReport
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.load_report import LoadReport
+from tidegate.core.series.series_point import WHOLE
 
-WINE, TEA = EndpointLedger(accepted=3, statuses={200: 3}), EndpointLedger(accepted=1)
+WINE, TEA = Account(accepted=3, statuses={200: 3}), Account(accepted=1)
 
 
-def a_report(gateway: int, **endpoints: EndpointLedger) -> LoadReport:
-    return LoadReport(gateway, 1, "", {}, endpoints)
+def a_report(gateway: int, **endpoints: Account) -> LoadReport:
+    return LoadReport(gateway, 1, "", {}, {name: {WHOLE: account} for name, account in endpoints.items()})
 
 
 def test_an_endpoints_sum_is_that_of_the_totals() -> None:
@@ -22,8 +24,10 @@ def test_an_endpoints_sum_is_that_of_the_totals() -> None:
 
 
 def test_what_has_changed_is_found_without_a_sum() -> None:
-    before = Accounts(Totals({"past": WINE}), {0: a_report(0, wine=WINE, tea=TEA)})
-    later = replace(before, latest={0: a_report(0, wine=WINE, tea=WINE), 1: a_report(1, milk=TEA)})
+    report = a_report(0, wine=WINE, tea=TEA)
+    before = Accounts(Totals({"past": WINE}), {0: report})
+    news = replace(a_report(0, tea=WINE), whole=False)
+    later = replace(before, latest={0: news.onto(report), 1: a_report(1, milk=TEA)})
     assert set(later.changed_since(before)) == {"tea", "milk"}
     assert set(before.changed_since(before)) == set()
     replaced = replace(before, past=Totals({"past": WINE.plus(TEA), "gone": TEA}))

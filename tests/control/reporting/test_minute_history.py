@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.control.house import CORES, Gateway, House, until
 from tests.control.reporting.test_prometheus_metrics import a_ledger, report
-from tidegate.core.planes.load_report import EndpointLedger
+from tidegate.core.planes.account import Account
 from tidegate.core.scaling.minute import MinutePoint
 
 MINUTE = 60.0
@@ -116,7 +116,7 @@ async def test_an_hour_is_kept_and_what_is_asked_for_is_told(house: House) -> No
 async def test_nothing_is_kept_of_those_that_are_idle(house: House) -> None:
     await known(house)
     for number in range(1000):
-        house.gateway.endpoints[f"e{number}"] = EndpointLedger(cold_starts=1)
+        house.gateway.endpoints[f"e{number}"] = Account(cold_starts=1)
     await score(house, 1)
     for _ in range(3):
         await a_minute(house)
@@ -152,7 +152,7 @@ async def test_cpu_memory_and_what_is_under_way(house: House) -> None:
     await use(house, cpu=100.0, memory=7)  # it is older than this process's first look: not this minute's
     await a_minute(house)
     await use(house, cpu=100.0 + 0.25 * 60 * CORES, memory=9)
-    house.gateway.endpoints["wine"] = replace(a_ledger(2), in_flight=4)
+    house.gateway.endpoints["wine"] = a_ledger(2)._replace(accepted=6)
     await report(house)
     house.gateway.endpoints["wine"] = a_ledger(4)
     await report(house)

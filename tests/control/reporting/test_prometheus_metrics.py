@@ -7,19 +7,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.control.house import House, until
-from tidegate.core.planes.load_report import LATENCY_BUCKETS, EndpointLedger, Histogram, RevisionLoad
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
+from tidegate.core.planes.load_report import Histogram, RevisionLoad
 
 COLD = "tidegate_cold_start_seconds"
 BUCKETS = len(LATENCY_BUCKETS) + 1
 
 
-def a_ledger(ok: int, bad: int = 0) -> EndpointLedger:
+def a_ledger(ok: int, bad: int = 0) -> Account:
     counts = (ok, bad) + (0,) * (BUCKETS - 2)
-    return EndpointLedger(
+    return Account(
         accepted=ok + bad,
         answered=ok + bad,
         statuses={200: ok, 503: bad},
-        latency_counts=counts,
+        coarse=counts,
         latency_sum=0.5,
         cold_starts=1,
         cold_requests=ok,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.planes.load_report import LATENCY_BUCKETS, EndpointLedger
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
 from tidegate.core.scaling.minute import MinutePoint, MinuteUse, latencies_ms, minute_point, quantile
 
 SHARES = (0.5, 0.75, 0.9, 0.95, 0.99)
@@ -24,11 +25,11 @@ def histogram(seconds: list[float]) -> list[int]:
     return counts
 
 
-def a_ledger(seconds: list[float], **fields: Any) -> EndpointLedger:
+def a_ledger(seconds: list[float], **fields: Any) -> Account:
     count = len(seconds)
     statuses = fields.pop("statuses", {200: count})
     counts = tuple(histogram(seconds))
-    return EndpointLedger(count, count, statuses=statuses, latency_counts=counts, latency_sum=sum(seconds), **fields)
+    return Account(count, count, statuses=statuses, coarse=counts, latency_sum=sum(seconds), **fields)
 
 
 # --- percentiles
@@ -94,7 +95,7 @@ def test_a_minute_is_what_came_between_two_accounts() -> None:
 
 
 def test_the_first_minute_has_nothing_before_it() -> None:
-    point = minute_point(0.0, EndpointLedger(), a_ledger([0.3]), USE)
+    point = minute_point(0.0, Account(), a_ledger([0.3]), USE)
     assert (point.requests, point.min_ms, point.max_ms) == (1, 250.0, 500.0)
 
 
@@ -109,7 +110,7 @@ def test_accounts_that_fell_make_no_negative_counts() -> None:
 
 
 def test_cpu_is_a_share_of_all_cores_and_at_most_all() -> None:
-    ledger = EndpointLedger()
+    ledger = Account()
     assert minute_point(0.0, ledger, ledger, MinuteUse(60.0, 30.0, 2)).cpu == 0.25
     assert minute_point(0.0, ledger, ledger, MinuteUse(60.0, 500.0, 2)).cpu == 1.0
     assert minute_point(0.0, ledger, ledger, MinuteUse(0.0, 1.0, 1)).cpu == 1.0
@@ -117,5 +118,5 @@ def test_cpu_is_a_share_of_all_cores_and_at_most_all() -> None:
 
 def test_concurrency_is_what_was_seen_or_else_the_average() -> None:
     busy = a_ledger([0.5] * 60)
-    assert minute_point(0.0, EndpointLedger(), busy, USE).concurrency == 0.5
-    assert minute_point(0.0, EndpointLedger(), busy, MinuteUse(60.0, at_once=3)).concurrency == 3.0
+    assert minute_point(0.0, Account(), busy, USE).concurrency == 0.5
+    assert minute_point(0.0, Account(), busy, MinuteUse(60.0, at_once=3)).concurrency == 3.0

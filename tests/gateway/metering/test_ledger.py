@@ -14,7 +14,8 @@ from tests.gateway.gateway_process import GatewayProcess, listener
 from tests.gateway.house import TOKEN, V1, FakeAgent, until
 from tidegate import http
 from tidegate.control.publish.gateway_links import Gateways
-from tidegate.core.planes.load_report import STATUSES, EndpointLedger
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.load_report import STATUSES
 from tidegate.data_directory import DataDirectory
 from tidegate.gateway.metering import ledger
 from tidegate.gateway.metering.ledger import Ledger, left_by_others
@@ -27,7 +28,7 @@ def book(path: Path) -> Meter:
     return Meter(0, 1, Ledger(path))
 
 
-def account(meter: Meter, endpoint: str = "wine") -> EndpointLedger:
+def account(meter: Meter, endpoint: str = "wine") -> Account:
     """What is reported of an endpoint."""
     return meter.report("", {}).endpoints[endpoint]
 
@@ -239,11 +240,11 @@ async def test_kill_9_under_load_leaves_the_ledger_exact(tmp_path: Path) -> None
     assert set(clients.answers) == {200}
 
 
-async def settled(gateways: Gateways, clients: Clients) -> EndpointLedger:
+async def settled(gateways: Gateways, clients: Clients) -> Account:
     """The endpoint's account once nothing is under way."""
 
     def quiet() -> bool:
-        wine = gateways.totals().endpoints.get("wine", EndpointLedger())
+        wine = gateways.totals().endpoints.get("wine", Account())
         return wine.answered >= clients.answers[200] and not wine.in_flight
 
     await until(quiet, 20)

@@ -48,8 +48,10 @@ class _Link:
 class Gateways:
     """All gateways that are connected. `expected` is how many there are when all are up.
 
-    `on_report` is called after every report. `on_change` is called when a gateway follows another table, has done a
-    replay, or has answered its last request of a revision that the table no longer has.
+    `on_report` is called after every report. Before it, `on_news` is called with the report as it came, and with the
+    whole report of the same gateway before it, of whatever process; None for its first. `on_change` is called when a
+    gateway follows another table, has done a replay, or has answered its last request of a revision that the table no
+    longer has.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Gateways:
     ) -> None:
         self.table: RouteTable | None = None
         self.expected = expected
+        self.on_news: Callable[[LoadReport, LoadReport | None], None] = lambda *_: None
         self._on_change, self._on_report = on_change, on_report
         self._socket = socket
         self._links: dict[_Link, asyncio.Task[None]] = {}
@@ -235,7 +238,7 @@ class Gateways:
             self._take(link, report)
 
     def _take(self, link: _Link, report: LoadReport) -> None:
-        before = link.report
+        news, before = report, link.report
         if before is not None and not report.whole:
             report = report.onto(before)
         link.report = report
@@ -244,6 +247,7 @@ class Gateways:
             self._past = self._past.plus(left_behind(earlier, report))
         self._latest[report.gateway] = report
         self._news.set()
+        self.on_news(news, earlier)
         self._on_report()
         if before is None or self._standing(before) != self._standing(report):
             self._on_change()

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 
 from tidegate.core.endpoint.revision import RevisionId
-from tidegate.core.planes.load_report import EndpointLedger, Histogram, LoadReport, RevisionLoad, add_counts
+from tidegate.core.planes.account import Account, add_counts, in_flight, total
+from tidegate.core.planes.load_report import Histogram, LoadReport, RevisionLoad
+from tidegate.core.series.series_point import WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """The sum of the last reports of any number of gateways."""
 
-    endpoints: Mapping[str, EndpointLedger] = field(default_factory=dict)
+    endpoints: Mapping[str, Account] = field(default_factory=dict)
     revisions: Mapping[RevisionId, RevisionLoad] = field(default_factory=dict)
     refused: Mapping[int, int] = field(default_factory=dict)
     cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
@@ -20,8 +21,8 @@ class Totals:
     def plus(self, report: LoadReport) -> "Totals":
         """These totals, with one gateway's report added."""
         endpoints, revisions = dict(self.endpoints), dict(self.revisions)
-        for name, ledger in report.endpoints.items():
-            endpoints[name] = endpoints[name].plus(ledger) if name in endpoints else ledger
+        for name, account in report.endpoints.items():
+            endpoints[name] = endpoints[name].plus(account) if name in endpoints else account
         for rid, load in report.revisions.items():
             revisions[rid] = _add_loads(revisions[rid], load) if rid in revisions else load
         cold = dict(self.cold_seconds)
@@ -51,21 +52,23 @@ class Accounts:
             totals = totals.plus(report)
         return totals
 
-    def endpoint(self, name: str) -> EndpointLedger | None:
+    def endpoint(self, name: str) -> Account | None:
         """The sum of one endpoint; None for an endpoint that no gateway knows."""
-        accounts = (self.past.endpoints, *(report.endpoints for report in self.latest.values()))
-        found = [endpoints[name] for endpoints in accounts if name in endpoints]
-        return reduce(EndpointLedger.plus, found) if found else None
+        found = [total(report.accounts[name].values()) for report in self.latest.values() if name in report.accounts]
+        if name in self.past.endpoints:
+            found.append(self.past.endpoints[name])
+        return total(found) if found else None
 
     def changed_since(self, before: "Accounts") -> Iterator[str]:
         """The endpoints whose sum may have changed. A name may come twice."""
-        pairs = [(self.past.endpoints, before.past.endpoints)] if self.past is not before.past else []
-        pairs += [
-            (report.endpoints, before.latest[number].endpoints if number in before.latest else {})
+        pairs: list[tuple[Mapping[str, object], Mapping[str, object]]] = [
+            (report.accounts, before.latest[number].accounts if number in before.latest else {})
             for number, report in self.latest.items()
         ]
+        if self.past is not before.past:
+            pairs.append((self.past.endpoints, before.past.endpoints))
         for now, then in pairs:
-            yield from (name for name, ledger in now.items() if ledger is not then.get(name))
+            yield from (name for name, known in now.items() if known is not then.get(name))
 
 
 def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:
@@ -75,21 +78,24 @@ def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:
     ends with it. Where the ledger could not be read, the successor has begun another, and all of it is left behind.
     """
     ended = _closed(report)
-    return ended if successor.ledger != report.ledger else replace(ended, endpoints={}, refused={})
+    return ended if successor.ledger != report.ledger else replace(ended, accounts={}, refused={})
 
 
 def _closed(report: LoadReport) -> LoadReport:
     return replace(
         report,
-        endpoints={
-            name: replace(ledger, lost=ledger.lost + ledger.in_flight, in_flight=0)
-            for name, ledger in report.endpoints.items()
-        },
+        accounts={name: _settled(accounts) for name, accounts in report.accounts.items()},
         revisions={
             rid: RevisionLoad(busy_seconds=load.busy_seconds, reruns=load.reruns)
             for rid, load in report.revisions.items()
         },
     )
+
+
+def _settled(accounts: Mapping[str, Account]) -> Mapping[str, Account]:
+    """An endpoint's accounts, with the requests under way counted as lost."""
+    own = accounts.get(WHOLE, Account())
+    return {**accounts, WHOLE: own._replace(lost=own.lost + in_flight(accounts.values()))}
 
 
 def _add_loads(one: RevisionLoad, other: RevisionLoad) -> RevisionLoad:

@@ -9,7 +9,9 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from tidegate import telemetry
-from tidegate.core.planes.load_report import LATENCY_BUCKETS, EndpointLedger, Histogram
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
+from tidegate.core.planes.load_report import Histogram
 from tidegate.telemetry import Metric
 
 
@@ -29,13 +31,12 @@ def gauge(metric: Metric, values: Iterable[tuple[tuple[str, ...], float]]) -> Fa
     return family
 
 
-def latency(metric: Metric, ledgers: Mapping[str, EndpointLedger], scale: float = 1.0) -> Family:
+def latency(metric: Metric, ledgers: Mapping[str, Account], scale: float = 1.0) -> Family:
     """The histogram of every endpoint's latencies, in seconds times `scale`."""
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     bounds = [*(f"{bound * scale:g}" for bound in LATENCY_BUCKETS), "+Inf"]
     for name, ledger in ledgers.items():
-        counts = ledger.latency_counts or (0,) * len(bounds)
-        buckets = list(zip(bounds, accumulate(counts), strict=True))
+        buckets = list(zip(bounds, accumulate(ledger.latency_counts), strict=True))
         family.add_metric((name,), buckets=buckets, sum_value=ledger.latency_sum * scale)
     return family
 

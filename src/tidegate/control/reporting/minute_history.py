@@ -11,7 +11,7 @@ from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.publish.gateway_totals import Accounts
 from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.revision import Replica, ReplicaId
-from tidegate.core.planes.load_report import EndpointLedger
+from tidegate.core.planes.account import Account, in_flight
 from tidegate.core.scaling.minute import MinutePoint, MinuteUse, minute_point
 from tidegate.ports import Clock
 
@@ -19,7 +19,7 @@ MINUTE = 60.0
 # How many minutes are told at most: an hour, and the minute under way.
 KEPT = 61
 
-_NOTHING = EndpointLedger()
+_NOTHING = Account()
 
 
 class MinuteHistory:
@@ -63,9 +63,9 @@ class MinuteHistory:
             if report.gateway not in self._known:
                 self._known.add(report.gateway)
                 self._base = self._base.plus(report)
-            for name, ledger in report.endpoints.items():
-                if ledger.in_flight:
-                    at_once[name] = at_once.get(name, 0) + ledger.in_flight
+            for name, accounts in report.accounts.items():
+                if under_way := in_flight(accounts.values()):
+                    at_once[name] = at_once.get(name, 0) + under_way
         minute = int(self._clock.now() // MINUTE)
         if minute > self._minute:
             self._close(minute)

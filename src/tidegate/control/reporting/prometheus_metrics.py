@@ -20,7 +20,7 @@ from tidegate.control.reporting.platform_metrics import PlatformSample
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.revision import revision_id
 from tidegate.core.errors import NotFound
-from tidegate.core.planes.load_report import EndpointLedger
+from tidegate.core.planes.account import Account
 from tidegate.ports import Clock
 from tidegate.telemetry import Metric
 
@@ -82,14 +82,13 @@ class Metrics:
         yield latency(_LATENCY_MS, {name: ledger}, scale=1000.0)
         yield gauge(_CONCURRENCY, self._concurrency(endpoint))
 
-    def _last_minute(self, name: str) -> EndpointLedger:
-        now = self._gateways.accounts.endpoint(name) or EndpointLedger()
-        then = (self._past[0][1].endpoint(name) or EndpointLedger()) if self._past else now
+    def _last_minute(self, name: str) -> Account:
+        now = self._gateways.accounts.endpoint(name) or Account()
+        then = (self._past[0][1].endpoint(name) or Account()) if self._past else now
         statuses = {status: count - then.statuses.get(status, 0) for status, count in now.statuses.items()}
-        earlier = then.latency_counts or (0,) * len(now.latency_counts)
-        return EndpointLedger(
+        return Account(
             statuses=statuses,
-            latency_counts=tuple(a - b for a, b in zip(now.latency_counts, earlier, strict=True)),
+            coarse=tuple(a - b for a, b in zip(now.latency_counts, then.latency_counts, strict=True)),
             latency_sum=now.latency_sum - then.latency_sum,
         )
 
@@ -107,5 +106,5 @@ _CONCURRENCY = Metric(
 )  # fmt: skip
 
 
-def _of_class(ledger: EndpointLedger, hundreds: int) -> int:
+def _of_class(ledger: Account, hundreds: int) -> int:
     return sum(count for status, count in ledger.statuses.items() if status // 100 == hundreds)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
-from tidegate.core.planes.load_report import LATENCY_BUCKETS, EndpointLedger
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
 
 # the last bucket has no upper bound, and counts as its lower one
 _BOUNDS = tuple(pairwise((0.0, *LATENCY_BUCKETS, LATENCY_BUCKETS[-1])))
@@ -49,7 +50,7 @@ class MinuteUse:
     at_once: int = 0
 
 
-def minute_point(at: float, before: EndpointLedger, now: EndpointLedger, use: MinuteUse) -> MinutePoint:
+def minute_point(at: float, before: Account, now: Account, use: MinuteUse) -> MinutePoint:
     """The minute from `at`, unix seconds, between two ledgers. A counter that went down counts as unchanged."""
     statuses = {status: max(0, count - before.statuses.get(status, 0)) for status, count in now.statuses.items()}
     pairs = zip_longest(now.latency_counts, before.latency_counts, fillvalue=0)

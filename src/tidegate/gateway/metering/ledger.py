@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tidegate.atomic_write import write_atomically
-from tidegate.core.planes.load_report import LATENCY_BUCKETS, STATUSES, EndpointLedger
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
+from tidegate.core.planes.load_report import STATUSES
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -153,19 +155,18 @@ def close(cells: memoryview) -> None:
     cells[LOST] += in_flight(cells)
 
 
-def account(cells: memoryview) -> EndpointLedger:
+def account(cells: memoryview) -> Account:
     """An endpoint's cells as an account."""
     statuses = zip(STATUSES, cells[FIRST_STATUS:FIRST_LATENCY], strict=True)
-    return EndpointLedger(
+    return Account(
         accepted=cells[ACCEPTED],
         answered=cells[ANSWERED],
         rejected=cells[REJECTED],
         timed_out=cells[TIMED_OUT],
         client_gone=cells[CLIENT_GONE],
         lost=cells[LOST],
-        in_flight=in_flight(cells),
         statuses={status: count for status, count in statuses if count},
-        latency_counts=tuple(cells[FIRST_LATENCY:COLD_STARTS]),
+        coarse=tuple(cells[FIRST_LATENCY:COLD_STARTS]),
         latency_sum=cells[MICROSECONDS] / 1e6,
         request_bytes=cells[BYTES_IN],
         response_bytes=cells[BYTES_OUT],

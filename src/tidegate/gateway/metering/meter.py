@@ -8,14 +8,11 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 from tidegate.core.endpoint.revision import RevisionId
-from tidegate.core.planes.load_report import (
-    LATENCY_BUCKETS,
-    STATUSES,
-    EndpointLedger,
-    LoadReport,
-    RevisionLoad,
-    add_counts,
-)
+from tidegate.core.planes import account as reported
+from tidegate.core.planes.account import add_counts
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
+from tidegate.core.planes.load_report import STATUSES, LoadReport, RevisionLoad
+from tidegate.core.series.series_point import WHOLE
 from tidegate.gateway.metering import ledger
 from tidegate.gateway.metering.ledger import (
     ANSWERED,
@@ -92,7 +89,7 @@ class Meter:
         self._gateway, self._pid, self._ledger, self._others = gateway, pid, book, others
         self._accounts: dict[str, Account] = {}
         self._refused = book.refused
-        self._read: dict[tuple[Ledger, str], tuple[bytes, EndpointLedger]] = {}  # what stood there, and what it said
+        self._read: dict[tuple[Ledger, str], tuple[bytes, reported.Account]] = {}  # what stood there, and what it said
         self.registry_writes = 0
         self.cold = ColdTimes()
 
@@ -109,7 +106,7 @@ class Meter:
 
     def report(self, route_version: str, revisions: Mapping[RevisionId, RevisionLoad]) -> LoadReport:
         """A load report for control."""
-        endpoints: dict[str, EndpointLedger] = {}
+        endpoints: dict[str, reported.Account] = {}
         refused: dict[int, int] = {}
         for book in (self._ledger, *self._others):
             for name in book.endpoints:
@@ -123,13 +120,13 @@ class Meter:
             route_version=route_version,
             ledger=self._ledger.id,
             revisions=revisions,
-            endpoints=endpoints,
+            accounts={name: {WHOLE: account} for name, account in endpoints.items()},
             refused=refused,
             registry_writes=self.registry_writes,
             cold_seconds=self.cold.report(),
         )
 
-    def _read_account(self, book: Ledger, name: str) -> EndpointLedger:
+    def _read_account(self, book: Ledger, name: str) -> reported.Account:
         """An account in a ledger. The same object is returned while the counters stay the same."""
         cells = book.cells(name)
         raw, known = cells.tobytes(), self._read.get((book, name))

@@ -3,7 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from tidegate.core.planes.load_report import COLD_PHASES, LATENCY_BUCKETS, Histogram
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
+from tidegate.core.planes.load_report import COLD_PHASES, Histogram
 from tidegate.gateway.queue.pending import Pending
 from tidegate.gateway.queue.start_times import ColdStart
 
