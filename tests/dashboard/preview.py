@@ -18,7 +18,7 @@ async def preview(port: int, endpoints: int, seconds: float) -> None:
     names = [f"{KINDS[number % len(KINDS)]}-{number:04d}" for number in range(endpoints)]
     rates = {name: 4200.0 / (1 + number) if number % 7 else 0.0 for number, name in enumerate(names)}
     with tempfile.TemporaryDirectory(prefix="tidegate-preview-") as folder:
-        async with a_web_house(Path(folder) / "data", rates, port) as web:
+        async with a_web_house(Path(folder) / "data", rates, port, tick_seconds=1.0) as web:
             await web.ready(*names)
             print(f"The dashboard is at {web.url} for {seconds:.0f} s.")
             await asyncio.sleep(seconds)

@@ -51,13 +51,17 @@ def sources(house: House, series: FakeSeries) -> Sources:
 
 @contextlib.asynccontextmanager
 async def a_web_house(
-    folder: Path, rates: Mapping[str, float] | None = None, port: int = 0, public_url: PublicUrl | None = None
+    folder: Path,
+    rates: Mapping[str, float] | None = None,
+    port: int = 0,
+    public_url: PublicUrl | None = None,
+    tick_seconds: float = 0.05,
 ) -> AsyncIterator[WebHouse]:
     """A dashboard that is up. Static files are answered too, as the gateway does."""
     async with a_house(folder, patience=10.0) as house:
         house.control.reconciling.start()
         series, assets = FakeSeries(rates or {}, house.clock), WebAssets.load(STATIC)
-        site = Site(sources(house, series), assets, public_url or PublicUrl())
+        site = Site(sources(house, series), assets, public_url or PublicUrl(), tick_seconds)
         app = _with_static(create_web_app(site), assets)
         server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve())

@@ -85,8 +85,9 @@ class Flashes:
 class Site:
     """The pages' common ground."""
 
-    def __init__(self, sources: Sources, assets: WebAssets, public_url: PublicUrl) -> None:
+    def __init__(self, sources: Sources, assets: WebAssets, public_url: PublicUrl, tick_seconds: float = 1.0) -> None:
         self.sources, self.assets, self.public_url = sources, assets, public_url
+        self.tick_seconds = tick_seconds  # between two messages of an event stream
         self.flashes = Flashes()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),

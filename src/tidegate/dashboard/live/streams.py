@@ -13,7 +13,7 @@ from tidegate.dashboard.site import Site
 
 def routes(site: Site) -> list[Route]:
     """The routes of the streams."""
-    sources, ticker = site.sources, Ticker()
+    sources, ticker = site.sources, Ticker(site.tick_seconds)
     values = EndpointValues(sources.series.fleet, sources.endpoints.seen)
 
     async def endpoints(request: Request) -> Response:

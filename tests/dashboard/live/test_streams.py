@@ -1,0 +1,66 @@
+"""The event stream of the list of endpoints."""
+
+import asyncio
+import json
+from typing import Any
+
+from tests.dashboard.web_house import WebHouse
+from tidegate.dashboard.live.event_stream import changed, event
+
+
+async def values(web: WebHouse, path: str, count: int = 1) -> list[dict[str, Any]]:
+    """The first `values` of a stream."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(10), web.http.stream("GET", path) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
+        async for line in answer.aiter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line.removeprefix("data: ")))
+            if len(found) == count:
+                return found
+    raise AssertionError("the stream ended")
+
+
+async def test_the_list_is_told_its_rows_and_its_tiles(web: WebHouse) -> None:
+    await web.ready("wine", "iris")
+    (first,) = await values(web, "/live/endpoints?name=wine")
+    assert (first["wine/state"], first["wine/replicas"], first["asleep"]) == ("ready", "1", "0")
+    assert "iris/state" not in first
+
+
+async def test_only_what_has_changed_is_sent_again(web: WebHouse) -> None:
+    await web.ready("wine")
+    web.series.rates["wine"] = 0.0
+
+    async def busy() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            web.series.rates["wine"] += 300.0
+
+    task = asyncio.create_task(busy())
+    seen = await values(web, "/live/endpoints?name=wine", 2)
+    task.cancel()
+    assert "wine/state" in seen[0]
+    assert {"wine/rate", "rate"} <= seen[1].keys()
+    assert "wine/state" not in seen[1]
+
+
+async def test_a_stream_ends_with_its_reader(web: WebHouse) -> None:
+    await web.ready("wine")
+    before = len(asyncio.all_tasks())
+    await asyncio.gather(*(values(web, "/live/endpoints?name=wine") for _ in range(20)))
+    async with asyncio.timeout(10):
+        while len(asyncio.all_tasks()) > before + 1:  # noqa: ASYNC110 - one for the ticks, for a while
+            await asyncio.sleep(0.02)
+
+
+def test_an_event_is_one_message_whatever_its_data_has() -> None:
+    assert event("values", {"a": "b\n\ndata: x"}) == b'event: values\ndata: {"a":"b\\n\\ndata: x"}\n\n'
+
+
+def test_values_are_sent_when_they_change() -> None:
+    sent: dict[str, str] = {}
+    assert changed({"a": "1", "b": "2"}, sent) == event("values", {"a": "1", "b": "2"})
+    assert changed({"a": "1", "b": "3"}, sent) == event("values", {"b": "3"})
+    assert changed({"a": "1", "b": "3"}, sent) == b""
