@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFound, TidegateError
 from tidegate.dashboard.live import streams
 from tidegate.dashboard.pages import endpoint_list
+from tidegate.dashboard.pages.endpoint import overview
 from tidegate.dashboard.site import HEADERS, Site
 from tidegate.telemetry import fields
 
@@ -24,6 +25,7 @@ def create_web_app(site: Site) -> Starlette:
     """The application: every path that is no API's is a page's."""
     routes: Sequence[Route] = [
         *endpoint_list.routes(site),
+        *overview.routes(site),
         *streams.routes(site),
     ]
     app = Starlette(routes=routes, exception_handlers=_handlers(site))
