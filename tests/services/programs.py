@@ -59,7 +59,7 @@ POSTGRESQL = Service(
 )
 CHROMIUM = Service("Chromium", ("chromium", "libatomic1"), ("usr/lib/chromium/chromium",))  # the library: Playwright's
 NGINX = Service("nginx", ("nginx-light",), ("usr/sbin/nginx",), "nginx")
-PROMETHEUS = Service("Prometheus", ("prometheus",), ("usr/bin/prometheus",), "prometheus")
+PROMETHEUS = Service("Prometheus", ("prometheus",), ("usr/bin/prometheus", "usr/bin/promtool"), "prometheus")
 SERVICES = (REDIS, POSTGRESQL, CHROMIUM, NGINX, PROMETHEUS)
 
 

@@ -19,7 +19,9 @@ scrape_configs:
 
 
 @contextlib.contextmanager
-def prometheus_server(target: str, path: str = "/metrics", token: str = "none") -> Iterator[str]:
+def prometheus_server(
+    target: str, path: str = "/metrics", token: str = "none", *, native_histograms: bool = False
+) -> Iterator[str]:
     """A Prometheus that scrapes `target` (host:port) five times a second; its URL."""
     with folder() as home:
         port = free_port()
@@ -34,6 +36,7 @@ def prometheus_server(target: str, path: str = "/metrics", token: str = "none") 
         words = [
             PROMETHEUS.program("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={home}/data",
             f"--web.listen-address=127.0.0.1:{port}",
+            *["--enable-feature=native-histograms"] * native_histograms,
         ]  # fmt: skip
         with running(Program(words), home / "log", ready):
             yield url

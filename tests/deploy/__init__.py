@@ -1,0 +1,1 @@
+"""Tests of `deploy/`: what others run beside Tidegate."""
