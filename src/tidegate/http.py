@@ -56,7 +56,7 @@ def error_headers(error: errors.TidegateError) -> Headers:
         headers.append((b"retry-after", str(math.ceil(error.retry_after)).encode()))
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
-    if isinstance(error, errors.Unauthenticated):
+    if isinstance(error, errors.Unauthenticated) and error.challenge:
         headers.append((b"www-authenticate", b'Basic realm="tidegate"'))  # so that browsers can log in
     return headers
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tidegate.core.access.session import Session
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.endpoint.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
@@ -58,9 +59,10 @@ class LockMemory(Protocol):
 
 
 class Store(LockMemory, Protocol):
-    """The database of endpoints, revisions, events, enabled models and locks. What a method has returned is durable.
+    """The database of endpoints, revisions, events, enabled models, sessions and locks.
 
-    Every method may wait for the disk. Raises Unavailable when the database cannot be reached.
+    What a method has returned is durable. Every method may wait for the disk. Raises Unavailable when the database
+    cannot be reached.
     """
 
     async def endpoints(self) -> tuple[Endpoint, ...]:
@@ -124,6 +126,18 @@ class Store(LockMemory, Protocol):
 
     async def drop_enablement(self, product: Product, model: str) -> None:
         """Drop an enablement. Idempotent."""
+        ...
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """All sessions, oldest first; those that have ended are among them until they are dropped."""
+        ...
+
+    async def save_session(self, session: Session) -> None:
+        """Add or replace a session."""
+        ...
+
+    async def drop_sessions(self, hashes: Collection[str]) -> None:
+        """Drop the sessions of these hashes in one transaction. Idempotent."""
         ...
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.store import FakeStore
 from tidegate.adapters.store.sql_store import SqlStore
+from tidegate.core.access.session import Session
 from tidegate.core.endpoint.endpoint import (
     FOLLOWER,
     ROLLBACK,
@@ -320,6 +321,21 @@ async def test_what_is_disabled_is_forgotten(store: Store) -> None:
         await store.save_enablement(saved)
     await store.save_enablement(ENABLED)
     assert len(await store.enablements()) == 2
+
+
+async def test_sessions_are_added_replaced_and_dropped(store: Store) -> None:
+    assert await store.sessions() == ()
+    later, first = Session("b", "admin", "t", 2.25, 9.0), Session("a", "maria", "u", 1.0, 8.5)
+    for session in (later, first):
+        await store.save_session(session)
+    assert await store.sessions() == (first, later)
+    renewed = replace(first, expires_at=20.5)
+    await store.save_session(renewed)
+    assert await store.sessions() == (renewed, later)
+    await store.drop_sessions([])
+    for _ in range(2):
+        await store.drop_sessions(["a", "missing"])
+        assert await store.sessions() == (later,)
 
 
 async def test_the_newest_lock_is_remembered(store: Store) -> None:

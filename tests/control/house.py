@@ -230,10 +230,11 @@ class House:
         )
         self.gateways, self.builds, self.endpoints = self.control.gateways, self.control.builds, self.control.endpoints
         self.follower, self.minutes, self.metrics = self.control.follower, self.control.minutes, self.control.metrics
-        self.enablements = self.control.enabled_models
+        self.enablements, self.sessions = self.control.enabled_models, self.control.sessions
 
     async def start(self) -> None:
         await self.gateways.start()
+        await self.control.sessions.sweep()
         self.gateway = Gateway(self.data.planes_socket)
         await self.gateway.connect()
 

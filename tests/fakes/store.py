@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from tidegate.core.access.session import Session
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.endpoint.revision import Revision, RevisionId
@@ -22,6 +23,7 @@ class FakeStore:
         self._events: list[Event] = []
         self._switches: list[Switch] = []
         self._enablements: dict[tuple[str, str], Enablement] = {}
+        self._sessions: dict[str, Session] = {}
         self._locks: dict[str, str] = {}
 
     @property
@@ -105,6 +107,18 @@ class FakeStore:
     async def drop_enablement(self, product: Product, model: str) -> None:
         self._work()
         self._enablements.pop((product.value, model), None)
+
+    async def sessions(self) -> tuple[Session, ...]:
+        self._work()
+        return tuple(sorted(self._sessions.values(), key=lambda session: (session.created_at, session.hash)))
+
+    async def save_session(self, session: Session) -> None:
+        self._work()
+        self._sessions[session.hash] = session
+
+    async def drop_sessions(self, hashes: Collection[str]) -> None:
+        self._work()
+        self._sessions = {digest: session for digest, session in self._sessions.items() if digest not in hashes}
 
     async def lock_of(self, input_digest: str) -> str | None:
         self._work()

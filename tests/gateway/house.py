@@ -219,6 +219,14 @@ class House:
         """One request to `wine`."""
         return await self.client.post("/serving-endpoints/wine/invocations", content=body, **options)  # type: ignore[arg-type]
 
+    async def raw(self, request: bytes) -> bytes:
+        """The answers to these bytes, until the gateway closes the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.getsockname()[1])
+        writer.write(request)
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        return answer
+
     async def report(self) -> LoadReport:
         """A report made after now."""
         seen = len(self.control.reports)

@@ -2,13 +2,14 @@
 
     observe → follow the registry → align enabled models → plan → act → publish → housekeeping
 
-Three loops carry it, since their parts wait for different things. None of them waits for another, and each goes on
+Four loops carry it, since their parts wait for different things. None of them waits for another, and each goes on
 after any exception (`supervised_loop.py`):
 
 - the reconciler (`reconcile`): observe, plan, act, publish; every 0.25 to 5 s, and at every wake-up;
 - the follower (`follow_registry`): ask the registry, align, follow; every `registry.look_every` seconds, and at every
   wake-up;
-- housekeeping (`sweep_disk`): every hour.
+- housekeeping (`sweep_disk`): every hour;
+- the sweep of sessions that have ended (`sessions.sweep`): every 10 minutes.
 
 What one part tells another goes through `Wakeups`, or through the report of a gateway (`_gateway_reported`).
 """
@@ -17,6 +18,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.housekeeping import AGAIN_AFTER_FAILURE, SWEEP_EVERY, Housekeeping
 from tidegate.control.publish.gateway_links import Gateways
@@ -37,7 +39,6 @@ from tidegate.control.reporting.minute_history import MinuteHistory
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.control.supervised_loop import SupervisedLoop
 from tidegate.control.wakeups import Wakeups
-from tidegate.core.access.access_table import access_table
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.errors import TidegateError
 from tidegate.core.rollout.snapshot import Snapshot
@@ -96,7 +97,7 @@ class Control:
 
         # The link to the gateways.
         self.gateways = Gateways(data.planes_socket, chosen.gateways, self.wakeups.changed, self._gateway_reported)
-        self.gateways.publish_access(access_table(chosen.tokens, {}))
+        self.sessions = Sessions(ports.store, self.gateways, clock, chosen.tokens)
         self.publisher = Publisher(self.gateways, chosen.agent, chosen.defaults.gate, clock)
 
         # Observe, plan, act.
@@ -138,20 +139,22 @@ class Control:
             "a look at aliases and stages", self.follow_registry, MAX_BACKOFF, self.wakeups.follower
         )
         self.sweeping = SupervisedLoop("a sweep", self.sweep_disk, AGAIN_AFTER_FAILURE)
+        self.admitting = SupervisedLoop("a sweep of sessions", self.sessions.sweep, _CALM)
 
     async def start(self) -> None:
         """Look once, so that the verbs have something to tell; then listen for gateways, and start the loops."""
         try:
             await self.world.observe()
+            await self.sessions.sweep()
         except TidegateError as error:
             logger.warning("the first look at the world failed: %s", error.message)
         await self.gateways.start()
-        for loop in (self.reconciling, self.following, self.sweeping):
+        for loop in (self.reconciling, self.following, self.sweeping, self.admitting):
             loop.start()
 
     async def stop(self) -> None:
         """End the loops, the builds and the link. Replicas and gateways go on."""
-        for loop in (self.sweeping, self.following, self.reconciling):
+        for loop in (self.admitting, self.sweeping, self.following, self.reconciling):
             await loop.stop()
         await self.actor.stop()
         await self.builds.stop()

@@ -75,9 +75,13 @@ class UnsupportedMediaType(CallerError):
 
 
 class Unauthenticated(CallerError):
-    """The credentials are missing or wrong."""
+    """The credentials are missing or wrong. With `challenge`, a browser asks its user for a name and a password."""
 
     code = "UNAUTHENTICATED"
+
+    def __init__(self, message: str, *, challenge: bool = True) -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class PermissionDenied(CallerError):

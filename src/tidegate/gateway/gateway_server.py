@@ -62,7 +62,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     router.on_wait = link.report_now
     control = Proxy("The control plane", data.api_socket)
     registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
-    tokens = TokenCheck(data.access_table(index))
+    tokens = TokenCheck(data.access_table(index), settings.server.public.origin)
     scoring = Scoring(router, meter, settings.gateway, recordings, tokens, settings.server.public)
     handler = Handler(scoring, control, registry, link, WebAssets.load())
     handler.start()

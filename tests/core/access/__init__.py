@@ -1,1 +1,1 @@
-"""Tests of `tidegate.core.planes`."""
+"""Who calls, and what they may do."""

@@ -143,4 +143,4 @@ async def test_pages_of_the_public_url_are_its_own_whatever_host_a_proxy_sends_o
 )
 def test_what_is_the_same_site(origin: bytes | None, host: bytes | None, same: bool) -> None:
     with nullcontext() if same else pytest.raises(PermissionDenied):
-        check_same_site(origin, host)
+        check_same_site({} if origin is None else {b"origin": origin, **({b"host": host} if host is not None else {})})

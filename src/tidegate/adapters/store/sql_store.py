@@ -1,4 +1,4 @@
-"""The store: endpoints, revisions, events, switches, enablements and locks in a database, by SQLAlchemy.
+"""The store: endpoints, revisions, events, switches, enablements, sessions and locks in a database, by SQLAlchemy.
 
 One thread does all the work, and each method is one transaction: the event loop never waits for the disk, and writes
 are serial. On SQLite, the changes of a method that has returned are on the disk (WAL with `synchronous=FULL`), and a
@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, sel
 
 from tidegate.adapters.store.database_errors import database_errors, enabled_already, endpoint_gone, name_taken
 from tidegate.adapters.store.opening import open_database
-from tidegate.adapters.store.tables import ENABLEMENTS, ENDPOINTS, EVENTS, LOCKS, REVISIONS, SWITCHES
+from tidegate.adapters.store.tables import ENABLEMENTS, ENDPOINTS, EVENTS, LOCKS, REVISIONS, SESSIONS, SWITCHES
+from tidegate.core.access.session import Session
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.legacy_face import Product
 from tidegate.core.endpoint.revision import Revision, RevisionId
@@ -195,6 +196,31 @@ class SqlStore:
 
         def work(connection: Connection) -> None:
             connection.execute(delete(ENABLEMENTS).where(*mine))
+
+        await self._run(work)
+
+    # --- sessions
+
+    async def sessions(self) -> tuple[Session, ...]:
+        query = select(*SESSIONS.c).order_by(SESSIONS.c.created_at, SESSIONS.c.hash)
+        return tuple(Session(*row) for row in await self._run(lambda connection: connection.execute(query).all()))
+
+    async def save_session(self, session: Session) -> None:
+        columns = asdict(session)
+
+        def work(connection: Connection) -> None:
+            known = update(SESSIONS).where(SESSIONS.c.hash == session.hash)
+            if not connection.execute(known.values(columns)).rowcount:
+                connection.execute(insert(SESSIONS).values(columns))
+
+        await self._run(work)
+
+    async def drop_sessions(self, hashes: Collection[str]) -> None:
+        dropped = delete(SESSIONS).where(SESSIONS.c.hash == bindparam("dropped"))
+
+        def work(connection: Connection) -> None:
+            if hashes:
+                connection.execute(dropped, [{"dropped": digest} for digest in hashes])
 
         await self._run(work)
 

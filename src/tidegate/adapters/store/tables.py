@@ -1,4 +1,4 @@
-"""The store's tables. A row has columns to search by, and the whole value as JSON in `spec`.
+"""The store's tables. Most rows have columns to search by, and the whole value as JSON in `spec`.
 
 A change here needs a migration in `migrations/versions`; a test compares the two.
 """
@@ -56,6 +56,16 @@ ENABLEMENTS = Table(
     Column("model", String, primary_key=True),
     Column("resource_version", Integer, nullable=False),
     Column("spec", Text, nullable=False),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("hash", String, primary_key=True),
+    Column("principal", String, nullable=False),
+    Column("token_hash", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
 )
 
 LOCKS = Table(

@@ -6,11 +6,13 @@ Scoring requests do not come here: `gateway/http/client_connection.py` hands the
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 
 from tidegate import http, web_assets
 from tidegate.core import errors
+from tidegate.core.access.principal import Principal
 from tidegate.core.errors import TidegateError
-from tidegate.gateway.http import proxy
+from tidegate.gateway.http import callers, proxy
 from tidegate.gateway.http.limited_connection import CHECK_SECONDS, LimitedConnection
 from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
 from tidegate.gateway.links.control_link import ControlLink
@@ -100,15 +102,24 @@ class Handler:
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         request_id = http.request_id(headers.get(b"x-request-id"))
+        public = self.scoring.public
         try:
-            self._check_token(scope["path"], headers.get(b"authorization"))
-            public = self.scoring.public
-            cors.check_same_site(headers.get(b"origin"), headers.get(b"host"), public.origin.encode())
+            principal = None if scope["path"] in callers.OPEN else self._check_caller(scope, headers)
+            cors.check_same_site(headers, public.origin.encode())
             if scope["path"] == proxy.REGISTRY_PREFIX:
                 await _send(send, 308, [(b"location", public.path("/mlflow/").encode())], b"")
                 return
-            status = await self._upstream(scope["path"]).forward(scope, receive, send, [(b"x-request-id", request_id)])
+            upstream = self._upstream(scope["path"])
+            passed_on = callers.told(scope, principal) if upstream is self._control else callers.untold(scope)
+            status = await upstream.forward(passed_on, receive, send, [(b"x-request-id", request_id)])
         except proxy.ClientLeft:
+            return
+        except errors.Unauthenticated as error:
+            location = callers.log_in_page(scope, headers, public)
+            if location is None:
+                await self._refuse(error, request_id, send)
+            else:
+                await _send(send, 303, [(b"location", location), (b"cache-control", b"no-store")], b"")
             return
         except TidegateError as error:
             await self._refuse(error, request_id, send)
@@ -121,14 +132,15 @@ class Handler:
         self.meter.refuse(http.status_of(error)[0])
         await _send_error(send, error, [(b"x-request-id", request_id)])
 
-    def _check_token(self, path: str, authorization: bytes | None) -> None:
-        """Check the token as for scoring. For MLflow's clients, the error names their variable for a token."""
+    def _check_caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Principal:
+        """Who calls, as for scoring. For MLflow's clients, the error names their variable for a token."""
         try:
-            self.scoring.tokens.check(authorization)
+            return self.scoring.tokens.check(scope["method"].encode(), headers)
         except errors.Unauthenticated as error:
-            if not path.startswith(proxy.REGISTRY_PREFIX):
+            if not scope["path"].startswith(proxy.REGISTRY_PREFIX):
                 raise
-            raise errors.Unauthenticated(f"{error.message} MLflow sends what is in MLFLOW_TRACKING_TOKEN.") from None
+            sentence = f"{error.message} MLflow sends what is in MLFLOW_TRACKING_TOKEN."
+            raise errors.Unauthenticated(sentence, challenge=error.challenge) from None
 
     def _upstream(self, path: str) -> Proxy:
         if path != proxy.REGISTRY_PREFIX and not path.startswith(proxy.REGISTRY_PREFIX + "/"):

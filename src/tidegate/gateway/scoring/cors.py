@@ -26,9 +26,8 @@ class Cors:
 
     def check(self, headers: Mapping[bytes, bytes]) -> None:
         """Refuse a page of another site that is not one of these origins. Raises PermissionDenied."""
-        origin = headers.get(b"origin")
-        if not self._may(origin):
-            check_same_site(origin, headers.get(b"host"), self._public)
+        if not self._may(headers.get(b"origin")):
+            check_same_site(headers, self._public)
 
     def is_preflight(self, method: bytes, headers: Mapping[bytes, bytes]) -> bool:
         """Whether this is a browser's question, without a token, whether a page may send its request."""
@@ -62,22 +61,48 @@ class Cors:
 _USUAL_PORTS = {b"http": b":80", b"https": b":443"}
 
 
-def check_same_site(origin: bytes | None, host: bytes | None, public: bytes = b"") -> None:
+def check_same_site(headers: Mapping[bytes, bytes], public: bytes = b"") -> None:
     """Refuse a browser's request from a page of another site. Raises PermissionDenied.
 
     A browser sends Basic credentials by itself, so such a page would use its visitor's login. `public` is the
     platform's own origin where a setting says it: a proxy may send on another Host than the browser's.
     """
-    if origin is None:
-        return
+    if b"origin" in headers and not _is_own(headers, public):
+        raise PermissionDenied("Requests from pages of another site are refused.")
+
+
+_READING = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+
+
+def check_own_page(method: bytes, headers: Mapping[bytes, bytes], public: bytes = b"") -> None:
+    """Refuse a change by a session's cookie that does not come from a page of Tidegate's. Raises PermissionDenied.
+
+    A browser sends the cookie by itself, whoever wrote the page. It says where a change comes from, and no script can
+    write that.
+    """
+    if method not in _READING and not _is_own(headers, public):
+        raise PermissionDenied(
+            "A change by a session's cookie is accepted from Tidegate's own pages only. Programs send the header "
+            "'Authorization: Bearer <token>'. Behind a proxy, set server.public_url."
+        )
+
+
+def _is_own(headers: Mapping[bytes, bytes], public: bytes) -> bool:
+    """Whether a browser says that the request is from a page of this origin: by Fetch Metadata, else by `Origin`."""
+    site = headers.get(b"sec-fetch-site", b"none")
+    if site != b"none":
+        return site == b"same-origin"
+    return _is_same(headers.get(b"origin", b""), headers.get(b"host", b""), public)
+
+
+def _is_same(origin: bytes, host: bytes, public: bytes) -> bool:
     try:
         scheme, site, *_ = urlsplit(origin.lower())
     except ValueError:  # no URL
-        scheme, site = b"", b""
+        return False
     usual_port = _USUAL_PORTS.get(scheme, b"")
-    site, asked = site.removesuffix(usual_port), (host or b"").lower().removesuffix(usual_port)
-    if not site or (site != asked and b"%b://%b" % (scheme, site) != public):
-        raise PermissionDenied("Requests from pages of another site are refused.")
+    site = site.removesuffix(usual_port)
+    return bool(site) and (site == host.lower().removesuffix(usual_port) or b"%b://%b" % (scheme, site) == public)
 
 
 def lines(headers: http.Headers) -> bytes:

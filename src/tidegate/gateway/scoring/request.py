@@ -90,7 +90,7 @@ class ScoringRequest(Pending):
         if self.method != b"POST" and scoring.cors.is_preflight(self.method, headers):
             return  # it is answered when its body has come
         try:
-            scoring.tokens.check(headers.get(b"authorization"))
+            scoring.tokens.check(self.method, headers)
             if b"origin" in headers:
                 scoring.cors.check(headers)
             target = scoring.target(self.path)
