@@ -23,6 +23,7 @@ from tidegate.cli.commands.logs import logs
 from tidegate.cli.commands.query import query
 from tidegate.cli.commands.rollback import rollback
 from tidegate.cli.commands.show import show
+from tidegate.cli.commands.top import top
 from tidegate.cli.commands.up import up
 from tidegate.cli.commands.update import update
 from tidegate.cli.failure import Failure
@@ -74,6 +75,7 @@ for command in (
     disable,
     enabled,
     show,
+    top,
     logs,
     events,
     doctor,

@@ -50,6 +50,16 @@ class Client:
         """All endpoints, in short."""
         return [EndpointView(json) for json in self.call("GET", _ENDPOINTS).get("endpoints", [])]
 
+    def activity(self) -> list[Json]:
+        """What each endpoint did in the last minute."""
+        return list(self.call("GET", "/api/tidegate/v1/activity").get("endpoints", []))
+
+    def series(self, name: str, minutes: float) -> list[Json]:
+        """The points of an endpoint's last minutes."""
+        check_name(name)
+        found = self.call("GET", f"/api/tidegate/v1/endpoints/{name}/series?minutes={minutes:g}")
+        return list(found.get("points", []))
+
     def endpoint(self, name: str) -> EndpointView:
         """An endpoint in full."""
         return EndpointView(self.call("GET", _path(name)))

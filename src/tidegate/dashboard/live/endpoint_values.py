@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from tidegate.control.endpoints.endpoint_summary import state_of
 from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.core.series.latency_histogram import quantile
 from tidegate.core.series.series_point import SeriesPoint, all_beside
 from tidegate.dashboard import formats
-from tidegate.dashboard.pages.endpoint_list import state_of
 
 
 class EndpointValues:

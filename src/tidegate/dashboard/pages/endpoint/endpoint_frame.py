@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from tidegate.control.endpoints.endpoint_summary import state_of, version_of
 from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.core.endpoint.endpoint import ROLLBACK, Endpoint, EndpointConfig
 from tidegate.core.endpoint.legacy_face import Face
-from tidegate.dashboard.pages.endpoint_list import state_of, version_of
 from tidegate.dashboard.site import Site
 
 TABS: Mapping[str, str] = {
