@@ -46,7 +46,7 @@ class WebHouse:
 
 def sources(house: House, series: FakeSeries) -> Sources:
     """What the pages read, over a house."""
-    return Sources(house.endpoints, house.enablements, series, house.clock)
+    return Sources(house.endpoints, house.enablements, house.sessions, series, house.clock)
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 import tidegate
+from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.series.series import Series
@@ -46,6 +47,7 @@ class Sources:
 
     endpoints: Endpoints
     models: EnabledModels
+    sessions: Sessions
     series: Series
     clock: Clock
 

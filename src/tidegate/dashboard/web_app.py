@@ -7,13 +7,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFound, TidegateError
 from tidegate.dashboard.live import streams
-from tidegate.dashboard.pages import endpoint_list
+from tidegate.dashboard.pages import endpoint_list, login_page
 from tidegate.dashboard.pages.endpoint import overview
 from tidegate.dashboard.site import HEADERS, Site
 from tidegate.telemetry import fields
@@ -23,15 +23,32 @@ logger = logging.getLogger(__name__)
 
 def create_web_app(site: Site) -> Starlette:
     """The application: every path that is no API's is a page's."""
+
+    async def icon(_: Request) -> Response:
+        return RedirectResponse(site.public_url.path(site.assets.url("favicon.svg")))
+
     routes: Sequence[Route] = [
+        *login_page.routes(site),
         *endpoint_list.routes(site),
         *overview.routes(site),
         *streams.routes(site),
+        Route("/favicon.ico", icon),
     ]
     app = Starlette(routes=routes, exception_handlers=_handlers(site))
     app.add_middleware(_Headers)
     app.router.redirect_slashes = False
     return app
+
+
+def faces(api: ASGIApp, web: ASGIApp) -> ASGIApp:
+    """Control's two faces as one application: programs ask the API, and all other paths are pages'."""
+
+    async def face(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        of_api = path.startswith("/api/") or path == "/metrics"
+        await (api if of_api else web)(scope, receive, send)
+
+    return face
 
 
 def _handlers(site: Site) -> dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
