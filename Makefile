@@ -33,6 +33,7 @@ setup: .venv/.run ## set up .venv for running, and fetch the dashboard's two lib
 
 setup-dev: .venv/.dev ## set up .venv for developing, and install the servers and the browser that tests start
 	@$(BIN)/python -m tidegate.dashboard.vendor_files package-lock.json
+	@$(BIN)/python -m tests.services.axe package-lock.json
 	@$(BIN)/python -m tests.services.install
 
 run: setup ## start the platform on http://127.0.0.1:8080 with a sample model

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tidegate.dashboard import vendor_files
+from tidegate.dashboard.vendor_files import VendorFiles
 
 # Of the files that were looked at. A new version is looked at before these change.
 SHA256 = {
@@ -25,14 +26,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_files_in_place_are_the_pinned_ones() -> None:
-    assert vendor_files.missing() == []
+    assert vendor_files.LIBRARIES.missing() == []
     found = {name: hashlib.sha256((vendor_files.VENDOR / name).read_bytes()).hexdigest() for name in SHA256}
     assert found == SHA256
 
 
 def test_package_and_lock_name_the_same_versions() -> None:
     wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    tools = json.loads((ROOT / "package.json").read_text())["devDependencies"]
     packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in tools} == tools
     assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     assert wanted.keys() == vendor_files.FILES.keys()
 
@@ -69,33 +72,33 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(vendor_files, "VENDOR", tmp_path / "vendor")
-    return tmp_path / "vendor"
+def vendor(tmp_path: Path) -> VendorFiles:
+    return VendorFiles(tmp_path / "vendor", vendor_files.FILES)
 
 
-def test_what_is_missing_is_fetched_once(registry: str, vendor: Path, tmp_path: Path) -> None:
-    assert vendor_files.fetch(tmp_path / "lock.json", registry)
-    assert (vendor / "htmx.min.js").read_text() == "dist/htmx.min.js"
-    assert not vendor_files.fetch(tmp_path / "lock.json", "http://127.0.0.1:9/")
-    (vendor / "uplot.min.css").unlink()
-    assert vendor_files.fetch(tmp_path / "lock.json", registry)
+def test_what_is_missing_is_fetched_once(registry: str, vendor: VendorFiles, tmp_path: Path) -> None:
+    assert vendor.fetch(tmp_path / "lock.json", registry)
+    assert (vendor.folder / "htmx.min.js").read_text() == "dist/htmx.min.js"
+    assert not vendor.fetch(tmp_path / "lock.json", "http://127.0.0.1:9/")
+    (vendor.folder / "uplot.min.css").unlink()
+    assert vendor.fetch(tmp_path / "lock.json", registry)
 
 
-def test_a_package_that_is_another_is_refused(registry: str, vendor: Path, tmp_path: Path) -> None:
+def test_a_package_that_is_another_is_refused(registry: str, vendor: VendorFiles, tmp_path: Path) -> None:
     lock = (tmp_path / "lock.json").read_text()
     (tmp_path / "lock.json").write_text(lock.replace("sha512-", "sha512-A"))
     with pytest.raises(ValueError, match="is not the one of package-lock"):
-        vendor_files.fetch(tmp_path / "lock.json", registry)
-    assert not list(vendor.glob("*.js"))
+        vendor.fetch(tmp_path / "lock.json", registry)
+    assert not list(vendor.folder.glob("*.js"))
 
 
+@pytest.mark.usefixtures("registry")
 def test_a_registry_that_is_away_is_a_warning(
-    vendor: Path, tmp_path: Path, registry: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    vendor: VendorFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
-    assert vendor_files.main(tmp_path / "lock.json") == 0
-    assert "The dashboard works without them" in capsys.readouterr().err
+    assert vendor_files.main(tmp_path / "lock.json", vendor) == 0
+    assert "The dashboard works without htmx and uPlot" in capsys.readouterr().err
 
 
 def test_the_registry_is_that_of_npm(tmp_path: Path) -> None:

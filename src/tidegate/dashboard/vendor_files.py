@@ -14,6 +14,7 @@ import sys
 import tarfile
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 VENDOR = Path(__file__).parent / "static" / "vendor"
@@ -34,28 +35,46 @@ _TIMEOUT_SECONDS = 60.0
 _ATTEMPTS = 3
 
 
-def missing() -> list[str]:
-    """The names of the files that are not in place. The pages work without them, with fewer comforts."""
-    return [name for names in FILES.values() for name in names.values() if not (VENDOR / name).is_file()]
+@dataclass(frozen=True, slots=True)
+class VendorFiles:
+    """Files of npm packages, and the folder that they are put in."""
+
+    folder: Path
+    files: Mapping[str, Mapping[str, str]]
+
+    def missing(self) -> list[str]:
+        """The names of the files that are not in place."""
+        return [name for names in self.files.values() for name in names.values() if not (self.folder / name).is_file()]
+
+    def fetch(self, lock: Path, registry: str) -> bool:
+        """Put the files in place; returns whether anything was fetched.
+
+        Raises ValueError where a package is not the one that the lock names, and OSError where it cannot be fetched.
+        """
+        packages = json.loads(lock.read_text())["packages"]
+        pinned = {name: packages[f"node_modules/{name}"] for name in self.files}
+        stamp = json.dumps({name: entry["integrity"] for name, entry in pinned.items()}, indent=1)
+        at = self.folder / _STAMP
+        if not self.missing() and at.is_file() and at.read_text() == stamp:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, entry in pinned.items():
+            tarball = _download(f"{registry}{name}/-/{name.rsplit('/')[-1]}-{entry['version']}.tgz")
+            self._unpack(_checked(name, tarball, entry["integrity"]), self.files[name])
+        at.write_text(stamp)
+        return True
+
+    def _unpack(self, tarball: bytes, files: Mapping[str, str]) -> None:
+        with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
+            for inside, name in files.items():
+                member = archive.extractfile(f"package/{inside}")
+                if member is None:
+                    raise ValueError(f"The package has no file {inside}.")
+                (self.folder / name).write_bytes(member.read())
 
 
-def fetch(lock: Path, registry: str) -> bool:
-    """Put the files in place; returns whether anything was fetched.
-
-    Raises ValueError where a package is not the one that the lock names, and OSError where it cannot be fetched.
-    """
-    packages = json.loads(lock.read_text())["packages"]
-    pinned = {name: packages[f"node_modules/{name}"] for name in FILES}
-    stamp = json.dumps({name: entry["integrity"] for name, entry in pinned.items()}, indent=1)
-    at = VENDOR / _STAMP
-    if not missing() and at.is_file() and at.read_text() == stamp:
-        return False
-    VENDOR.mkdir(parents=True, exist_ok=True)
-    for name, entry in pinned.items():
-        file_name = f"{name.rsplit('/')[-1]}-{entry['version']}.tgz"
-        _unpack(_checked(name, _download(f"{registry}{name}/-/{file_name}"), entry["integrity"]), FILES[name])
-    at.write_text(stamp)
-    return True
+LIBRARIES = VendorFiles(VENDOR, FILES)
+"""What the pages use. They work without these files, with fewer comforts."""
 
 
 def registry_of(environment: Mapping[str, str], home: Path) -> str:
@@ -87,25 +106,16 @@ def _checked(name: str, tarball: bytes, integrity: str) -> bytes:
     return tarball
 
 
-def _unpack(tarball: bytes, files: Mapping[str, str]) -> None:
-    with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
-        for inside, name in files.items():
-            member = archive.extractfile(f"package/{inside}")
-            if member is None:
-                raise ValueError(f"The package has no file {inside}.")
-            (VENDOR / name).write_bytes(member.read())
-
-
-def main(lock: Path) -> int:
+def main(lock: Path, wanted: VendorFiles = LIBRARIES) -> int:
     """Fetch what is missing, and say what was done. Without a registry, warn: the dashboard works without the files."""
     registry = registry_of(os.environ, Path.home())
     try:
-        if fetch(lock, registry):
-            print(f"htmx and uPlot are in {VENDOR}.")
+        if wanted.fetch(lock, registry):
+            print(f"{', '.join(wanted.files)} are in {wanted.folder}.")
     except (OSError, ValueError, KeyError) as error:
         print(
-            f"htmx and uPlot could not be fetched from {registry}: {error}. The dashboard works without them, but its "
-            "charts do not zoom. Run `make setup` again when the registry can be reached.",
+            f"{', '.join(wanted.files)} could not be fetched from {registry}: {error}. The dashboard works without "
+            "htmx and uPlot, but its charts do not zoom. Run `make setup` again when the registry can be reached.",
             file=sys.stderr,
         )
         return 0 if isinstance(error, OSError) else 1
