@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tidegate_worker.ipc import wire
 
@@ -21,6 +24,8 @@ AS_FD_3 = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], s
 OVERLAY = Path(__file__).parents[2] / "src"
 REVISION, SECRET = "0123456789abcdef", "the secret of this start"
 PATIENCE = 60.0
+# As under the agent: one thread. With more, a trial needs a process that imports MLflow once more.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def probe_model(directory: Path, kind: str = "probe", example: str | None = None) -> Path:
@@ -46,11 +51,33 @@ def probe_model(directory: Path, kind: str = "probe", example: str | None = None
     return directory
 
 
+def launch_line(model: Path, address: Path, **changes: Any) -> bytes:
+    """The launch document, as the agent writes it into a replica's standard input."""
+    launch = {
+        "revision": REVISION,
+        "endpoint": "probe",
+        "served_entity": "probe-1",
+        "model_dir": str(model),
+        "socket": str(address),
+        "secret": SECRET,
+        "timeout_seconds": 30.0,
+        "load_timeout_seconds": 60.0,
+        "proved": True,
+        **changes,
+    }
+    return json.dumps(launch).encode() + b"\n"
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """The environment variables of a replica that works there."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), **ONE_THREAD}
+
+
 @dataclass
 class Replica:
     """A replica's process."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | psutil.Process
     socket: Path
     log: Path
     status: int  # the read end of its status pipe
@@ -63,12 +90,18 @@ class Replica:
 
     def wait(self) -> int:
         """Its exit status, once it has ended."""
-        return self.process.wait(PATIENCE)
+        return int(self.process.wait(PATIENCE))
+
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.process.pid).status() != psutil.STATUS_ZOMBIE
+        return False
 
     def end(self) -> None:
         """End it, whatever it does."""
         os.close(self.status)
-        if self.process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
             self.process.kill()
         self.process.wait(PATIENCE)
 
@@ -81,18 +114,6 @@ def start(
     **changes: Any,
 ) -> Replica:
     """Start a replica of the model, as leader of a session, with its files in `folder`."""
-    launch = {
-        "revision": REVISION,
-        "endpoint": "probe",
-        "served_entity": "probe-1",
-        "model_dir": str(model),
-        "socket": str(folder / "r.sock"),
-        "secret": SECRET,
-        "timeout_seconds": 30.0,
-        "load_timeout_seconds": 60.0,
-        "proved": True,
-        **changes,
-    }
     log = folder / "replica.log"
     reader, writer = os.pipe()
     with log.open("ab") as output:
@@ -114,13 +135,13 @@ def start(
             stdout=output,
             stderr=output,
             pass_fds=(writer,),
-            env=environment or {"PATH": os.environ["PATH"], "HOME": str(folder)},
+            env=environment or environment_of(folder),
             cwd=folder,
             start_new_session=True,
         )
     os.close(writer)
     assert process.stdin is not None
-    process.stdin.write(json.dumps(launch).encode() + b"\n")
+    process.stdin.write(launch_line(model, folder / "r.sock", **changes))
     process.stdin.close()
     return Replica(process, folder / "r.sock", log, reader)
 

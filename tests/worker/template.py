@@ -13,25 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.worker.replica import OVERLAY, PATIENCE, REVISION, SECRET
+from tests.worker.replica import ONE_THREAD, OVERLAY, PATIENCE, launch_line
 
 BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from tidegate_worker.template import main; main()"
-ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-}
-PR_SET_CHILD_SUBREAPER = 36
+ENVIRONMENT = {"PATH": os.environ["PATH"], **ONE_THREAD}
+PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 
 
 @contextmanager
 def subreaper() -> Iterator[None]:
     """Be the parent of what templates fork, as the agent is."""
-    prctl = ctypes.CDLL(None).prctl
+    prctl, before = ctypes.CDLL(None).prctl, ctypes.c_int()
+    assert prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0) == 0
     assert prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    yield
-    assert prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0
+    try:
+        yield
+    finally:
+        assert prctl(PR_SET_CHILD_SUBREAPER, before, 0, 0, 0) == 0
 
 
 @dataclass
@@ -46,19 +44,7 @@ class Forked:
 
     def begin(self, model: Path, **changes: Any) -> dict[str, Any]:
         """Give it its launch; returns what it says of its start."""
-        launch = {
-            "revision": REVISION,
-            "endpoint": "probe",
-            "served_entity": "probe-1",
-            "model_dir": str(model),
-            "socket": str(self.socket),
-            "secret": SECRET,
-            "timeout_seconds": 30.0,
-            "load_timeout_seconds": 60.0,
-            "proved": True,
-            **changes,
-        }
-        os.write(self.launch, json.dumps(launch).encode() + b"\n")
+        os.write(self.launch, launch_line(model, self.socket, **changes))
         return self.told()
 
     def told(self) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.replica import Gateway, Replica, eventually, predictions, probe_model, request, start, terminate
+from tests.worker.replica import Gateway, Replica, eventually, predictions, probe_model, request, terminate
+from tests.worker.replica import start as spawn
+from tests.worker.warm import start
 from tidegate.engines.linux.replica_deadline import GRACE_SECONDS, Deadline
 from tidegate_worker.ipc import wire
 
@@ -54,7 +56,7 @@ def own(model: Path, tmp_path: Path) -> Iterator[Replica]:
 
 
 def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, tmp_path: Path) -> None:
-    replica = start(model, tmp_path, proved=False)
+    replica = spawn(model, tmp_path, proved=False)
     try:
         told = replica.told()
         assert told["state"] == "ready"
@@ -357,7 +359,7 @@ def test_a_model_that_takes_the_alarm_away_does_not_take_the_deadline_away(own: 
     assert not deadline.missed(math.inf)
     gateway.send("disarm:", millis=300)
     eventually(lambda: deadline.missed(time.monotonic() + GRACE_SECONDS))
-    assert own.process.poll() is None
+    assert own.runs()
     gateway.close()
     deadline.close()
 
@@ -386,7 +388,8 @@ def test_the_served_entitys_timeout_caps_the_deadline(model: Path, tmp_path: Pat
         replica.end()
 
 
-def test_sigterm_drains(own: Replica, tmp_path: Path) -> None:
+def test_sigterm_drains(model: Path, tmp_path: Path) -> None:
+    own = spawn(model, tmp_path)
     own.told()
     gateway, idle = Gateway(own.socket), Gateway(own.socket)
     gateway.hello()
@@ -407,6 +410,7 @@ def test_sigterm_drains(own: Replica, tmp_path: Path) -> None:
     gateway.close()
     assert own.wait() == 0
     assert not own.socket.exists()
+    own.end()
 
 
 def test_an_idle_replica_ends_at_once(own: Replica) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.replica import Gateway, Replica, start
+from tests.worker.replica import Gateway, Replica
+from tests.worker.warm import start
 from tidegate_worker.ipc import wire
 
 CODE = Path(__file__).parents[1]

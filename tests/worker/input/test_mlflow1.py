@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker import replica, signatures, zoo
+from tests.worker import replica, signatures, warm, zoo
 from tests.worker.echo import echo_model
 from tests.worker.queues import House, animal
 from tidegate_worker.input import mlflow1
@@ -153,7 +153,7 @@ def test_old_forms_are_batched_with_new_ones() -> None:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[replica.Gateway]:
     """A gateway's end of a connection to a replica of its own."""
     model = replica.probe_model(tmp_path_factory.mktemp("model") / "m", example="say:hello")
-    running = replica.start(model, tmp_path_factory.mktemp("replica"))
+    running = warm.start(model, tmp_path_factory.mktemp("replica"))
     assert running.told()["state"] == "ready"
     gateway = replica.Gateway(running.socket)
     gateway.hello()

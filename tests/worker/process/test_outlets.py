@@ -2,11 +2,14 @@
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.worker.replica import Gateway, predictions, probe_model, start
+from tests.worker.replica import Gateway, Replica, predictions, probe_model
+from tests.worker.replica import start as spawn
+from tests.worker.warm import start
 from tidegate_worker.ipc import wire
 from tidegate_worker.process import outlets
 
@@ -14,21 +17,23 @@ NULL = "null = os.open('/dev/null', os.O_RDWR); os.dup2(null, 1); os.dup2(null, 
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "how"),
     [
-        "sys.stderr.close()",
-        "sys.stdout.close(); sys.stderr.close(); sys.stdin.close()",
-        "sys.stdout = sys.stderr = sys.stdin = None",
-        "sys.stdout = sys.stderr = object()",
-        "os.close(0); os.close(1); os.close(2)",
-        NULL,
-        f"{NULL}; os.dup2(null, 3)",
-        "os.close(3)",
-        "os.closerange(0, 256)",
+        ("sys.stderr.close()", start),
+        ("sys.stdout.close(); sys.stderr.close(); sys.stdin.close()", start),
+        ("sys.stdout = sys.stderr = sys.stdin = None", start),
+        ("sys.stdout = sys.stderr = object()", start),
+        ("os.close(0); os.close(1); os.close(2)", start),
+        (NULL, start),
+        (f"{NULL}; os.dup2(null, 3)", start),
+        ("os.close(3)", start),
+        ("os.closerange(0, 256)", spawn),
     ],
 )
-def test_a_model_that_closes_or_replaces_what_it_writes_to_serves_and_is_logged(tmp_path: Path, code: str) -> None:
-    replica = start(probe_model(tmp_path / "m", f"run import os, sys; {code}"), tmp_path, proved=False)
+def test_a_model_that_closes_or_replaces_what_it_writes_to_serves_and_is_logged(
+    tmp_path: Path, code: str, how: Callable[..., Replica]
+) -> None:
+    replica = how(probe_model(tmp_path / "m", f"run import os, sys; {code}"), tmp_path, proved=False)
     try:
         assert replica.told()["state"] == "ready"
         gateway = Gateway(replica.socket)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.worker.replica import Gateway, Replica, start
+from tests.worker.replica import Gateway, Replica
+from tests.worker.warm import start
 from tidegate_worker.fork.trial_child import NoFinding, TrialChild
 from tidegate_worker.ipc import wire
 
