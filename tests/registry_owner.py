@@ -21,6 +21,8 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 
 
 class Echo(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -34,7 +36,11 @@ def models(artifact_location: str) -> None:
     mlflow.set_experiment(experiment_id=experiment)
     for name in ("wine", "wine"):
         mlflow.pyfunc.log_model(
-            name="model", python_model=Echo(), pip_requirements=["mlflow"], registered_model_name=name
+            name="model",
+            python_model=Echo(),
+            pip_requirements=["mlflow"],
+            registered_model_name=name,
+            signature=ModelSignature(Schema([ColSpec("double", "acid")]), Schema([ColSpec("double")])),
         )
     register_as_mlflow_2(client, experiment, "wine")
     client.transition_model_version_stage("wine", "1", "Archived")

@@ -13,6 +13,7 @@ from typing import Protocol
 from tidegate.core.access.session import Session
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.legacy_face import Product
+from tidegate.core.endpoint.registered_model import ModelDetails, ModelSignature, RegisteredModel
 from tidegate.core.endpoint.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.legacy_products.enablement import Enablement
@@ -161,6 +162,20 @@ class ModelRegistry(Protocol):
         """The aliases and stages of these models, by model name. Models that the registry does not have are left out.
 
         For the models in `listed`, the result also has all versions that are not archived.
+        """
+        ...
+
+    async def list_models(self) -> tuple[RegisteredModel, ...]:
+        """The registered models by name, at most MAX_MODELS."""
+        ...
+
+    async def describe(self, name: str) -> ModelDetails:
+        """One model with its versions, of whatever status."""
+        ...
+
+    async def signature(self, model: ModelVersion) -> ModelSignature:
+        """The signature of a version. It is read from the version's files, so this may raise BuildFailed and
+        ConfigurationError as `download` does.
         """
         ...
 

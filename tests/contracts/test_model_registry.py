@@ -1,6 +1,7 @@
 """What every ModelRegistry promises."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest_asyncio
 
 from tests.fakes.model_registry import FakeModel, FakeModelRegistry
 from tidegate.adapters.mlflow.registry import MlflowRegistry
+from tidegate.core.endpoint.registered_model import ModelSignature
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
@@ -18,6 +20,15 @@ from tidegate.ports import ModelRegistry
 # One adapter, and so one MLflow, for all tests, which takes 2 s to start.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SIGNED = {
+    "MLmodel": b"""\
+flavors: {}
+signature:
+  inputs: '[{"type": "double", "name": "acid", "required": true}]'
+  outputs: '[{"type": "double", "required": true}]'
+  params: null
+"""
+}
 FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"\1" * 300_000}
 
 
@@ -35,7 +46,7 @@ async def registry(request: pytest.FixtureRequest) -> AsyncIterator[ModelRegistr
 def _fake() -> FakeModelRegistry:
     fake = FakeModelRegistry()
     fake.add("wine", "1").stage = "Archived"
-    fake.add("wine", "2").stage = "Production"
+    fake.add("wine", "2", SIGNED).stage = "Production"
     fake.add("wine", "3", FILES)
     fake.models["wine"].aliases["champion"] = "2"
     fake.add("tea", "1")
@@ -133,6 +144,39 @@ async def test_a_listed_version_is_what_it_resolves_to(registry: ModelRegistry) 
     for listed in (await registry.pointers(["wine"], ["wine"]))["wine"].versions:
         exact = ModelVersion("wine", listed.version, listed.registered_at)
         assert exact == await registry.resolve(ModelRef("wine", listed.version))
+
+
+async def test_all_models_are_listed_by_name_with_what_they_point_to(registry: ModelRegistry) -> None:
+    found = {model.name: model for model in await registry.list_models()}
+    assert list(found) == sorted(found)
+    wine, empty = found["wine"], found["empty"]
+    assert (wine.newest, wine.aliases) == ("3", {"champion": "2"})
+    assert wine.stages == {"Archived": "1", "Production": "2", "None": "3"}
+    assert wine.changed_at > 0
+    assert (empty.newest, empty.stages, empty.aliases) == ("", {}, {})
+
+
+async def test_a_model_has_its_versions_of_whatever_status_the_newest_first(registry: ModelRegistry) -> None:
+    wine, tea, empty = [await registry.describe(name) for name in ("wine", "tea", "empty")]
+    assert [(one.version, one.stage, one.aliases, one.status) for one in wine.versions] == [
+        ("3", "None", (), "READY"),
+        ("2", "Production", ("champion",), "READY"),
+        ("1", "Archived", (), "READY"),
+    ]
+    assert wine.model == next(model for model in await registry.list_models() if model.name == "wine")
+    assert all(one.registered_at > 0 for one in wine.versions)
+    assert [one.status for one in tea.versions] == ["FAILED_REGISTRATION", "PENDING_REGISTRATION", "READY"]
+    assert empty.versions == ()
+    with pytest.raises(NotFound, match="no model 'beer'"):
+        await registry.describe("beer")
+
+
+async def test_a_signature_is_read_from_the_versions_files(registry: ModelRegistry) -> None:
+    assert await registry.signature(ModelVersion("wine", "3")) == ModelSignature()
+    told = await registry.signature(ModelVersion("wine", "2"))
+    assert json.loads(told.inputs) == [{"type": "double", "name": "acid", "required": True}]
+    assert json.loads(told.outputs) == [{"type": "double", "required": True}]
+    assert told.params == ""
 
 
 @pytest.mark.parametrize("version", ["2", "3"])

@@ -4,9 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidegate.core.endpoint.registered_model import ModelDetails, ModelSignature, RegisteredModel, RegisteredVersion
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.errors import Conflict, NotFound, TidegateError
 from tidegate.core.rollout.pointers import ARCHIVED, ModelPointers, Pointer, StagedVersion
+from tidegate.model_files import load_texts
 from tidegate.ports import Log, ModelRegistry
 
 
@@ -18,6 +20,9 @@ class FakeVersion:
     registered_at: int = 0
     stage: str = "None"
     status: str = "READY"
+    message: str = ""
+    description: str = ""
+    run_id: str = ""
 
 
 @dataclass
@@ -26,6 +31,7 @@ class FakeModel:
 
     versions: dict[str, FakeVersion] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    description: str = ""
 
 
 class FakeModelRegistry:
@@ -36,6 +42,7 @@ class FakeModelRegistry:
         self.failure: TidegateError | None = None
         self.registered = 0  # versions so far; the time goes on by one at each
         self.downloads: list[ModelVersion] = []
+        self.lists = 0  # how often all models were asked for
         self.asked: list[frozenset[str]] = []  # the names of each question for pointers
 
     def add(self, name: str, version: str, files: Mapping[str, bytes] | None = None) -> FakeVersion:
@@ -59,6 +66,23 @@ class FakeModelRegistry:
         self.asked.append(frozenset(names))
         there = {name: self.models[name] for name in names if name in self.models}
         return {name: _pointers(model, name in listed) for name, model in there.items()}
+
+    async def list_models(self) -> tuple[RegisteredModel, ...]:
+        self._work()
+        self.lists += 1
+        return tuple(_listed(name, self.models[name]) for name in sorted(self.models))
+
+    async def describe(self, name: str) -> ModelDetails:
+        self._work()
+        model = self._model(name)
+        versions = (_registered(model, number) for number in sorted(model.versions, key=int, reverse=True))
+        return ModelDetails(_listed(name, model), model.description, tuple(versions))
+
+    async def signature(self, model: ModelVersion) -> ModelSignature:
+        self._work()
+        files = self._model(model.name).versions[model.version].files
+        told = load_texts(files["MLmodel"].decode()).get("signature") or {}
+        return ModelSignature(**{part: text for part, text in told.items() if text})
 
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         self._work()
@@ -91,6 +115,21 @@ class FakeModelRegistry:
         if not found:
             raise NotFound(f"Model '{ref.name}' has versions {', '.join(model.versions)}; {ref.version} is not there.")
         return max(found, key=int)
+
+
+def _listed(name: str, model: FakeModel) -> RegisteredModel:
+    stages = {model.versions[number].stage: number for number in sorted(model.versions, key=int)}
+    newest = max(model.versions, key=int, default="")
+    changed_at = max((version.registered_at / 1000 for version in model.versions.values()), default=0.0)
+    return RegisteredModel(name, newest, stages, dict(model.aliases), changed_at)
+
+
+def _registered(model: FakeModel, number: str) -> RegisteredVersion:
+    one = model.versions[number]
+    aliases = tuple(sorted(alias for alias, version in model.aliases.items() if version == number))
+    return RegisteredVersion(
+        number, one.stage, aliases, one.status, one.message, one.registered_at, one.description, one.run_id
+    )
 
 
 def _pointers(model: FakeModel, listed: bool) -> ModelPointers:

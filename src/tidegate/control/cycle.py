@@ -34,6 +34,7 @@ from tidegate.control.reconcile.world import Defaults, ReconcilerPorts, Sources,
 from tidegate.control.registry.enabled_model_queries import EnabledModelContext
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.registry.model_alignment import ModelAlignment
+from tidegate.control.registry.model_catalog import ModelCatalog
 from tidegate.control.registry.registry_follower import MAX_BACKOFF, RegistryFollower
 from tidegate.control.reporting.minute_history import MinuteHistory
 from tidegate.control.reporting.prometheus_metrics import Metrics
@@ -129,6 +130,7 @@ class Control:
             self.world, self.gateways, self.minutes, clock, self.wakeups, chosen.enable_patience
         )
         self.enabled_models = EnabledModels(ports.store, ports.registry, self.endpoints, self.alignment, context)
+        self.catalog = ModelCatalog(ports.registry, clock, self.world)
         self.follower = RegistryFollower(
             ports.store, ports.registry, self.endpoints, self.alignment, self.gateways, self.wakeups, chosen.look_every
         )

@@ -4,8 +4,9 @@ It is a process of its own for three reasons. MLflow reads credentials and time 
 other children of control must not inherit. Its import takes seconds and 100 MB. And only the end of its process stops a
 download.
 
-    stdin    {"verb": "resolve", "name", "version"},   {"verb": "download", "name", "version", "registered_at", "into"}
-             or   {"verb": "pointers", "names", "listed"}
+    stdin    {"verb": "resolve", "name", "version"},   {"verb": "download", "name", "version", "registered_at", "into"},
+             {"verb": "pointers", "names", "listed"},   {"verb": "models"},   {"verb": "model", "name"}
+             or   {"verb": "signature", "name", "version", "registered_at"}
     stdout   {"ready": true} once; then for each request {"line"}… and {"result"} or {"error", "message", "retry_after"}
 
 The arguments are the roots of artifact locations (see `artifact_locations`). There is one request at a time. At the end
@@ -18,12 +19,14 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
 from setproctitle import setproctitle
 
+from tidegate.adapters.mlflow import catalogue
 from tidegate.adapters.mlflow.artifact_locations import ArtifactLocations, guard
 from tidegate.adapters.mlflow.downloads import Download, LocationRefused
 from tidegate.adapters.mlflow.mlflow_errors import as_tidegate_errors
@@ -93,6 +96,13 @@ class _Server:
             return self._pointers.of(request["names"], request["listed"])
         if request["verb"] == "resolve":
             return resolve(self._client, ModelRef(request["name"], request["version"]))
+        if request["verb"] == "models":
+            return [asdict(model) for model in catalogue.models(self._client)]
+        if request["verb"] == "model":
+            return asdict(catalogue.details(self._client, request["name"]))
+        if request["verb"] == "signature":
+            model = ModelVersion(request["name"], request["version"], request["registered_at"])
+            return asdict(Download(self._client, self._locations, lambda _: None).signature(model))
         model = ModelVersion(request["name"], request["version"], request["registered_at"])
         self._downloading = Path(request["into"])
         Download(self._client, self._locations, lambda line: self.send(line=line)).run(model, self._downloading)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ from tidegate.adapters.mlflow.artifact_locations import ArtifactLocations, not_t
 from tidegate.adapters.mlflow.mlflow_errors import disk_full
 from tidegate.adapters.mlflow.pointer_queries import registered_at
 from tidegate.adapters.mlflow.version_lookup import find
+from tidegate.bounded_text import MAX_TEXT_BYTES
 from tidegate.core import errors
+from tidegate.core.endpoint.registered_model import ModelSignature
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
+from tidegate.model_files import mapping_of
 from tidegate.ports import Log
 
 # MLflow reads these variables at each call. A look-up must fail within seconds; a copy of files may take long.
@@ -39,6 +43,29 @@ class Download:
         Raises NotFound, BuildFailed, ConfigurationError for a location that may not be opened, and Unavailable for a
         full disk.
         """
+        ref, source, repository = self._opened(model)
+        total = sum(_sizes(repository, ""))
+        if (free := shutil.disk_usage(into).free) < total:
+            raise disk_full(f"{_mb(total)} MB are needed, {_mb(free)} MB are free")
+        with self._progress(into, total), _environment(_PATIENT):
+            repository.download_artifacts("", str(into))
+        _check_content(ref, into, shown(source))
+
+    def signature(self, model: ModelVersion) -> ModelSignature:
+        """The version's signature, of its MLmodel file alone. Raises as `run` does."""
+        ref, _, repository = self._opened(model)
+        sizes = {entry.path: entry.file_size or 0 for entry in repository.list_artifacts("")}
+        if sizes.get("MLmodel", 0) > MAX_TEXT_BYTES:
+            raise errors.BuildFailed(f"The MLmodel file of {_named(ref)} is longer than {_mb(MAX_TEXT_BYTES)} MB.")
+        with tempfile.TemporaryDirectory(prefix="tidegate-") as folder:
+            repository.download_artifacts("MLmodel", folder)
+            told = mapping_of(Path(folder) / "MLmodel").get("signature")
+        parts = told if isinstance(told, dict) else {}
+        texts = {part: parts[part] for part in ("inputs", "outputs", "params") if isinstance(parts.get(part), str)}
+        return ModelSignature(**texts)
+
+    def _opened(self, model: ModelVersion) -> tuple[ModelRef, str, Any]:
+        """The version, the location of its files, and what reads them, once it is known that it may."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         ref = ModelRef(model.name, model.version)
@@ -50,12 +77,7 @@ class Download:
         except LocationRefused as refused:
             raise _refused(ref, *refused.args) from None
         self._check_files(ref, repository)
-        total = sum(_sizes(repository, ""))
-        if (free := shutil.disk_usage(into).free) < total:
-            raise disk_full(f"{_mb(total)} MB are needed, {_mb(free)} MB are free")
-        with self._progress(into, total), _environment(_PATIENT):
-            repository.download_artifacts("", str(into))
-        _check_content(ref, into, shown(source))
+        return ref, source, repository
 
     def _check_reachable(self, ref: ModelRef, source: str) -> None:
         registry = urlsplit(self._locations.registry)

@@ -14,12 +14,13 @@ from typing import Any
 from tidegate.adapters.mlflow.artifact_locations import shown
 from tidegate.adapters.mlflow.client_pool import MlflowProcesses
 from tidegate.core import errors
+from tidegate.core.endpoint.registered_model import ModelDetails, ModelSignature, RegisteredModel, RegisteredVersion
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.rollout.pointers import ModelPointers, Pointer, StagedVersion
 from tidegate.ports import Log, ModelRegistry
 
 _QUICK_SECONDS = 9.0
-_LISTING_SECONDS = 60.0  # for many pages of versions; each has MLflow's own limit of a few seconds
+_LISTING_SECONDS = 60.0  # for many pages of models or versions; each has MLflow's own limit of a few seconds
 
 
 class MlflowRegistry:
@@ -49,6 +50,17 @@ class MlflowRegistry:
             for name, model in found.items()
         }
 
+    async def list_models(self) -> tuple[RegisteredModel, ...]:
+        return tuple(RegisteredModel(**model) for model in await self._look_up({"verb": "models"}))
+
+    async def describe(self, name: str) -> ModelDetails:
+        found = await self._look_up({"verb": "model", "name": name})
+        versions = (RegisteredVersion(**one | {"aliases": tuple(one["aliases"])}) for one in found["versions"])
+        return ModelDetails(RegisteredModel(**found["model"]), found["description"], tuple(versions))
+
+    async def signature(self, model: ModelVersion) -> ModelSignature:
+        return ModelSignature(**await self._look_up({"verb": "signature", **asdict(model)}))
+
     async def download(self, model: ModelVersion, destination: Path, log: Log) -> None:
         into = await asyncio.to_thread(_sibling, destination)
         try:
@@ -65,9 +77,8 @@ class MlflowRegistry:
         try:
             return await self._ask(request, lambda _: None)
         except TimeoutError:
-            seconds = _LISTING_SECONDS if request.get("listed") else _QUICK_SECONDS
             raise errors.Unavailable(
-                f"The model registry at {shown(self._uri)} did not answer within {seconds:.0f} s.",
+                f"The model registry at {shown(self._uri)} did not answer within {_seconds(request):.0f} s.",
                 retry_after=5,
             ) from None
 
@@ -77,7 +88,7 @@ class MlflowRegistry:
         if request["verb"] == "download":
             answer = await self._processes.download(request, log)
         else:
-            answer = await self._processes.ask(request, _LISTING_SECONDS if request.get("listed") else _QUICK_SECONDS)
+            answer = await self._processes.ask(request, _seconds(request))
         if "error" in answer:
             raise _ERRORS[answer["error"]](answer["message"], retry_after=answer["retry_after"])
         return answer["result"]
@@ -95,6 +106,12 @@ _ERRORS: dict[str, type[errors.TidegateError]] = {
     kind.__name__: kind
     for kind in (errors.NotFound, errors.Conflict, errors.Unavailable, errors.ConfigurationError, errors.BuildFailed)
 }
+
+
+def _seconds(request: Mapping[str, Any]) -> float:
+    """How long the registry has to answer."""
+    lists = request.get("listed") or request["verb"] in ("models", "model")
+    return _LISTING_SECONDS if lists else _QUICK_SECONDS
 
 
 def _pointers(told: Mapping[str, tuple[str, bool, int]]) -> dict[str, Pointer]:

@@ -3,6 +3,7 @@
 A server that knows no lists of names in a filter gets other queries. No name of a model hides the other models.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,11 @@ def search_models(client: Any, names: Collection[str]) -> dict[str, Any]:
             models = _pages(search, None, max_results=_MODELS)
         found |= {model.name: model for model in models if model.name in part}
     return found
+
+
+def first_models(client: Any, most: int) -> list[Any]:
+    """The first models by name, at most `most`."""
+    return _pages(client.search_registered_models, None, most, max_results=_MODELS, order_by=["name ASC"])
 
 
 def search_versions(client: Any, names: Collection[str]) -> dict[str, list[Any]]:
@@ -71,7 +77,7 @@ def _of_many(search: Search, names: Collection[str]) -> list[Any]:
 def _of_one(search: Search, name: str) -> list[Any]:
     """All versions of a model of an older server. Where the server misreads the name, it is asked for all models."""
     quotes = '"' if "'" in name else "'"
-    how = {"max_results": _VERSIONS, "order_by": _ORDER}
+    how: dict[str, Any] = {"max_results": _VERSIONS, "order_by": _ORDER}
     versions = _understood(_pages, search, f"name={quotes}{name}{quotes}", **how)
     if versions is None:
         versions = _pages(search, None, **how)
@@ -90,13 +96,13 @@ def _understood(ask: Callable[..., list[Any]], *question: object, **how: object)
         return None
 
 
-def _pages(search: Search, filter_string: str | None, **how: object) -> list[Any]:
-    found, token = [], None
-    while token != "":
+def _pages(search: Search, filter_string: str | None, most: float = math.inf, **how: object) -> list[Any]:
+    found, token = list[Any](), None
+    while token != "" and len(found) < most:
         page = search(filter_string, page_token=token, **how)
         found += page
         token = page.token or ""
-    return found
+    return found if len(found) <= most else found[: int(most)]
 
 
 def _parts(names: Collection[str]) -> Iterator[list[str]]:
