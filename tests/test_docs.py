@@ -16,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 from tidegate import http
 from tidegate.api.rest_api import create_app
 from tidegate.cli.app import app as command_line
+from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.reporting.prometheus_metrics import Metrics
@@ -264,7 +265,8 @@ def test_commands_in_examples_exist() -> None:
 
 def routes() -> Iterator[str]:
     """Every route of control and of the gateway."""
-    app = create_app(cast("Endpoints", None), cast("EnabledModels", None), cast("Metrics", None))
+    verbs = cast("Endpoints", None), cast("EnabledModels", None)
+    app = create_app(*verbs, cast("Metrics", None), cast("Sessions", None))
     for route in iter_route_contexts(app.routes):
         yield from (f"{method} {route.path}" for method in (route.methods or set()) - {"HEAD"})
     yield from (f"GET {path}" for path in asgi._OPEN)

@@ -103,7 +103,8 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     stack.push_async_callback(plane.stop)
 
     memory_limit = chosen.engine.memory_limits["CPU"]
-    app = create_app(plane.endpoints, plane.enabled_models, plane.metrics, memory_limit, chosen.server.public)
+    public = chosen.server.public
+    app = create_app(plane.endpoints, plane.enabled_models, plane.metrics, plane.sessions, memory_limit, public)
     private_socket.reserve(data.api_socket)
     return uvicorn.Config(
         app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False

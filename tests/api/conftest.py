@@ -9,10 +9,15 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.control.house import POLL, House, a_house
 from tidegate.api.rest_api import create_app
+from tidegate.core.access.principal import ADMIN, HEADERS, Principal
+from tidegate.gateway.http.callers import told
 
 MEMORY_LIMIT = 4_000_000_000  # bytes, of a replica
 
@@ -44,17 +49,28 @@ class Api:
                 await asyncio.sleep(0.01)
 
 
+def by_gateway(app: ASGIApp) -> ASGIApp:
+    """The application as a gateway asks it for the administrator, unless a test says who calls."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        named = any(name.startswith(HEADERS.encode()) for name, _ in scope.get("headers", ()))
+        await app(scope if named or scope["type"] != "http" else told(scope, Principal(ADMIN)), receive, send)
+
+    return asked
+
+
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with a_house(tmp_path / "data", patience=10.0) as house:
         house.control.reconciling.start()
-        app = create_app(house.endpoints, house.enablements, house.metrics, MEMORY_LIMIT)
+        app = create_app(house.endpoints, house.enablements, house.metrics, house.sessions, MEMORY_LIMIT)
 
-        async def discovery() -> JSONResponse:
+        async def discovery(_: Request) -> JSONResponse:
             return JSONResponse({})
 
-        app.add_api_route("/.well-known/databricks-config", discovery)  # the gateway's own, in the platform
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
+        # The gateway's own, in the platform.
+        app.router.routes.insert(0, Route("/.well-known/databricks-config", discovery))
+        server = uvicorn.Server(uvicorn.Config(by_gateway(app), port=0, log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve())
         async with asyncio.timeout(10):
             while not server.started:  # noqa: ASYNC110

@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.control.house import House, a_house
 from tests.fakes.series import FakeSeries
+from tidegate.core.access.principal import ADMIN, HEADERS, Principal
 from tidegate.dashboard.site import STATIC, Site, Sources
 from tidegate.dashboard.web_app import create_web_app
+from tidegate.gateway.http import callers
 from tidegate.public_url import PublicUrl
 from tidegate.web_assets import WebAssets
 
@@ -57,7 +59,8 @@ async def a_web_house(
     public_url: PublicUrl | None = None,
     tick_seconds: float = 0.05,
 ) -> AsyncIterator[WebHouse]:
-    """A dashboard that is up. Static files are answered too, as the gateway does."""
+    """A dashboard that is up. Static files are answered too, and callers are the administrator, as the
+    gateway does."""
     async with a_house(folder, patience=10.0) as house:
         house.control.reconciling.start()
         series, assets = FakeSeries(rates or {}, house.clock), WebAssets.load(STATIC)
@@ -81,7 +84,9 @@ def _with_static(app: ASGIApp, assets: WebAssets) -> ASGIApp:
         headers = dict(scope.get("headers", ()))
         answer = assets.answer(scope.get("path", ""), headers.get(b"accept-encoding"))
         if answer is None:
-            await app(scope, receive, send)
+            is_open = scope["type"] != "http" or scope["path"] in callers.OPEN
+            known = any(name.startswith(HEADERS.encode()) for name in headers)
+            await app(scope if is_open or known else callers.told(scope, Principal(ADMIN)), receive, send)
             return
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})

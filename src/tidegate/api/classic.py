@@ -66,10 +66,10 @@ class OfMinutes(OfModel):
     end_timestamp: Millis | None = None
 
 
-def classic(enabled: EnabledModels, creator: str) -> APIRouter:
-    """The routes. `creator` is who enables a model."""
+def classic(enabled: EnabledModels) -> APIRouter:
+    """The routes."""
     router = APIRouter(prefix=PREFIX, tags=["classic-model-serving"])
-    add_shared_routes(router, enabled, creator, _WORDING)
+    add_shared_routes(router, enabled, _WORDING)
 
     @router.get("/get-metric-history")
     async def get_metric_history(request: Request) -> JSONResponse:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from tidegate.api.json_values import Json
 from tidegate.api.parameters import OfModel, OfReplica, read
+from tidegate.control.access.principal_middleware import principal_of
 from tidegate.control.registry.enabled_model_queries import ServingView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.legacy_face import Face, Product
@@ -36,12 +37,12 @@ class Wording:
         return Face(self.product, asked.registered_model_name)
 
 
-def add_shared_routes(router: APIRouter, enabled: EnabledModels, creator: str, wording: Wording) -> None:
-    """Add the routes. `creator` is who enables a model."""
+def add_shared_routes(router: APIRouter, enabled: EnabledModels, wording: Wording) -> None:
+    """Add the routes."""
 
     @router.post("/enable")
     async def enable(request: Request) -> JSONResponse:
-        await enabled.enable(wording.face(await read(request, OfModel)), creator)
+        await enabled.enable(wording.face(await read(request, OfModel)), principal_of(request).name)
         return JSONResponse({})
 
     @router.post("/disable")

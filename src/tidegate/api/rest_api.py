@@ -1,13 +1,14 @@
 """The REST API: Databricks' serving-endpoints routes, its older products', what only Tidegate has, and /metrics.
 
-The gateway has already seen to who is calling. Every JSON answer is an object; a deletion answers `{}`.
+The gateway has already seen to who is calling, and `route_permissions.py` says what they must be allowed to do.
+Every JSON answer is an object; a deletion answers `{}`.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import JSONResponse, Response
 
@@ -17,8 +18,11 @@ from tidegate.api.endpoint_json import endpoint_json, event_json, list_item_json
 from tidegate.api.gate_body import GateIn, gate_json
 from tidegate.api.middleware import ApiMiddleware, handle_errors
 from tidegate.api.request_bodies import ConfigIn, EndpointIn, TagsPatchIn
+from tidegate.api.route_permissions import check_route
 from tidegate.api.serverless import serverless
 from tidegate.api.switches_json import switches_json
+from tidegate.control.access.principal_middleware import PrincipalMiddleware, principal_of
+from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.control.registry.enabled_models import EnabledModels
@@ -28,20 +32,20 @@ from tidegate.public_url import PublicUrl
 
 _ENDPOINTS = "/api/2.0/serving-endpoints"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-# The one principal of the administrator's token.
-_CREATOR = "admin"
 
 
 def create_app(
     endpoints: Endpoints,
     enablements: EnabledModels,
     metrics: Metrics,
+    sessions: Sessions,
     memory_limit: int = 0,
     public: PublicUrl = PublicUrl(),  # noqa: B008 - a frozen value
 ) -> FastAPI:
-    """The application over these verbs and metrics; `memory_limit` is what one replica may use, bytes, 0: no limit.
+    """The application over these verbs and metrics, for callers whom a gateway or `sessions` knows.
 
-    Without a `public` URL, that of each request's host is written into answers.
+    `memory_limit` is what one replica may use, bytes, 0: no limit. Without a `public` URL, that of
+    each request's host is written into answers.
     """
     app = FastAPI(
         title="Tidegate",
@@ -51,14 +55,16 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         servers=[{"url": public.prefix}] if public.prefix else None,
+        dependencies=[Depends(check_route)],
     )
     handle_errors(app)
     app.add_middleware(ApiMiddleware)
+    app.add_middleware(PrincipalMiddleware, sessions=sessions)
     app.state.public = public
     app.include_router(_serving_endpoints(endpoints, metrics))
     app.include_router(_tidegate(endpoints, metrics))
-    app.include_router(serverless(enablements, _CREATOR, memory_limit))
-    app.include_router(classic(enablements, _CREATOR))
+    app.include_router(serverless(enablements, memory_limit))
+    app.include_router(classic(enablements))
     app.include_router(_not_supported())
     return app
 
@@ -68,7 +74,7 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.post("")
     async def create(body: EndpointIn, request: Request) -> JSONResponse:
-        view = await endpoints.create(body.request(_CREATOR, endpoints.default_gate))
+        view = await endpoints.create(body.request(principal_of(request).name, endpoints.default_gate))
         return JSONResponse(endpoint_json(view, _base_url(request)))
 
     @router.get("")
@@ -81,7 +87,7 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.put("/{name}/config")
     async def update_config(name: str, body: ConfigIn, request: Request) -> JSONResponse:
-        view = await endpoints.update_config(name, body.request(), _CREATOR)
+        view = await endpoints.update_config(name, body.request(), principal_of(request).name)
         return JSONResponse(endpoint_json(view, _base_url(request)))
 
     @router.delete("/{name}")
@@ -145,7 +151,7 @@ def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.post("/api/tidegate/v1/endpoints/{name}/force")
     async def force(name: str, request: Request) -> JSONResponse:
-        return JSONResponse(endpoint_json(await endpoints.force(name, _CREATOR), _base_url(request)))
+        return JSONResponse(endpoint_json(await endpoints.force(name, principal_of(request).name), _base_url(request)))
 
     @router.get("/api/tidegate/v1/endpoints/{name}/switches")
     async def switches(name: str) -> JSONResponse:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from tidegate.api.json_values import Json, millis
 from tidegate.api.older_products import Wording, add_shared_routes
 from tidegate.api.parameters import Millis, OfModel, OfVersion, Parameters, read
+from tidegate.control.access.principal_middleware import principal_of
 from tidegate.control.registry.enabled_model_queries import ServingView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.core.endpoint.legacy_face import Product
@@ -60,10 +61,10 @@ class OfMinutes(OfVersion):
     end_timestamp: Millis | None = None
 
 
-def serverless(enabled: EnabledModels, creator: str, memory_limit: int) -> APIRouter:
-    """The routes. `creator` is who enables a model. `memory_limit` is a replica's, in bytes; 0 is none."""
+def serverless(enabled: EnabledModels, memory_limit: int) -> APIRouter:
+    """The routes. `memory_limit` is a replica's, in bytes; 0 is none."""
     router = APIRouter(prefix=PREFIX, tags=["serverless-real-time-inference"])
-    add_shared_routes(router, enabled, creator, _WORDING)
+    add_shared_routes(router, enabled, _WORDING)
 
     @router.get("/get-version-status")
     async def get_version_status(request: Request) -> JSONResponse:
@@ -83,7 +84,7 @@ def serverless(enabled: EnabledModels, creator: str, memory_limit: int) -> APIRo
     @router.post("/restart-compute-config-update")
     async def restart_compute_config_update(request: Request) -> JSONResponse:
         asked = await read(request, OfVersion)
-        await enabled.restart(_WORDING.face(asked), asked.endpoint_version_name, creator)
+        await enabled.restart(_WORDING.face(asked), asked.endpoint_version_name, principal_of(request).name)
         return JSONResponse({})
 
     @router.get("/get-supported-workload-sizes")

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegate.control.access.principal_middleware import PrincipalMiddleware
 from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFound, TidegateError
 from tidegate.dashboard.live import streams
 from tidegate.dashboard.pages import endpoint_list, login_page
@@ -35,6 +36,7 @@ def create_web_app(site: Site) -> Starlette:
         Route("/favicon.ico", icon),
     ]
     app = Starlette(routes=routes, exception_handlers=_handlers(site))
+    app.add_middleware(PrincipalMiddleware, sessions=site.sources.sessions)
     app.add_middleware(_Headers)
     app.router.redirect_slashes = False
     return app
