@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tidegate.control.access.principal_middleware import PrincipalMiddleware
 from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFound, TidegateError
 from tidegate.dashboard.live import streams
+from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page
 from tidegate.dashboard.pages.endpoint import overview
 from tidegate.dashboard.site import HEADERS, Site
@@ -36,6 +37,7 @@ def create_web_app(site: Site) -> Starlette:
         Route("/favicon.ico", icon),
     ]
     app = Starlette(routes=routes, exception_handlers=_handlers(site))
+    app.add_middleware(PagePermissions, site=site)
     app.add_middleware(PrincipalMiddleware, sessions=site.sources.sessions)
     app.add_middleware(_Headers)
     app.router.redirect_slashes = False
