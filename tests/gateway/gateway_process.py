@@ -41,7 +41,8 @@ class GatewayProcess:
             GatewaySettings(),
             RegistrySettings("sqlite:///elsewhere.db"),
         )
-        route = RevisionRoute(revision, "wine", "wine-1", str(data.agent_socket), 60.0, retry_on_crash=True)
+        name, agent = "wine-1", str(data.agent_socket)
+        route = RevisionRoute(revision, "wine", name, agent, 60.0, retry_on_crash=True, label=name)
         endpoint = EndpointRoute("wine", ((revision, 100),), {"wine-1": revision})
         table = RouteTable("saved", {"wine": endpoint}, {revision: route})
         access = access_table({http.token_hash(TOKEN): ADMIN}, {})

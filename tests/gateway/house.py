@@ -172,7 +172,7 @@ class House:
         revisions = {
             revision: RevisionRoute(
                 revision, "wine", name, str(self.data.agent_socket),
-                float(str(fields.get("timeout", 60))), bool(fields.get("retry", True)),
+                float(str(fields.get("timeout", 60))), bool(fields.get("retry", True)), label=name,
             )
             for name, revision in served.items()
         }  # fmt: skip

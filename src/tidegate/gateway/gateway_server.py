@@ -47,16 +47,18 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     def follow_routes(table: RouteTable) -> None:
         news = router.table is None or table.version != router.table.version
         router.follow(table)
+        meter.follow(table)
         try:
             replays.follow(table)
         finally:
             if news:
                 scoring.held.release()
 
-    def report() -> LoadReport:
+    def report(*, whole: bool) -> LoadReport:
         version = router.table.version if router.table else ""
         access = tokens.table.version if tokens.table else ""
-        return replace(meter.report(version, router.loads()), findings=replays.findings, access_version=access)
+        made = meter.report(version, router.loads(), whole=whole)
+        return replace(made, findings=replays.findings, access_version=access)
 
     link = ControlLink(data.planes_socket, follow, report)
     router.on_wait = link.report_now

@@ -4,10 +4,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.planes.account import Account, grown, in_flight, total
+from tidegate.core.planes.account import Account, completed, grown, in_flight, total
 from tidegate.core.planes.latency_cells import LATENCY_BUCKETS, LATENCY_CELLS, fine
 from tidegate.core.series.latency_histogram import merged
-from tidegate.core.series.series_point import SeriesPoint, beside
+from tidegate.core.series.series_point import WHOLE, SeriesPoint, beside
 
 COUNT = st.integers(0, 2**40)
 SECONDS = st.integers(0, 2**40).map(float)  # whole ones, so that their sums are exact
@@ -67,3 +67,18 @@ def test_a_part_of_a_report_is_enough() -> None:
     before = Account(answered=5, cells={3: 4, 9: 1})
     news = Account(answered=6, cells={9: 2})
     assert grown(news, before, 0.0, 1.0) == grown(news.onto(before), before, 0.0, 1.0)
+
+
+def test_accounts_are_completed_from_what_was_touched() -> None:
+    own, served = Account(5, rejected=2, coarse=(1,) * 17), Account(answered=3, cells={3: 3})
+    before = {WHOLE: own, "v1": served}
+    assert completed({}, before, 6) == {WHOLE: own._replace(accepted=6), "v1": served}
+    touched = {"v1": Account(answered=4, cells={5: 1}), "v2": Account(answered=1, cells={5: 1})}
+    whole = completed(touched, before, 6)
+    assert whole["v1"] == Account(answered=4, cells={3: 3, 5: 1})
+    assert whole["v2"] is touched["v2"]
+    refused = Account(7, rejected=3, cells={1: 1})
+    assert completed({WHOLE: refused}, before, 7)[WHOLE] == refused
+    assert completed({}, {}, 1) == {WHOLE: Account(1)}
+    assert completed(touched, before, None)[WHOLE] is own
+    assert before == {WHOLE: own, "v1": served}

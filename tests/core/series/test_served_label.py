@@ -21,4 +21,4 @@ def test_a_label_tells_name_and_version(name: str, version: str, label: str) -> 
 
 
 def test_a_label_fits_into_a_record_of_the_ledger() -> None:
-    assert len(served_label("x" * 63, "9" * 500).encode()) <= 256
+    assert len(served_label("x" * 63, "é" * 500).encode()) <= 256

@@ -16,11 +16,15 @@ from tidegate import http
 from tidegate.control.publish.gateway_links import Gateways
 from tidegate.core.planes.account import Account
 from tidegate.core.planes.load_report import STATUSES
+from tidegate.core.series.series_point import WHOLE
 from tidegate.data_directory import DataDirectory
-from tidegate.gateway.metering import ledger
+from tidegate.gateway.metering import ledger, record
 from tidegate.gateway.metering.ledger import Ledger, left_by_others
 from tidegate.gateway.metering.meter import Meter
 from tidegate_worker.ipc import wire
+
+V = "wine-1"
+STEPS = (b"", 0.0001, 0.0002, 0.0004, 0.0001, 0.25)
 
 
 def book(path: Path) -> Meter:
@@ -39,14 +43,14 @@ def test_every_status_of_an_error_is_counted() -> None:
 
 def test_an_account_is_what_was_done(tmp_path: Path) -> None:
     meter = book(tmp_path / "0.bin")
-    wine = meter.account("wine")
+    wine = meter.endpoint("wine")
     for _ in range(6):
         wine.accept()
-    wine.answer_ok(0.002, 100, 20)
-    wine.answer(400, 0.2, 50)
-    wine.reject(429, 0.0001)
-    wine.time_out(504, 61.0)
-    wine.leave()
+    wine.answer_ok(V, 0.002, 0.0005, STEPS, 100, 20)
+    wine.answer(V, 400, 0.2, 50)
+    wine.reject(V, 429, 0.0001)
+    wine.time_out(WHOLE, 504, 61.0)
+    wine.leave(V)
     meter.refuse(404)
     told = account(meter)
     assert (told.accepted, told.answered, told.rejected, told.timed_out, told.client_gone) == (6, 2, 1, 1, 1)
@@ -62,13 +66,13 @@ def test_a_successor_goes_on_and_closes_what_was_in_flight(tmp_path: Path) -> No
     path = tmp_path / "0.bin"
     first = book(path)
     for _ in range(3):
-        first.account("wine").accept()
-    first.account("wine").answer_ok(0.1, 1, 1)
+        first.endpoint("wine").accept()
+    first.endpoint("wine").answer_ok(V, 0.1, 0.0, STEPS, 1, 1)
     first.refuse(401)
     second = book(path)
     told = account(second)
     assert (told.accepted, told.answered, told.lost, told.in_flight) == (3, 1, 2, 0)
-    second.account("wine").accept()
+    second.endpoint("wine").accept()
     told = account(book(path))
     assert (told.accepted, told.answered, told.lost, told.in_flight) == (4, 1, 3, 0)
     assert second.report("", {}).refused == {401: 1}
@@ -79,18 +83,20 @@ def test_it_grows_with_the_endpoints(tmp_path: Path) -> None:
     path = tmp_path / "0.bin"
     names = [f"endpoint-{n}".ljust(63, "x") for n in range(300)]
     meter = book(path)
-    accounts = [meter.account(name) for name in names]
+    accounts = [meter.endpoint(name) for name in names]
     for n, each in enumerate(accounts):
-        each.cells[ledger.ACCEPTED] = each.cells[ledger.ANSWERED] = n
+        for _ in range(n % 3):
+            each.accept()
+            each.leave(V)
     told = book(path).report("", {}).endpoints
-    assert {name: told[name].accepted for name in names} == {name: n for n, name in enumerate(names)}
-    assert path.stat().st_size == 3 * ledger.SEGMENT_BYTES
+    assert {name: told[name].accepted for name in names} == {name: n % 3 for n, name in enumerate(names)}
+    assert path.stat().st_size == -(-501 // 32) * ledger.SEGMENT_BYTES  # with the head, and a third of them not asked
 
 
 def broken(path: Path, what: str) -> None:
     """Spoil a good ledger."""
     whole = bytearray(path.read_bytes())
-    record = whole[512:1024]
+    size = ledger.RECORD_BYTES
     if what == "empty":
         whole = bytearray()
     elif what == "cut":
@@ -100,9 +106,9 @@ def broken(path: Path, what: str) -> None:
     elif what == "version":
         whole[8] += 1
     elif what == "twice":
-        whole[1024:1536] = record
+        whole[2 * size : 3 * size] = whole[size : 2 * size]
     elif what == "sums":
-        whole[512 + 64 + 8 * ledger.ANSWERED] = 9
+        whole[size + 336 + 8 * record.CLIENT_GONE] = 9
     path.unlink()  # who still has it mapped keeps what it had
     path.write_bytes(whole)
 
@@ -111,7 +117,7 @@ def broken(path: Path, what: str) -> None:
 def test_what_cannot_be_read_is_set_aside(tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "0.bin"
     first = book(path)
-    first.account("wine").accept()
+    first.endpoint("wine").accept()
     broken(path, what)
     spoilt = path.read_bytes()
     with caplog.at_level(logging.WARNING):
@@ -120,7 +126,7 @@ def test_what_cannot_be_read_is_set_aside(tmp_path: Path, what: str, caplog: pyt
     assert (tmp_path / "0.unreadable").read_bytes() == spoilt
     assert second.report("", {}).endpoints == {}
     assert second.report("", {}).ledger != first.report("", {}).ledger
-    second.account("beer").accept()
+    second.endpoint("beer").accept()
     assert account(book(path), "beer").lost == 1
 
 
@@ -133,11 +139,11 @@ def test_a_full_disk_refuses_nobody(
     meter = book(tmp_path / "0.bin")
     monkeypatch.setattr(os, "posix_fallocate", full)
     for n in range(200):
-        meter.account(f"endpoint-{n}").accept()
+        meter.endpoint(f"endpoint-{n}").accept()
     assert all(told.accepted == 1 for told in meter.report("", {}).endpoints.values())
     assert "counted in memory" in caplog.text
     nowhere = book(tmp_path / "absent" / "0.bin")
-    nowhere.account("wine").accept()
+    nowhere.endpoint("wine").accept()
     assert account(nowhere).in_flight == 1
     monkeypatch.undo()
     assert account(book(tmp_path / "0.bin"), "endpoint-0").lost == 1
@@ -146,8 +152,8 @@ def test_a_full_disk_refuses_nobody(
 def test_the_first_gateway_reports_for_those_that_are_not_started_any_more(tmp_path: Path) -> None:
     for number in range(3):
         meter = book(tmp_path / f"{number}.bin")
-        meter.account("wine").accept()
-        meter.account("wine").answer_ok(0.1, 1, 1)
+        meter.endpoint("wine").accept()
+        meter.endpoint("wine").answer_ok(V, 0.1, 0.0, STEPS, 1, 1)
         meter.refuse(404)
     first = Ledger(tmp_path / "0.bin")
     report = Meter(0, 1, first, list(left_by_others(tmp_path / "0.bin", 1))).report("", {})

@@ -23,7 +23,6 @@ from tidegate.core.access.access_table import access_table
 from tidegate.core.endpoint.revision import Address, ReplicaId, RevisionAddresses, RevisionId
 from tidegate.core.errors import TidegateError
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
-from tidegate.gateway.metering import ledger
 from tidegate.gateway.metering.ledger import Ledger
 from tidegate.gateway.metering.meter import Meter
 from tidegate.gateway.queue import lane, replica_connections
@@ -251,7 +250,7 @@ class Run:
         await asyncio.sleep(0.05)
         assert queue.idle
         assert self.scoring.bytes_coming_in == 0
-        assert ledger.in_flight(self.meter.account("wine").cells) == 0
+        assert self.meter.report("", {}).endpoints["wine"].in_flight == 0
         for name in self.meter.cold.report():
             assert name.split()[0] in ("fork", "spawn")
         await self.router.stop()

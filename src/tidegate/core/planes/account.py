@@ -11,7 +11,7 @@ from functools import reduce
 from typing import NamedTuple, TypeVar
 
 from tidegate.core.planes import latency_cells
-from tidegate.core.series.series_point import STEPS, SeriesPoint
+from tidegate.core.series.series_point import STEPS, WHOLE, SeriesPoint
 
 PAST = "*"
 """The sum of the served entities whose accounts were closed, as no route names them any more. It has no series."""
@@ -90,7 +90,23 @@ class Account(NamedTuple):
 
     def onto(self, before: "Account") -> "Account":
         """This account, of which only the cells that were touched are known, completed from the one before it."""
-        return self._replace(cells={**before.cells, **self.cells})
+        return Account._make((*self[:_CELLS], {**before.cells, **self.cells}, *self[_CELLS + 1 :]))
+
+
+def completed(
+    news: Mapping[str, Account], before: Mapping[str, Account], accepted: int | None
+) -> Mapping[str, Account]:
+    """The accounts of an endpoint, by those that were touched since `before`, and by its accepted requests now.
+
+    None says that no request was accepted since.
+    """
+    whole = dict(before)
+    for entity, account in news.items():
+        known = whole.get(entity)
+        whole[entity] = account if known is None else account.onto(known)
+    if WHOLE not in news and accepted is not None:
+        whole[WHOLE] = Account._make((accepted, *whole.get(WHOLE, _NOTHING)[1:]))
+    return whole
 
 
 def total(accounts: Iterable[Account]) -> Account:
@@ -168,3 +184,4 @@ def _add_cold(
 
 
 _NOTHING = Account()
+_CELLS = Account._fields.index("cells")

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import TypeVar
 
 from tidegate.core.endpoint.revision import RevisionId
-from tidegate.core.planes.account import Account, total
+from tidegate.core.planes.account import Account, completed, total
 from tidegate.core.rollout.replay import Findings
 
 # The HTTP statuses that are counted: success, and those of all errors (`tidegate.http.STATUS`).
@@ -62,9 +62,10 @@ class LoadReport:
     - `revisions`, `registry_writes` and `cold_seconds` (by `mode phase`, see COLD_PHASES) are cumulative over the
       process.
     - A report that is not `whole` has only the accounts that were touched since the one before it on the same
-      connection, with the touched cells of their latencies only, and the revisions that have changed. `gone` are
-      revisions that no longer exist. `closed` are accounts that no longer exist, as endpoint and served entity: their
-      counts went into the endpoint's account PAST.
+      connection, with the touched cells of their latencies only, and the revisions that have changed. `accepted` has
+      the accepted requests of each endpoint with news; its account WHOLE is there only if more of it was touched.
+      `gone` are revisions that no longer exist. `closed` are accounts that no longer exist, as endpoint and served
+      entity: their counts went into the endpoint's account PAST.
     - `findings` are those of the replays that are ordered now and that this gateway has finished, by replay id.
     """
 
@@ -78,6 +79,7 @@ class LoadReport:
     ledger: str = ""
     cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     whole: bool = True
+    accepted: Mapping[str, int] = field(default_factory=dict)
     gone: tuple[RevisionId, ...] = ()
     closed: tuple[tuple[str, str], ...] = ()
     findings: Mapping[str, Findings] = field(default_factory=dict)
@@ -104,15 +106,7 @@ class LoadReport:
             revisions.pop(rid, None)
         accounts = dict(before.accounts)
         for name, news in self.accounts.items():
-            accounts[name] = _completed(news, accounts.get(name, {}))
+            accounts[name] = completed(news, before.accounts.get(name, {}), self.accepted.get(name))
         for name, served in self.closed:
             accounts[name] = {entity: account for entity, account in accounts[name].items() if entity != served}
-        return replace(self, revisions=revisions, accounts=accounts, whole=True, gone=(), closed=())
-
-
-def _completed(news: Mapping[str, Account], before: Mapping[str, Account]) -> Mapping[str, Account]:
-    whole = dict(before)
-    for entity, account in news.items():
-        known = before.get(entity)
-        whole[entity] = account if known is None else account.onto(known)
-    return whole
+        return replace(self, revisions=revisions, accounts=accounts, whole=True, accepted={}, gone=(), closed=())

@@ -10,6 +10,7 @@ from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
 from tidegate.core.endpoint.legacy_face import FaceRank, is_stage, key_of
 from tidegate.core.endpoint.revision import RevisionId, revision_ids
 from tidegate.core.rollout.replay import Replay
+from tidegate.core.series.served_label import served_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class RevisionRoute:
     timeout_seconds: float
     retry_on_crash: bool
     trials: bool = True
+    label: str = ""  # the name of its account and of its series; empty in the table of an older version
 
     @property
     def may_be_tried(self) -> bool:
@@ -169,6 +171,7 @@ def _revision_routes(endpoint: Endpoint, config: EndpointConfig | None, agent: s
             entity.timeout_seconds,
             entity.retry_on_crash,
             entity.trials,
+            served_label(entity.name, entity.resolved.version),
         )
 
 

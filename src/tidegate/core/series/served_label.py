@@ -2,7 +2,7 @@
 
 import re
 
-_LONGEST = 160
+_LONGEST = 200  # bytes of UTF-8
 _JOINT = " · version "
 
 
@@ -13,4 +13,4 @@ def served_label(name: str, version: str) -> str:
     """
     if re.search(rf"(?<![0-9]){re.escape(version)}(?![0-9])", name):
         return name
-    return f"{name}{_JOINT}{version}"[:_LONGEST]
+    return f"{name}{_JOINT}{version}".encode()[:_LONGEST].decode(errors="ignore")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.published import Published
@@ -15,12 +16,18 @@ REPORT_SECONDS = 1.0
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
+class MakeReport(Protocol):
+    """Makes a load report: a whole one, or one with the accounts only that were touched since the last."""
+
+    def __call__(self, *, whole: bool) -> LoadReport:
+        """The report."""
+        ...
+
+
 class ControlLink(ProcessLink[Published]):
     """Follows control's tables, and sends it a load report every second and whenever `report_now` is called."""
 
-    def __init__(
-        self, socket: Path, on_table: Callable[[Published], None], make_report: Callable[[], LoadReport]
-    ) -> None:
+    def __init__(self, socket: Path, on_table: Callable[[Published], None], make_report: MakeReport) -> None:
         super().__init__("control", socket, Published, MAX_LINE_BYTES)
         self._on_table, self._make_report = on_table, make_report
         self._due = asyncio.Event()
@@ -49,7 +56,7 @@ class ControlLink(ProcessLink[Published]):
         sent: LoadReport | None = None
         while True:
             self._due.clear()
-            report = self._make_report()
+            report = self._make_report(whole=sent is None)
             lines.send(report if sent is None else report.since(sent))
             sent = report
             try:

@@ -12,20 +12,20 @@ from typing import Protocol
 from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
-from tidegate.gateway.metering.meter import Account
+from tidegate.core.series.series_point import WHOLE
+from tidegate.gateway.metering.meter import EndpointMeter
+from tidegate.gateway.metering.record import Steps
 from tidegate.gateway.queue.pending import Pending
 from tidegate.gateway.queue.revision_queue import RevisionQueue
 from tidegate.gateway.queue.start_times import ColdStart
 from tidegate.gateway.scoring import accounting, cors, responses
 from tidegate.gateway.scoring.content_coding import Decoder, decoder, too_large
+from tidegate.gateway.scoring.metadata import metadata
 from tidegate.gateway.scoring.scoring_path import Scoring, Target
 from tidegate.telemetry import fields
 from tidegate_worker.ipc import wire
 
 logger = logging.getLogger(__name__)
-
-# The most bytes of metadata beside a body (the frame's field has 16 bits), and of a `traceparent`.
-_LONGEST_META, _LONGEST_TRACE = 16 * 1024, 256
 
 _OUTCOMES: dict[int, type[TidegateError]] = {
     wire.BAD_REQUEST: errors.BadRequest,
@@ -69,7 +69,7 @@ class ScoringRequest(Pending):
         self.scoring, self.connection = scoring, connection
         self.method, self.path, self.headers = method, path, headers
         self.started = connection.began_at
-        self.account: Account | None = None
+        self.account: EndpointMeter | None = None
         self.target: Target | None = None
         self.request_id = b""  # drawn when it begins
         self.refusal: TidegateError | None = None  # known before it begins
@@ -157,7 +157,7 @@ class ScoringRequest(Pending):
         try:
             # Only now, as the endpoint may have been switched while the body came in.
             queue = scoring.queue(target)
-            self.meta = self._meta(target.mark)
+            self.meta = metadata(self.headers, target.mark, self.request_id)
             self.latest = self.started + scoring.settings.answer_within_seconds
             self.deadline = min(self.latest, self.started + queue.route.timeout_seconds)
             queue.submit(self, time.monotonic())
@@ -173,7 +173,7 @@ class ScoringRequest(Pending):
             self.queue.cancel(self)
         self._let_go()
         if self.account is not None:
-            self.account.leave()
+            self.account.leave(self._entity)
             self.account = None
 
     # called by the queue
@@ -182,7 +182,7 @@ class ScoringRequest(Pending):
         """Count the wait for a replica's start. `first` of the requests that waited for it."""
         self.cold = start
         if self.account is not None:
-            self.account.wait_cold(first=first)
+            self.account.wait_cold(self._entity, first=first)
 
     def find_queue(self) -> RevisionQueue:
         """The queue to go on in, as the one before was removed."""
@@ -196,17 +196,19 @@ class ScoringRequest(Pending):
             account, route = self.account, self.route
             assert account is not None
             assert route is not None
+            steps, waited = responses.steps_of(answer.meta), self.sent_at - self.queued_at
             if answer.outcome == wire.OK:
-                account.answer_ok(seconds, self.size, len(answer.body))
+                account.answer_ok(route.label, seconds, waited, steps, self.size, len(answer.body))
                 self.account = None
                 if self.target is not None and self.target.recorder is not None:
                     self.target.recorder.record(route, self.meta, self.body, answer, seconds)
-                self._write_answer(route.served_entity, answer, seconds)
+                timing = responses.server_timing(steps, waited, seconds)
+                self._write_answer(route.served_entity, answer, seconds, timing)
             else:
                 failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())
-                accounting.close_answered(account, failure, seconds, self.size)
+                accounting.close_answered(account, route.label, failure, seconds, self.size)
                 self.account = None
-                self._write_error(failure, answer.meta, seconds)
+                self._write_error(failure, steps, seconds)
         except Exception:
             self._defect()
 
@@ -217,12 +219,17 @@ class ScoringRequest(Pending):
         seconds = time.monotonic() - self.started
         account, self.account = self.account, None
         if account is not None:
-            accounting.close_unanswered(account, error, seconds)
+            accounting.close_unanswered(account, self._entity, error, seconds)
         elif self.target is None:
             self.scoring.meter.refuse(http.status_of(error)[0])
-        self._write_error(error, b"", seconds)
+        self._write_error(error, None, seconds)
 
     # inside
+
+    @property
+    def _entity(self) -> str:
+        """The account of the version that it went to; WHOLE where it went to none."""
+        return self.route.label if self.route is not None else WHOLE
 
     def _expect_coding(self, coding: bytes) -> None:
         try:
@@ -241,28 +248,13 @@ class ScoringRequest(Pending):
         if self.scoring.bytes_coming_in > settings.max_queued_bytes:
             raise errors.TooManyRequests("Too many request bodies come in at once. Try again later.", retry_after=1)
 
-    def _meta(self, mark: bytes) -> bytes:
-        """The metadata of the request, in the form of `wire.pack_meta`."""
-        headers = self.headers
-        meta = mark + b"request-id=" + self.request_id
-        if b"content-type" in headers:
-            meta += b"\ncontent-type=" + headers[b"content-type"]
-        if len(headers.get(b"traceparent", b"-" * _LONGEST_TRACE)) < _LONGEST_TRACE:
-            meta += b"\ntraceparent=" + headers[b"traceparent"]
-        if len(meta) > _LONGEST_META:
-            raise errors.UnsupportedMediaType(
-                "The Content-Type header is too long. Send `application/json` or `text/csv`."
-            )
-        return meta
-
     def _let_go(self) -> None:
         """Forget the body."""
         if self.chunks:
             self.scoring.bytes_coming_in -= self.size
             self.chunks.clear()
 
-    def _write_answer(self, served: str, answer: wire.Answer, seconds: float) -> None:
-        timing = responses.server_timing(answer.meta, self.sent_at - self.queued_at, seconds)
+    def _write_answer(self, served: str, answer: wire.Answer, seconds: float, timing: bytes) -> None:
         if self.cold is not None:
             timing += self._cold_timing(self.cold, seconds)
         head = responses.ok(served, self.request_id, timing, len(answer.body))
@@ -270,14 +262,14 @@ class ScoringRequest(Pending):
             head += cors.lines(self.scoring.cors.headers(self.headers.get(b"origin")))
         self.connection.reply(self, head, answer.body)
 
-    def _write_error(self, error: TidegateError, meta: bytes, seconds: float) -> None:
+    def _write_error(self, error: TidegateError, steps: Steps | None, seconds: float) -> None:
         headers = [*http.error_headers(error), (b"x-request-id", self.request_id)]
         headers += self.scoring.cors.headers(self.headers.get(b"origin"))
         if self.route is not None:
             waited = (self.sent_at or self.started + seconds) - self.queued_at
             headers.append((b"served-model-name", self.route.served_entity.encode()))
-            timing = responses.server_timing(meta, waited, seconds)
-            if self.cold is not None and meta:
+            timing = responses.server_timing(steps or responses.steps_of(b""), waited, seconds)
+            if self.cold is not None and steps is not None and steps[0]:
                 timing += self._cold_timing(self.cold, seconds)
             headers.append((b"server-timing", timing))
         self.connection.reply_error(self, error, headers)
@@ -288,6 +280,8 @@ class ScoringRequest(Pending):
         if not start.measured:
             start.measured = True
             self.scoring.meter.cold.observe(start.mode, phases)
+            if self.target is not None:
+                self.target.account.start_cold(self._entity, start.mode, phases)
         return responses.cold_timing(start.mode, phases)
 
     def _defect(self) -> None:

@@ -7,6 +7,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from tidegate import http
 from tidegate.core.errors import TidegateError
 from tidegate.core.planes.load_report import COLD_PHASES
+from tidegate.gateway.metering.record import Steps
 from tidegate.gateway.queue import replica_frames
 from tidegate_worker.ipc import wire
 
@@ -38,9 +39,9 @@ def error(what: TidegateError, headers: http.Headers, *, keep_alive: bool, with_
     return head + body if with_body else head
 
 
-def server_timing(meta: bytes, waited: float, seconds: float) -> bytes:
+def server_timing(steps: Steps, waited: float, seconds: float) -> bytes:
     """`Server-Timing` (W3C), in milliseconds: the wait in the queue, the steps in the replica, and the total."""
-    return b"queue;dur=%.3f, %btotal;dur=%.3f" % (waited * 1000, _steps(meta), seconds * 1000)
+    return b"queue;dur=%.3f, %btotal;dur=%.3f" % (waited * 1000, steps[0], seconds * 1000)
 
 
 def cold_timing(mode: str, phases: tuple[float, ...]) -> bytes:
@@ -51,15 +52,16 @@ def cold_timing(mode: str, phases: tuple[float, ...]) -> bytes:
 
 
 @functools.lru_cache(_REMEMBERED)
-def _steps(meta: bytes) -> bytes:
-    """The steps in the replica. The answers of one batch have the same."""
+def steps_of(meta: bytes) -> Steps:
+    """The steps in the replica, by an answer's metadata. The answers of one batch have the same."""
     usual = replica_frames.USUAL_META.fullmatch(meta)
     if usual is not None:
         batch, *micros = usual.groups()
         wait, decode, predict, encode = map(int, micros)
-        return _STEPS % (batch, wait / 1000, decode / 1000, predict / 1000, encode / 1000)
-    steps = wire.unpack_meta(meta).items()
-    return "".join([_step(key, value) for key, value in steps]).encode("latin-1")
+        text = _STEPS % (batch, wait / 1000, decode / 1000, predict / 1000, encode / 1000)
+        return text, wait / 1e6, decode / 1e6, predict / 1e6, encode / 1e6, 1 / int(batch)
+    text = "".join([_step(key, value) for key, value in wire.unpack_meta(meta).items()]).encode("latin-1")
+    return text, 0.0, 0.0, 0.0, 0.0, 0.0
 
 
 def _step(key: str, value: str) -> str:

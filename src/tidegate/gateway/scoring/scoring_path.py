@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 from tidegate.core import errors
 from tidegate.core.endpoint.legacy_face import Face
 from tidegate.core.planes.route_table import EndpointRoute, RouteTable
-from tidegate.gateway.metering.meter import Account, Meter
+from tidegate.gateway.metering.meter import EndpointMeter, Meter
 from tidegate.gateway.queue import legacy_urls
 from tidegate.gateway.queue.revision_queue import RevisionQueue
 from tidegate.gateway.queue.router import Router
@@ -31,7 +31,7 @@ class Target:
 
     endpoint: str
     served: str | None
-    account: Account
+    account: EndpointMeter
     recorder: Recorder | None = None
     face: tuple[Face, str] | None = None
     mark: bytes = b""  # what a replica is told of the face, before the rest of the metadata
@@ -77,9 +77,9 @@ class Scoring:
         route = self.router.endpoint(name)
         return Target(route.name, served, *self._kept(route))
 
-    def _kept(self, route: EndpointRoute) -> tuple[Account, Recorder | None]:
+    def _kept(self, route: EndpointRoute) -> tuple[EndpointMeter, Recorder | None]:
         """Where an endpoint's requests are counted, and where they are recorded."""
-        return self.meter.account(route.name), self.recordings.of(route.name, route.record)
+        return self.meter.endpoint(route.name), self.recordings.of(route.name, route.record)
 
     def queue(self, target: Target) -> RevisionQueue:
         """The queue for a request to this target now. Raises when nothing serves."""
