@@ -44,6 +44,11 @@ class DataDirectory:
         return self.root / "tidegate.db"
 
     @property
+    def series(self) -> Path:
+        """The database of the time series, unless the store is in PostgreSQL."""
+        return self.root / "series.db"
+
+    @property
     def admin_token(self) -> Path:
         return self.root / "admin.token"
 

@@ -4,7 +4,7 @@ Implementations are in `tidegate.adapters` and `tidegate.engines`. Each of them,
 same suite in `tests/contracts`. A docstring says whether a method waits, and which errors it raises.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +139,72 @@ class Store(LockMemory, Protocol):
 
     async def drop_sessions(self, hashes: Collection[str]) -> None:
         """Drop the sessions of these hashes in one transaction. Idempotent."""
+        ...
+
+    async def close(self) -> None:
+        """Close the database."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PackedHour:
+    """An hour of an endpoint's series, by the minute and by the quarter of an hour, as chains of blocks."""
+
+    endpoint: str
+    minutes: bytes
+    quarters: bytes
+
+
+class SeriesStore(Protocol):
+    """The database of the time series. It knows chains of blocks (`core/series/series_codec.py`), not what they say.
+
+    Minutes and hours are numbered from 1970. Endpoints are divided into shards. A chain that is written where there is
+    one already is appended to it: after a clock was put back, the same minute comes again. What a method has returned
+    survives the end of the process, but the last minutes may not survive that of the machine.
+
+    Every method may wait for the disk. Raises Unavailable when the database cannot be used.
+    """
+
+    async def append(self, minute: int, shards: Mapping[int, bytes], totals: Mapping[int, bytes]) -> None:
+        """Add a minute to the tail, by shard, and replace the totals of these shards, in one transaction."""
+        ...
+
+    async def tail(self, shard: int, first: int, last: int) -> Sequence[bytes]:
+        """The chains of a shard's minutes in the tail, both ends included, oldest first."""
+        ...
+
+    async def oldest(self) -> Mapping[int, int]:
+        """The oldest minute in the tail of each shard that has any."""
+        ...
+
+    async def totals(self) -> Mapping[int, bytes]:
+        """The newest totals of each shard."""
+        ...
+
+    async def fold(self, shard: int, hour: int, hours: Sequence[PackedHour]) -> None:
+        """Add an hour of these endpoints, and drop its minutes of the shard from the tail, in one transaction."""
+        ...
+
+    async def minutes(self, endpoint: str, first: int, last: int) -> Sequence[bytes]:
+        """The chains of an endpoint's minutes in these hours, both ends included, oldest first.
+
+        Hours whose minutes were given up for the budget are left out.
+        """
+        ...
+
+    async def quarters(self, endpoint: str, first: int, last: int) -> Sequence[bytes]:
+        """The chains of an endpoint's quarters of an hour in these hours, both ends included, oldest first."""
+        ...
+
+    async def size(self) -> int:
+        """The bytes that the series take."""
+        ...
+
+    async def trim(self, max_bytes: int, oldest_hour: int) -> bool:
+        """Forget some of what is older than `oldest_hour`; else some of the oldest hours' minutes, above `max_bytes`.
+
+        It takes a few milliseconds. Returns whether it did anything, so that there may be more to do.
+        """
         ...
 
     async def close(self) -> None:

@@ -135,6 +135,13 @@ class HousekeepingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesSettings:
+    """What is kept of the time series."""
+
+    max_mb: int = 1024  # above it, the oldest minutes are given up; quarters of an hour stay for 14 days
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """The platform's own logs."""
 
@@ -155,4 +162,5 @@ class Settings:
     gate: GateSettings = field(default_factory=GateSettings)
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
+    series: SeriesSettings = field(default_factory=SeriesSettings)
     log: LogSettings = field(default_factory=LogSettings)

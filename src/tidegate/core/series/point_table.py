@@ -3,6 +3,8 @@
 A column is an array of integers with a number for each row; a column that has ended, or is missing, goes on with zeros.
 Sums of time are in microseconds, and averages and shares in millionths: a count is exact, and a sum to the microsecond.
 A row has a key, which says what it is of: a served entity, or an endpoint and a served entity.
+
+The file has over 300 lines, as to write a row and to read one need the same knowledge of the columns.
 """
 
 from array import array
