@@ -29,6 +29,7 @@ LISTS: dict[str, list[list[str]]] = {
         [*PYTEST, "tests/e2e/test_neighbours.py", "-m", "acceptance"],
         ["-m", "bench.overhead"],
         ["-m", "bench.overhead", "--gateways", "2"],
+        ["-m", "bench.proxied"],
         ["-m", "bench.micro"],
         ["-m", "bench.full_path"],
         ["-m", "bench.soak"],

@@ -21,6 +21,7 @@ class ServerSettings:
     port: int = 8080
     data_dir: Path = Path(".tidegate")
     gateways: int = 1
+    max_streams: int = 2000  # event streams that one gateway has open for web pages
     public_url: str = ""  # for callers, where a proxy stands before the platform
 
     @property

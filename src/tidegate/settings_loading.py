@@ -131,6 +131,7 @@ def _check(settings: Settings) -> None:
 
     require(0 <= settings.server.port < 65536, "server.port must be from 0 to 65535.")
     require(1 <= settings.server.gateways <= 64, "server.gateways must be from 1 to 64.")
+    require(1 <= settings.server.max_streams <= 100_000, "server.max_streams must be from 1 to 100000.")
     _ = settings.server.public
     require(settings.registry.poll_seconds >= 0, "registry.poll_seconds must be 0 or more.")
     require(

@@ -18,8 +18,10 @@ from tidegate.core.endpoint.revision import revision_ids
 from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.endpoint.status import ConfigUpdate
 from tidegate.core.errors import NotFound, TidegateError, Unauthenticated
+from tidegate.event_streams import EventStreams, Receive, Scope, Send
 from tidegate.gateway.http.callers import told
-from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
+from tidegate.gateway.http.proxy import Proxy
+from tidegate.gateway.http.turns import StreamCount, Turns
 
 T = TypeVar("T")
 
@@ -147,7 +149,11 @@ class Platform:
             self.house.control.reconciling.start()
             house = self.house
             self._api = create_app(house.endpoints, house.enablements, house.metrics, house.sessions)
-            self._registry = Proxy("The registry", self._registry_socket) if self._registry_socket else None
+            self._registry = (
+                Proxy("The registry", self._registry_socket, EventStreams(), Turns(StreamCount(1)))
+                if self._registry_socket
+                else None
+            )
             config = uvicorn.Config(self._front, port=0, log_config=None, interface="asgi3", lifespan="off", ws="none")
             self._server = uvicorn.Server(config)
             serving = asyncio.create_task(self._server.serve())

@@ -12,9 +12,11 @@ from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.data_directory import DataDirectory
+from tidegate.event_streams import EventStreams
 from tidegate.gateway.http.asgi import Handler
 from tidegate.gateway.http.client_connection import Connection
 from tidegate.gateway.http.proxy import Proxy
+from tidegate.gateway.http.turns import StreamCount, Turns
 from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.metering.ledger import Ledger, left_by_others
 from tidegate.gateway.metering.meter import Meter
@@ -62,8 +64,11 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
 
     link = ControlLink(data.planes_socket, follow, report)
     router.on_wait = link.report_now
-    control = Proxy("The control plane", data.api_socket)
-    registry = None if settings.registry.uri else Proxy("The model registry", data.registry_socket)
+    streams, count = EventStreams(), StreamCount(settings.server.max_streams)
+    control = Proxy("The control plane", data.api_socket, streams, Turns(count))
+    registry = (
+        None if settings.registry.uri else Proxy("The model registry", data.registry_socket, streams, Turns(count))
+    )
     tokens = TokenCheck(data.access_table(index), settings.server.public.origin)
     scoring = Scoring(router, meter, settings.gateway, recordings, tokens, settings.server.public)
     handler = Handler(scoring, control, registry, link, WebAssets.load())
@@ -72,7 +77,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     router.start()
     link.start()
     try:
-        await http_server.serve(config(handler, settings), stop, [listener])
+        await http_server.serve(config(handler, settings), stop, [listener], streams)
     finally:
         await link.stop()
         await replays.stop()

@@ -2,10 +2,11 @@
 
 import pytest
 
+from tidegate.event_streams import Scope
 from tidegate.gateway.http import proxy
 
 
-def scope(method: str, path: str, query: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()) -> proxy.Scope:
+def scope(method: str, path: str, query: bytes = b"", headers: tuple[tuple[bytes, bytes], ...] = ()) -> Scope:
     return {
         "method": method, "path": path, "raw_path": path.encode(), "query_string": query, "headers": list(headers),
     }  # fmt: skip

@@ -12,9 +12,11 @@ from tidegate import http, web_assets
 from tidegate.core import errors
 from tidegate.core.access.principal import Principal
 from tidegate.core.errors import TidegateError
+from tidegate.event_streams import Receive, Scope, Send
 from tidegate.gateway.http import callers, proxy
 from tidegate.gateway.http.limited_connection import CHECK_SECONDS, LimitedConnection
-from tidegate.gateway.http.proxy import Proxy, Receive, Scope, Send
+from tidegate.gateway.http.presence import ClientLeft
+from tidegate.gateway.http.proxy import Proxy
 from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.scoring import cors
 from tidegate.gateway.scoring.scoring_path import Scoring
@@ -112,7 +114,7 @@ class Handler:
             upstream = self._upstream(scope["path"])
             passed_on = callers.told(scope, principal) if upstream is self._control else callers.untold(scope)
             status = await upstream.forward(passed_on, receive, send, [(b"x-request-id", request_id)])
-        except proxy.ClientLeft:
+        except ClientLeft:
             return
         except errors.Unauthenticated as error:
             location = callers.log_in_page(scope, headers, public)

@@ -7,7 +7,8 @@ from urllib.parse import quote
 from tidegate import http
 from tidegate.core.access.own_path import own_path
 from tidegate.core.access.principal import ADDRESS_HEADER, HEADERS, PRINCIPAL_HEADER, SESSION_HEADER, Principal
-from tidegate.gateway.http.proxy import REGISTRY_PREFIX, Scope
+from tidegate.event_streams import Scope
+from tidegate.gateway.http.proxy import REGISTRY_PREFIX
 from tidegate.gateway.scoring import token_check
 from tidegate.public_url import PublicUrl
 

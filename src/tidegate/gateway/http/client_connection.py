@@ -21,6 +21,7 @@ from tidegate.core.errors import TidegateError
 from tidegate.gateway.http import request_head
 from tidegate.gateway.http.limited_connection import MIN_BODY_RATE, Awaited, LimitedConnection
 from tidegate.gateway.http.parser_errors import understood
+from tidegate.gateway.http.presence import PRESENCE, Presence
 from tidegate.gateway.scoring import responses
 from tidegate.gateway.scoring.request import ScoringRequest
 from tidegate.gateway.scoring.scoring_path import PREFIXES, SUFFIX
@@ -138,6 +139,7 @@ class Connection(LimitedConnection):
             super().on_message_begin()
             self.url, self.expect_100_continue = url, expects
             self.scope["headers"] = self.headers = headers
+            self.scope[PRESENCE] = Presence(self.transport.abort)  # type: ignore[literal-required]
             super().on_headers_complete()
         self._awaited, self._due_at = Awaited.BODY, self.began_at + self.limits.body_timeout_seconds
 
@@ -322,8 +324,8 @@ class Connection(LimitedConnection):
         """End a request whose body will never be whole, as if its client had gone."""
         for waiting in [entry for entry in self.pipeline if entry[0] is cycle]:
             self.pipeline.remove(waiting)
-        cycle.disconnected = cycle.response_complete = True
-        cycle.message_event.set()
+        cycle.response_complete = True
+        _tell_gone(cycle)
 
     def _headers_too_large(self) -> TidegateError:
         most = self.limits.max_header_bytes
@@ -336,3 +338,4 @@ def _tell_gone(cycle: Cycle) -> None:
     else:
         cycle.disconnected = True
         cycle.message_event.set()
+        cycle.scope[PRESENCE].end()  # type: ignore[literal-required]

@@ -1,17 +1,22 @@
 """Requests that are passed on over Unix sockets: paths below /mlflow to the registry, all others to control."""
 
+import asyncio
+import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any
 
-import httpx
+import aiohttp
+from yarl import URL
 
+from tidegate import http
 from tidegate.core.errors import PayloadTooLarge, TidegateError, Unavailable
+from tidegate.event_streams import CONTENT_TYPE, EventStreams, Receive, Scope, Send, is_event_stream
+from tidegate.gateway.http.presence import Client, ClientLeft
+from tidegate.gateway.http.turns import Turn, Turns
+from tidegate.telemetry import fields
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+logger = logging.getLogger(__name__)
 
 REGISTRY_PREFIX = "/mlflow"
 # MLflow streams files on these paths only without their prefix. With the prefix, it holds them in memory.
@@ -25,67 +30,125 @@ _REGISTRY_WRITES = re.compile(
     r"/mlflow/(?:ajax-)?api/2\.0/mlflow/(?:registered-models|model-versions)/(?!get-latest-versions)"
 )
 _WRITING = {"POST", "PUT", "PATCH", "DELETE"}
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+# Control and the registry close a connection that has been idle for 5 s. One that they are closing takes no request.
+_KEEP_IDLE_SECONDS = 4.0
+# As uvicorn takes from the gateway's own clients.
+_MAX_HEADER_BYTES = 64 * 1024
+# How long the last bytes of an event stream may take when the server stops.
+_END_SECONDS = 0.5
 
-# Headers of one connection (RFC 9110, 7.6.1), and those that are not passed on, such as the token.
+# Headers of one connection (RFC 9110, 7.6.1), and those that are not passed on, such as token and session.
 _NOT_ON = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
-    b"transfer-encoding", b"upgrade", b"authorization", b"host", b"origin", b"expect",
+    b"transfer-encoding", b"upgrade", b"authorization", b"host", b"origin", b"expect", b"cookie",
     b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", b"x-real-ip",
 }  # fmt: skip
 _NOT_BACK = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"server", b"date"}
 
 
-class ClientLeft(Exception):
-    """The client has gone during its upload."""
-
-
 class Proxy:
-    """Streams requests to one upstream on a Unix socket. `name` is its name in error sentences."""
+    """Streams requests to one upstream on a Unix socket. `name` is its name in error sentences.
 
-    def __init__(self, name: str, socket: Path) -> None:
-        self._name = name
-        self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_connections=None)),
+    `streams` are those of the gateway's server, and `turns` says how many requests the upstream gets at once.
+    """
+
+    def __init__(self, name: str, socket: Path, streams: EventStreams, turns: Turns) -> None:
+        self._name, self._streams, self._turns = name, streams, turns
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(socket), limit=0, keepalive_timeout=_KEEP_IDLE_SECONDS),
             # A query of the registry or an upload may take long; only connecting must be quick.
-            timeout=httpx.Timeout(None, connect=2.0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=2.0),
+            # Requests and answers are sent on as they came.
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
         )
 
     async def close(self) -> None:
         """Close the connections to the upstream."""
-        await self._client.aclose()
+        await self._session.close()
 
     async def answers(self, path: str) -> bool:
         """Whether the upstream answers this path now."""
         try:
-            answer = await self._client.get(f"http://localhost{path}", timeout=2.0)
-        except httpx.HTTPError:
+            async with self._session.get(f"http://localhost{path}", timeout=aiohttp.ClientTimeout(2.0)) as answer:
+                return answer.status < 500
+        except (aiohttp.ClientError, OSError):  # a TimeoutError is one
             return False
-        return answer.status_code < 500
 
-    async def forward(self, scope: Scope, receive: Receive, send: Send, extra: list[tuple[bytes, bytes]]) -> int:
+    async def forward(self, scope: Scope, receive: Receive, send: Send, extra: http.Headers) -> int:
         """Stream the request to the upstream and the answer back. Returns the status.
 
-        Raises Unavailable when the upstream cannot be reached, and ClientLeft when the client has gone.
+        Raises Unavailable when the upstream cannot be reached or has its most requests, and ClientLeft when the client
+        has gone before there was an answer.
         """
-        request = self._client.build_request(
-            scope["method"],
-            f"http://localhost{target(scope)}",
-            headers=[*_headers(scope["headers"], _NOT_ON), (b"host", b"localhost"), *_forwarded(scope), *extra],
-            content=await _content(scope, receive),
-        )
+        client, status = Client(scope, receive), 0
         try:
-            answer = await self._client.send(request, stream=True)
-        except httpx.TransportError:
-            raise self.away() from None
-        try:
-            headers = [*_headers(answer.headers.raw, _NOT_BACK), *extra]
-            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-            async for chunk in answer.aiter_raw():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            async with self._turns.turn(as_stream=asks_for_stream(scope)) as turn, client:
+                answer = await self._answer(scope, client, extra)
+                status = answer.status
+                try:
+                    await self._back(answer, client, turn, send, extra)
+                finally:
+                    answer.close()  # if the answer is whole, its connection has gone back to the others before
+        except ClientLeft:
+            if not status:
+                raise
+        except TimeoutError:
+            if not client.limit.expired():
+                raise
+            await _end(client, receive, send)  # only an event stream expires, as the server stops
         finally:
-            await answer.aclose()
-        return answer.status_code
+            self._streams.discard(client.limit)
+        return status
+
+    async def _answer(self, scope: Scope, client: Client, extra: http.Headers) -> aiohttp.ClientResponse:
+        """The answer, of which the head has come."""
+        if scope["method"] in _SAFE:  # another one is carried out also if nobody waits for its answer
+            client.may_leave()
+        headers = [*_headers(scope["headers"], _NOT_ON), (b"host", b"localhost"), *_forwarded(scope), *extra]
+        content = await _content(scope, client)
+        try:
+            return await self._session.request(
+                scope["method"],
+                URL(f"http://localhost{target(scope)}", encoded=True),
+                headers=[(name.decode("latin-1"), _text(value)) for name, value in headers],
+                data=content,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError):
+            if client.left:
+                raise ClientLeft from None
+            raise self.away() from None
+
+    async def _back(
+        self, answer: aiohttp.ClientResponse, client: Client, turn: Turn, send: Send, extra: http.Headers
+    ) -> None:
+        """Send the answer to the client as it comes."""
+        endless = is_event_stream(answer.raw_headers)
+        if endless:
+            turn.becomes_stream()
+        headers = [*_headers(answer.raw_headers, _NOT_BACK), *extra]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if endless:
+            self._streams.add(client.limit)
+        client.may_leave()
+        content, whole = answer.content, False
+        while not whole:
+            try:
+                chunk = await content.readany()
+            except (aiohttp.ClientError, OSError):
+                if not endless:
+                    if not client.left:
+                        logger.warning("an answer is broken off, as its sender has done", extra=fields(by=self._name))
+                    return
+                chunk, whole = b"", True  # a proper end, after which a page asks again
+            else:
+                whole = content.at_eof()
+            await send({"type": "http.response.body", "body": chunk, "more_body": not whole})
 
     def away(self) -> TidegateError:
         """The error while the upstream cannot be reached."""
@@ -107,30 +170,43 @@ def target(scope: Scope) -> str:
     return f"{path}?{query}" if query else path
 
 
+def asks_for_stream(scope: Scope) -> bool:
+    """Whether the client accepts an event stream, as a browser's EventSource does."""
+    return any(name == b"accept" and CONTENT_TYPE in value.lower() for name, value in scope["headers"])
+
+
 def writes_registry(scope: Scope) -> bool:
     """Whether this request, if it succeeds, may change a registered model or a version of one."""
     return scope["method"] in _WRITING and _REGISTRY_WRITES.match(scope["path"]) is not None
 
 
-def _headers(headers: list[tuple[bytes, bytes]], without: set[bytes]) -> list[tuple[bytes, bytes]]:
+def _headers(headers: Iterable[tuple[bytes, bytes]], without: set[bytes]) -> http.Headers:
     return [(name, value) for name, value in headers if name.lower() not in without]
 
 
-async def _content(scope: Scope, receive: Receive) -> AsyncIterator[bytes] | bytes | None:
+def _text(value: bytes) -> str:
+    """A header's value so that it is sent on as it is. It is UTF-8, or else Latin-1, which becomes UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+async def _content(scope: Scope, client: Client) -> AsyncIterator[bytes] | bytes | None:
     """The body to send on: streamed, or read whole where the upstream needs its length. None without a body."""
-    names = {name for name, _ in scope["headers"]}
-    if b"content-length" in names:
-        return _body(receive)
-    if b"transfer-encoding" not in names:
+    headers = dict(scope["headers"])
+    if headers.get(b"content-length", b"0") != b"0":
+        return client.body()
+    if b"transfer-encoding" not in headers:
         return None
     if target(scope).startswith(REGISTRY_PREFIX):
-        return await _read_whole(receive)
-    return _body(receive)
+        return await _read_whole(client)
+    return client.body()
 
 
-async def _read_whole(receive: Receive) -> bytes:
+async def _read_whole(client: Client) -> bytes:
     chunks, size = [], 0
-    async for chunk in _body(receive):
+    async for chunk in client.body():
         size += len(chunk)
         if size > MAX_UNMEASURED_BYTES:
             raise PayloadTooLarge("Send a body of this size with a Content-Length header.")
@@ -138,12 +214,11 @@ async def _read_whole(receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        if chunk := message.get("body", b""):
-            yield chunk
-        if not message.get("more_body", False):
-            return
+async def _end(client: Client, receive: Receive, send: Send) -> None:
+    """End an event stream whose server stops. A client that does not read what it has been sent is cut off."""
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            await send({"type": "http.response.body", "body": b""})
+    except TimeoutError:
+        client.abort()
+        await receive()  # until the connection has gone
