@@ -46,6 +46,20 @@ FAULTS = (
         "gateway",
     ),
     Fault(
+        "a page of another site changes things by its visitor's session",
+        "tidegate/gateway/scoring/token_check.py",
+        "            cors.check_own_page(method, headers, self._origin)\n",
+        "",
+        "gateway",
+    ),
+    Fault(
+        "callers say themselves who they are",
+        "tidegate/gateway/http/callers.py",
+        '    headers = _without_claims(scope["headers"])\n',
+        '    headers = list(scope["headers"])\n',
+        "gateway",
+    ),
+    Fault(
         "a draining replica keeps what still comes",
         "tidegate_worker/replica_server.py",
         "        if self._stopping:\n            self._hand_back(connection, [request.id for request in requests])\n",

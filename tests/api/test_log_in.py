@@ -15,12 +15,13 @@ import uvicorn
 from tests.control.house import TOKEN, House, a_house
 from tests.dashboard.web_house import sources
 from tests.fakes.series import FakeSeries
+from tests.services.nginx import nginx_server
 from tidegate import http_server
 from tidegate.api.rest_api import create_app
 from tidegate.dashboard.site import STATIC, Site
 from tidegate.dashboard.web_app import create_web_app, faces
 from tidegate.gateway import gateway_server
-from tidegate.public_url import PublicUrl
+from tidegate.public_url import parse
 from tidegate.settings import GatewaySettings, RegistrySettings, ServerSettings, Settings
 from tidegate.web_assets import WebAssets
 
@@ -73,11 +74,11 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def a_platform(folder: Path) -> AsyncIterator[Platform]:
+async def a_platform(folder: Path, listener: socket.socket, public_url: str = "") -> AsyncIterator[Platform]:
     async with a_house(folder) as house:
         house.clock.advance(time.time() - house.clock.now())  # gateways see sessions end by the real time
-        public = PublicUrl()
-        api = create_app(house.endpoints, house.enablements, house.metrics, house.sessions)
+        public = parse(public_url)
+        api = create_app(house.endpoints, house.enablements, house.metrics, house.sessions, public=public)
         series = FakeSeries({}, house.clock)
         web = create_web_app(Site(sources(house, series), WebAssets.load(STATIC), public))
         config = uvicorn.Config(
@@ -85,10 +86,9 @@ async def a_platform(folder: Path) -> AsyncIterator[Platform]:
         )
         control = Serving()
         control.task = asyncio.create_task(http_server.serve(config, control.stop))
-        settings = Settings(
-            ServerSettings(data_dir=house.data.root), GatewaySettings(), RegistrySettings("sqlite:///elsewhere.db")
-        )
-        platform = Platform(house, settings, socket.create_server(("127.0.0.1", 0)), control)
+        server = ServerSettings(data_dir=house.data.root, public_url=public_url)
+        settings = Settings(server, GatewaySettings(), RegistrySettings("sqlite:///elsewhere.db"))
+        platform = Platform(house, settings, listener, control)
         await house.control.reconcile()
         platform.run_gateway()
         await platform.status("/readyz", 200)
@@ -97,13 +97,13 @@ async def a_platform(folder: Path) -> AsyncIterator[Platform]:
         finally:
             await platform.gateway.end()
             await platform.control.end()
-            platform.listener.close()
 
 
 @pytest.fixture
 async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    async with a_platform(tmp_path / "data") as made:
-        yield made
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with a_platform(tmp_path / "data", listener) as made:
+            yield made
 
 
 async def log_in(browser: httpx.AsyncClient, token: str = TOKEN) -> httpx.Response:
@@ -144,3 +144,33 @@ async def test_a_session_outlives_gateway_and_control(platform: Platform) -> Non
         platform.run_gateway()
         await platform.status(API, 401)  # who is not known is told so, and not that control is away
         assert (await browser.get(API)).status_code == 503
+
+
+@pytest.mark.parametrize("removes_prefix", [True, False])
+async def test_the_way_in_below_a_path_behind_a_proxy_that_names_another_host(
+    tmp_path: Path, removes_prefix: bool
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = f"http://127.0.0.1:{listener.getsockname()[1]}{'/' if removes_prefix else ''}"
+        location = f"location /ml/ {{ proxy_pass {upstream}; proxy_set_header Host inside.example; }}"
+        with nginx_server(location) as outside:
+            public_url = f"{outside}/ml"
+            async with (
+                a_platform(tmp_path / "data", listener, public_url),
+                httpx.AsyncClient(base_url=outside, headers={"accept": "text/html", "origin": outside}) as browser,
+            ):
+                sent = await browser.get("/ml/?sort=name")
+                assert (sent.status_code, sent.headers["location"]) == (303, "/ml/login?next=/%3Fsort%3Dname")
+                assert 'action="/ml/login"' in (await browser.get(sent.headers["location"])).text
+                entered = await browser.post("/ml/login", data={"token": TOKEN, "next": "/?sort=name"})
+                assert (entered.status_code, entered.headers["location"]) == (303, "/ml/?sort=name")
+                assert "; Path=/ml/;" in entered.headers["set-cookie"]
+                assert (await browser.get("/ml/")).status_code == 200
+                created = await browser.post(f"/ml{API}", json=BODY)
+                assert created.json()["endpoint_url"] == f"{public_url}/serving-endpoints/tea/invocations"
+                asked = await browser.post("/ml/serving-endpoints/none/invocations", content=b"[1]")
+                assert (asked.status_code, asked.json()["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+                evil = await browser.delete(f"/ml{API}/tea", headers={"origin": "http://inside.example:81"})
+                assert evil.status_code == 403
+                assert (await browser.post("/ml/logout")).headers["location"] == "/ml/login"
+                assert (await browser.get(f"/ml{API}")).status_code == 401

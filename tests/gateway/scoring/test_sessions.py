@@ -65,35 +65,35 @@ async def test_a_token_comes_before_a_cookie(tmp_path: Path) -> None:
             assert (await client.get("/api/2.0/x")).status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"sec-fetch-site": "same-origin"}, 200),
-        ({"sec-fetch-site": "same-origin", "origin": "null"}, 200),  # a form of a page with `no-referrer`
-        ({"sec-fetch-site": "same-site"}, 403),
-        ({"sec-fetch-site": "cross-site"}, 403),
-        ({"sec-fetch-site": "cross-site", "origin": "OWN"}, 403),
-        ({"sec-fetch-site": "none"}, 403),
-        ({"sec-fetch-site": ""}, 403),
-        ({"origin": "OWN"}, 200),
-        ({"origin": "https://models.example.org"}, 200),
-        ({"origin": "http://models.example.org"}, 403),
-        ({"origin": "https://models.example.org.evil.example"}, 403),
-        ({"origin": "https://evil.example"}, 403),
-        ({"origin": "null"}, 403),
-        ({"origin": ""}, 403),
-        ({}, 403),
-    ],
+ORIGINS: tuple[tuple[dict[str, str], int], ...] = (
+    ({"sec-fetch-site": "same-origin"}, 200),
+    ({"sec-fetch-site": "same-origin", "origin": "null"}, 200),  # a form of a page with `no-referrer`
+    ({"sec-fetch-site": "same-site"}, 403),
+    ({"sec-fetch-site": "cross-site"}, 403),
+    ({"sec-fetch-site": "cross-site", "origin": "OWN"}, 403),
+    ({"sec-fetch-site": "none"}, 403),
+    ({"sec-fetch-site": ""}, 403),
+    ({"origin": "OWN"}, 200),
+    ({"origin": "https://models.example.org"}, 200),
+    ({"origin": "http://models.example.org"}, 403),
+    ({"origin": "https://models.example.org.evil.example"}, 403),
+    ({"origin": "https://evil.example"}, 403),
+    ({"origin": "null"}, 403),
+    ({"origin": ""}, 403),
+    ({}, 403),
 )
-async def test_a_change_by_cookie_comes_from_an_own_page(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+
+
+async def test_a_change_by_cookie_comes_from_an_own_page(tmp_path: Path) -> None:
     async with house(tmp_path, "https://models.example.org") as h:
         h.agent.place(V1, await h.replica("aaaa0001"))
         await has_session(h)
-        given = {name: h.url if value == "OWN" else value for name, value in headers.items()}
-        async with browser(h, **given) as visitor:
-            for method in ("POST", "PUT", "PATCH", "DELETE"):
-                assert (await visitor.request(method, "/api/2.0/x")).status_code == status, method
-            assert (await visitor.post(SCORE, content=b"[1]")).status_code == status
+        for headers, status in ORIGINS:
+            given = {name: h.url if value == "OWN" else value for name, value in headers.items()}
+            async with browser(h, **given) as visitor:
+                for method in ("POST", "PUT", "PATCH", "DELETE"):
+                    assert (await visitor.request(method, "/api/2.0/x")).status_code == status, (method, headers)
+                assert (await visitor.post(SCORE, content=b"[1]")).status_code == status, headers
         async with browser(h, "", authorization=f"Bearer {TOKEN}") as program:  # as it was
             assert (await program.post("/api/2.0/x")).status_code == 200
 
@@ -191,27 +191,26 @@ async def test_programs_and_parts_of_pages_are_told_401(tmp_path: Path) -> None:
             assert (await visitor.get("/mlflow/x")).headers["location"] == "/login?next=/mlflow/x"
 
 
-@pytest.mark.parametrize(
-    ("headers", "challenge"),
-    [
-        ({}, True),
-        ({"authorization": "Bearer wrong"}, True),
-        ({"sec-fetch-mode": "navigate"}, True),
-        ({"sec-fetch-mode": "cors"}, False),
-        ({"sec-fetch-mode": "no-cors", "authorization": "Bearer wrong"}, False),
-        ({"cookie": "tidegate_session=ended"}, False),
-        ({"cookie": "tidegate_session=ended", "authorization": "Bearer wrong"}, False),
-        ({"cookie": "other=1"}, True),
-    ],
+CHALLENGED: tuple[tuple[dict[str, str], bool], ...] = (
+    ({}, True),
+    ({"authorization": "Bearer wrong"}, True),
+    ({"sec-fetch-mode": "navigate"}, True),
+    ({"sec-fetch-mode": "cors"}, False),
+    ({"sec-fetch-mode": "no-cors", "authorization": "Bearer wrong"}, False),
+    ({"cookie": "tidegate_session=ended"}, False),
+    ({"cookie": "tidegate_session=ended", "authorization": "Bearer wrong"}, False),
+    ({"cookie": "other=1"}, True),
 )
-async def test_no_browser_shows_its_own_dialog_over_a_page(
-    tmp_path: Path, headers: dict[str, str], challenge: bool
-) -> None:
-    async with house(tmp_path) as h, browser(h, "", **headers) as visitor:
-        for answer in (
-            await visitor.get("/api/2.0/x"),
-            await visitor.get("/mlflow/"),
-            await visitor.post(SCORE, content=b"[1]"),
-        ):
-            assert answer.status_code == 401
-            assert ("www-authenticate" in answer.headers) is challenge, answer.url
+
+
+async def test_no_browser_shows_its_own_dialog_over_a_page(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        for headers, challenge in CHALLENGED:
+            async with browser(h, "", **headers) as visitor:
+                for answer in (
+                    await visitor.get("/api/2.0/x"),
+                    await visitor.get("/mlflow/x"),
+                    await visitor.post(SCORE, content=b"[1]"),
+                ):
+                    assert answer.status_code == 401
+                    assert ("www-authenticate" in answer.headers) is challenge, (headers, answer.url)
