@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -29,13 +30,14 @@ WINE = ModelRef("wine", "1")
 
 
 class Answering(ThreadingHTTPServer):
-    """A registry that gives the same answer to everything, and keeps what it was sent."""
+    """A registry that gives the same answer to everything, or what `answers` says, and keeps what it was sent."""
 
     daemon_threads = True
 
     def __init__(self, status: int, body: str = "{}", delay: float = 0) -> None:
         self.authorizations: list[str | None] = []
         self.always = status, body
+        self.answers: Callable[[str], tuple[int, str]] = lambda _: self.always
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,18 +63,12 @@ class Answering(ThreadingHTTPServer):
         self._thread.start()
 
     def answer(self, path: str) -> tuple[int, str]:
-        return self.always
+        return self.answers(path)
 
     def stop(self) -> None:
         self.shutdown()
         self._thread.join()
         self.server_close()
-
-
-@pytest.fixture
-def database(mlflow_database: RealRegistry, tmp_path: Path) -> Path:
-    """A copy of the registry that is only a database, to spoil."""
-    return Path(shutil.copy(mlflow_database.database, tmp_path / "registry.db"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -84,27 +80,65 @@ async def registry(mlflow_database: RealRegistry) -> AsyncIterator[MlflowRegistr
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def failing() -> AsyncIterator[tuple[Answering, MlflowRegistry]]:
-    """A server that answers as it is told to, and an adapter of it."""
+async def told() -> AsyncIterator[tuple[Answering, MlflowRegistry]]:
+    """A server that answers as it is told to, and an adapter of it, which has a token."""
     server = Answering(500)
-    adapter = MlflowRegistry(server.uri)
+    adapter = MlflowRegistry(server.uri, "secret-token")
     yield server, adapter
     await adapter.close()
     server.stop()
 
 
-async def resolve_error(uri: str, token: str = "") -> TidegateError:
-    adapter = MlflowRegistry(uri, token)
-    try:
-        with pytest.raises(TidegateError) as caught:
-            await adapter.resolve(WINE)
-    finally:
-        await adapter.close()
+@pytest.fixture
+def server(told: tuple[Answering, MlflowRegistry]) -> Answering:
+    """That server, which was sent nothing yet."""
+    server, _ = told
+    server.always = 500, "{}"
+    server.answers = lambda _: server.always
+    server.authorizations.clear()
+    return server
+
+
+@pytest.fixture
+def adapter(told: tuple[Answering, MlflowRegistry], server: Answering) -> MlflowRegistry:
+    """The adapter of that server."""
+    return told[1]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def away() -> AsyncIterator[MlflowRegistry]:
+    """An adapter of a server that is not there."""
+    adapter = MlflowRegistry("http://user:pass@127.0.0.1:9")
+    yield adapter
+    await adapter.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def spoilt(
+    mlflow_database: RealRegistry, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Path, MlflowRegistry]]:
+    """A copy of the registry that is only a database, to spoil, and an adapter of it."""
+    database = Path(shutil.copy(mlflow_database.database, tmp_path_factory.mktemp("spoilt") / "registry.db"))
+    adapter = MlflowRegistry(f"sqlite:///{database}")
+    yield database, adapter
+    await adapter.close()
+
+
+@pytest.fixture
+def beside(spoilt: tuple[Path, MlflowRegistry]) -> Path:
+    """A new folder beside that database, where its files may be."""
+    database, _ = spoilt
+    return Path(tempfile.mkdtemp(dir=database.parent))
+
+
+async def resolve_error(adapter: MlflowRegistry) -> TidegateError:
+    with pytest.raises(TidegateError) as caught:
+        await adapter.resolve(WINE)
     return caught.value
 
 
-async def test_an_unreachable_server_is_unavailable() -> None:
-    error = await resolve_error("http://user:pass@127.0.0.1:9")
+async def test_an_unreachable_server_is_unavailable(away: MlflowRegistry) -> None:
+    error = await resolve_error(away)
     assert isinstance(error, Unavailable)
     assert "http://127.0.0.1:9 cannot be used now: Connection refused" in error.message
     assert error.retry_after
@@ -127,14 +161,17 @@ async def test_an_unreachable_server_is_unavailable() -> None:
     ],
 )
 async def test_a_server_that_fails_is_told_apart(
-    failing: tuple[Answering, MlflowRegistry], status: int, body: str, kind: type[TidegateError], sentence: str
+    server: Answering,
+    adapter: MlflowRegistry,
+    status: int,
+    body: str,
+    kind: type[TidegateError],
+    sentence: str,
 ) -> None:
-    server, adapter = failing
     server.always = status, body
-    with pytest.raises(TidegateError) as caught:
-        await adapter.resolve(WINE)
-    assert type(caught.value) is kind
-    assert sentence in caught.value.message
+    error = await resolve_error(adapter)
+    assert type(error) is kind
+    assert sentence in error.message
 
 
 async def test_a_server_that_hangs_is_unavailable_within_ten_seconds() -> None:
@@ -152,21 +189,17 @@ async def test_a_server_that_hangs_is_unavailable_within_ten_seconds() -> None:
     assert time.monotonic() - started < 10
 
 
-async def test_the_token_goes_to_the_registry_and_nowhere_else() -> None:
-    server = Answering(401)
-    try:
-        await resolve_error(server.uri, "secret-token")
-    finally:
-        server.stop()
+async def test_the_token_goes_to_the_registry_and_nowhere_else(server: Answering, adapter: MlflowRegistry) -> None:
+    server.always = 401, "{}"
+    await resolve_error(adapter)
     assert set(server.authorizations) == {"Bearer secret-token"}
     assert "secret-token" not in os.environ.values()
 
 
-class OldServer(Answering):
-    """One that knows no lists of names in a filter: it refuses them, and gives all models it has, page by page."""
+class Old:
+    """What a server answers that refuses lists of names in a filter, and gives all models it has, page by page."""
 
     def __init__(self) -> None:
-        super().__init__(200)
         self.asked: list[dict[str, list[str]]] = []
 
     def answer(self, path: str) -> tuple[int, str]:
@@ -184,53 +217,42 @@ class OldServer(Answering):
         return 200, json.dumps({"registered_models": [{"name": "other"}], "next_page_token": "1"})
 
 
-async def test_an_older_server_is_asked_for_all_models() -> None:
-    server = OldServer()
-    adapter = MlflowRegistry(server.uri)
-    try:
-        pointers = await adapter.pointers(["wine", "tea"])
-        asked = len(server.asked)
-        listed = await adapter.pointers(["wine", "tea"], ["wine"])
-    finally:
-        await adapter.close()
-        server.stop()
+async def test_an_older_server_is_asked_for_all_models(server: Answering, adapter: MlflowRegistry) -> None:
+    old = Old()
+    server.answers = old.answer
+    pointers = await adapter.pointers(["wine", "tea"])
+    asked = len(old.asked)
+    listed = await adapter.pointers(["wine", "tea"], ["wine"])
     assert pointers == {"wine": ModelPointers({"champion": Pointer("4")}, {"None": Pointer("4")})}
     assert asked == 3
     assert listed["wine"].versions == (StagedVersion("4", "None"),)
 
 
-def an_alias_of(megabytes: int) -> Answering:
-    """A registry whose answer is as long as an alias of this length."""
+def an_alias_of(megabytes: int) -> tuple[int, str]:
+    """A registry's answer that is as long as an alias of this length."""
     aliases = [{"alias": "a" * megabytes * 2**20, "version": "1"}]
     version = {"name": "wine", "version": "1", "status": "READY", "current_stage": "None"}
     wine = {"name": "wine", "aliases": aliases, "latest_versions": [version]}
-    return Answering(200, json.dumps({"registered_models": [wine]}))
+    return 200, json.dumps({"registered_models": [wine]})
 
 
-@pytest.mark.parametrize("megabytes", [2, 6])
-async def test_an_answer_that_is_too_long_is_a_sentence(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
+async def test_an_answer_that_is_too_long_is_a_sentence(server: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_pool, "_MAX_ANSWER_MB", 4)
-    server = an_alias_of(megabytes)
     adapter = MlflowRegistry(server.uri)
     try:
-        if megabytes < 4:
-            assert list(await adapter.pointers(["wine"])) == ["wine"]
-        else:
-            with pytest.raises(Unavailable, match=r"answer is longer than 4 MB\. Archive"):
-                await adapter.pointers(["wine"])
+        server.always = an_alias_of(2)
+        assert list(await adapter.pointers(["wine"])) == ["wine"]
+        server.always = an_alias_of(6)
+        with pytest.raises(Unavailable, match=r"answer is longer than 4 MB\. Archive"):
+            await adapter.pointers(["wine"])
     finally:
         await adapter.close()
-        server.stop()
 
 
 @pytest.mark.parametrize("verb", ["resolve", "pointers"])
-async def test_a_registry_that_is_away_says_so_to_every_question(verb: str) -> None:
-    adapter = MlflowRegistry("http://127.0.0.1:9")
-    try:
-        with pytest.raises(Unavailable, match="Connection refused"):
-            await (adapter.resolve(WINE) if verb == "resolve" else adapter.pointers(["wine"]))
-    finally:
-        await adapter.close()
+async def test_a_registry_that_is_away_says_so_to_every_question(away: MlflowRegistry, verb: str) -> None:
+    with pytest.raises(Unavailable, match="Connection refused"):
+        await (away.resolve(WINE) if verb == "resolve" else away.pointers(["wine"]))
 
 
 @pytest.mark.parametrize("content", [None, b"not a database" * 1000])
@@ -238,7 +260,11 @@ async def test_a_database_that_is_none_is_named(tmp_path: Path, content: bytes |
     file = tmp_path / "registry.db"
     if content is not None:
         file.write_bytes(content)
-    error = await resolve_error(f"sqlite:///{file}")
+    adapter = MlflowRegistry(f"sqlite:///{file}")
+    try:
+        error = await resolve_error(adapter)
+    finally:
+        await adapter.close()
     assert isinstance(error, ConfigurationError | Unavailable)
     assert str(file) in error.message
     assert content is not None or not file.exists()
@@ -303,8 +329,9 @@ def elsewhere() -> Iterator[ArtifactServer]:
 
 
 async def test_a_cancelled_download_ends_and_leaves_nothing(
-    database: Path, elsewhere: ArtifactServer, tmp_path: Path
+    spoilt: tuple[Path, MlflowRegistry], elsewhere: ArtifactServer, tmp_path: Path
 ) -> None:
+    database, _ = spoilt
     _set_source(database, f"{elsewhere.uri}{ARTIFACTS}/1")
     registry = MlflowRegistry(f"sqlite:///{database}", artifact_roots=(f"{elsewhere.uri}{ARTIFACTS}",))
     begun = asyncio.Event()
@@ -325,66 +352,61 @@ def clients() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "registry client" in "".join(child.cmdline())]
 
 
-async def test_a_version_without_files_is_named(registry: MlflowRegistry, database: Path, tmp_path: Path) -> None:
-    _set_source(database, tmp_path / "nowhere")
+async def test_a_version_without_files_is_named(
+    spoilt: tuple[Path, MlflowRegistry], beside: Path, tmp_path: Path
+) -> None:
     with pytest.raises(NotFound, match="has no files at"):
-        await _download(database, tmp_path)
+        await _download(spoilt, beside / "nowhere", tmp_path)
 
 
-async def test_a_version_that_is_no_model_is_named(database: Path, tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "notes.txt").write_text("not a model")
-    _set_source(database, tmp_path / "source")
+async def test_a_version_that_is_no_model_is_named(
+    spoilt: tuple[Path, MlflowRegistry], beside: Path, tmp_path: Path
+) -> None:
+    (beside / "notes.txt").write_text("not a model")
     with pytest.raises(BuildFailed, match="no MLmodel file"):
-        await _download(database, tmp_path)
+        await _download(spoilt, beside, tmp_path)
 
 
-async def test_files_that_only_a_server_has_are_named(database: Path, tmp_path: Path) -> None:
-    _set_source(database, "mlflow-artifacts:/1/models/m-1/artifacts")
+async def test_files_that_only_a_server_has_are_named(spoilt: tuple[Path, MlflowRegistry], tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="http address"):
-        await _download(database, tmp_path)
+        await _download(spoilt, "mlflow-artifacts:/1/models/m-1/artifacts", tmp_path)
 
 
 @pytest.mark.parametrize("source", ["http", "through an experiment", "mlflow-artifacts", "file"])
 async def test_a_source_elsewhere_is_refused_before_anything_is_sent(
-    elsewhere: ArtifactServer, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, source: str
+    server: Answering,
+    adapter: MlflowRegistry,
+    elsewhere: ArtifactServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    source: str,
 ) -> None:
     other = tmp_path_factory.mktemp("elsewhere")
     (other / "MLmodel").write_text("{}")
     at = {"mlflow-artifacts": elsewhere.uri.replace("http:", "mlflow-artifacts:"), "file": str(other)}
-    registry = Sourced(at.get(source, f"{elsewhere.uri}{ARTIFACTS}/1"), logged=source == "through an experiment")
-    adapter = MlflowRegistry(registry.uri, "secret-token")
-    try:
-        with pytest.raises(ConfigurationError, match=r"ersion 3 of model 'wine' are at .*artifact_roots") as caught:
-            await adapter.download(ModelVersion("wine", "3"), tmp_path / "models" / "wine-3", lambda _: None)
-    finally:
-        await adapter.close()
-        registry.stop()
+    where = at.get(source, f"{elsewhere.uri}{ARTIFACTS}/1")
+    server.answers = Sourced(where, logged=source == "through an experiment").answer
+    with pytest.raises(ConfigurationError, match=r"ersion 3 of model 'wine' are at .*artifact_roots") as caught:
+        await adapter.download(ModelVersion("wine", "3"), tmp_path / "models" / "wine-3", lambda _: None)
     assert elsewhere.authorizations == []
     assert "secret" not in caught.value.message
     assert list((tmp_path / "models").iterdir()) == []
 
 
 async def test_a_host_to_which_the_registry_sends_on_does_not_get_the_token(
-    elsewhere: ArtifactServer, tmp_path: Path
+    server: Answering, adapter: MlflowRegistry, elsewhere: ArtifactServer, tmp_path: Path
 ) -> None:
-    registry = Sourced("mlflow-artifacts:/1", sends_on_to=elsewhere.uri)
-    adapter = MlflowRegistry(registry.uri, "secret-token")
+    server.answers = Sourced("mlflow-artifacts:/1", sends_on_to=elsewhere.uri).answer
     elsewhere.may_send.set()
-    try:
-        await adapter.download(ModelVersion("wine", "3"), tmp_path / "wine-3", lambda _: None)
-    finally:
-        await adapter.close()
-        registry.stop()
-    assert set(registry.authorizations) == {"Bearer secret-token"}
+    await adapter.download(ModelVersion("wine", "3"), tmp_path / "wine-3", lambda _: None)
+    assert set(server.authorizations) == {"Bearer secret-token"}
     assert set(elsewhere.authorizations) == {None}
 
 
-class Sourced(Answering):
-    """A registry whose version 3 of `wine` has its files there; where it is `logged`, by way of a logged model."""
+class Sourced:
+    """A registry's answers where version 3 of `wine` has its files there; `logged`: by way of a logged model."""
 
     def __init__(self, source: str, *, logged: bool = False, sends_on_to: str = "") -> None:
-        super().__init__(200)
         self._source, self._logged, self._sends_on_to = source, logged, sends_on_to
 
     def answer(self, path: str) -> tuple[int, str]:
@@ -398,26 +420,26 @@ class Sourced(Answering):
         return 200, json.dumps({"model_version": {"name": "wine", "version": "3", "status": "READY"}})
 
 
-async def test_a_link_or_a_pipe_in_a_version_is_named(database: Path, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "MLmodel").write_text("{}")
-    (source / "secret").symlink_to("/etc/passwd")
-    _set_source(database, source)
+async def test_a_link_or_a_pipe_in_a_version_is_named(
+    spoilt: tuple[Path, MlflowRegistry], beside: Path, tmp_path: Path
+) -> None:
+    (beside / "MLmodel").write_text("{}")
+    (beside / "secret").symlink_to("/etc/passwd")
     with pytest.raises(BuildFailed, match="ersion 3 of model 'wine' cannot be copied: 'secret' is a link to a file"):
-        await _download(database, tmp_path)
-    (source / "secret").unlink()
-    os.mkfifo(source / "endless")
+        await _download(spoilt, beside, tmp_path)
+    (beside / "secret").unlink()
+    os.mkfifo(beside / "endless")
     with pytest.raises(BuildFailed, match="'endless' is neither a file nor a folder"):
-        await _download(database, tmp_path)
+        await _download(spoilt, beside, tmp_path)
 
 
-async def _download(database: Path, folder: Path) -> None:
-    adapter = MlflowRegistry(f"sqlite:///{database}")
+async def _download(spoilt: tuple[Path, MlflowRegistry], source: Path | str, folder: Path) -> None:
+    """Download version 3 of `wine`, whose files are to be found at `source`."""
+    database, adapter = spoilt
+    _set_source(database, source)
     try:
         await adapter.download(ModelVersion("wine", "3"), folder / "models" / "wine-3", lambda _: None)
     finally:
-        await adapter.close()
         assert list((folder / "models").iterdir()) == []
 
 
