@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.engines.machine import Machine, eventually
-from tests.engines.templates.test_templates import Workers
+from tests.engines.templates.workers import Workers
 from tidegate.engines.templates import templates
 
 
