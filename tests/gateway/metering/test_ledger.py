@@ -46,11 +46,11 @@ def test_an_account_is_what_was_done(tmp_path: Path) -> None:
     wine = meter.endpoint("wine")
     for _ in range(6):
         wine.accept()
-    wine.answer_ok(V, 0.002, 0.0005, STEPS, 100, 20)
-    wine.answer(V, 400, 0.2, 50)
-    wine.reject(V, 429, 0.0001)
-    wine.time_out(WHOLE, 504, 61.0)
-    wine.leave(V)
+    wine[V].answer_ok(0.002, 0.0005, STEPS, 100, 20)
+    wine[V].answer(400, 0.2, 50)
+    wine[V].reject(429, 0.0001)
+    wine[WHOLE].time_out(504, 61.0)
+    wine[V].leave()
     meter.refuse(404)
     told = account(meter)
     assert (told.accepted, told.answered, told.rejected, told.timed_out, told.client_gone) == (6, 2, 1, 1, 1)
@@ -67,7 +67,7 @@ def test_a_successor_goes_on_and_closes_what_was_in_flight(tmp_path: Path) -> No
     first = book(path)
     for _ in range(3):
         first.endpoint("wine").accept()
-    first.endpoint("wine").answer_ok(V, 0.1, 0.0, STEPS, 1, 1)
+    first.endpoint("wine")[V].answer_ok(0.1, 0.0, STEPS, 1, 1)
     first.refuse(401)
     second = book(path)
     told = account(second)
@@ -87,7 +87,7 @@ def test_it_grows_with_the_endpoints(tmp_path: Path) -> None:
     for n, each in enumerate(accounts):
         for _ in range(n % 3):
             each.accept()
-            each.leave(V)
+            each[V].leave()
     told = book(path).report("", {}).endpoints
     assert {name: told[name].accepted for name in names} == {name: n % 3 for n, name in enumerate(names)}
     assert path.stat().st_size == -(-501 // 32) * ledger.SEGMENT_BYTES  # with the head, and a third of them not asked
@@ -153,7 +153,7 @@ def test_the_first_gateway_reports_for_those_that_are_not_started_any_more(tmp_p
     for number in range(3):
         meter = book(tmp_path / f"{number}.bin")
         meter.endpoint("wine").accept()
-        meter.endpoint("wine").answer_ok(V, 0.1, 0.0, STEPS, 1, 1)
+        meter.endpoint("wine")[V].answer_ok(0.1, 0.0, STEPS, 1, 1)
         meter.refuse(404)
     first = Ledger(tmp_path / "0.bin")
     report = Meter(0, 1, first, list(left_by_others(tmp_path / "0.bin", 1))).report("", {})

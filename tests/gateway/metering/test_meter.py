@@ -61,16 +61,16 @@ def do_something(wine: EndpointMeter, source: random.Random) -> None:
             wine.accept()
         case 3 | 4:
             steps = source.choice([STEPS, STEPS, UNKNOWN])
-            wine.answer_ok(entity, seconds, seconds / 10, steps, source.randrange(99), source.randrange(99))
+            wine[entity].answer_ok(seconds, seconds / 10, steps, source.randrange(99), source.randrange(99))
         case 5:
-            close = source.choice([wine.reject, wine.time_out])
-            close(entity, source.choice(STATUSES[1:]), seconds)
-            wine.answer(entity, source.choice(STATUSES[1:]), seconds, 7)
+            close = source.choice([wine[entity].reject, wine[entity].time_out])
+            close(source.choice(STATUSES[1:]), seconds)
+            wine[entity].answer(source.choice(STATUSES[1:]), seconds, 7)
         case 6:
-            wine.leave(entity)
+            wine[entity].leave()
         case _:
-            wine.wait_cold(entity, first=source.random() < 0.5)
-            wine.start_cold(entity, source.choice(["fork", "spawn"]), (0.1, 0.2, 0.3, 0.4, 1.0))
+            wine[entity].wait_cold(first=source.random() < 0.5)
+            wine[entity].start_cold(source.choice(["fork", "spawn"]), (0.1, 0.2, 0.3, 0.4, 1.0))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -103,14 +103,14 @@ def test_only_what_was_touched_is_told(tmp_path: Path) -> None:
     meter = a_meter(tmp_path / "0.bin")
     for name in ("wine", "tea"):
         meter.endpoint(name).accept()
-        meter.endpoint(name).answer_ok("v1", 0.001, 0.0002, STEPS, 10, 5)
+        meter.endpoint(name)["v1"].answer_ok(0.001, 0.0002, STEPS, 10, 5)
     control = Control(meter)
     assert control.hear().accounts == {}
     tea = control.known.accounts["tea"]
     meter.endpoint("wine").accept()
     news = control.hear()
     assert (news.accounts, news.accepted) == ({"wine": {}}, {"wine": 2})
-    meter.endpoint("wine").answer_ok("v1", 0.5, 0.0002, STEPS, 10, 5)
+    meter.endpoint("wine")["v1"].answer_ok(0.5, 0.0002, STEPS, 10, 5)
     news = control.hear()
     assert len(news.accounts["wine"]["v1"].cells) == 1
     assert len(control.known.accounts["wine"]["v1"].cells) == 2
@@ -122,11 +122,11 @@ def test_a_version_has_its_own_steps_and_batches(tmp_path: Path) -> None:
     wine = meter.endpoint("wine")
     for _ in range(4):
         wine.accept()
-        wine.answer_ok("v1", 0.002, 0.0005, STEPS, 10, 5)
+        wine["v1"].answer_ok(0.002, 0.0005, STEPS, 10, 5)
     wine.accept()
-    wine.answer_ok("v1", 0.009, 0.0005, UNKNOWN, 10, 5)
+    wine["v1"].answer_ok(0.009, 0.0005, UNKNOWN, 10, 5)
     wine.accept()
-    wine.answer("v1", 400, 0.3, 10)
+    wine["v1"].answer(400, 0.3, 10)
     account = meter.report("t", {}).accounts["wine"]["v1"]
     assert (account.answered, account.stepped, account.batches) == (6, 4, 1.0)
     assert account.steps == pytest.approx((0.002, 0.0004, 0.0008, 0.0016, 0.0004, 0.0028))
@@ -138,9 +138,9 @@ def test_a_version_has_its_own_steps_and_batches(tmp_path: Path) -> None:
 def test_cold_starts_are_counted_by_version_mode_and_phase(tmp_path: Path) -> None:
     path = tmp_path / "0.bin"
     wine = a_meter(path).endpoint("wine")
-    wine.start_cold("v1", "fork", (0.1, 0.2, 0.3, 0.4, 1.0))
-    wine.start_cold("v1", "fork", (0.1, 0.2, 0.3, 0.4, 1.0))
-    wine.start_cold("v2", "spawn", (0.0, 0.0, 5.0, 0.0, 5.0))
+    wine["v1"].start_cold("fork", (0.1, 0.2, 0.3, 0.4, 1.0))
+    wine["v1"].start_cold("fork", (0.1, 0.2, 0.3, 0.4, 1.0))
+    wine["v2"].start_cold("spawn", (0.0, 0.0, 5.0, 0.0, 5.0))
     told = a_meter(path).report("t", {}).accounts["wine"]  # a successor's
     assert told["v1"].cold.keys() == {f"fork {phase}" for phase in ("queue", "template", "load", "first", "total")}
     assert told["v1"].cold["fork total"] == (2, 2.0)
@@ -153,7 +153,7 @@ def test_accounts_that_no_route_names_become_one(tmp_path: Path) -> None:
     wine, labels = meter.endpoint("wine"), [f"v{number}" for number in range(30)]
     for label in labels:
         wine.accept()
-        wine.answer_ok(label, 0.001, 0.0001, STEPS, 1, 1)
+        wine[label].answer_ok(0.001, 0.0001, STEPS, 1, 1)
     control = Control(meter)
     before = control.known.endpoints["wine"]
     meter.follow(a_table(("wine", "v7"), ("tea", "v8")))
@@ -165,7 +165,7 @@ def test_accounts_that_no_route_names_become_one(tmp_path: Path) -> None:
     assert control.known.accounts["wine"].keys() == {WHOLE, "v7", PAST}
     same(a_meter(path).report("t", {}).endpoints["wine"], before)  # a successor reads the same
     wine.accept()
-    wine.answer_ok("v3", 0.002, 0.0001, STEPS, 1, 1)  # it ended late
+    wine["v3"].answer_ok(0.002, 0.0001, STEPS, 1, 1)  # it ended late
     control.hear()
     assert control.known.accounts["wine"]["v3"].answered == 1
     assert control.known.endpoints["wine"].answered == 31
@@ -178,7 +178,7 @@ def test_a_year_of_daily_versions_takes_no_more_room(tmp_path: Path) -> None:
     for day in range(365):
         meter.follow(a_table(("wine", f"v{day}"), ("wine", f"v{day - 1}")))
         wine.accept()
-        wine.answer_ok(f"v{day}", 0.001, 0.0001, STEPS, 1, 1)
+        wine[f"v{day}"].answer_ok(0.001, 0.0001, STEPS, 1, 1)
         for _ in range(2):
             meter.report("t", {}, whole=False)
     assert path.stat().st_size < 32 * 6400 + 1
@@ -203,7 +203,7 @@ def test_a_kill_at_any_store_of_a_merge_counts_everything_once(
     meter = a_meter(path)
     for label in ("v1", "v2"):
         meter.endpoint("wine").accept()
-        meter.endpoint("wine").answer_ok(label, 0.001, 0.0001, STEPS, 1, 1)
+        meter.endpoint("wine")[label].answer_ok(0.001, 0.0001, STEPS, 1, 1)
     book = Ledger(path)
     book.merge("wine", "v1")
     before = Meter(0, 1, book).report("t", {}).endpoints["wine"]

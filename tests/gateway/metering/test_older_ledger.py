@@ -72,7 +72,7 @@ def test_counts_of_both_versions_add_up(tmp_path: Path) -> None:
     meter = Meter(0, 1, Ledger(path))
     wine = meter.endpoint("wine")
     wine.accept()
-    wine.answer_ok("v1", 0.0007, 0.0001, (b"", 0.0, 0.0, 0.0002, 0.0, 1.0), 10, 5)
+    wine["v1"].answer_ok(0.0007, 0.0001, (b"", 0.0, 0.0, 0.0002, 0.0, 1.0), 10, 5)
     whole = meter.report("", {}).endpoints["wine"]
     assert (whole.accepted, whole.answered, whole.stepped) == (101, 81, 1)
     assert whole.latency_counts == (0, 10, *[0] * 14, 79)

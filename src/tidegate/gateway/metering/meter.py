@@ -14,30 +14,40 @@ from tidegate.core.planes.route_table import RouteTable
 from tidegate.core.series.series_point import WHOLE
 from tidegate.gateway.metering import record
 from tidegate.gateway.metering.ledger import Ledger
-from tidegate.gateway.metering.record import Record, Steps
+from tidegate.gateway.metering.record import Record
 from tidegate.gateway.queue.cold_start import ColdTimes
 
 # How many accounts are merged into PAST at once: each takes 0.2 ms.
 _MERGED_AT_ONCE = 4
 
 
-class EndpointMeter:
-    """The accounts of one endpoint. Each request is accepted once, and closed once in one of four ways.
+class EndpointMeter(dict[str, Record]):
+    """The accounts of one endpoint by served entity; one that is missing is opened. Each request is accepted once.
 
     It is closed in the account of the served entity whose version it went to, or in WHOLE where it went to none.
     """
 
-    __slots__ = ("_cells", "_news", "_stirred", "accepted", "ledger", "name", "records")
+    __slots__ = ("_cells", "_changed", "_ledger", "_news", "_stirred", "accepted", "name")
 
     def __init__(self, name: str, ledger: Ledger, news: "list[EndpointMeter]") -> None:
         """The accounts of the endpoint `name`. It puts itself into `news` when there is something to report."""
-        self.name, self.ledger = name, ledger
+        super().__init__()
+        self.name, self._ledger = name, ledger
         self._news, self._stirred = news, False
-        whole = Record(ledger.body(name))
-        self._cells = whole.cells
-        self.accepted = whole.cells[record.ACCEPTED]
-        self.records: dict[str, Record] = {WHOLE: whole}
+        self._changed: list[str] = []
+        self._cells = self[WHOLE].cells
+        self.accepted = self._cells[record.ACCEPTED]
         self._stir()  # it is told of, even if nothing is ever accepted
+
+    def __missing__(self, entity: str) -> Record:
+        """Open an account."""
+
+        def on_news() -> None:
+            self._changed.append(entity)
+            self._stir()
+
+        self[entity] = account = Record(self._ledger.body(self.name, entity), on_news)
+        return account
 
     def accept(self) -> None:
         """Count a request that came in."""
@@ -45,61 +55,15 @@ class EndpointMeter:
         if not self._stirred:
             self._stir()
 
-    def answer_ok(
-        self, entity: str, seconds: float, waited: float, steps: Steps, bytes_in: int, bytes_out: int
-    ) -> None:
-        """Close a request that was answered with a prediction, the most frequent case."""
-        account = self.records.get(entity)
-        if account is None:
-            account = self._open(entity)
-        account.answer_ok(seconds, waited, steps, bytes_in, bytes_out)
-        if not self._stirred:
-            self._stir()
-
-    def answer(self, entity: str, status: int, seconds: float, bytes_in: int) -> None:
-        """Close a request that the model answered with an error."""
-        self._record(entity).close(record.FAILED, status, seconds, bytes_in)
-
-    def reject(self, entity: str, status: int, seconds: float) -> None:
-        """Close a request that the platform refused."""
-        self._record(entity).close(record.REJECTED, status, seconds)
-
-    def time_out(self, entity: str, status: int, seconds: float) -> None:
-        """Close a request whose deadline passed."""
-        self._record(entity).close(record.TIMED_OUT, status, seconds)
-
-    def leave(self, entity: str) -> None:
-        """Close a request whose caller has gone."""
-        self._record(entity).count(record.CLIENT_GONE)
-
-    def wait_cold(self, entity: str, *, first: bool) -> None:
-        """Count a request that waited for a replica's start. `first` of the requests that waited for it."""
-        account = self._record(entity)
-        account.count(record.COLD_REQUESTS)
-        if first:
-            account.count(record.COLD_STARTS)
-
-    def start_cold(self, entity: str, mode: str, phases: tuple[float, ...]) -> None:
-        """Count a cold start's phases, when its first answer has come."""
-        self._record(entity).start_cold(mode, phases)
-
     def news(self) -> dict[str, Account]:
         """The accounts that have changed, with the touched cells of their latencies. It leaves `news`."""
-        self._stirred = False
-        return {entity: account.news() for entity, account in self.records.items() if account.changed}
-
-    def _record(self, entity: str) -> Record:
-        if not self._stirred:
-            self._stir()
-        return self.records.get(entity) or self._open(entity)
-
-    def _open(self, entity: str) -> Record:
-        account = self.records[entity] = Record(self.ledger.body(self.name, entity))
-        return account
+        changed, self._changed, self._stirred = self._changed, [], False
+        return {entity: self[entity].news() for entity in changed}
 
     def _stir(self) -> None:
-        self._stirred = True
-        self._news.append(self)
+        if not self._stirred:
+            self._stirred = True
+            self._news.append(self)
 
 
 class Meter:
@@ -183,7 +147,7 @@ class Meter:
         for name, entity in due[:_MERGED_AT_ONCE]:
             self._unnamed.remove((name, entity))
             if name in self._endpoints:
-                self._endpoints[name].records.pop(entity, None)
+                self._endpoints[name].pop(entity, None)
             self._ledger.merge(name, entity)
             accounts.setdefault(name, {})[PAST] = self._accounts(name)[PAST]
         return tuple(due[:_MERGED_AT_ONCE])

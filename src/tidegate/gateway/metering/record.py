@@ -5,7 +5,7 @@ one store, so a process that is killed leaves whole numbers behind.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tidegate.core.planes.account import Account
 from tidegate.core.planes.latency_cells import CELL_BOUNDS, LATENCY_BUCKETS, LATENCY_CELLS
@@ -51,21 +51,22 @@ _Rare = tuple[
 
 
 class Record:
-    """One account. What changes with every prediction is kept beside its cells, as it is read faster there.
+    """One account. Each request that it has is closed once, in one of four ways.
 
-    `changed` tells that there is something to report, and `touched` has the cells of latencies that have changed.
+    What changes with every prediction is kept beside its cells, as it is read faster there. `touched` has the cells of
+    latencies that have changed since the last news.
     """
 
     __slots__ = (
-        "_rare", "batches", "bytes_in", "bytes_out", "cells", "changed", "decode", "encode", "latencies", "predict",
-        "predicted", "queue", "seconds", "sums", "touched", "wait",
+        "_changed", "_on_news", "_rare", "batches", "bytes_in", "bytes_out", "cells", "decode", "encode", "latencies",
+        "predict", "predicted", "queue", "seconds", "sums", "touched", "wait",
     )  # fmt: skip
 
-    def __init__(self, body: memoryview) -> None:
-        """The record with these cells, CELLS of them."""
+    def __init__(self, body: memoryview, on_news: Callable[[], None] = lambda: None) -> None:
+        """The record with these cells, CELLS of them. `on_news` is called at the first change after each `news`."""
         self.cells, self.sums = body.cast("Q"), body.cast("d")
         self.latencies = self.cells[FIRST_LATENCY:]
-        self.changed = False
+        self._changed, self._on_news = False, on_news
         self.touched: dict[int, int] = {}
         self._rare: _Rare | None = None  # what few requests change, as the cells have it; None: to be read
         self.predicted, self.bytes_in, self.bytes_out = (self.cells[cell] for cell in (PREDICTED, BYTES_IN, BYTES_OUT))
@@ -73,14 +74,11 @@ class Record:
         self.queue, self.wait, self.decode, self.predict, self.encode, self.batches = self.sums[QUEUE : BATCHES + 1]
 
     def answer_ok(self, seconds: float, waited: float, steps: Steps, bytes_in: int, bytes_out: int) -> None:
-        """Count a prediction. `steps` are a text, the seconds of the worker's steps, and its share of the batch.
-
-        Without a share, the steps are not known.
-        """
-        cells, sums, touched, latencies = self.cells, self.sums, self.touched, self.latencies
+        """Close a request that was answered with a prediction, the most frequent case."""
+        cells, sums, latencies = self.cells, self.sums, self.latencies
         self.predicted = cells[PREDICTED] = self.predicted + 1
         cell = bisect_left(CELL_BOUNDS, seconds)
-        touched[cell] = latencies[cell] = latencies[cell] + 1
+        self.touched[cell] = latencies[cell] = latencies[cell] + 1
         self.bytes_in = cells[BYTES_IN] = self.bytes_in + bytes_in
         self.bytes_out = cells[BYTES_OUT] = self.bytes_out + bytes_out
         self.seconds = sums[PREDICTED_SECONDS] = self.seconds + seconds
@@ -96,33 +94,57 @@ class Record:
             self._rare = None
             cells[UNSTEPPED] += 1
             sums[UNSTEPPED_SECONDS] += seconds
-        self.changed = True
+        if not self._changed:
+            self._changed = True
+            self._on_news()
 
-    def close(self, outcome: int, status: int, seconds: float, bytes_in: int = 0) -> None:
-        """Count a request that ended with an error. `outcome` is FAILED, REJECTED or TIMED_OUT."""
-        self.cells[outcome] += 1
-        self.cells[_STATUS_CELL[status]] += 1
-        self.sums[OTHER_SECONDS] += seconds
+    def answer(self, status: int, seconds: float, bytes_in: int) -> None:
+        """Close a request that the model answered with an error."""
         self.bytes_in = self.cells[BYTES_IN] = self.bytes_in + bytes_in
-        cell = bisect_left(CELL_BOUNDS, seconds)
-        self.touched[cell] = self.latencies[cell] = self.latencies[cell] + 1
-        self.changed, self._rare = True, None
+        self._close(FAILED, status, seconds)
 
-    def count(self, cell: int) -> None:
-        """Count one more in this cell."""
-        self.cells[cell] += 1
-        self.changed, self._rare = True, None
+    def reject(self, status: int, seconds: float) -> None:
+        """Close a request that the platform refused."""
+        self._close(REJECTED, status, seconds)
+
+    def time_out(self, status: int, seconds: float) -> None:
+        """Close a request whose deadline passed."""
+        self._close(TIMED_OUT, status, seconds)
+
+    def leave(self) -> None:
+        """Close a request whose caller has gone."""
+        self._count(CLIENT_GONE)
+
+    def wait_cold(self, *, first: bool) -> None:
+        """Count a request that waited for a replica's start. `first` of the requests that waited for it."""
+        self._count(COLD_REQUESTS)
+        if first:
+            self._count(COLD_STARTS)
 
     def start_cold(self, mode: str, phases: tuple[float, ...]) -> None:
         """Count a cold start, of a mode of COLD_MODES, by the seconds of COLD_PHASES."""
         first = COLD + COLD_MODES.index(mode) * _COLD_WIDTH
         for cell, seconds in enumerate(phases, first + 1):
             self.sums[cell] += seconds
-        self.count(first)
+        self._count(first)
+
+    def _close(self, outcome: int, status: int, seconds: float) -> None:
+        self._count(outcome)
+        self.cells[_STATUS_CELL[status]] += 1
+        self.sums[OTHER_SECONDS] += seconds
+        cell = bisect_left(CELL_BOUNDS, seconds)
+        self.touched[cell] = self.latencies[cell] = self.latencies[cell] + 1
+
+    def _count(self, cell: int) -> None:
+        self.cells[cell] += 1
+        self._rare = None
+        if not self._changed:
+            self._changed = True
+            self._on_news()
 
     def news(self) -> Account:
-        """The account, with the touched cells of latencies only. From now on there is nothing to report."""
-        touched, self.touched, self.changed = self.touched, {}, False
+        """The account, with the touched cells of latencies only."""
+        touched, self.touched, self._changed = self.touched, {}, False
         return self._account(touched)
 
     def whole(self) -> Account:

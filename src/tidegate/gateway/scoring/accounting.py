@@ -3,24 +3,24 @@
 from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
-from tidegate.gateway.metering.meter import EndpointMeter
+from tidegate.gateway.metering.record import Record
 
 
-def close_unanswered(account: EndpointMeter, entity: str, error: TidegateError, seconds: float) -> None:
-    """Close the account of a request that no replica answered. `entity` is the account of its version."""
+def close_unanswered(account: Record, error: TidegateError, seconds: float) -> None:
+    """Close the account of a request that no replica answered."""
     status = http.status_of(error)[0]
     if isinstance(error, errors.DeadlineExceeded):
-        account.time_out(entity, status, seconds)
+        account.time_out(status, seconds)
     elif isinstance(error, errors.ModelCrashed):
-        account.answer(entity, status, seconds, 0)
+        account.answer(status, seconds, 0)
     else:
-        account.reject(entity, status, seconds)
+        account.reject(status, seconds)
 
 
-def close_answered(account: EndpointMeter, entity: str, error: TidegateError, seconds: float, bytes_in: int) -> None:
+def close_answered(account: Record, error: TidegateError, seconds: float, bytes_in: int) -> None:
     """Close the account of a request that a replica answered with an error."""
     status = http.status_of(error)[0]
     if isinstance(error, errors.DeadlineExceeded):
-        account.time_out(entity, status, seconds)
+        account.time_out(status, seconds)
     else:
-        account.answer(entity, status, seconds, bytes_in)
+        account.answer(status, seconds, bytes_in)

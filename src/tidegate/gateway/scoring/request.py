@@ -173,7 +173,7 @@ class ScoringRequest(Pending):
             self.queue.cancel(self)
         self._let_go()
         if self.account is not None:
-            self.account.leave(self._entity)
+            self.account[self._entity].leave()
             self.account = None
 
     # called by the queue
@@ -182,7 +182,7 @@ class ScoringRequest(Pending):
         """Count the wait for a replica's start. `first` of the requests that waited for it."""
         self.cold = start
         if self.account is not None:
-            self.account.wait_cold(self._entity, first=first)
+            self.account[self._entity].wait_cold(first=first)
 
     def find_queue(self) -> RevisionQueue:
         """The queue to go on in, as the one before was removed."""
@@ -198,7 +198,7 @@ class ScoringRequest(Pending):
             assert route is not None
             steps, waited = responses.steps_of(answer.meta), self.sent_at - self.queued_at
             if answer.outcome == wire.OK:
-                account.answer_ok(route.label, seconds, waited, steps, self.size, len(answer.body))
+                account[route.label].answer_ok(seconds, waited, steps, self.size, len(answer.body))
                 self.account = None
                 if self.target is not None and self.target.recorder is not None:
                     self.target.recorder.record(route, self.meta, self.body, answer, seconds)
@@ -206,7 +206,7 @@ class ScoringRequest(Pending):
                 self._write_answer(route.served_entity, answer, seconds, timing)
             else:
                 failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())
-                accounting.close_answered(account, route.label, failure, seconds, self.size)
+                accounting.close_answered(account[route.label], failure, seconds, self.size)
                 self.account = None
                 self._write_error(failure, steps, seconds)
         except Exception:
@@ -219,7 +219,7 @@ class ScoringRequest(Pending):
         seconds = time.monotonic() - self.started
         account, self.account = self.account, None
         if account is not None:
-            accounting.close_unanswered(account, self._entity, error, seconds)
+            accounting.close_unanswered(account[self._entity], error, seconds)
         elif self.target is None:
             self.scoring.meter.refuse(http.status_of(error)[0])
         self._write_error(error, None, seconds)
@@ -281,7 +281,7 @@ class ScoringRequest(Pending):
             start.measured = True
             self.scoring.meter.cold.observe(start.mode, phases)
             if self.target is not None:
-                self.target.account.start_cold(self._entity, start.mode, phases)
+                self.target.account[self._entity].start_cold(start.mode, phases)
         return responses.cold_timing(start.mode, phases)
 
     def _defect(self) -> None:
