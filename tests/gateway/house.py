@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from tidegate import http, http_server
 from tidegate.core.access.access_table import AccessTable, access_table
 from tidegate.core.access.principal import ADMIN
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId
+from tidegate.core.planes.account import Account
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
@@ -121,9 +123,14 @@ class FakeControl:
         self._writers.add(writer)
         for message in (Published(access=self._access), Published(routes=self._table)):
             writer.write(msgspec.json.encode(message) + b"\n")
+        parts: dict[str, Mapping[str, Account]] = {}
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 report = msgspec.json.decode(line, type=LoadReport)
+                if report.more:
+                    parts |= report.accounts
+                    continue
+                report, parts = replace(report, accounts={**parts, **report.accounts}), {}
                 self.reports.append(report if report.whole else report.onto(self.reports[-1]))
         self._writers.discard(writer)
         writer.close()

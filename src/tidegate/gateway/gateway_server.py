@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 
 import uvicorn
@@ -56,13 +57,15 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
             if news:
                 scoring.held.release()
 
-    def report(*, whole: bool) -> LoadReport:
+    def reports(*, whole: bool) -> Iterator[LoadReport]:
+        for accounts in meter.parts() if whole else ():
+            yield LoadReport(index, os.getpid(), "", accounts=accounts, more=True)
         version = router.table.version if router.table else ""
         access = tokens.table.version if tokens.table else ""
-        made = meter.report(version, router.loads(), whole=whole)
-        return replace(made, findings=replays.findings, access_version=access)
+        made = meter.end(version, router.loads(), {}) if whole else meter.report(version, router.loads(), whole=False)
+        yield replace(made, findings=replays.findings, access_version=access)
 
-    link = ControlLink(data.planes_socket, follow, report)
+    link = ControlLink(data.planes_socket, follow, reports)
     router.on_wait = link.report_now
     streams, count = EventStreams(), StreamCount(settings.server.max_streams)
     control = Proxy("The control plane", data.api_socket, streams, Turns(count))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.control.house import Gateway, until
@@ -17,10 +18,11 @@ from tidegate.core.access.access_table import Grant, access_table
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.account import Account
 from tidegate.core.planes.latency_cells import LATENCY_CELLS
-from tidegate.core.planes.load_report import RevisionLoad
+from tidegate.core.planes.load_report import LoadReport, RevisionLoad
 from tidegate.core.planes.route_table import EndpointRoute, RevisionRoute, RouteTable
 from tidegate.core.rollout.gate import GateDefaults
 from tidegate.core.rollout.replay import Findings, Replay
+from tidegate.core.series.series_point import WHOLE
 
 UPDATING = a_created_endpoint().promoted(1.0).with_update(a_config(an_entity("wine-2", version="2"), version=2), 2.0)
 OLD, NEW = RevisionId("a" * 16), RevisionId("b" * 16)
@@ -357,3 +359,24 @@ async def test_endpoints_are_waited_for_until_a_table_has_them_and_is_followed(l
     await waiting
     await first.close()
     await second.close()
+
+
+async def test_a_whole_report_in_parts_is_taken_at_its_end(link: Link) -> None:
+    _, writer = await asyncio.open_unix_connection(link.socket)
+    heard: list[tuple[LoadReport, LoadReport | None]] = []
+    link.gateways.on_news = lambda news, before: heard.append((news, before))
+    wine, tea = {WHOLE: Account(3)}, {WHOLE: Account(4)}
+    end = LoadReport(0, 10, "t", accounts={"tea": tea}, refused={401: 1})
+    for report in (LoadReport(0, 10, "", accounts={"wine": wine}, more=True), end):
+        assert not link.gateways.reports
+        writer.write(msgspec.json.encode(report) + b"\n")
+        await asyncio.sleep(0.02)
+    await until(lambda: link.gateways.reports)
+    assert link.gateways.reports[0].accounts == {"wine": wine, "tea": tea}
+    later = replace(end, accounts={"tea": {}}, accepted={"tea": 5}, whole=False)
+    writer.write(msgspec.json.encode(later) + b"\n")
+    await until(lambda: link.gateways.totals().endpoints["tea"].accepted == 5)
+    assert [before for _, before in heard] == [None, heard[0][0]]
+    assert heard[1][0] == later
+    assert link.gateways.totals().endpoints["wine"].accepted == 3
+    writer.close()

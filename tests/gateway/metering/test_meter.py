@@ -220,3 +220,19 @@ def test_a_kill_at_any_store_of_a_merge_counts_everything_once(
     with contextlib.suppress(Killed):
         book.merge("wine", "v2")
     same(a_meter(path).report("t", {}).endpoints["wine"], before)
+
+
+def test_a_whole_report_in_parts_loses_nothing_that_is_touched_meanwhile(tmp_path: Path) -> None:
+    meter = a_meter(tmp_path / "0.bin")
+    for number in range(250):
+        meter.endpoint(f"e{number}").accept()
+        meter.endpoint(f"e{number}")["v1"].answer_ok(0.001, 0.0001, STEPS, 1, 1)
+    known: dict[str, Any] = {}
+    for part in meter.parts():
+        assert sum(map(len, part.values())) <= 101
+        known |= part
+        for number in (0, 249):  # one that was told already, and one that was not
+            meter.endpoint(f"e{number}").accept()
+            meter.endpoint(f"e{number}")["v2"].answer_ok(0.002, 0.0001, STEPS, 1, 1)
+    control = meter.report("t", {}, whole=False).onto(meter.end("t", {}, known))
+    assert control.accounts == a_reader(meter).accounts

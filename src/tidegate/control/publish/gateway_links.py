@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from tidegate.control.publish.gateway_totals import Accounts, Totals, left_behin
 from tidegate.control.publish.publications import Publications
 from tidegate.core.access.access_table import AccessTable
 from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.planes.account import Account
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import RouteTable
@@ -40,6 +42,7 @@ class _Link:
     def __init__(self, connection: JsonLines) -> None:
         self.connection = connection
         self.report: LoadReport | None = None
+        self.parts: dict[str, Mapping[str, Account]] = {}  # of a whole report that has not come to its end
         self.news = asyncio.Event()
         self.news.set()
         self.told: dict[str, bytes] = {}  # kind of table → what was sent last
@@ -235,7 +238,11 @@ class Gateways:
 
     async def _listen(self, link: _Link) -> None:
         async for report in link.connection.messages(msgspec.json.Decoder(LoadReport)):
-            self._take(link, report)
+            if report.more:
+                link.parts.update(report.accounts)
+            else:
+                self._take(link, replace(report, accounts={**link.parts, **report.accounts}) if link.parts else report)
+                link.parts = {}
 
     def _take(self, link: _Link, report: LoadReport) -> None:
         news, before = report, link.report

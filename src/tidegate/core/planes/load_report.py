@@ -66,6 +66,7 @@ class LoadReport:
       the accepted requests of each endpoint with news; its account WHOLE is there only if more of it was touched.
       `gone` are revisions that no longer exist. `closed` are accounts that no longer exist, as endpoint and served
       entity: their counts went into the endpoint's account PAST.
+    - A report that has `more` has nothing but accounts of some endpoints. They belong to the whole one that follows.
     - `findings` are those of the replays that are ordered now and that this gateway has finished, by replay id.
     """
 
@@ -79,6 +80,7 @@ class LoadReport:
     ledger: str = ""
     cold_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     whole: bool = True
+    more: bool = False
     accepted: Mapping[str, int] = field(default_factory=dict)
     gone: tuple[RevisionId, ...] = ()
     closed: tuple[tuple[str, str], ...] = ()

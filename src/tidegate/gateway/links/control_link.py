@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,20 +16,20 @@ REPORT_SECONDS = 1.0
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
-class MakeReport(Protocol):
-    """Makes a load report: a whole one, or one with the accounts only that were touched since the last."""
+class MakeReports(Protocol):
+    """Makes a load report: one of what was touched since the last, or a whole one in several parts."""
 
-    def __call__(self, *, whole: bool) -> LoadReport:
-        """The report."""
+    def __call__(self, *, whole: bool) -> Iterable[LoadReport]:
+        """The parts, each made when it is asked for."""
         ...
 
 
 class ControlLink(ProcessLink[Published]):
     """Follows control's tables, and sends it a load report every second and whenever `report_now` is called."""
 
-    def __init__(self, socket: Path, on_table: Callable[[Published], None], make_report: MakeReport) -> None:
+    def __init__(self, socket: Path, on_table: Callable[[Published], None], make_reports: MakeReports) -> None:
         super().__init__("control", socket, Published, MAX_LINE_BYTES)
-        self._on_table, self._make_report = on_table, make_report
+        self._on_table, self._make_reports = on_table, make_reports
         self._due = asyncio.Event()
         self._reports: asyncio.Task[None] | None = None
         self.connected = False
@@ -56,12 +56,14 @@ class ControlLink(ProcessLink[Published]):
         sent: LoadReport | None = None
         while True:
             self._due.clear()
-            report = self._make_report(whole=sent is None)
-            lines.send(report if sent is None else report.since(sent))
-            sent = report
-            try:
-                await lines.drain()
-            except OSError:
-                return  # the reader of the connection sees its end too
+            before = sent
+            for report in self._make_reports(whole=before is None):
+                lines.send(report if before is None else report.since(before))
+                sent = report
+                try:
+                    await lines.drain()
+                except OSError:
+                    return  # the reader of the connection sees its end too
+                await asyncio.sleep(0)  # requests are answered between the parts
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._due.wait(), REPORT_SECONDS)

@@ -5,7 +5,8 @@ at any moment between two calls and whenever the process is killed. In flight is
 others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.account import PAST, Account, add_counts, total
@@ -19,6 +20,8 @@ from tidegate.gateway.queue.cold_start import ColdTimes
 
 # How many accounts are merged into PAST at once: each takes 0.2 ms.
 _MERGED_AT_ONCE = 4
+# How many accounts a part of a whole report has: some ms of CPU time.
+_IN_A_PART = 100
 
 
 class EndpointMeter(dict[str, Record]):
@@ -110,16 +113,38 @@ class Meter:
             if entity not in kept and (endpoint, entity) not in named
         ]
 
+    def parts(self) -> Iterator[dict[str, dict[str, Account]]]:
+        """All accounts by endpoint, in parts of some ms each. What is touched meanwhile is news for the next report."""
+        for endpoint in self._news:
+            endpoint.news()
+        self._news.clear()
+        part: dict[str, dict[str, Account]] = {}
+        for name in dict.fromkeys([*self._ledger.endpoints, *self._left]):
+            part[name] = self._accounts(name)
+            if sum(map(len, part.values())) >= _IN_A_PART:
+                yield part
+                part = {}
+        yield part
+
     def report(
         self, route_version: str, revisions: Mapping[RevisionId, RevisionLoad], *, whole: bool = True
     ) -> LoadReport:
         """A load report for control: of everything, or of what was touched since the last one."""
-        accounts = {endpoint.name: endpoint.news() for endpoint in self._news}
-        accepted = {} if whole else {endpoint.name: endpoint.accepted for endpoint in self._news}
-        self._news.clear()
-        closed = () if whole else self._merge(accounts)
         if whole:
-            accounts = {name: self._accounts(name) for name in dict.fromkeys([*self._ledger.endpoints, *self._left])}
+            return self.end(route_version, revisions, {n: own for part in self.parts() for n, own in part.items()})
+        news = {endpoint.name: endpoint.news() for endpoint in self._news}
+        accepted = {endpoint.name: endpoint.accepted for endpoint in self._news}
+        self._news.clear()
+        closed = self._merge(news)
+        return replace(self.end(route_version, revisions, news), whole=False, accepted=accepted, closed=closed)
+
+    def end(
+        self,
+        route_version: str,
+        revisions: Mapping[RevisionId, RevisionLoad],
+        accounts: Mapping[str, Mapping[str, Account]],
+    ) -> LoadReport:
+        """A whole report that has these accounts. Those of earlier parts belong to it too."""
         return LoadReport(
             gateway=self._gateway,
             pid=self._pid,
@@ -127,12 +152,9 @@ class Meter:
             ledger=self._ledger.id,
             revisions=revisions,
             accounts=accounts,
-            accepted=accepted,
             refused=add_counts(_by_status(self._refused), self._refused_by_others),
             registry_writes=self.registry_writes,
             cold_seconds=self.cold.report(),
-            whole=whole,
-            closed=closed,
         )
 
     def _accounts(self, name: str) -> dict[str, Account]:
