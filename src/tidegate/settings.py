@@ -143,6 +143,14 @@ class SeriesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DashboardSettings:
+    """What the web pages show."""
+
+    gb_hour_price: float = 0.0  # of 10^9 bytes of memory for an hour; 0: no money is shown
+    currency: str = "USD"  # of that price
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """The platform's own logs."""
 
@@ -164,4 +172,5 @@ class Settings:
     environments: EnvironmentSettings = field(default_factory=EnvironmentSettings)
     housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
     series: SeriesSettings = field(default_factory=SeriesSettings)
+    dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -150,6 +150,8 @@ def _check(settings: Settings) -> None:
     require(0 <= settings.gate.max_changed_share <= 1, "gate.max_changed_share must be from 0 to 1.")
     require(1 <= settings.gate.requests <= 10_000, "gate.requests must be from 1 to 10000.")
     require(10 <= settings.gate.replay_ms <= 5000, "gate.replay_ms must be from 10 to 5000.")
+    require(0 <= settings.dashboard.gb_hour_price <= 1e6, "dashboard.gb_hour_price must be from 0 to 1000000.")
+    require(len(settings.dashboard.currency) <= 8, "dashboard.currency must have at most 8 characters.")
     require(settings.log.format in ("text", "json"), "log.format must be 'text' or 'json'.")
     require(settings.environments.concurrent_builds >= 1, "environments.concurrent_builds must be at least 1.")
     require(settings.environments.build_timeout_seconds > 0, "environments.build_timeout_seconds must be above 0.")

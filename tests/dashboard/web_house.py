@@ -48,7 +48,7 @@ class WebHouse:
 
 def sources(house: House, series: FakeSeries) -> Sources:
     """What the pages read, over a house."""
-    return Sources(house.endpoints, house.enablements, house.sessions, series, house.clock)
+    return Sources(house.endpoints, house.enablements, house.sessions, series, house.metrics, house.clock)
 
 
 @contextlib.asynccontextmanager
@@ -64,7 +64,7 @@ async def a_web_house(
     async with a_house(folder, patience=10.0) as house:
         house.control.reconciling.start()
         series, assets = FakeSeries(rates or {}, house.clock), WebAssets.load(STATIC)
-        site = Site(sources(house, series), assets, public_url or PublicUrl(), tick_seconds)
+        site = Site(sources(house, series), assets, public_url or PublicUrl(), tick_seconds=tick_seconds)
         app = _with_static(create_web_app(site), assets)
         server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve())

@@ -1,7 +1,7 @@
 """Series of made-up endpoints: every point is computed from its time, so all readers see the same."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.fakes.clock import FakeClock
 from tidegate.core.series.latency_histogram import bucket_of
@@ -17,6 +17,7 @@ class FakeSeries:
     def __init__(self, rates: Mapping[str, float], clock: Clock | None = None, latency: float = 0.004) -> None:
         self.rates, self._clock, self.latency = dict(rates), clock or FakeClock(), latency
         self.entities_of: dict[str, tuple[str, ...]] = {}
+        self.shapes: dict[str, Callable[[SeriesPoint], SeriesPoint]] = {}  # what becomes of each point of an endpoint
 
     async def points(
         self, endpoint: str, since: float, until: float, step: float, entity: str | None = None
@@ -48,6 +49,11 @@ class FakeSeries:
         return self.rates.get(endpoint, 0.0) * (1 + 0.3 * math.sin(at / 400) + 0.05 * math.sin(at * 7.3))
 
     def _point(self, endpoint: str, at: float, seconds: float, share: float = 1.0) -> SeriesPoint:
+        shape = self.shapes.get(endpoint)
+        point = self._usual(endpoint, at, seconds, share)
+        return point if shape is None else shape(point)
+
+    def _usual(self, endpoint: str, at: float, seconds: float, share: float) -> SeriesPoint:
         requests = int(self._rate(endpoint, at) * seconds * share)
         if not requests:
             return SeriesPoint(at, seconds)

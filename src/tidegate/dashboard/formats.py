@@ -67,6 +67,11 @@ def memory(size: float | None) -> str:
     return f"{size / 1e3:,.0f} kB"
 
 
+def hours(amount: float) -> str:
+    """An amount of GB-hours, without its unit: `0.02`, `3.4`, `2,300`."""
+    return rate(amount)
+
+
 def ago(then: float, now: float) -> str:
     """How long ago a moment was: `just now`, `40 s ago`, `3 h ago`."""
     return f"{duration(now - then)} ago" if now - then >= 1 else "just now"
@@ -89,6 +94,7 @@ FILTERS = {
     "percent": percent,
     "count": count,
     "memory": memory,
+    "hours": hours,
     "iso": iso,
     "utc": utc,
 }

@@ -15,6 +15,7 @@ import tidegate
 from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_models import EnabledModels
+from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.control.series.series import Series
 from tidegate.core.errors import TidegateError
 from tidegate.core.series.latency_histogram import quantile
@@ -22,6 +23,7 @@ from tidegate.dashboard.formats import FILTERS, ago
 from tidegate.http import status_of
 from tidegate.ports import Clock
 from tidegate.public_url import PublicUrl
+from tidegate.settings import DashboardSettings
 from tidegate.web_assets import WebAssets
 
 _HERE = Path(__file__).parent
@@ -49,6 +51,7 @@ class Sources:
     models: EnabledModels
     sessions: Sessions
     series: Series
+    metrics: Metrics
     clock: Clock
 
 
@@ -87,8 +90,16 @@ class Flashes:
 class Site:
     """The pages' common ground."""
 
-    def __init__(self, sources: Sources, assets: WebAssets, public_url: PublicUrl, tick_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        assets: WebAssets,
+        public_url: PublicUrl,
+        chosen: DashboardSettings | None = None,
+        tick_seconds: float = 1.0,
+    ) -> None:
         self.sources, self.assets, self.public_url = sources, assets, public_url
+        self.chosen = chosen or DashboardSettings()
         self.tick_seconds = tick_seconds  # between two messages of an event stream
         self.flashes = Flashes()
         self._templates = jinja2.Environment(
@@ -99,6 +110,7 @@ class Site:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
         self._templates.filters |= FILTERS
         self._templates.globals["p99"] = lambda point: quantile(point.latency, 0.99)
         self._templates.filters["ago"] = lambda moment: ago(moment, sources.clock.now())

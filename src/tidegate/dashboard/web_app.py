@@ -17,6 +17,7 @@ from tidegate.dashboard.live import streams
 from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page
 from tidegate.dashboard.pages.endpoint import overview
+from tidegate.dashboard.pages.endpoint.situations import Situations
 from tidegate.dashboard.site import HEADERS, Site
 from tidegate.telemetry import fields
 
@@ -29,11 +30,12 @@ def create_web_app(site: Site) -> Starlette:
     async def icon(_: Request) -> Response:
         return RedirectResponse(site.public_url.path(site.assets.url("favicon.svg")))
 
+    situations = Situations(site.sources)
     routes: Sequence[Route] = [
         *login_page.routes(site),
         *endpoint_list.routes(site),
-        *overview.routes(site),
-        *streams.routes(site),
+        *overview.routes(site, situations),
+        *streams.routes(site, situations),
         Route("/favicon.ico", icon),
     ]
     app = Starlette(routes=routes, exception_handlers=_handlers(site))

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tidegate.control.endpoints.endpoint_views import EndpointView, GateView, ReplicaView, SwitchesView
+from tidegate.control.endpoints.endpoint_views import EndpointView, GateView, ReplicaView, RunningView, SwitchesView
 from tidegate.control.endpoints.log_tail import tail
 from tidegate.control.endpoints.openapi_document import describe
 from tidegate.control.reconcile.world import World
@@ -57,6 +57,25 @@ class EndpointQueries:
             return tuple(EndpointView(one, project(one, snapshot.revisions, observations)) for one in present)
 
         return await asyncio.to_thread(views)
+
+    def known(self, name: str) -> EndpointView | None:
+        """An endpoint as the newest snapshot has it, for what looks often; None where it has none of that name."""
+        found = (endpoint for endpoint in self._world.snapshot.endpoints if endpoint.name == name)
+        endpoint = next((endpoint for endpoint in found if endpoint.deleted_at is None), None)
+        return None if endpoint is None else self._view(endpoint)
+
+    def running(self, endpoint: Endpoint) -> RunningView:
+        """The replicas of an endpoint's active configuration, by the engine's newest report."""
+        entities = endpoint.active.served_entities if endpoint.active else ()
+        seen = [self._world.observations.get(revision_id(endpoint.id, entity)) for entity in entities]
+        known = [observation for observation in seen if observation is not None]
+        return RunningView(
+            sum(observation.ready_replicas for observation in known),
+            sum(observation.target.replicas for observation in known),
+            sum(entity.scaling.min_replicas for entity in entities),
+            sum(entity.scaling.max_replicas for entity in entities),
+            max((observation.target.memory_bytes for observation in known), default=0),
+        )
 
     async def gate(self, name: str) -> GateView:
         """The endpoint's gate policy, and the gate's newest report."""

@@ -18,6 +18,21 @@ class EndpointView:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningView:
+    """The replicas of an endpoint's active configuration, over all its served entities, as the engine last told.
+
+    `wanted` is what the engine is told to have, from `least` to `most`. `memory_limit` is that of one replica in bytes,
+    the highest; 0 where there is none.
+    """
+
+    ready: int = 0
+    wanted: int = 0
+    least: int = 0
+    most: int = 0
+    memory_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaView:
     """A replica as in the engine's newest report, and the served entity that it predicts for."""
 

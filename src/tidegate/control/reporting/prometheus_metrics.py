@@ -60,6 +60,10 @@ class Metrics:
             raise NotFound(f"There is no endpoint '{name[:80]}'.")
         return text(self._export(endpoint))
 
+    def ledger(self, name: str) -> Account:
+        """The sum of an endpoint's counters over all gateways, as `platform` has them; empty for an unknown one."""
+        return self._gateways.accounts.endpoint(name) or Account()
+
     def sample(self) -> None:
         """Remember the counters as they are, for the differences of the last minute."""
         now = self._clock.monotonic()

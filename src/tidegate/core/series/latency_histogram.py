@@ -9,6 +9,7 @@ A histogram is a mapping from the bucket's number, from 0 to BUCKETS - 1, to its
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 SCALE = 5
 PER_OCTAVE = 2**SCALE
@@ -45,20 +46,17 @@ def quantile(histogram: Histogram, share: float) -> float | None:
 
     The rank is that of the nearest-rank method: the smallest latency with at least `share` of all at or below it.
     """
-    total = sum(histogram.values())
-    if not total:
-        return None
-    wanted, seen, last = max(1.0, share * total), 0, 0
-    for last in sorted(histogram):
-        seen += histogram[last]
-        if seen >= wanted:
-            break
-    return middle(last)
+    return quantiles(histogram, (share,))[0]
 
 
 def quantiles(histogram: Histogram, shares: Iterable[float]) -> tuple[float | None, ...]:
-    """The quantile of each of these shares, seconds."""
-    return tuple(quantile(histogram, share) for share in shares)
+    """The quantile of each of these shares, seconds. The histogram is sorted once for all."""
+    buckets = sorted(bucket for bucket, count in histogram.items() if count)
+    if not buckets:
+        return tuple(None for _ in shares)
+    upto = list(accumulate(histogram[bucket] for bucket in buckets))
+    ranks = (bisect_left(upto, max(1.0, share * upto[-1])) for share in shares)
+    return tuple(middle(buckets[min(rank, len(buckets) - 1)]) for rank in ranks)
 
 
 def merged(one: Histogram, other: Histogram) -> dict[int, int]:

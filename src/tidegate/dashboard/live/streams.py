@@ -4,14 +4,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tidegate.dashboard.live.endpoint_now import EndpointNow
 from tidegate.dashboard.live.endpoint_values import EndpointValues
 from tidegate.dashboard.live.event_stream import changed, stream
 from tidegate.dashboard.live.ticker import Ticker
+from tidegate.dashboard.pages.endpoint.situations import Situations
+from tidegate.dashboard.pages.endpoint.time_range import time_range
 from tidegate.dashboard.pages.endpoint_list import PAGE
 from tidegate.dashboard.site import Site
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: Site, situations: Situations) -> list[Route]:
     """The routes of the streams."""
     sources, ticker = site.sources, Ticker(site.tick_seconds)
     values = EndpointValues(sources.series.fleet, sources.endpoints.seen)
@@ -25,4 +28,14 @@ def routes(site: Site) -> list[Route]:
 
         return stream(ticker, compose)
 
-    return [Route("/live/endpoints", endpoints)]
+    now = EndpointNow(sources, situations)
+
+    async def endpoint(request: Request) -> Response:
+        name, after = request.path_params["name"], request.query_params.get("after", "")
+        if sources.endpoints.known(name) is None:
+            await sources.endpoints.get(name)  # just made, or not there: then this raises NotFound
+        chosen = time_range(request.query_params, sources.clock.now())
+        seen = float(after) if after.isascii() and after.isdigit() and len(after) < 12 else sources.clock.now()
+        return stream(ticker, now.messages(name, chosen, seen))
+
+    return [Route("/live/endpoints", endpoints), Route("/live/endpoints/{name}", endpoint)]

@@ -1,0 +1,147 @@
+"""What is known of an endpoint at the moment, gathered for all who look at it.
+
+What changes by the second is read from memory each time it is asked for. What needs the store, or a long stretch of the
+series, is read once a minute, and at once when the endpoint or its number of replicas changes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tidegate.control.endpoints.endpoint_summary import state_of, version_of
+from tidegate.control.endpoints.endpoint_views import EndpointView, RunningView
+from tidegate.core.rollout.switch import Switch
+from tidegate.core.series.series_point import SeriesPoint, added
+from tidegate.dashboard.pages.endpoint.diagnosis import Finding, Situation, diagnosis
+from tidegate.dashboard.pages.endpoint.endpoint_frame import config_text
+from tidegate.dashboard.site import Sources
+from tidegate.ports import Event
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+RECENT = 300.0
+# The stretch that the last minutes are compared with.
+_COMPARED = 600.0
+# Events that say why an endpoint has its replicas.
+_SCALING = ("scaled", "scaled_to_zero", "woken", "evicted", "no_capacity")
+# Endpoints whose slow part is kept.
+_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is read once a minute. `why` is why the endpoint has as many replicas as it has."""
+
+    at: float  # unix seconds
+    key: tuple[int, RunningView]
+    switches: tuple[Switch, ...] = ()
+    events: tuple[Event, ...] = ()
+    hour_ago: SeriesPoint | None = None
+    before: SeriesPoint | None = None
+    kept_until: float | None = None  # of the parked replicas
+    day: SeriesPoint = field(default_factory=lambda: SeriesPoint(0.0, DAY))
+
+    @property
+    def why(self) -> str:
+        """The newest reason for the number of replicas."""
+        return next((event.message for event in reversed(self.events) if event.kind in _SCALING), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A situation, its diagnosis, and the past that it was compared with."""
+
+    situation: Situation
+    findings: tuple[Finding, ...]
+    past: Past
+
+
+class Situations:
+    """Gathers situations. Readers of the same endpoint share the work of the same second."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._pasts: dict[str, Past] = {}
+        self._tasks: dict[str, tuple[int, asyncio.Task[Seen]]] = {}
+
+    async def of(self, view: EndpointView) -> Seen:
+        """The situation of an endpoint now."""
+        second, name = int(self._sources.clock.monotonic()), view.endpoint.name
+        known = self._tasks.get(name)
+        if known is None or known[0] != second:
+            self._tasks = {key: value for key, value in self._tasks.items() if value[0] >= second - 1}
+            known = self._tasks[name] = (second, asyncio.create_task(self._look(view)))
+        return await asyncio.shield(known[1])
+
+    async def _look(self, view: EndpointView) -> Seen:
+        sources, endpoint, now = self._sources, view.endpoint, self._sources.clock.now()
+        running = sources.endpoints.running(endpoint)
+        past = await self._past(view, running, now)
+        recent = await sources.series.points(endpoint.name, now - RECENT, now, 5.0)
+        return await asyncio.to_thread(_judge, view, running, past, recent, now)
+
+    async def _past(self, view: EndpointView, running: RunningView, now: float) -> Past:
+        endpoint = view.endpoint
+        key, known = (endpoint.resource_version, running), self._pasts.pop(endpoint.name, None)
+        if known is None or known.key != key or not 0 <= now - known.at < MINUTE:
+            known = await self._read(view, key, now)
+        self._pasts[endpoint.name] = known  # the newest is last
+        while len(self._pasts) > _MOST:
+            del self._pasts[next(iter(self._pasts))]
+        return known
+
+    async def _read(self, view: EndpointView, key: tuple[int, RunningView], now: float) -> Past:
+        endpoints, series, name = self._sources.endpoints, self._sources.series, view.endpoint.name
+        switched = await endpoints.switches(name)
+        switches = switched.switches
+        events = await endpoints.events(name)
+        first = view.endpoint.created_at
+        about = now - HOUR
+        hour_ago = await self._stretch(name, about - _COMPARED / 2, about + _COMPARED / 2, first)
+        newest = switches[-1] if switches else None
+        before = await self._stretch(name, newest.at - _COMPARED, newest.at, first) if newest else ()
+        day = await series.points(name, max(first, now - DAY), now, 300.0)
+        kept_until = switched.kept_until
+
+        def past() -> Past:
+            total = whole(day) or SeriesPoint(now - DAY, DAY)
+            return Past(now, key, switches, events, whole(hour_ago), whole(before), kept_until, total)
+
+        return await asyncio.to_thread(past)
+
+    async def _stretch(self, name: str, since: float, until: float, first: float) -> Sequence[SeriesPoint]:
+        since = max(since, first)
+        return await self._sources.series.points(name, since, until, MINUTE) if until - since >= MINUTE else ()
+
+
+def _judge(view: EndpointView, running: RunningView, past: Past, recent: Sequence[SeriesPoint], now: float) -> Seen:
+    situation = situation_of(view, running, past, whole(recent) or SeriesPoint(now - RECENT, RECENT), now)
+    return Seen(situation, diagnosis(situation), past)
+
+
+def situation_of(view: EndpointView, running: RunningView, past: Past, recent: SeriesPoint, now: float) -> Situation:
+    """The situation of an endpoint by what was read of it."""
+    endpoint, failed = view.endpoint, view.endpoint.failed
+    return Situation(
+        now=now,
+        state=state_of(view),
+        version=version_of(view),
+        message=view.status.message,
+        held_back=failed.message if failed is not None and failed.report else "",
+        failed=failed.message if failed is not None and not failed.report else "",
+        pending=config_text(endpoint.pending.config) if endpoint.pending else "",
+        running=running,
+        recent=recent,
+        hour_ago=past.hour_ago,
+        switch=past.switches[-1] if past.switches else None,
+        before=past.before,
+        day=past.day,
+        why=past.why,
+    )
+
+
+def whole(points: Sequence[SeriesPoint]) -> SeriesPoint | None:
+    """The sum of points, one after the other; None where there is none."""
+    total: SeriesPoint | None = None
+    for point in points:
+        total = point if total is None else added(total, point)
+    return total

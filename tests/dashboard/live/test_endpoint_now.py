@@ -1,0 +1,82 @@
+"""The event stream of an endpoint's overview."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.dashboard.web_house import WebHouse
+from tidegate.dashboard.live.endpoint_now import REFRESH_TICKS, EndpointNow
+from tidegate.dashboard.pages.endpoint.situations import Situations
+from tidegate.dashboard.pages.endpoint.time_range import time_range
+
+
+def events(message: bytes) -> Mapping[str, Any]:
+    """The events of a message by name."""
+    found = (block.split("\n") for block in message.decode().strip().split("\n\n") if block.strip())
+    return {name.removeprefix("event: "): json.loads(data.removeprefix("data: ")) for name, data in found}
+
+
+@pytest.fixture
+async def now(web: WebHouse) -> EndpointNow:
+    await web.ready("wine")
+    return EndpointNow(web.site.sources, Situations(web.site.sources))
+
+
+async def test_the_first_message_has_all_values_and_later_ones_what_changed(web: WebHouse, now: EndpointNow) -> None:
+    chosen = time_range({}, web.house.clock.now())
+    compose = now.messages("wine", chosen, web.house.clock.now())
+    values = events(await compose(1))["values"]
+    assert values["state"] == "ready"
+    assert values["ledger/verdict"] == "balances"
+    assert values["diagnosis"].startswith("Healthy: ")
+    assert await compose(2) == b""
+    await web.house.endpoints.delete("wine")
+    await web.house.until(lambda: now._sources.endpoints.known("wine") is None)
+    assert events(await compose(3))["values"] == {"state": "deleted"}
+
+
+async def test_new_points_come_once_each_to_a_short_range(web: WebHouse, now: EndpointNow) -> None:
+    clock = web.house.clock
+    chosen = time_range({"range": "5m"}, clock.now())
+    compose = now.messages("wine", chosen, chosen.until - 3)
+    first = events(await compose(1))["points"]
+    assert [row["at"] for row in first] == [chosen.until - 2, chosen.until - 1]
+    assert "points" not in events(await compose(2))
+    clock.advance(1.0)
+    assert [row["at"] for row in events(await compose(3))["points"]] == [chosen.until]
+    assert "points" not in events(await now.messages("wine", time_range({}, clock.now()), 0.0)(4))
+
+
+async def test_a_reader_who_was_away_gets_no_more_than_a_quarter_of_an_hour(web: WebHouse, now: EndpointNow) -> None:
+    chosen = time_range({"range": "15m"}, web.house.clock.now())
+    assert len(events(await now.messages("wine", chosen, 0.0)(1))["points"]) <= 180
+
+
+async def test_readers_of_the_same_share_the_work(web: WebHouse, now: EndpointNow) -> None:
+    clock, asked = web.house.clock, 0
+    points = web.series.points
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await points(*arguments)
+
+    web.series.points = counted  # type: ignore[method-assign, assignment]
+    chosen = time_range({"range": "5m"}, clock.now())
+    readers = [now.messages("wine", chosen, chosen.until - 2) for _ in range(50)]
+    for compose in readers:
+        await compose(1)
+    assert asked <= 5
+
+
+async def test_the_charts_are_made_anew_once_a_minute(web: WebHouse, now: EndpointNow) -> None:
+    compose = now.messages("wine", time_range({}, web.house.clock.now()), 0.0)
+    messages = [await compose(tick) for tick in range(REFRESH_TICKS)]
+    assert events(messages[-1])["refresh"] == ["charts"]
+    assert not any("refresh" in events(message) for message in messages[:-1])
+
+
+async def test_the_stream_of_no_endpoint_is_not_found(web: WebHouse) -> None:
+    assert (await web.http.get("/live/endpoints/none")).status_code == 404
