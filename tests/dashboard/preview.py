@@ -8,6 +8,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from tests.dashboard import stories
 from tests.dashboard.web_house import a_web_house
 
 KINDS = ("fraud", "wine", "credit", "demand", "iris", "spam", "eta", "price", "churn", "rank")
@@ -20,6 +21,8 @@ async def preview(port: int, endpoints: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory(prefix="tidegate-preview-") as folder:
         async with a_web_house(Path(folder) / "data", rates, port, tick_seconds=1.0) as web:
             await web.ready(*names)
+            for story in (stories.held_back, stories.split, stories.failed, stories.updating):
+                await story(web.house)
             print(f"The dashboard is at {web.url} for {seconds:.0f} s.")
             await asyncio.sleep(seconds)
 

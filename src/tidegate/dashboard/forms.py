@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tidegate.core.access.principal import ADMIN, PRINCIPAL_HEADER
 from tidegate.core.errors import BadRequest, InvalidParameter, PayloadTooLarge, TidegateError, UnsupportedMediaType
 from tidegate.dashboard.site import Flash, Site
 
@@ -67,6 +68,11 @@ async def read_form(request: Request) -> Form:
         )
     except ValueError:
         raise BadRequest("The form could not be read.") from None
+
+
+def caller(request: Request) -> str:
+    """Who acts: the principal that the gateway has found the caller to be."""
+    return request.headers.get(PRINCIPAL_HEADER) or ADMIN
 
 
 async def act(site: Site, doing: Awaitable[str], back: str, then: str | None = None) -> Response:

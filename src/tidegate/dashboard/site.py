@@ -43,6 +43,17 @@ HEADERS = {
 }
 
 
+# Characters that turn the direction of what follows them. In a name or a log they would garble the sentence around it.
+_TURNS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def harmless(value: object) -> object:
+    """A value as a template writes it: without characters that turn the direction of the text around it."""
+    if isinstance(value, str) and not value.isascii() and not hasattr(value, "__html__"):
+        return value.translate(_TURNS)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """All that pages read and call: control's verbs, the series, and the time."""
@@ -109,6 +120,7 @@ class Site:
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            finalize=harmless,
         )
         self._templates.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
         self._templates.filters |= FILTERS

@@ -77,6 +77,11 @@ class EndpointQueries:
             max((observation.target.memory_bytes for observation in known), default=0),
         )
 
+    def kept_until(self, endpoint: Endpoint) -> float | None:
+        """When the endpoint's parked replicas end, unix seconds; None where they have ended, or nothing is parked."""
+        until = kept_until(endpoint.previous, self._rollouts.park_seconds) if endpoint.previous else 0.0
+        return until if until > self._clock.now() else None
+
     async def gate(self, name: str) -> GateView:
         """The endpoint's gate policy, and the gate's newest report."""
         endpoint = await self._known(name)
@@ -89,9 +94,7 @@ class EndpointQueries:
     async def switches(self, name: str) -> SwitchesView:
         """The endpoint's switches, and the configuration that a rollback would bring back."""
         endpoint = await self._known(name)
-        until = kept_until(endpoint.previous, self._rollouts.park_seconds) if endpoint.previous else 0.0
-        kept = until if until > self._clock.now() else None
-        return SwitchesView(await self._store.switches(endpoint.id), endpoint.previous, kept)
+        return SwitchesView(await self._store.switches(endpoint.id), endpoint.previous, self.kept_until(endpoint))
 
     async def events(self, name: str) -> tuple[Event, ...]:
         """What happened to the endpoint, oldest first."""

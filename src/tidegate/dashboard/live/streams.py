@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tidegate.dashboard.live import endpoint_state
 from tidegate.dashboard.live.endpoint_now import EndpointNow
 from tidegate.dashboard.live.endpoint_values import EndpointValues
 from tidegate.dashboard.live.event_stream import changed, stream
@@ -38,4 +39,8 @@ def routes(site: Site, situations: Situations) -> list[Route]:
         seen = float(after) if after.isascii() and after.isdigit() and len(after) < 12 else sources.clock.now()
         return stream(ticker, now.messages(name, chosen, seen))
 
-    return [Route("/live/endpoints", endpoints), Route("/live/endpoints/{name}", endpoint)]
+    return [
+        Route("/live/endpoints", endpoints),
+        Route("/live/endpoints/{name}", endpoint),
+        *endpoint_state.routes(site, ticker),
+    ]

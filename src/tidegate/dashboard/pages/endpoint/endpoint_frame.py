@@ -3,6 +3,7 @@
 A tab's template extends `endpoint_frame.html` and fills its block `tab`; its values are those of `frame`, and its own.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -102,12 +103,24 @@ def frame_values(shown: Frame) -> dict[str, str]:
     return values | ({"left": shown.back.left_text} if shown.back else {})
 
 
+def print_of(view: EndpointView) -> str:
+    """A text that differs as soon as something of the endpoint is to be shown anew."""
+    endpoint, status = view.endpoint, view.status
+    entities = sorted((rid, one.deployment, one.message) for rid, one in status.entities.items())
+    seen = (endpoint.id, endpoint.resource_version, status.message, status.replicas, entities)
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
+
+
 async def framed(site: Site, name: str, active_tab: str) -> tuple[EndpointView, dict[str, Any]]:
-    """An endpoint, and the values of its frame. Raises NotFound and Unavailable."""
+    """An endpoint, and the values of its frame. Raises NotFound and Unavailable.
+
+    `stream` among them is the path of the event stream that keeps the frame up to date, and says when a part of the
+    page is to be read anew.
+    """
     endpoints, now = site.sources.endpoints, site.sources.clock.now()
     view = await endpoints.get(name)
-    parked = (await endpoints.switches(name)).kept_until if view.endpoint.previous else None
-    return view, frame(view, active_tab, parked, now)
+    values = frame(view, active_tab, endpoints.kept_until(view.endpoint), now)
+    return view, values | {"stream": f"/live{path_of(name)}/state?seen={print_of(view)}"}
 
 
 def config_text(config: EndpointConfig) -> str:

@@ -1,0 +1,84 @@
+"""Endpoints with a history, for the preview and the tests: split, held back, failed, updating, with hostile texts."""
+
+import asyncio
+from dataclasses import replace
+
+from tests.control.house import NO_BUILD, House, an_entity
+from tidegate.control.endpoints.endpoint_requests import ConfigRequest, EndpointRequest
+from tidegate.core.endpoint.endpoint import Route
+from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
+
+HOSTILE = "<script>alert('x')</script> </pre>{{ 7 * 7 }} \u202egnp.exe"
+MB = 1_000_000
+
+
+async def settled(house: House, *names: str) -> None:
+    """Wait until no update is under way."""
+    async with asyncio.timeout(30):
+        for name in names:
+            while (await house.endpoints.get(name)).endpoint.pending is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+def findings(replay: Replay) -> Findings:
+    """A replay in which some requests fail, and the answers get another schema."""
+    before = {"predictions": {"array"}, "predictions[].score": {"float"}, "predictions[].label": {"string"}}
+    after = {"predictions": {"array"}, "predictions[].score": {"string"}, f"predictions[].{HOSTILE[:40]}": {"integer"}}
+    return Findings(
+        replay.id,
+        requests=500,
+        compared=496,
+        exact=480,
+        close=10,
+        changed=6,
+        largest_difference=0.031,
+        errors=4,
+        error=f"ValueError: negative sulphates in {HOSTILE}",
+        before={path: frozenset(kinds) for path, kinds in before.items()},
+        after={path: frozenset(kinds) for path, kinds in after.items()},
+        baseline=Times(0.00041, 320, 4),
+        candidate=Times(0.00043, 322, 4),
+        memory=Memory(181 * MB, (180 * MB, 182 * MB, 182 * MB)),
+        seconds=0.31,
+    )
+
+
+async def held_back(house: House, name: str = "held-back") -> None:
+    """An endpoint whose version 2 the gate holds back, after version 1 took the place of version 3."""
+    house.gateway.finds = lambda replay: Findings(replay.id, requests=40, compared=40, exact=40, seconds=0.1)
+    await house.create(name, an_entity("3"))
+    await settled(house, name)
+    await house.update("1", name)
+    await settled(house, name)
+    house.gateway.finds = findings
+    await house.update("2", name)
+    await settled(house, name)
+
+
+async def split(house: House, name: str = "split") -> None:
+    """An endpoint of two versions with hostile texts in its description and tags."""
+    one, two = replace(an_entity("1"), environment_vars=(("MODEL_KEY", "a secret value"),)), an_entity("2")
+    config = ConfigRequest((one, two), (Route("wine-1", 90), Route("wine-2", 10)))
+    tags = (("team", "risk"), (HOSTILE, HOSTILE))
+    await house.endpoints.create(EndpointRequest(name, config, "admin", f"Rates wines. {HOSTILE}", tags))
+    await settled(house, name)
+
+
+async def failed(house: House, name: str = "failed") -> None:
+    """An endpoint whose first version cannot be built."""
+    house.builder.fault = NO_BUILD
+    await house.create(name, an_entity("3"))
+    await settled(house, name)
+    house.builder.fault = None
+    view = await house.endpoints.get(name)
+    log = await house.endpoints.build_logs(name, "wine-3")
+    assert view.endpoint.failed is not None
+    assert log
+
+
+async def updating(house: House, name: str = "updating") -> None:
+    """An endpoint whose update is being built until the house ends."""
+    await house.create(name, an_entity("1"))
+    await settled(house, name)
+    house.builder.gate.clear()
+    await house.update("3", name)
