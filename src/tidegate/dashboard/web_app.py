@@ -16,7 +16,7 @@ from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFoun
 from tidegate.dashboard.live import streams
 from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page
-from tidegate.dashboard.pages.endpoint import endpoint_actions, overview, roll_outs
+from tidegate.dashboard.pages.endpoint import endpoint_actions, overview, roll_outs, update_form
 from tidegate.dashboard.pages.endpoint.situations import Situations
 from tidegate.dashboard.site import HEADERS, Site
 from tidegate.telemetry import fields
@@ -37,6 +37,7 @@ def create_web_app(site: Site) -> Starlette:
         *overview.routes(site, situations),
         *roll_outs.routes(site),
         *endpoint_actions.routes(site),
+        *update_form.routes(site),
         *streams.routes(site, situations),
         Route("/favicon.ico", icon),
     ]
