@@ -16,7 +16,7 @@ from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFoun
 from tidegate.dashboard.live import streams
 from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page
-from tidegate.dashboard.pages.endpoint import endpoint_actions, overview, roll_outs, update_form
+from tidegate.dashboard.pages.endpoint import endpoint_actions, logs_page, overview, roll_outs, update_form
 from tidegate.dashboard.pages.endpoint.situations import Situations
 from tidegate.dashboard.site import HEADERS, Site
 from tidegate.telemetry import fields
@@ -36,6 +36,7 @@ def create_web_app(site: Site) -> Starlette:
         *endpoint_list.routes(site),
         *overview.routes(site, situations),
         *roll_outs.routes(site),
+        *logs_page.routes(site),
         *endpoint_actions.routes(site),
         *update_form.routes(site),
         *streams.routes(site, situations),

@@ -4,7 +4,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tidegate.control.endpoints.endpoint_views import EndpointView, GateView, ReplicaView, RunningView, SwitchesView
+from tidegate.control.endpoints.endpoint_views import (
+    EndpointView,
+    GateView,
+    LogKind,
+    ReplicaView,
+    RunningView,
+    SwitchesView,
+)
+from tidegate.control.endpoints.log_follower import LogEnd, LogFollower, log_end
 from tidegate.control.endpoints.log_tail import tail
 from tidegate.control.endpoints.openapi_document import describe
 from tidegate.control.reconcile.world import World
@@ -121,6 +129,20 @@ class EndpointQueries:
         revision = _revision_of(await self._known(name), served_entity, config_version)
         return await asyncio.to_thread(tail, self._data.build_log(revision))
 
+    async def log_end(
+        self, name: str, kind: LogKind, served_entity: str, config_version: int | None, most: int
+    ) -> LogEnd:
+        """The last lines of one of a served entity's logs, at most so many bytes. Raises NotFound."""
+        path = self._log(_revision_of(await self._known(name), served_entity, config_version), kind)
+        return await asyncio.to_thread(log_end, path, most)
+
+    async def follow_log(
+        self, name: str, kind: LogKind, served_entity: str, config_version: int | None, read_from: int | None
+    ) -> LogFollower:
+        """What reads a log as it grows, from this byte on; None for its end. Raises NotFound."""
+        path = self._log(_revision_of(await self._known(name), served_entity, config_version), kind)
+        return LogFollower(path, read_from)
+
     async def openapi(self, name: str) -> dict[str, Any]:
         """OpenAPI 3.1 of the endpoint's invocations. Raises Conflict before its models have been downloaded."""
         endpoint = await self._known(name)
@@ -135,6 +157,9 @@ class EndpointQueries:
         return await asyncio.to_thread(describe, endpoint.name, config, models)
 
     # ---
+
+    def _log(self, revision: RevisionId, kind: LogKind) -> Path:
+        return self._data.build_log(revision) if kind is LogKind.BUILD else self._data.replica_log(revision)
 
     async def _known(self, name: str) -> Endpoint:
         endpoint = await self._store.endpoint(name)

@@ -1,12 +1,20 @@
 """What the verbs over endpoints return."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tidegate.core.endpoint.endpoint import Endpoint, ParkedConfig
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.endpoint.revision import Replica, RevisionId
 from tidegate.core.endpoint.status import EndpointStatus
 from tidegate.core.rollout.switch import Switch
+
+
+class LogKind(StrEnum):
+    """The logs of a served entity."""
+
+    SERVER = "server"  # what its replicas print
+    BUILD = "build"  # how its model and environment were prepared
 
 
 @dataclass(frozen=True, slots=True)
