@@ -65,6 +65,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
 
     from tidegate.adapters.clock import SystemClock
     from tidegate.adapters.environments.uv_environments import UvEnvironments
+    from tidegate.adapters.mlflow.artifact_locations import shown
     from tidegate.adapters.mlflow.registry import MlflowRegistry
     from tidegate.adapters.store.sql_store import SqlStore
     from tidegate.api.rest_api import create_app
@@ -87,6 +88,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
         data,
         ControlSettings(
             registry=chosen.registry.uri or "embedded",
+            registry_address=shown(chosen.registry.uri),
             cores=len(os.sched_getaffinity(0)),
             gateways=chosen.server.gateways,
             concurrent_builds=chosen.environments.concurrent_builds,

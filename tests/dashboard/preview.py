@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.dashboard import stories
+from tests.dashboard.model_scene import register
 from tests.dashboard.web_house import a_web_house
 
 KINDS = ("fraud", "wine", "credit", "demand", "iris", "spam", "eta", "price", "churn", "rank")
@@ -20,6 +21,7 @@ async def preview(port: int, endpoints: int, seconds: float) -> None:
     rates = {name: 4200.0 / (1 + number) if number % 7 else 0.0 for number, name in enumerate(names)}
     with tempfile.TemporaryDirectory(prefix="tidegate-preview-") as folder:
         async with a_web_house(Path(folder) / "data", rates, port, tick_seconds=1.0) as web:
+            register(web)
             await web.ready(*names)
             for story in (stories.held_back, stories.split, stories.failed, stories.updating):
                 await story(web.house)

@@ -48,7 +48,10 @@ class WebHouse:
 
 def sources(house: House, series: FakeSeries) -> Sources:
     """What the pages read, over a house."""
-    return Sources(house.endpoints, house.enablements, house.sessions, series, house.metrics, house.clock)
+    control = house.control
+    return Sources(
+        house.endpoints, house.enablements, house.sessions, series, house.metrics, house.clock, control.catalog
+    )
 
 
 @contextlib.asynccontextmanager

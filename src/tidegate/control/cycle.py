@@ -76,6 +76,7 @@ class ControlSettings:
 
     registry: str  # its URI
     cores: int
+    registry_address: str = ""  # the same as people may see it; empty for the embedded one
     gateways: int = 1
     concurrent_builds: int = 2
     build_timeout: float = 3600.0  # seconds
@@ -130,7 +131,7 @@ class Control:
             self.world, self.gateways, self.minutes, clock, self.wakeups, chosen.enable_patience
         )
         self.enabled_models = EnabledModels(ports.store, ports.registry, self.endpoints, self.alignment, context)
-        self.catalog = ModelCatalog(ports.registry, clock, self.world)
+        self.catalog = ModelCatalog(ports.registry, clock, self.world, chosen.registry_address)
         self.follower = RegistryFollower(
             ports.store, ports.registry, self.endpoints, self.alignment, self.gateways, self.wakeups, chosen.look_every
         )

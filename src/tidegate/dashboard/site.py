@@ -15,6 +15,7 @@ import tidegate
 from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_models import EnabledModels
+from tidegate.control.registry.model_catalog import ModelCatalog
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.control.series.series import Series
 from tidegate.core.errors import TidegateError
@@ -64,6 +65,7 @@ class Sources:
     series: Series
     metrics: Metrics
     clock: Clock
+    catalog: ModelCatalog
 
 
 @dataclass(frozen=True, slots=True)

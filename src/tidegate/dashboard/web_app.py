@@ -18,6 +18,7 @@ from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page
 from tidegate.dashboard.pages.endpoint import endpoint_actions, logs_page, overview, roll_outs, update_form
 from tidegate.dashboard.pages.endpoint.situations import Situations
+from tidegate.dashboard.pages.models import model_launch, model_list, model_page, serving_tab
 from tidegate.dashboard.site import HEADERS, Site
 from tidegate.telemetry import fields
 
@@ -39,6 +40,10 @@ def create_web_app(site: Site) -> Starlette:
         *logs_page.routes(site),
         *endpoint_actions.routes(site),
         *update_form.routes(site),
+        *model_list.routes(site),
+        *model_page.routes(site),
+        *model_launch.routes(site),
+        *serving_tab.routes(site),
         *streams.routes(site, situations),
         Route("/favicon.ico", icon),
     ]

@@ -86,7 +86,8 @@ class _Kept(Generic[T]):
 class ModelCatalog:
     """Reads the registry. Each verb raises what the registry raises, such as Unavailable."""
 
-    def __init__(self, registry: ModelRegistry, clock: Clock, world: World) -> None:
+    def __init__(self, registry: ModelRegistry, clock: Clock, world: World, address: str = "") -> None:
+        self.address = address  # the registry's URI as people may see it; empty for the embedded one
         self._registry, self._clock, self._world = registry, clock, world
         self._list: _Kept[tuple[RegisteredModel, ...]] = _Kept(clock)
         self._details: dict[str, _Kept[ModelDetails]] = {}
