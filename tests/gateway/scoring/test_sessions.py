@@ -214,3 +214,5 @@ async def test_no_browser_shows_its_own_dialog_over_a_page(tmp_path: Path) -> No
                 ):
                     assert answer.status_code == 401
                     assert ("www-authenticate" in answer.headers) is challenge, (headers, answer.url)
+                    of_mlflow = challenge and answer.url.path.startswith("/mlflow")
+                    assert ("MLFLOW_TRACKING_TOKEN" in answer.text) is of_mlflow  # a variable of programs

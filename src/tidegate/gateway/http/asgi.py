@@ -139,10 +139,9 @@ class Handler:
         try:
             return self.scoring.tokens.check(scope["method"].encode(), headers)
         except errors.Unauthenticated as error:
-            if not scope["path"].startswith(proxy.REGISTRY_PREFIX):
+            if not scope["path"].startswith(proxy.REGISTRY_PREFIX) or not error.challenge:  # it is a page that asks
                 raise
-            sentence = f"{error.message} MLflow sends what is in MLFLOW_TRACKING_TOKEN."
-            raise errors.Unauthenticated(sentence, challenge=error.challenge) from None
+            raise errors.Unauthenticated(f"{error.message} MLflow sends what is in MLFLOW_TRACKING_TOKEN.") from None
 
     def _upstream(self, path: str) -> Proxy:
         if path != proxy.REGISTRY_PREFIX and not path.startswith(proxy.REGISTRY_PREFIX + "/"):
