@@ -67,6 +67,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.adapters.environments.uv_environments import UvEnvironments
     from tidegate.adapters.mlflow.artifact_locations import shown
     from tidegate.adapters.mlflow.registry import MlflowRegistry
+    from tidegate.adapters.series.sql_series import SqlSeries
     from tidegate.adapters.store.sql_store import SqlStore
     from tidegate.api.rest_api import create_app
     from tidegate.control.cycle import Control, ControlPorts, ControlSettings
@@ -77,6 +78,9 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     token = data.admin_token.read_text().strip()
     store = await SqlStore.open(chosen.store.uri or f"sqlite:///{data.database}")
     stack.push_async_callback(store.close)
+    in_file = not chosen.store.uri or chosen.store.uri.startswith("sqlite")
+    series = SqlSeries.in_file(data.series) if in_file else SqlSeries.in_database(chosen.store.uri)
+    stack.push_async_callback(series.close)
     registry = MlflowRegistry(*_registry(chosen, data, token))
     stack.push_async_callback(registry.close)
     engine = LocalEngine(data.agent_socket)
@@ -84,7 +88,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     environments = UvEnvironments(data, chosen.environments, store, os.environ)
 
     plane = Control(
-        ControlPorts(store, registry, environments, engine, clock),
+        ControlPorts(store, registry, environments, engine, clock, series),
         data,
         ControlSettings(
             registry=chosen.registry.uri or "embedded",
@@ -99,6 +103,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
             defaults=Defaults(chosen.engine.memory_limits, _gate(chosen.gate)),
             rollouts=chosen.rollouts,
             housekeeping=chosen.housekeeping,
+            series=chosen.series,
         ),
     )
     await plane.start()

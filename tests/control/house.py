@@ -14,6 +14,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.engine import FakeEngine
 from tests.fakes.environment_builder import FakeEnvironmentBuilder
 from tests.fakes.model_registry import FakeModelRegistry
+from tests.fakes.series_store import FakeSeriesStore
 from tests.fakes.store import FakeStore
 from tidegate import http
 from tidegate.control.cycle import Control, ControlPorts, ControlSettings
@@ -207,13 +208,14 @@ class House:
         self.data = DataDirectory(folder)
         self.data.create()
         self.store, self.registry, self.clock = FakeStore(), SlowRegistry(), FakeClock()
+        self.kept = FakeSeriesStore()
         self.builder, self.engine = Builder(), ScriptedEngine()
         for version in "123":
             self.registry.add("wine", version)
         self._assemble()
 
     def _assemble(self) -> None:
-        ports = ControlPorts(self.store, self.registry, self.builder, self.engine, self.clock)
+        ports = ControlPorts(self.store, self.registry, self.builder, self.engine, self.clock, self.kept)
         self.control = Control(
             ports,
             self.data,

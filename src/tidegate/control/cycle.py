@@ -2,12 +2,13 @@
 
     observe → follow the registry → align enabled models → plan → act → publish → housekeeping
 
-Four loops carry it, since their parts wait for different things. None of them waits for another, and each goes on
+Five loops carry it, since their parts wait for different things. None of them waits for another, and each goes on
 after any exception (`supervised_loop.py`):
 
 - the reconciler (`reconcile`): observe, plan, act, publish; every 0.25 to 5 s, and at every wake-up;
 - the follower (`follow_registry`): ask the registry, align, follow; every `registry.look_every` seconds, and at every
   wake-up;
+- the recorder of the series (`recorder.run_once`): every second;
 - housekeeping (`sweep_disk`): every hour;
 - the sweep of sessions that have ended (`sessions.sweep`): every 10 minutes.
 
@@ -38,14 +39,16 @@ from tidegate.control.registry.model_catalog import ModelCatalog
 from tidegate.control.registry.registry_follower import MAX_BACKOFF, RegistryFollower
 from tidegate.control.reporting.minute_history import MinuteHistory
 from tidegate.control.reporting.prometheus_metrics import Metrics
+from tidegate.control.series.kept_series import KeptSeries
+from tidegate.control.series.recorder import Recorder
 from tidegate.control.supervised_loop import SupervisedLoop
 from tidegate.control.wakeups import Wakeups
 from tidegate.core.endpoint.lifecycle import RevisionState
 from tidegate.core.errors import TidegateError
 from tidegate.core.rollout.snapshot import Snapshot
 from tidegate.data_directory import DataDirectory
-from tidegate.ports import Clock, Engine, EnvironmentBuilder, ModelRegistry, Store
-from tidegate.settings import HousekeepingSettings, RolloutSettings
+from tidegate.ports import Clock, Engine, EnvironmentBuilder, ModelRegistry, SeriesStore, Store
+from tidegate.settings import HousekeepingSettings, RolloutSettings, SeriesSettings
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class ControlPorts:
     environments: EnvironmentBuilder
     engine: Engine
     clock: Clock
+    series: SeriesStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class ControlSettings:
     defaults: Defaults = field(default_factory=Defaults)
     rollouts: RolloutSettings = field(default_factory=RolloutSettings)
     housekeeping: HousekeepingSettings = field(default_factory=HousekeepingSettings)
+    series: SeriesSettings = field(default_factory=SeriesSettings)
 
 
 class Control:
@@ -120,7 +125,9 @@ class Control:
         self.notices = ReplicaNotices(ports.store)
         self.actor = Actor(reconciler_ports, self.world, self.builds, self.publisher, self.history, self.wakeups)
 
-        # What is told of the platform.
+        # What is recorded, and told, of the platform.
+        self.recorder = Recorder(self.gateways, self.world, ports.series, clock, chosen.series.max_mb * 2**20)
+        self.series = KeptSeries(self.recorder, self.world, self.autoscaler, clock)
         self.minutes = MinuteHistory(self.gateways, self.world, clock, chosen.cores)
         self.metrics = Metrics(self.gateways, self.world, self.builds, clock)
 
@@ -141,6 +148,7 @@ class Control:
         self.following = SupervisedLoop(
             "a look at aliases and stages", self.follow_registry, MAX_BACKOFF, self.wakeups.follower
         )
+        self.recording = SupervisedLoop("the recording of series", self.recorder.run_once, 1.0)
         self.sweeping = SupervisedLoop("a sweep", self.sweep_disk, AGAIN_AFTER_FAILURE)
         self.admitting = SupervisedLoop("a sweep of sessions", self.sessions.sweep, _CALM)
 
@@ -152,13 +160,14 @@ class Control:
         except TidegateError as error:
             logger.warning("the first look at the world failed: %s", error.message)
         await self.gateways.start()
-        for loop in (self.reconciling, self.following, self.sweeping, self.admitting):
+        for loop in (self.reconciling, self.following, self.recording, self.sweeping, self.admitting):
             loop.start()
 
     async def stop(self) -> None:
         """End the loops, the builds and the link. Replicas and gateways go on."""
-        for loop in (self.admitting, self.sweeping, self.following, self.reconciling):
+        for loop in (self.admitting, self.sweeping, self.recording, self.following, self.reconciling):
             await loop.stop()
+        await self.recorder.stop()
         await self.actor.stop()
         await self.builds.stop()
         await self.gateways.stop()

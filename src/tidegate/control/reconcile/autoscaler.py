@@ -37,6 +37,7 @@ class Autoscaler:
         self._looked_at: tuple[Endpoint, ...] = ()
         self._parked: Mapping[RevisionId, ParkedConfig] = {}  # of those endpoints
         self._untold: deque[Event] = deque(maxlen=_MAX_UNTOLD)
+        self.reasons: dict[RevisionId, str] = {}  # why each has the number of replicas that it has
         self.asleep = False  # whether no replica ran at the last look: the first request then hurries the reconciler
 
     def scales(
@@ -53,6 +54,7 @@ class Autoscaler:
         ready = {rid: revision for rid, revision in revisions.items() if revision.state is RevisionState.READY}
         left = self._parks(endpoints)
         self._states = {rid: state for rid, state in self._states.items() if rid in ready and rid not in left}
+        self.reasons = {rid: reason for rid, reason in self.reasons.items() if rid in ready}
         self._loads.forget(ready)
         over = self._gateways.unrouted(due(self._parked, self._park_seconds, self._clock.now()))
         for rid, revision in ready.items():
@@ -120,6 +122,8 @@ class Autoscaler:
             updating is not None,
         )
         decision, after = decide(policy, state, observed, self._cores, now)
+        if decision.reason:
+            self.reasons[revision.id] = decision.reason
         self._states[revision.id] = after
         if decision.replicas != state.replicas:
             self._untold.append(_event(revision, state.replicas, decision, self._clock.now()))

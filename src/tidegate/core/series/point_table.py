@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from math import inf
 from operator import attrgetter
 
 from tidegate.core.series.series_point import STEPS, SeriesPoint
@@ -106,31 +107,34 @@ class PointTable:
                 self.lists[which] = _joined(self.lists[which] or (), added)
         self.begins.extend(other.begins)
 
-    def rows(self) -> Iterator[tuple[str, SeriesPoint]]:
-        """All rows, in their order, with their keys."""
+    def rows(self, chosen: Container[str] | None = None) -> Iterator[tuple[str, SeriesPoint]]:
+        """All rows, or those with one of these keys, in their order, with their keys."""
         keys, widths = self.column(_KEY), self.column(_SECONDS)
         for row, place in enumerate(self._places()):
-            seconds = widths[row] / MICRO
-            yield self.keys[keys[row]], self._point([place], self.begins[row] / MICRO, seconds, seconds)
+            key, seconds = self.keys[keys[row]], widths[row] / MICRO
+            if chosen is None or key in chosen:
+                yield key, self._point([place], self.begins[row] / MICRO, seconds, seconds)
 
     def condensed(
         self,
         step: float,
         keys: Container[str] | None = None,
         known: Callable[[float], float] | None = None,
+        span: tuple[float, float] = (0.0, inf),
     ) -> list[SeriesPoint]:
         """The sums of all rows, or of those with one of these keys, in slots of `step` seconds, oldest first.
 
         A slot begins at a multiple of `step`. A row that is wider than `step` is in no slot: rows of the same begin and
         width then make a point of their own. Averages are over the slot's known time: `known` says how many seconds
-        that is, by the slot's begin; without it, it is the time that has a row.
+        that is, by the slot's begin; without it, it is the time that has a row. `span` is what rows must begin in, unix
+        seconds, its end excluded.
         """
-        width = int(step * MICRO)
+        width, first, end = int(step * MICRO), span[0] * MICRO, span[1] * MICRO
         chosen = None if keys is None else {place for place, key in enumerate(self.keys) if key in keys}
         own, seconds = self.column(_KEY), self.column(_SECONDS)
         slots: dict[tuple[int, int], list[int]] = {}
         for row, begin in enumerate(self.begins):
-            if chosen is None or own[row] in chosen:
+            if (chosen is None or own[row] in chosen) and first <= begin < end:
                 wide = seconds[row] > width
                 slot = (begin, seconds[row]) if wide else (begin // width * width, width)
                 slots.setdefault(slot, []).append(row)
@@ -146,6 +150,10 @@ class PointTable:
                 time = sum({self.begins[row]: seconds[row] for row in rows}.values()) / MICRO
             made.append(self._point([places[row] for row in rows], at, wide_micros / MICRO, time))
         return made
+
+    def column_of(self, name: str) -> Sequence[int]:
+        """A column, by its name in COLUMNS."""
+        return self.column(_AT[name])
 
     # ---
 

@@ -5,10 +5,10 @@ minute, and those become points of a day, without any loss but that of time.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from tidegate.core.series.latency_histogram import Histogram, merged
+from tidegate.core.series.latency_histogram import Histogram, grown, merged
 
 STEPS = ("queue", "wait", "decode", "predict", "encode", "gateway")
 """The steps of a request, in order: waiting in the gateway for a replica; waiting in the replica for its batch; the
@@ -87,6 +87,34 @@ def beside(one: SeriesPoint, other: SeriesPoint) -> SeriesPoint:
 def all_beside(points: Iterable[SeriesPoint], at: float, seconds: float) -> SeriesPoint:
     """The sum of points of the same time. Without any: an empty point of that time."""
     return reduce(beside, points, SeriesPoint(at, seconds))
+
+
+def less(total: SeriesPoint, earlier: SeriesPoint) -> SeriesPoint:
+    """What a growing total has gained since it was `earlier`. A count that fell counts as unchanged."""
+
+    def gained(name: str) -> float:
+        gain: float = getattr(total, name) - getattr(earlier, name)
+        return max(0, gain)
+
+    statuses = {status: count - earlier.statuses.get(status, 0) for status, count in total.statuses.items()}
+    return replace(
+        total,
+        **{name: gained(name) for name in _GROWING},  # type: ignore[arg-type]
+        statuses={status: count for status, count in statuses.items() if count > 0},
+        latency=grown(total.latency, earlier.latency),
+        steps=tuple(max(0.0, a - b) for a, b in zip(total.steps, earlier.steps, strict=True)),
+        cold={
+            key: (count - known[0], max(0.0, seconds - known[1]))
+            for key, (count, seconds) in total.cold.items()
+            if count > (known := earlier.cold.get(key, (0, 0.0)))[0]
+        },
+    )
+
+
+_GROWING = (
+    "accepted", "answered", "rejected", "timed_out", "client_gone", "lost", "latency_seconds", "stepped", "batches",
+    "request_bytes", "response_bytes", "cold_starts", "cold_requests", "cpu_seconds",
+)  # fmt: skip
 
 
 def _sum(one: SeriesPoint, other: SeriesPoint, at: float, seconds: float, share: tuple[float, float]) -> SeriesPoint:
