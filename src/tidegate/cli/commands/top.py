@@ -19,7 +19,7 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print one table and end; so it is on a pipe.")] = False,
     sort: Annotated[str, typer.Option(help="requests, name, p99, errors or replicas.")] = "requests",
 ) -> None:
-    """Show what all endpoints do, live: requests, latencies, errors, replicas."""
+    """Show live what all endpoints do."""
     if once or not sys.stdout.isatty():
         rows = sorted_by(client.activity(), sort)
         print_table(COLUMNS, [cells(row) for row in rows])
