@@ -20,6 +20,7 @@ from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.reporting.prometheus_metrics import Metrics
+from tidegate.control.series.series import Series
 from tidegate.gateway.http import asgi
 from tidegate.gateway.queue import legacy_urls
 from tidegate.settings import Settings
@@ -266,7 +267,7 @@ def test_commands_in_examples_exist() -> None:
 def routes() -> Iterator[str]:
     """Every route of control and of the gateway."""
     verbs = cast("Endpoints", None), cast("EnabledModels", None)
-    app = create_app(*verbs, cast("Metrics", None), cast("Sessions", None))
+    app = create_app(*verbs, cast("Metrics", None), cast("Sessions", None), cast("Series", None))
     for route in iter_route_contexts(app.routes):
         yield from (f"{method} {route.path}" for method in (route.methods or set()) - {"HEAD"})
     yield from (f"GET {path}" for path in asgi._OPEN)

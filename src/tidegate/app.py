@@ -72,15 +72,18 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     from tidegate.api.rest_api import create_app
     from tidegate.control.cycle import Control, ControlPorts, ControlSettings
     from tidegate.control.reconcile.world import Defaults
+    from tidegate.dashboard.site import Site, Sources
+    from tidegate.dashboard.web_app import create_web_app, faces
     from tidegate.engines.agent.local_engine import LocalEngine
+    from tidegate.web_assets import WebAssets
 
     data, clock = DataDirectory(chosen.server.data_dir), SystemClock()
     token = data.admin_token.read_text().strip()
     store = await SqlStore.open(chosen.store.uri or f"sqlite:///{data.database}")
     stack.push_async_callback(store.close)
     in_file = not chosen.store.uri or chosen.store.uri.startswith("sqlite")
-    series = SqlSeries.in_file(data.series) if in_file else SqlSeries.in_database(chosen.store.uri)
-    stack.push_async_callback(series.close)
+    kept = SqlSeries.in_file(data.series) if in_file else SqlSeries.in_database(chosen.store.uri)
+    stack.push_async_callback(kept.close)
     registry = MlflowRegistry(*_registry(chosen, data, token))
     stack.push_async_callback(registry.close)
     engine = LocalEngine(data.agent_socket)
@@ -88,7 +91,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     environments = UvEnvironments(data, chosen.environments, store, os.environ)
 
     plane = Control(
-        ControlPorts(store, registry, environments, engine, clock, series),
+        ControlPorts(store, registry, environments, engine, clock, kept),
         data,
         ControlSettings(
             registry=chosen.registry.uri or "embedded",
@@ -111,10 +114,19 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
 
     memory_limit = chosen.engine.memory_limits["CPU"]
     public = chosen.server.public
-    app = create_app(plane.endpoints, plane.enabled_models, plane.metrics, plane.sessions, memory_limit, public)
+    verbs, series = (plane.endpoints, plane.enabled_models), plane.series
+    api = create_app(*verbs, plane.metrics, plane.sessions, series, memory_limit, public)
+    sources = Sources(*verbs, plane.sessions, series, plane.metrics, clock, plane.catalog)
+    web = create_web_app(Site(sources, WebAssets.load(), public))
     private_socket.reserve(data.api_socket)
     return uvicorn.Config(
-        app, uds=str(data.api_socket), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False
+        faces(api, web),
+        uds=str(data.api_socket),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
     )
 
 

@@ -63,7 +63,7 @@ def by_gateway(app: ASGIApp) -> ASGIApp:
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with a_house(tmp_path / "data", patience=10.0) as house:
         house.control.reconciling.start()
-        app = create_app(house.endpoints, house.enablements, house.metrics, house.sessions, MEMORY_LIMIT)
+        app = create_app(*house.faces, MEMORY_LIMIT)
 
         async def discovery(_: Request) -> JSONResponse:
             return JSONResponse({})

@@ -25,7 +25,7 @@ BODY = {"name": "tea", "config": {"served_entities": [{"entity_name": "wine", "e
 
 def the_app(api: Api) -> FastAPI:
     house = api.house
-    return create_app(house.endpoints, house.enablements, house.metrics, house.sessions)
+    return create_app(*house.faces)
 
 
 async def test_who_is_not_named_is_refused_and_only_gateways_name(api: Api) -> None:
@@ -55,7 +55,7 @@ async def test_a_session_is_checked_here_too_and_prolonged_by_its_use(api: Api) 
 NOBODY: Any = None
 ROUTES = sorted(
     f"{method} {route.path}"
-    for route in iter_route_contexts(create_app(NOBODY, NOBODY, NOBODY, NOBODY).routes)
+    for route in iter_route_contexts(create_app(NOBODY, NOBODY, NOBODY, NOBODY, NOBODY).routes)
     for method in (route.methods or set()) - {"HEAD"}
     if route.path != "/api/openapi.json"
 )

@@ -78,7 +78,7 @@ async def a_platform(folder: Path, listener: socket.socket, public_url: str = ""
     async with a_house(folder) as house:
         house.clock.advance(time.time() - house.clock.now())  # gateways see sessions end by the real time
         public = parse(public_url)
-        api = create_app(house.endpoints, house.enablements, house.metrics, house.sessions, public=public)
+        api = create_app(*house.faces, public=public)
         series = FakeSeries({}, house.clock)
         web = create_web_app(Site(sources(house, series), WebAssets.load(STATIC), public))
         config = uvicorn.Config(

@@ -307,7 +307,7 @@ async def test_urls_are_those_of_the_host_that_a_caller_names_or_of_the_setting(
     assert (await api.http.get(f"{URL}/wine/openapi")).json()["servers"] == [{"url": "/"}]
     house = api.house
     public = parse("https://example.org/ml")
-    app = create_app(house.endpoints, house.enablements, house.metrics, house.sessions, public=public)
+    app = create_app(*house.faces, public=public)
     async with httpx.AsyncClient(base_url="http://x", transport=httpx.ASGITransport(by_gateway(app))) as client:
         said = await client.get(f"{URL}/wine", headers=forwarded)
         assert said.json()["endpoint_url"] == f"https://example.org/ml{path}"

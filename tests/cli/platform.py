@@ -148,7 +148,7 @@ class Platform:
             self.house.registry.add("wine", "1", FILES)
             self.house.control.reconciling.start()
             house = self.house
-            self._api = create_app(house.endpoints, house.enablements, house.metrics, house.sessions)
+            self._api = create_app(*house.faces)
             self._registry = (
                 Proxy("The registry", self._registry_socket, EventStreams(), Turns(StreamCount(1)))
                 if self._registry_socket

@@ -17,9 +17,14 @@ from tests.fakes.model_registry import FakeModelRegistry
 from tests.fakes.series_store import FakeSeriesStore
 from tests.fakes.store import FakeStore
 from tidegate import http
+from tidegate.control.access.sessions import Sessions
 from tidegate.control.cycle import Control, ControlPorts, ControlSettings
 from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest, EndpointRequest
+from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.endpoints.endpoint_views import EndpointView
+from tidegate.control.registry.enabled_models import EnabledModels
+from tidegate.control.reporting.prometheus_metrics import Metrics
+from tidegate.control.series.series import Series
 from tidegate.core.access.access_table import AccessTable
 from tidegate.core.access.principal import ADMIN
 from tidegate.core.endpoint.endpoint import Route
@@ -233,6 +238,11 @@ class House:
         self.gateways, self.builds, self.endpoints = self.control.gateways, self.control.builds, self.control.endpoints
         self.follower, self.minutes, self.metrics = self.control.follower, self.control.minutes, self.control.metrics
         self.enablements, self.sessions = self.control.enabled_models, self.control.sessions
+
+    @property
+    def faces(self) -> tuple[Endpoints, EnabledModels, Metrics, Sessions, Series]:
+        """What the REST API is made of."""
+        return self.endpoints, self.enablements, self.metrics, self.sessions, self.control.series
 
     async def start(self) -> None:
         await self.gateways.start()

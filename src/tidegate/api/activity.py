@@ -14,14 +14,13 @@ from tidegate.control.series.series import Series, resolution
 from tidegate.core.errors import InvalidParameter
 from tidegate.core.series.latency_histogram import Histogram, quantiles
 from tidegate.core.series.series_point import STEPS, SeriesPoint
-from tidegate.ports import Clock
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _LONGEST = 14 * 86400.0
 _MOST_POINTS = 1000
 
 
-def activity(endpoints: EndpointQueries, series: Series, clock: Clock) -> APIRouter:
+def activity(endpoints: EndpointQueries, series: Series) -> APIRouter:
     """The routes over the series."""
     router = APIRouter(tags=["tidegate"])
 
@@ -39,13 +38,17 @@ def activity(endpoints: EndpointQueries, series: Series, clock: Clock) -> APIRou
         entity: str | None = None,
     ) -> JSONResponse:
         await endpoints.get(name)
-        end, span = clock.now() if until is None else until, minutes * 60
+        end, span = _end(series.now(name)) if until is None else until, minutes * 60
         width = resolution(span) if step is None else step
         _check(span, width)
         found = await series.points(name, end - span, end, width, entity)
         return await asyncio.to_thread(_series, name, width, found)
 
     return router
+
+
+def _end(point: SeriesPoint) -> float:
+    return point.at + point.seconds
 
 
 def _check(span: float, step: float) -> None:

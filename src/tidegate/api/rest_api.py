@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import JSONResponse, Response
 
 import tidegate
+from tidegate.api.activity import activity
 from tidegate.api.classic import classic
 from tidegate.api.endpoint_json import endpoint_json, event_json, list_item_json, replica_json, tags_json
 from tidegate.api.gate_body import GateIn, gate_json
@@ -27,6 +28,7 @@ from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.reporting.prometheus_metrics import Metrics
+from tidegate.control.series.series import Series
 from tidegate.core.errors import InvalidParameter
 from tidegate.public_url import PublicUrl
 
@@ -39,6 +41,7 @@ def create_app(
     enablements: EnabledModels,
     metrics: Metrics,
     sessions: Sessions,
+    series: Series,
     memory_limit: int = 0,
     public: PublicUrl = PublicUrl(),  # noqa: B008 - a frozen value
 ) -> FastAPI:
@@ -63,6 +66,7 @@ def create_app(
     app.state.public = public
     app.include_router(_serving_endpoints(endpoints, metrics))
     app.include_router(_tidegate(endpoints, metrics))
+    app.include_router(activity(endpoints, series))
     app.include_router(serverless(enablements, memory_limit))
     app.include_router(classic(enablements))
     app.include_router(_not_supported())

@@ -14,8 +14,8 @@ from tidegate.core.access.principal import Principal
 from tidegate.core.errors import TidegateError
 from tidegate.event_streams import Receive, Scope, Send
 from tidegate.gateway.http import callers, proxy
+from tidegate.gateway.http.client_presence import ClientLeft
 from tidegate.gateway.http.limited_connection import CHECK_SECONDS, LimitedConnection
-from tidegate.gateway.http.presence import ClientLeft
 from tidegate.gateway.http.proxy import Proxy
 from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.scoring import cors

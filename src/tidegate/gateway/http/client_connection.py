@@ -19,9 +19,9 @@ from tidegate import http
 from tidegate.core import errors
 from tidegate.core.errors import TidegateError
 from tidegate.gateway.http import request_head
+from tidegate.gateway.http.client_presence import PRESENCE, Presence
 from tidegate.gateway.http.limited_connection import MIN_BODY_RATE, Awaited, LimitedConnection
 from tidegate.gateway.http.parser_errors import understood
-from tidegate.gateway.http.presence import PRESENCE, Presence
 from tidegate.gateway.scoring import responses
 from tidegate.gateway.scoring.request import ScoringRequest
 from tidegate.gateway.scoring.scoring_path import PREFIXES, SUFFIX

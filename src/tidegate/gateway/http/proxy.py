@@ -12,7 +12,7 @@ from yarl import URL
 from tidegate import http
 from tidegate.core.errors import PayloadTooLarge, TidegateError, Unavailable
 from tidegate.event_streams import CONTENT_TYPE, EventStreams, Receive, Scope, Send, is_event_stream
-from tidegate.gateway.http.presence import Client, ClientLeft
+from tidegate.gateway.http.client_presence import Client, ClientLeft
 from tidegate.gateway.http.turns import Turn, Turns
 from tidegate.telemetry import fields
 
