@@ -1,5 +1,6 @@
 """What all tests share: fixtures, the order of a run, hypothesis' profiles, and the budget of each folder."""
 
+import gc
 import signal
 
 import pytest
@@ -12,6 +13,8 @@ from tests.registries import embedded, mlflow_database, mlflow_server, owner
 __all__ = ["embedded", "mlflow_database", "mlflow_server", "owner"]
 
 draws.register_profiles()
+# Until all tests are collected. What is imported stays, so looking for garbage among it costs time and finds none.
+gc.disable()
 # A shell that runs the suite in the background has it ignore Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -23,6 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.rank(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)  # without workers nobody asks
