@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.dashboard import stories
+from tests.dashboard.busy_endpoints import add_busy_endpoints
 from tests.dashboard.model_scene import register
 from tests.dashboard.web_house import a_web_house
 
@@ -25,8 +26,11 @@ async def preview(port: int, endpoints: int, seconds: float) -> None:
             await web.ready(*names)
             for story in (stories.held_back, stories.split, stories.failed, stories.updating):
                 await story(web.house)
+            await add_busy_endpoints(web)
             print(f"The dashboard is at {web.url} for {seconds:.0f} s.")
-            await asyncio.sleep(seconds)
+            for _ in range(int(seconds)):
+                await asyncio.sleep(1.0)
+                web.house.clock.advance(1.0)
 
 
 def main() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.control.house import an_entity
 from tests.dashboard.web_house import WebHouse
+from tidegate.control.endpoints.endpoint_requests import ConfigRequest
 from tidegate.dashboard.live.endpoint_now import REFRESH_TICKS, EndpointNow
 from tidegate.dashboard.pages.endpoint.situations import Situations
 from tidegate.dashboard.pages.endpoint.time_range import time_range
@@ -76,6 +78,23 @@ async def test_the_charts_are_made_anew_once_a_minute(web: WebHouse, now: Endpoi
     messages = [await compose(tick) for tick in range(REFRESH_TICKS)]
     assert events(messages[-1])["refresh"] == ["charts"]
     assert not any("refresh" in events(message) for message in messages[:-1])
+
+
+async def test_a_part_is_made_anew_when_what_it_is_made_by_changes(web: WebHouse, now: EndpointNow) -> None:
+    compose = now.messages("wine", time_range({}, web.house.clock.now()), 0.0)
+    assert "refresh" not in events(await compose(1))
+    await web.house.endpoints.update_config("wine", ConfigRequest((an_entity("2"),)))
+    await web.house.until(lambda: _version(web) == "2")
+    web.house.clock.advance(1.0)
+    refreshed = events(await compose(2))["refresh"]
+    assert "head" in refreshed
+    assert "v2" in (await web.http.get("/endpoints/wine/head")).text
+
+
+def _version(web: WebHouse) -> str:
+    view = web.house.endpoints.known("wine")
+    assert view is not None and view.endpoint.active is not None
+    return view.endpoint.active.served_entities[0].resolved.version
 
 
 async def test_the_stream_of_no_endpoint_is_not_found(web: WebHouse) -> None:

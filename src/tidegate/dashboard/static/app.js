@@ -47,12 +47,16 @@ window.addEventListener("pageshow", () => document.querySelectorAll("form button
 /* --- times, in the reader's zone or in UTC */
 
 const TIMES = { dateStyle: "medium", timeStyle: "medium" };
+const SHORT_TIMES = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 function zone() { try { return localStorage.getItem("tidegate-zone") || "local"; } catch { return "local"; } }
 function writeTimes(within = document) {
   const utc = zone() === "utc";
-  const format = new Intl.DateTimeFormat(undefined, utc ? { ...TIMES, timeZone: "UTC" } : TIMES);
+  const zoned = utc ? { timeZone: "UTC" } : {};
+  const format = new Intl.DateTimeFormat(undefined, { ...TIMES, ...zoned });
+  const short = new Intl.DateTimeFormat(undefined, { ...SHORT_TIMES, ...zoned }); /* in tables of many times */
   for (const time of within.querySelectorAll("time[datetime]:not([data-ago])")) {
-    time.textContent = format.format(new Date(time.dateTime)) + (utc ? " UTC" : "");
+    const date = new Date(time.dateTime);
+    time.textContent = "short" in time.dataset ? short.format(date) : format.format(date) + (utc ? " UTC" : "");
   }
   const button = document.querySelector("[data-zone-switch]");
   if (button) button.textContent = utc ? "UTC" : "Local time";
@@ -117,7 +121,7 @@ function hush(name) {
 document.addEventListener("tidegate:refresh", (event) => {
   for (const name of event.detail) {
     for (const element of document.querySelectorAll(`[data-part="${CSS.escape(name)}"]`)) {
-      if (window.htmx) htmx.trigger(element, "part");
+      if (window.htmx && !element.querySelector("dialog[open]")) htmx.trigger(element, "part");
     }
   }
 });

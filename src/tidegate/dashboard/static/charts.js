@@ -106,23 +106,34 @@
     return splits.map((at) => format.format(new Date(at * 1000)));
   }
 
+  /* Of a line only the points are drawn that have no neighbour: without a dot nobody would see them. */
+  function lonely(u, number) {
+    const column = u.data[number];
+    const found = [];
+    column.forEach((value, at) => {
+      if (value !== null && (column[at - 1] ?? null) === null && (column[at + 1] ?? null) === null) found.push(at);
+    });
+    return found;
+  }
+
   function options(chart, width, height) {
     const axis = {
       stroke: colour("quiet"), font: "11px system-ui, sans-serif", ticks: { show: false },
       grid: { stroke: colour("line"), width: 1 },
     };
     return {
-      width, height, padding: [8, 10, 0, 0],
+      width, height, padding: [8, 20, 0, 0],
       legend: { show: false },
       tzDate: (at) => (utc() ? uPlot.tzDate(new Date(at * 1e3), "Etc/UTC") : new Date(at * 1e3)),
-      cursor: { sync: { key: FOCUS, setSeries: false }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+      cursor: { y: false, sync: { key: FOCUS, setSeries: false }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       scales: {
         x: { time: true, range: () => [model.since, model.until] },
         y: { range: (u, least, most) => [0, most > 0 ? most * 1.08 : 1] },
       },
       axes: [{ ...axis, space: 60, size: 24, gap: 4, values: times }, { ...axis, size: 46, space: 34, values: (u, splits) => splits.map(axisText) }],
       series: [{}, ...chart.lines.map(([label, number]) => ({
-        label, stroke: colour(`c${number}`), width: 1.6, spanGaps: false, points: { size: 4, fill: colour(`c${number}`) },
+        label, stroke: colour(`c${number}`), width: 1.6, spanGaps: false,
+        points: { show: true, size: 5, fill: colour(`c${number}`), filter: lonely },
       }))],
       hooks: {
         drawClear: [(u) => model.gaps.forEach(([from, to]) => stripes(u, from, to))],
@@ -147,9 +158,10 @@
       const shown = index === null || index === undefined ? column.findLast((value) => value !== null) : column[index];
       element.textContent = text(shown);
     });
-    if (u.cursor.event?.type !== "mousemove" && u.cursor.left < 0) { point(-1); return; }
-    if (!own.place.matches(":hover")) return;
-    const near = model.marks.findIndex((mark) => Math.abs(u.valToPos(mark.at, "x") - u.cursor.left) < 6);
+    const here = own.place.matches(":hover");
+    if (!here && own.tip.hidden) return; /* another chart is pointed at */
+    const near = here && u.cursor.left >= 0
+      ? model.marks.findIndex((mark) => Math.abs(u.valToPos(mark.at, "x") - u.cursor.left) < 6) : -1;
     point(near);
     own.tip.hidden = near < 0;
     if (near >= 0) own.tip.textContent = model.marks[near].said;
