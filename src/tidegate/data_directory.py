@@ -157,6 +157,10 @@ class DataDirectory:
         """The agent's socket."""
         return self.run / "agent.sock"
 
+    def note_socket(self, gateway: int) -> Path:
+        """The socket at which a gateway is asked for slow requests and errors."""
+        return self.run / f"notes-{gateway}.sock"
+
     @property
     def registry_socket(self) -> Path:
         """The embedded MLflow server's socket."""

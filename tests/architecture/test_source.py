@@ -21,6 +21,7 @@ WALL_CLOCK = {
     "tidegate/engines/agent/agent.py": "when it did something to a revision, for its owner",
     "tidegate/engines/replicas/launcher.py": "when a replica was started, as people read it; no duration is made of it",
     "tidegate/engines/replicas/replicas.py": "when a replica found something out, for its owner",
+    "tidegate/gateway/metering/slowest.py": "when a request was slow or failed, as people read it",
     "tidegate/gateway/scoring/token_check.py": "when a session ends, which control says in unix time",
     "tidegate_worker/process/log.py": "the time of a log line",
 }

@@ -24,6 +24,7 @@ from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.housekeeping import AGAIN_AFTER_FAILURE, SWEEP_EVERY, Housekeeping
 from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.publish.route_publisher import Publisher
+from tidegate.control.publish.slow_requests import SlowRequests
 from tidegate.control.reconcile.actor import Actor
 from tidegate.control.reconcile.autoscaler import Autoscaler
 from tidegate.control.reconcile.builds import Builds
@@ -106,6 +107,7 @@ class Control:
         self.gateways = Gateways(data.planes_socket, chosen.gateways, self.wakeups.changed, self._gateway_reported)
         self.sessions = Sessions(ports.store, self.gateways, clock, chosen.tokens)
         self.publisher = Publisher(self.gateways, chosen.agent, chosen.defaults.gate, clock)
+        self.slow_requests = SlowRequests([data.note_socket(number) for number in range(chosen.gateways)])
 
         # Observe, plan, act.
         cache = ModelCache(data, chosen.registry)

@@ -19,6 +19,7 @@ from tidegate.gateway.http.client_connection import Connection
 from tidegate.gateway.http.proxy import Proxy
 from tidegate.gateway.http.turns import StreamCount, Turns
 from tidegate.gateway.links.control_link import ControlLink
+from tidegate.gateway.links.note_socket import NoteSocket
 from tidegate.gateway.metering.ledger import Ledger, left_by_others
 from tidegate.gateway.metering.meter import Meter
 from tidegate.gateway.queue.router import Router
@@ -66,6 +67,7 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
         yield replace(made, findings=replays.findings, access_version=access)
 
     link = ControlLink(data.planes_socket, follow, reports)
+    notes = NoteSocket(data.note_socket(index), meter.noted)
     router.on_wait = link.report_now
     streams, count = EventStreams(), StreamCount(settings.server.max_streams)
     control = Proxy("The control plane", data.api_socket, streams, Turns(count))
@@ -79,9 +81,11 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     tokens.start()
     router.start()
     link.start()
+    await notes.start()
     try:
         await http_server.serve(config(handler, settings), stop, [listener], streams)
     finally:
+        await notes.stop()
         await link.stop()
         await replays.stop()
         await router.stop()

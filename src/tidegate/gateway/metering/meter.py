@@ -11,11 +11,13 @@ from dataclasses import replace
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.planes.account import PAST, Account, add_counts, total
 from tidegate.core.planes.load_report import STATUSES, LoadReport, RevisionLoad
+from tidegate.core.planes.noted_requests import NotedRequests
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.core.series.series_point import WHOLE
-from tidegate.gateway.metering import record
+from tidegate.gateway.metering import record, slowest
 from tidegate.gateway.metering.ledger import Ledger
 from tidegate.gateway.metering.record import Record
+from tidegate.gateway.metering.slowest import Slowest
 from tidegate.gateway.queue.cold_start import ColdTimes
 
 # How many accounts are merged into PAST at once: each takes 0.2 ms.
@@ -30,7 +32,7 @@ class EndpointMeter(dict[str, Record]):
     It is closed in the account of the served entity whose version it went to, or in WHOLE where it went to none.
     """
 
-    __slots__ = ("_cells", "_changed", "_ledger", "_news", "_stirred", "accepted", "name")
+    __slots__ = ("_cells", "_changed", "_ledger", "_news", "_stirred", "accepted", "name", "slowest")
 
     def __init__(self, name: str, ledger: Ledger, news: "list[EndpointMeter]") -> None:
         """The accounts of the endpoint `name`. It puts itself into `news` when there is something to report."""
@@ -38,6 +40,7 @@ class EndpointMeter(dict[str, Record]):
         self.name, self._ledger = name, ledger
         self._news, self._stirred = news, False
         self._changed: list[str] = []
+        self.slowest = Slowest(name)
         self._cells = self[WHOLE].cells
         self.accepted = self._cells[record.ACCEPTED]
         self._stir()  # it is told of, even if nothing is ever accepted
@@ -113,6 +116,11 @@ class Meter:
             if entity not in kept and (endpoint, entity) not in named
         ]
 
+    def noted(self, name: str) -> NotedRequests:
+        """The slowest requests of an endpoint and its newest errors; none for an unknown one."""
+        endpoint = self._endpoints.get(name)
+        return endpoint.slowest.noted(slowest.time_of_day()) if endpoint is not None else NotedRequests()
+
     def parts(self) -> Iterator[dict[str, dict[str, Account]]]:
         """All accounts by endpoint, in parts of some ms each. What is touched meanwhile is news for the next report."""
         for endpoint in self._news:
@@ -132,6 +140,9 @@ class Meter:
         """A load report for control: of everything, or of what was touched since the last one."""
         if whole:
             return self.end(route_version, revisions, {n: own for part in self.parts() for n, own in part.items()})
+        now = slowest.time_of_day()
+        for endpoint in self._news:
+            endpoint.slowest.tick(now)
         news = {endpoint.name: endpoint.news() for endpoint in self._news}
         accepted = {endpoint.name: endpoint.accepted for endpoint in self._news}
         self._news.clear()

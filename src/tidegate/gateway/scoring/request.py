@@ -200,6 +200,8 @@ class ScoringRequest(Pending):
             if answer.outcome == wire.OK:
                 account[route.label].answer_ok(seconds, waited, steps, self.size, len(answer.body))
                 self.account = None
+                if seconds > account.slowest.above:
+                    account.slowest.note(accounting.noted(self, self.request_id, seconds, steps))
                 if self.target is not None and self.target.recorder is not None:
                     self.target.recorder.record(route, self.meta, self.body, answer, seconds)
                 timing = responses.server_timing(steps, waited, seconds)
@@ -208,6 +210,7 @@ class ScoringRequest(Pending):
                 failure = _OUTCOMES.get(answer.outcome, errors.Internal)(answer.body.decode())
                 accounting.close_answered(account[route.label], failure, seconds, self.size)
                 self.account = None
+                account.slowest.note_error(accounting.noted(self, self.request_id, seconds, steps, failure))
                 self._write_error(failure, steps, seconds)
         except Exception:
             self._defect()
@@ -220,6 +223,7 @@ class ScoringRequest(Pending):
         account, self.account = self.account, None
         if account is not None:
             accounting.close_unanswered(account[self._entity], error, seconds)
+            account.slowest.note_error(accounting.noted(self, self.request_id, seconds, None, error))
         elif self.target is None:
             self.scoring.meter.refuse(http.status_of(error)[0])
         self._write_error(error, None, seconds)
