@@ -16,7 +16,7 @@ from tidegate.data_directory import DataDirectory
 from tidegate.event_streams import EventStreams
 from tidegate.gateway.http.asgi import Handler
 from tidegate.gateway.http.client_connection import Connection
-from tidegate.gateway.http.proxy import Proxy
+from tidegate.gateway.http.proxy import REGISTRY_POLICY, Proxy
 from tidegate.gateway.http.turns import StreamCount, Turns
 from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.links.note_socket import NoteSocket
@@ -72,7 +72,9 @@ async def serve(index: int, listener: socket.socket, settings: Settings, stop: a
     streams, count = EventStreams(), StreamCount(settings.server.max_streams)
     control = Proxy("The control plane", data.api_socket, streams, Turns(count))
     registry = (
-        None if settings.registry.uri else Proxy("The model registry", data.registry_socket, streams, Turns(count))
+        None
+        if settings.registry.uri
+        else Proxy("The model registry", data.registry_socket, streams, Turns(count), REGISTRY_POLICY)
     )
     tokens = TokenCheck(data.access_table(index), settings.server.public.origin)
     scoring = Scoring(router, meter, settings.gateway, recordings, tokens, settings.server.public)

@@ -87,6 +87,28 @@ async def test_an_answer_comes_back_as_it_was_sent(tmp_path: Path) -> None:
     assert b"cookie" not in place.control.heads[1]
 
 
+async def test_cookies_reach_no_upstream_and_the_registry_sets_none(tmp_path: Path) -> None:
+    sets = says(b"HTTP/1.1 200 OK\r\nSet-Cookie: s=1\r\ncontent-length: 2\r\n\r\nok")
+    async with raw_house(tmp_path) as place:
+        place.control.routes["/api/x"] = place.registry.routes["/mlflow/x"] = sets
+        client = await place.client()
+        heads = []
+        for path in ("/api/x", "/mlflow/x", "/api/x", "/mlflow/x"):
+            client.send(f"GET {path}", "Cookie: tidegate_session=secret")
+            heads.append(await client.head())
+            await client.reader.readexactly(2)
+    assert [b"set-cookie: s=1" in head.lower() for head in heads] == [True, False, True, False]
+    assert b"cookie" not in b"".join([*place.control.heads, *place.registry.heads]).lower()
+    assert len(place.registry.heads) == 2
+
+
+async def test_the_registrys_pages_get_a_policy_and_no_others_do(tmp_path: Path) -> None:
+    async with raw_house(tmp_path) as place:
+        registry, control = [await place.home.client.get(path) for path in ("/mlflow/x", "/api/x")]
+    assert "frame-ancestors 'self'" in registry.headers["content-security-policy"]
+    assert "content-security-policy" not in control.headers
+
+
 async def test_a_redirection_is_the_clients_to_follow(tmp_path: Path) -> None:
     async with raw_house(tmp_path) as place:
         place.control.routes["/api/x"] = says(b"HTTP/1.1 307 T\r\nlocation: /api/y\r\ncontent-length: 0\r\n\r\n")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.gateway.house import TOKEN, FakeControl, House
+from tidegate.settings import RegistrySettings
 
 Route = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -88,10 +89,10 @@ class RawControl(FakeControl):
 
 
 class Place:
-    """A house whose control is an upstream, and clients."""
+    """A house whose control and registry are upstreams, and clients."""
 
-    def __init__(self, home: House, control: Upstream) -> None:
-        self.home, self.control = home, control
+    def __init__(self, home: House, control: Upstream, registry: Upstream) -> None:
+        self.home, self.control, self.registry = home, control, registry
         self._clients: list[Client] = []
 
     async def client(self) -> "Client":
@@ -110,16 +111,21 @@ class Place:
 async def raw_house(root: Path, max_streams: int = 2000) -> AsyncIterator[Place]:
     """A place that stands for the length of a `with`."""
     built = House(root)
-    built.settings = replace(built.settings, server=replace(built.settings.server, max_streams=max_streams))
+    server = replace(built.settings.server, max_streams=max_streams)
+    built.settings = replace(built.settings, server=server, registry=RegistrySettings())
     built.control = control = RawControl(built.data, built.table())
+    registry = Upstream()
     try:
+        await registry.start(built.data.registry_socket)
         await built.start()
+        registry.heads.clear()
         control.upstream.heads.clear()
-        place = Place(built, control.upstream)
+        place = Place(built, control.upstream, registry)
         yield place
         place.hang_up()
     finally:
         await built.stop()
+        registry.kill()
 
 
 class Client:

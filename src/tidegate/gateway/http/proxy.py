@@ -45,16 +45,20 @@ _NOT_ON = {
     b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix", b"x-real-ip",
 }  # fmt: skip
 _NOT_BACK = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"server", b"date"}
+# MLflow's pages share their origin with Tidegate's own. They need inline scripts and `eval`: reports that were
+# logged as HTML have the one, in a sandboxed frame that inherits the policy, and charts that compare runs the other.
+REGISTRY_POLICY = b"base-uri 'self'; form-action 'self'; frame-ancestors 'self'; object-src 'none'"
 
 
 class Proxy:
     """Streams requests to one upstream on a Unix socket. `name` is its name in error sentences.
 
-    `streams` are those of the gateway's server, and `turns` says how many requests the upstream gets at once.
+    `streams` are those of the gateway's server, and `turns` says how many requests the upstream gets at once. The pages
+    of an upstream with a `policy` are not Tidegate's: they get this Content-Security-Policy, and set no cookie.
     """
 
-    def __init__(self, name: str, socket: Path, streams: EventStreams, turns: Turns) -> None:
-        self._name, self._streams, self._turns = name, streams, turns
+    def __init__(self, name: str, socket: Path, streams: EventStreams, turns: Turns, policy: bytes = b"") -> None:
+        self._name, self._streams, self._turns, self._policy = name, streams, turns, policy
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(socket), limit=0, keepalive_timeout=_KEEP_IDLE_SECONDS),
             # A query of the registry or an upload may take long; only connecting must be quick.
@@ -132,6 +136,8 @@ class Proxy:
         if endless:
             turn.becomes_stream()
         headers = [*_headers(answer.raw_headers, _NOT_BACK), *extra]
+        if self._policy:
+            headers = _as_foreign(headers, self._policy)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if endless:
             self._streams.add(client.limit)
@@ -182,6 +188,11 @@ def writes_registry(scope: Scope) -> bool:
 
 def _headers(headers: Iterable[tuple[bytes, bytes]], without: set[bytes]) -> http.Headers:
     return [(name, value) for name, value in headers if name.lower() not in without]
+
+
+def _as_foreign(headers: http.Headers, policy: bytes) -> http.Headers:
+    kept = [header for header in headers if header[0].lower() != b"set-cookie"]
+    return [*kept, (b"content-security-policy", policy)]
 
 
 def _text(value: bytes) -> str:
