@@ -47,6 +47,9 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.elastic"],
         ["-m", "bench.simulator"],
     ],
+    "dashboard": [
+        ["-m", "bench.metering"],
+    ],
     "rollouts": [
         ["-m", "bench.rollouts", "promotions"],
         ["-m", "bench.rollouts", "promotions", "--gateways", "2", "--times", "100"],

@@ -32,6 +32,20 @@ FAULTS = (
         "gateway",
     ),
     Fault(
+        "an account that changes after a report is not reported again",
+        "tidegate/gateway/metering/meter.py",
+        "        changed, self._changed, self._stirred = self._changed, [], False\n",
+        "        changed, self._changed, self._stirred = self._changed, [], True\n",
+        "gateway",
+    ),
+    Fault(
+        "a process that dies while accounts are merged counts them twice",
+        "tidegate/gateway/metering/ledger.py",
+        "        for place in places:\n            self._settle(place)\n",
+        "",
+        "gateway",
+    ),
+    Fault(
         "a draining replica's answers are not waited for",
         "tidegate/gateway/queue/lane.py",
         "        if self.draining and not self.busy:\n",

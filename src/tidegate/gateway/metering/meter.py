@@ -66,6 +66,12 @@ class EndpointMeter(dict[str, Record]):
         changed, self._changed, self._stirred = self._changed, [], False
         return {entity: self[entity].news() for entity in changed}
 
+    def forget(self) -> None:
+        """Leave `news`: everything is about to be reported."""
+        for entity in self._changed:
+            self[entity].forget()
+        self._changed, self._stirred = [], False
+
     def _stir(self) -> None:
         if not self._stirred:
             self._stirred = True
@@ -124,7 +130,7 @@ class Meter:
     def parts(self) -> Iterator[dict[str, dict[str, Account]]]:
         """All accounts by endpoint, in parts of some ms each. What is touched meanwhile is news for the next report."""
         for endpoint in self._news:
-            endpoint.news()
+            endpoint.forget()
         self._news.clear()
         part: dict[str, dict[str, Account]] = {}
         for name in dict.fromkeys([*self._ledger.endpoints, *self._left]):

@@ -144,8 +144,13 @@ class Record:
 
     def news(self) -> Account:
         """The account, with the touched cells of latencies only."""
-        touched, self.touched, self._changed = self.touched, {}, False
+        touched = self.touched
+        self.forget()
         return self._account(touched)
+
+    def forget(self) -> None:
+        """Whatever has changed until now is no news any more."""
+        self.touched, self._changed = {}, False
 
     def whole(self) -> Account:
         """The account."""
