@@ -24,7 +24,7 @@ async def preview(port: int, endpoints: int, seconds: float) -> None:
         async with a_web_house(Path(folder) / "data", rates, port, tick_seconds=1.0) as web:
             register(web)
             await web.ready(*names)
-            for story in (stories.held_back, stories.split, stories.failed, stories.updating):
+            for story in (stories.held_back, stories.split, stories.failed, stories.with_example, stories.updating):
                 await story(web.house)
             await add_busy_endpoints(web)
             print(f"The dashboard is at {web.url} for {seconds:.0f} s.")

@@ -64,6 +64,23 @@ async def split(house: House, name: str = "split") -> None:
     await settled(house, name)
 
 
+MODEL = b"""flavors: {}
+signature:
+  inputs: '[{"type": "double", "name": "acidity", "required": true}, {"type": "long", "name": "year", "required": true},
+    {"type": "boolean", "name": "organic", "required": true},
+    {"type": "string", "name": "<b>region</b>", "required": false}]'
+"""
+EXAMPLE = b"""{"dataframe_split": {"columns": ["acidity", "year", "organic", "<b>region</b>"],
+    "data": [[7.4, 9007199254740993, true, "</textarea><script>alert(1)</script>"]]}}"""
+
+
+async def with_example(house: House, name: str = "example") -> None:
+    """An endpoint whose model has a signature of simple columns and an input example, with hostile texts."""
+    house.registry.add("tested", "1", files={"MLmodel": MODEL, "serving_input_example.json": EXAMPLE})
+    await house.create(name, an_entity("1", model="tested"))
+    await settled(house, name)
+
+
 async def failed(house: House, name: str = "failed") -> None:
     """An endpoint whose first version cannot be built."""
     house.builder.fault = NO_BUILD

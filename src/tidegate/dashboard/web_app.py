@@ -16,7 +16,14 @@ from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFoun
 from tidegate.dashboard.live import streams
 from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page
-from tidegate.dashboard.pages.endpoint import endpoint_actions, logs_page, overview, roll_outs, update_form
+from tidegate.dashboard.pages.endpoint import (
+    endpoint_actions,
+    logs_page,
+    overview,
+    query_page,
+    roll_outs,
+    update_form,
+)
 from tidegate.dashboard.pages.endpoint.situations import Situations
 from tidegate.dashboard.pages.models import model_launch, model_list, model_page, serving_tab
 from tidegate.dashboard.site import HEADERS, Site
@@ -38,6 +45,7 @@ def create_web_app(site: Site) -> Starlette:
         *overview.routes(site, situations),
         *roll_outs.routes(site),
         *logs_page.routes(site),
+        *query_page.routes(site),
         *endpoint_actions.routes(site),
         *update_form.routes(site),
         *model_list.routes(site),

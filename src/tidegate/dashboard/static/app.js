@@ -33,6 +33,9 @@ if (!("command" in HTMLButtonElement.prototype)) {
   }
 }
 
+/* On a phone, the tab that is shown may be out of sight. */
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 /* A form that was sent cannot be sent again by a second click. */
 document.addEventListener("submit", (event) => {
   const button = event.submitter;
