@@ -22,6 +22,7 @@ from tidegate.dashboard.pages.endpoint import (
     overview,
     query_page,
     roll_outs,
+    settings_page,
     update_form,
 )
 from tidegate.dashboard.pages.endpoint.situations import Situations
@@ -46,6 +47,7 @@ def create_web_app(site: Site) -> Starlette:
         *roll_outs.routes(site),
         *logs_page.routes(site),
         *query_page.routes(site),
+        *settings_page.routes(site),
         *endpoint_actions.routes(site),
         *update_form.routes(site),
         *model_list.routes(site),
