@@ -1,5 +1,7 @@
 """What the composition root decides by itself."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,14 @@ def test_the_administrators_token_is_for_the_embedded_registry(
 ) -> None:
     chosen = settings_loading.load({}, overrides={"registry": given})
     assert app._registry(chosen, DataDirectory(Path("/data")), "token") == expected
+
+
+@pytest.mark.parametrize(("soft", "hard", "expected"), [(256, 2000, 2000), (2000, 2000, 2000), (256, 512, 512)])
+def test_a_process_may_have_as_many_connections_as_the_system_lets_it(soft: int, hard: int, expected: int) -> None:
+    program = (
+        "import resource; from tidegate import app\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "app._open_many_files(); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [str(expected), str(hard)]

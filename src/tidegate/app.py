@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Many systems let a process have 1,024 files open, unless it asks for more.
+_OPEN_FILES = 65_536
+
 Role = Callable[[Settings, argparse.Namespace], Awaitable[None]]
 
 
@@ -40,6 +44,7 @@ async def gateway(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The data plane: the public port."""
     from tidegate.gateway import gateway_server
 
+    _open_many_files()
     listener = socket.socket(fileno=arguments.socket)
     await gateway_server.serve(arguments.index, listener, chosen, _until_told(arguments.life_line))
 
@@ -54,6 +59,7 @@ async def agent(chosen: Settings, arguments: argparse.Namespace) -> None:
 
 async def control(chosen: Settings, arguments: argparse.Namespace) -> None:
     """The control plane: REST API, reconciler, builds."""
+    _open_many_files()
     stop = _until_told(arguments.life_line)
     async with contextlib.AsyncExitStack() as stack:
         await http_server.serve(await _control_plane(chosen, stack), stop)
@@ -150,6 +156,14 @@ def _local_url(chosen: Settings) -> str:
     """Where this machine reaches the platform."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.server.host, chosen.server.host)  # noqa: S104
     return f"http://[{host}]:{chosen.server.port}" if ":" in host else f"http://{host}:{chosen.server.port}"
+
+
+def _open_many_files() -> None:
+    """Let this process have many files open, where its limit is lower: each connection and each event stream is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _until_told(life_line_fd: int) -> asyncio.Event:

@@ -41,7 +41,7 @@ Headers = list[tuple[bytes, bytes]]
 
 def status_of(error: errors.TidegateError) -> tuple[int, str]:
     """HTTP status and public `error_code` of an error."""
-    return STATUS[type(error)]
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def error_body(error: errors.TidegateError) -> bytes:

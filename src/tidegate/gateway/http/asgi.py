@@ -13,10 +13,10 @@ from tidegate.core import errors
 from tidegate.core.access.principal import Principal
 from tidegate.core.errors import TidegateError
 from tidegate.event_streams import Receive, Scope, Send
-from tidegate.gateway.http import callers, proxy
+from tidegate.gateway.http import away_page, callers, proxy
 from tidegate.gateway.http.client_presence import ClientLeft
 from tidegate.gateway.http.limited_connection import CHECK_SECONDS, LimitedConnection
-from tidegate.gateway.http.proxy import Proxy
+from tidegate.gateway.http.proxy import Away, Proxy
 from tidegate.gateway.links.control_link import ControlLink
 from tidegate.gateway.scoring import cors
 from tidegate.gateway.scoring.scoring_path import Scoring
@@ -124,7 +124,11 @@ class Handler:
                 await _send(send, 303, [(b"location", location), (b"cache-control", b"no-store")], b"")
             return
         except TidegateError as error:
-            await self._refuse(error, request_id, send)
+            page = isinstance(error, Away) and away_page.answer(scope, headers, self._assets, public)
+            if page:
+                await _send(send, http.status_of(error)[0], *page)
+            else:
+                await self._refuse(error, request_id, send)
             return
         if status < 400 and proxy.writes_registry(scope):
             self.meter.registry_writes += 1

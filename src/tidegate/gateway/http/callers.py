@@ -55,6 +55,12 @@ def log_in_page(scope: Scope, headers: Mapping[bytes, bytes], public: PublicUrl)
     return f"{public.path(LOG_IN)}?next={quote(back, safe='/')}".encode()
 
 
+def asks_for_page(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser goes to one of Tidegate's pages, with or without credentials."""
+    shows_page = headers.get(b"sec-fetch-mode") == b"navigate" and b"text/html" in headers.get(b"accept", b"")
+    return shows_page and not _NO_PAGES.fullmatch(scope["path"])
+
+
 def _navigates(method: str, headers: Mapping[bytes, bytes]) -> bool:
     mode = headers.get(b"sec-fetch-mode")
     if mode is not None:

@@ -50,6 +50,10 @@ _NOT_BACK = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"s
 REGISTRY_POLICY = b"base-uri 'self'; form-action 'self'; frame-ancestors 'self'; object-src 'none'"
 
 
+class Away(Unavailable):
+    """The upstream cannot be reached."""
+
+
 class Proxy:
     """Streams requests to one upstream on a Unix socket. `name` is its name in error sentences.
 
@@ -86,8 +90,8 @@ class Proxy:
     async def forward(self, scope: Scope, receive: Receive, send: Send, extra: http.Headers) -> int:
         """Stream the request to the upstream and the answer back. Returns the status.
 
-        Raises Unavailable when the upstream cannot be reached or has its most requests, and ClientLeft when the client
-        has gone before there was an answer.
+        Raises Away when the upstream cannot be reached, Unavailable when it has its most requests, and ClientLeft when
+        the client has gone before there was an answer.
         """
         client, status = Client(scope, receive), 0
         try:
@@ -158,7 +162,7 @@ class Proxy:
 
     def away(self) -> TidegateError:
         """The error while the upstream cannot be reached."""
-        return Unavailable(f"{self._name} cannot be reached at the moment. Try again in a second.", retry_after=1)
+        return Away(f"{self._name} cannot be reached at the moment. Try again in a second.", retry_after=1)
 
 
 def _forwarded(scope: Scope) -> list[tuple[bytes, bytes]]:
