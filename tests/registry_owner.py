@@ -18,10 +18,14 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+import git  # noqa: F401 - what takes long, once, with the stores: MLflow imports this to log a model
 import mlflow
+import mlflow.store.db.utils
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.store.model_registry import sqlalchemy_store  # noqa: F401
+from mlflow.store.tracking import sqlalchemy_store as tracking_store  # noqa: F401
 from mlflow.types import ColSpec, Schema
 
 

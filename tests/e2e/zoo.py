@@ -362,7 +362,10 @@ def _wanted(name):
 
 def log_each(lines):
     """Log and register what each line asks for; ends each with a line `REQUEST …`, or `FAILED`."""
-    import mlflow.sklearn  # noqa: F401 - what takes long, once
+    import git  # noqa: F401 - what takes long, once: MLflow imports this to log a model
+    import mlflow.sklearn  # noqa: F401
+    import skops.io  # noqa: F401
+    from sklearn import datasets, linear_model  # noqa: F401
 
     for line in lines:
         kind, uri, name, token = line.split()
