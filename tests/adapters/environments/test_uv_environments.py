@@ -1,6 +1,8 @@
 """Environments built by uv, from small packages on a loopback index."""
 
 import asyncio
+import atexit
+import functools
 import hashlib
 import os
 import platform
@@ -8,23 +10,47 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
 
 from tests.adapters.package_index import Lines, PackageIndex, make_model, make_wheel, new_data
 from tests.fakes.store import FakeStore
+from tidegate.adapters.environments.interpreters import Interpreter
 from tidegate.adapters.environments.marker import MARKER
+from tidegate.adapters.environments.overlays import Overlays
 from tidegate.adapters.environments.uv_environments import UvEnvironments
 from tidegate.core.endpoint.revision import Environment
 from tidegate.core.errors import BuildFailed
+from tidegate.ports import Log
 from tidegate.settings import EnvironmentSettings
 
 MINOR = ".".join(platform.python_version_tuple()[:2])
+
+
+class OneOverlay(Overlays):
+    """Gives all environments of an interpreter one overlay, as no model changes it. Its own tests are elsewhere."""
+
+    _made: ClassVar[dict[str, Path]] = {}
+
+    async def obtain(self, interpreter: Interpreter, log: Log) -> Path:
+        if interpreter.path not in self._made:
+            self._made[interpreter.path] = await super().obtain(interpreter, log)
+        return self._made[interpreter.path]
+
+
+@functools.cache
+def overlays_folder() -> Path:
+    """Where the overlays of all tests here are."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return folder
 
 
 class House:
@@ -37,7 +63,9 @@ class House:
 
     def builder(self, url: str | None = None) -> UvEnvironments:
         settings = EnvironmentSettings(index_url=self.index.url if url is None else url, allow_python_downloads=False)
-        return UvEnvironments(self.data, settings, self.store, self.environ)
+        builder = UvEnvironments(self.data, settings, self.store, self.environ)
+        builder._overlays = OneOverlay(builder._uv, overlays_folder())
+        return builder
 
     def model(self, requirements: str, name: str = "model", **more: object) -> Path:
         return make_model(self.root / name, f"mlflow\n{requirements}\n", **more)  # type: ignore[arg-type]
