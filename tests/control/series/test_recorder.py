@@ -189,7 +189,7 @@ async def test_a_store_that_cannot_be_used_is_told_once_and_minutes_wait(caplog:
     assert answered(await scene.points(1.0, 250.0)) == answered(await scene.points(60.0, 600.0)) == 200
     scene.store.failure = None  # type: ignore[attr-defined]
     await scene.second(2)
-    assert not scene.recorder.pending
+    assert not scene.recorder.shelf.pending
     assert answered(await scene.points(60.0, 600.0)) == 200
 
 

@@ -37,13 +37,13 @@ class EndpointTrack:
         self._tens: dict[int, PointTable] = {}  # minute → its parts of 10 s
         self.requests: dict[int, int] = {}  # answers by minute, of the last hour
 
-    def add(self, entity: str, point: SeriesPoint, minute: int) -> None:
-        """Add what a served entity did in a second, or in a gap that ended in this minute."""
+    def table(self, entity: str, minute: int) -> PointTable:
+        """The seconds of a served entity that were reported in this minute, to be added to."""
         tables = self._open.setdefault(minute, {})
         table = tables.get(entity)
         if table is None:
             table = tables[entity] = PointTable()
-        table.add(entity, point)
+        return table
 
     def stand(self, at: float, gauges: Mapping[str, Gauge]) -> None:
         """Note the gauges of this moment, if they are worth it."""

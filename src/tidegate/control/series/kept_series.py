@@ -138,16 +138,18 @@ class KeptSeries:
 
     async def _stored(self, endpoint: str, since: float, until: float, step: float) -> Callable[[], list[PointTable]]:
         """What makes the tables of all that is known by the minute, or by the quarter, with served entities as keys."""
-        recorder, store, shard = self._recorder, self._recorder.store, shard_of(endpoint)
+        recorder, shelf, shard = self._recorder, self._recorder.shelf, shard_of(endpoint)
         first, last = int(since // _HOUR), int(until // _HOUR)
-        async with recorder.flushing:
-            chains = [pending.shards[shard] for pending in recorder.pending if shard in pending.shards]
+        async with shelf.lock:
+            chains = [pending.shards[shard] for pending in shelf.pending if shard in pending.shards]
             track = recorder.tracks.get(endpoint)
             with recorder.lock:
                 own = [_by_minute(track, minute) for minute in track.open_minutes()] if track is not None else []
             try:
-                kept = await (store.quarters if step >= QUARTER else store.minutes)(endpoint, first, last + 1)
-                chains = [*await store.tail(shard, int(since // MINUTE), (last + 1) * 60 + 59), *chains]
+                kept = await (shelf.store.quarters if step >= QUARTER else shelf.store.minutes)(
+                    endpoint, first, last + 1
+                )
+                chains = [*await shelf.store.tail(shard, int(since // MINUTE), (last + 1) * 60 + 59), *chains]
             except Unavailable:
                 kept = ()
         return lambda: [

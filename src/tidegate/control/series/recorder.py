@@ -9,25 +9,27 @@ The file has over 300 lines, as a second, a minute and the totals at its end are
 """
 
 import asyncio
+import itertools
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.reconcile.world import World
-from tidegate.control.series.blocks import JOINT, packed_hours, readable
+from tidegate.control.series.blocks import JOINT, readable
 from tidegate.control.series.endpoint_track import MINUTE, SPARKS, EndpointTrack
 from tidegate.control.series.gauges import Gauge, Key, ReplicaGauges, Waiting, waiting
 from tidegate.control.series.presence import Presence
-from tidegate.control.series.stored_totals import SHARDS, StoredTotals, packed_totals, shard_of
+from tidegate.control.series.shelf import KEPT_HOURS, PLATFORM, Left, Pending, Shelf
+from tidegate.control.series.stored_totals import StoredTotals, packed_totals, shard_of
 from tidegate.core.errors import Unavailable
-from tidegate.core.planes.account import PAST, grown
+from tidegate.core.planes.account import PAST, Account, grown
+from tidegate.core.planes.account_growth import Numbers, gains
 from tidegate.core.planes.load_report import LoadReport
-from tidegate.core.series.point_table import PointTable
+from tidegate.core.series.point_table import COLUMN, MICRO, PointTable
 from tidegate.core.series.series_codec import chained, encode
 from tidegate.core.series.series_point import WHOLE, SeriesPoint
 from tidegate.ports import Clock, SeriesStore
@@ -37,18 +39,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PLATFORM = ""
-"""The name under which the minutes are recorded in which control was there."""
-
 # A minute is closed this many seconds after its end: the last 10 whole seconds are read from open ones.
 _GRACE = 12.0
+_CLOSED_AT_ONCE = 50  # endpoints: some 30 ms of the thread
 # A report that comes later than this after the one before it tells of a gap, seconds.
 _LATE = 2.5
-# How many minutes wait for a store that cannot be used. Their counts come in a gap after that.
-_MAX_PENDING = 60
-_TRIM_EVERY = 600.0
-KEPT_HOURS = 14 * 24
-_NO_WAIT = Waiting()
+_NOTHING = Account()
+_SECONDS, _IN_FLIGHT, _QUEUED = COLUMN["seconds"], COLUMN["in_flight"], COLUMN["queued"]
+_OLDEST = COLUMN["oldest_wait_seconds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +59,27 @@ class _News:
     elapsed: float  # since the gateway's report before it, seconds
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A minute that is not in the store yet."""
+class _Row(NamedTuple):
+    """Where the growth of an endpoint's accounts belongs."""
 
+    endpoint: str
     minute: int
-    shards: Mapping[int, bytes]
-    totals: Mapping[int, bytes]
+    at: float  # unix seconds
+    seconds: float
+    gap: bool
 
 
 class Recorder:
     """Keeps the tracks of all endpoints, and the store up to date."""
 
     def __init__(self, gateways: Gateways, world: World, store: SeriesStore, clock: Clock, max_bytes: int) -> None:
-        self._gateways, self._world, self._clock, self._max_bytes = gateways, world, clock, max_bytes
-        self.store = store
+        self._gateways, self._world, self._clock = gateways, world, clock
+        self.shelf = Shelf(store, clock, max_bytes, self.in_thread)
         self.tracks: dict[str, EndpointTrack] = {}
         self.fleet: Mapping[str, SeriesPoint] = {}  # of the last 60 s
         self.presence = Presence()
         self.began_at = clock.now()
         self.lock = threading.Lock()  # of the tracks
-        self.flushing = asyncio.Lock()  # while a minute is neither pending nor stored
-        self.pending: list[_Pending] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="series")
         self._news: list[_News] = []
         self._heard: dict[int, float] = {}  # gateway → when its last report came, monotonic seconds
@@ -90,13 +87,10 @@ class Recorder:
         self._whole: Mapping[int, LoadReport] = {}  # gateway → its whole report, as far as it is counted
         self._frozen: dict[int, LoadReport] = {}  # gateway → its last report of the minute before this one
         self._minutes: set[int] = set()  # that are not closed
-        self._folded = 0  # the minute in which there was no hour left to pack
         self._totals: StoredTotals | None = None
         self._gauges = ReplicaGauges()
         self._touched: dict[int, set[int]] = {}  # minute → shards
         self._rowed: set[Key] = set()  # what has got a row since the last look
-        self._trimmed_at = clock.monotonic()
-        self._warned = False
         gateways.on_news = self.take
 
     # --- on control's loop
@@ -111,24 +105,16 @@ class Recorder:
     async def run_once(self) -> float:
         """Record what was reported, and do what is due. Returns the pause before the next time, seconds."""
         if self._totals is None:
-            self._totals = await self._load()
+            left = await self.shelf.left(self.began_at, SPARKS)
+            self._totals = await self.in_thread(lambda: self._remember(left))
         await self.record()
         now = self._clock.now()
         minute = int(now // MINUTE)
         due = [one for one in sorted(self._minutes) if now >= (one + 1) * MINUTE + _GRACE or one > minute + 1]
         if due:
-            self.pending += await self.in_thread(lambda: self._close(due))
-            del self.pending[:-_MAX_PENDING]
-        try:
-            await self._flush()
-            await self._fold(minute)
-            await self._trim(minute)
-        except Unavailable as error:
-            if not self._warned:
-                logger.warning("the series cannot be stored; they go on in memory", extra=fields(error=error.message))
-            self._warned = True
-        else:
-            self._warned = False
+            await self._close(due)
+            self.presence.forget(minute // 60 - KEPT_HOURS)
+        await self.shelf.keep()
         return 1.0
 
     async def record(self) -> None:
@@ -155,8 +141,8 @@ class Recorder:
         try:
             if self._totals is not None:
                 await self.record()
-                self.pending += await self.in_thread(lambda: self._close(sorted(self._minutes)))
-                await self._flush()
+                await self._close(sorted(self._minutes))
+                await self.shelf.flush()
         except Unavailable as error:
             logger.warning("the last minute of the series is not stored", extra=fields(error=error.message))
         finally:
@@ -166,70 +152,20 @@ class Recorder:
         """Do work on points in the thread of the series."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    # --- the store
-
-    async def _load(self) -> StoredTotals:
-        """What an earlier process has left: its totals, when it was there, and the requests of the last hour."""
-        hour = int(self.began_at // 3600)
-        try:
-            totals = [chain for _, chain in sorted((await self.store.totals()).items())]
-            quarters = await self.store.quarters(PLATFORM, hour - KEPT_HOURS, hour)
-            minutes = await self.store.minutes(PLATFORM, hour - KEPT_HOURS, hour)
-            first, last = int(self.began_at // MINUTE) - SPARKS, int(self.began_at // MINUTE)
-            tails = [await self.store.tail(shard, first - SPARKS, last) for shard in range(SHARDS)]
-        except Unavailable as error:
-            logger.warning("the stored series cannot be read", extra=fields(error=error.message))
-            return StoredTotals(())
-
-        def work() -> StoredTotals:
-            for chain in (*quarters, *minutes):
-                self.presence.take(point for table in readable(chain) for _, point in table.rows())
-            for chain in (chain for tail in tails for chain in tail):
-                for table in readable(chain):
-                    self._remember(table, first)
-            return StoredTotals(table for chain in totals for table in readable(chain))
-
-        return await self.in_thread(work)
-
-    async def _flush(self) -> None:
-        async with self.flushing:
-            while self.pending:
-                await self.store.append(self.pending[0].minute, self.pending[0].shards, self.pending[0].totals)
-                del self.pending[0]
-
-    async def _fold(self, minute: int) -> None:
-        """Pack hours that are over: one shard a minute, and what was left from earlier, one by one."""
-        present = minute // 60
-        if self._folded == minute:
-            return
-        for shard, oldest in sorted((await self.store.oldest()).items()):
-            hour = oldest // 60
-            if hour < present and (hour < present - 1 or minute % 60 >= shard):
-                chains = await self.store.tail(shard, hour * 60, hour * 60 + 59)
-                packed = await self.in_thread(lambda chains=chains: packed_hours(chains))  # type: ignore[misc]
-                async with self.flushing:
-                    await self.store.fold(shard, hour, packed)
-                return
-        self._folded = minute
-
-    async def _trim(self, minute: int) -> None:
-        now = self._clock.monotonic()
-        oldest = minute // 60 - KEPT_HOURS
-        if now - self._trimmed_at >= _TRIM_EVERY:
-            self.presence.forget(oldest)
-            if not await self.store.trim(self._max_bytes, oldest):
-                self._trimmed_at = now
-
     # --- in the thread
 
-    def _remember(self, table: PointTable, first: int) -> None:
-        for key, point in table.rows():
+    def _remember(self, left: Left) -> StoredTotals:
+        """Take what an earlier process has left."""
+        for chain in left.presence:
+            self.presence.take(point for table in readable(chain) for _, point in table.rows())
+        for key, point in (row for chain in left.minutes for table in readable(chain) for row in table.rows()):
             endpoint, _, entity = key.partition(JOINT)
             if endpoint == PLATFORM:
                 self.presence.take([point])
-            elif point.requests and point.at >= first * MINUTE and entity != PAST:
+            elif point.requests and entity != PAST:
                 requests, minute = self._track(endpoint).requests, int(point.at // MINUTE)
                 requests[minute] = requests.get(minute, 0) + point.requests
+        return StoredTotals(left.totals_tables())
 
     def _count(self, news: _News, waits: Mapping[Key, Waiting]) -> None:
         """Add the rows of one report."""
@@ -245,55 +181,57 @@ class Recorder:
             return
         wide = news.elapsed > _LATE
         at, seconds = (news.at - news.elapsed, news.elapsed) if wide else (float(second), 1.0)
-        same = before.ledger == report.ledger
+        earlier = before.accounts if before.ledger == report.ledger else {}
         for endpoint in report.accounts.keys() | report.accepted.keys():
-            known = before.accounts.get(endpoint, {}) if same else {}
-            rows = [
-                (entity, grown(account, known.get(entity), at, seconds))
-                for entity, account in report.accounts.get(endpoint, {}).items()
-                if entity != PAST
-            ]
-            if (accepted := report.accepted.get(endpoint)) is not None and WHOLE not in report.accounts.get(
-                endpoint, {}
-            ):
-                own = known.get(WHOLE)
-                rows.append((WHOLE, SeriesPoint(at, seconds, accepted=accepted - (own.accepted if own else 0))))
-            self._add(endpoint, [row for row in rows if _tells(row[1])], waits, minute, gap=wide)
-            time.sleep(0)  # lets control's loop go on
+            news_of, known = report.accounts.get(endpoint, {}), earlier.get(endpoint, {})
+            row = _Row(endpoint, minute, at, seconds, wide)
+            for entity, account in news_of.items():
+                if entity != PAST:
+                    self._add_growth(row, entity, account, known.get(entity, _NOTHING), waits)
+            if WHOLE not in news_of and endpoint in report.accepted:
+                own = known.get(WHOLE, _NOTHING)
+                accepted = own._replace(accepted=report.accepted[endpoint])
+                self._add_growth(row, WHOLE, accepted, own, waits)
+
+    def _add_growth(self, row: _Row, entity: str, now: Account, before: Account, waits: Mapping[Key, Waiting]) -> None:
+        if row.gap or now.cold != before.cold:  # they are rare
+            point = replace(grown(now, before, row.at, row.seconds), gap=row.gap)
+            if _tells(point):
+                self._add(row.endpoint, entity, point, waits, row.minute)
+            return
+        numbers, statuses, latency = gains(now, before)
+        if not any(number > 0 for _, number in numbers):
+            return
+        numbers.append((_SECONDS, int(row.seconds * MICRO)))
+        key = row.endpoint, entity
+        if (wait := waits.get(key)) is not None:
+            numbers += _waiting_numbers(wait)
+        self._noted(key, row.minute)
+        with self.lock:
+            table = self._track(row.endpoint).table(entity, row.minute)
+            table.add_numbers(entity, int(row.at * MICRO), numbers, statuses, latency)
 
     def _wait(self, waits: Mapping[Key, Waiting], now: float) -> None:
         """Add rows for what waits, where nothing has come or gone."""
         second = int(now - 1)
         for endpoint, entity in waits.keys() - self._rowed:
-            point = SeriesPoint(float(second), 1.0)
-            self._add(endpoint, [(entity, point)], waits, second // MINUTE, gap=False)
+            self._add(endpoint, entity, SeriesPoint(float(second), 1.0), waits, second // MINUTE)
         self._rowed.clear()
 
-    def _add(
-        self,
-        endpoint: str,
-        rows: Iterable[tuple[str, SeriesPoint]],
-        waits: Mapping[Key, Waiting],
-        minute: int,
-        *,
-        gap: bool,
-    ) -> None:
-        track = self._track(endpoint)
-        self._minutes.add(minute)
-        self._touched.setdefault(minute, set()).add(shard_of(endpoint))
+    def _add(self, endpoint: str, entity: str, point: SeriesPoint, waits: Mapping[Key, Waiting], minute: int) -> None:
+        wait = waits.get((endpoint, entity))
+        if wait is not None:
+            point = replace(
+                point, in_flight=wait.in_flight, queued=wait.queued, oldest_wait_seconds=wait.oldest_seconds
+            )
+        self._noted((endpoint, entity), minute)
         with self.lock:
-            for entity, point in rows:
-                self._rowed.add((endpoint, entity))
-                wait = waits.get((endpoint, entity), _NO_WAIT)
-                if gap or wait is not _NO_WAIT:
-                    point = replace(
-                        point,
-                        gap=gap,
-                        in_flight=wait.in_flight,
-                        queued=wait.queued,
-                        oldest_wait_seconds=wait.oldest_seconds,
-                    )
-                track.add(entity, point, minute)
+            self._track(endpoint).table(entity, minute).add(entity, point)
+
+    def _noted(self, key: Key, minute: int) -> None:
+        self._rowed.add(key)
+        self._minutes.add(minute)
+        self._touched.setdefault(minute, set()).add(shard_of(key[0]))
 
     def _count_first(self, report: LoadReport, now: float, minute: int) -> None:
         """The first report of a gateway to this process: what came while control was away is one point of its own."""
@@ -304,8 +242,7 @@ class Recorder:
         width = max(1.0, now - since)
         for endpoint, entity, point in rows:
             if _tells(point):
-                wide = replace(point, at=now - width, seconds=width)
-                self._add(endpoint, [(entity, wide)], {}, minute, gap=True)
+                self._add(endpoint, entity, replace(point, at=now - width, seconds=width, gap=True), {}, minute)
 
     def _second(self, news: _News) -> int:
         """The second that a report tells of. Reports come once a second, but not at its edge: one after the other
@@ -340,32 +277,44 @@ class Recorder:
                     fleet[endpoint] = point
                 else:
                     fleet.pop(endpoint, None)
-                time.sleep(0)
         self.fleet = {endpoint: point for endpoint, point in fleet.items() if endpoint in self.tracks}
 
-    def _close(self, minutes: list[int]) -> list[_Pending]:
-        """End minutes: their rows by shard, and the totals that go with the last of them."""
-        now, pending = self._clock.now(), []
+    async def _close(self, minutes: list[int]) -> None:
+        """End minutes, some endpoints at a time, and have them stored with the totals at the end of the last one."""
+        async with self.shelf.lock:
+            tables: dict[tuple[int, int], PointTable] = {}  # by minute and shard
+            names = list(self.tracks)
+            for first in range(0, len(names), _CLOSED_AT_ONCE):
+                some = names[first : first + _CLOSED_AT_ONCE]
+                await self.in_thread(lambda some=some: self._close_some(some, minutes, tables))  # type: ignore[misc]
+            self.shelf.add(await self.in_thread(lambda: self._pack(minutes, tables)))
+
+    def _close_some(self, names: list[str], minutes: list[int], tables: dict[tuple[int, int], PointTable]) -> None:
+        now = self._clock.now()
+        for minute, endpoint in itertools.product(minutes, names):
+            with self.lock:
+                points = self.tracks[endpoint].close(minute, self.began_at, now)
+            for entity, point in points:
+                table = tables.setdefault((minute, shard_of(endpoint)), PointTable())
+                table.add(JOINT.join((endpoint, entity)), point)
+
+    def _pack(self, minutes: list[int], tables: dict[tuple[int, int], PointTable]) -> list[Pending]:
+        """The rows of ended minutes by shard, and the totals that go with the last of them."""
+        pending = []
         for minute in minutes:
-            tables: dict[int, PointTable] = {}
-            for endpoint, track in list(self.tracks.items()):
-                with self.lock:
-                    points = track.close(minute, self.began_at, now)
-                for entity, point in points:
-                    tables.setdefault(shard_of(endpoint), PointTable()).add(JOINT.join((endpoint, entity)), point)
-                time.sleep(0)
-            known = self.presence.known(minute * MINUTE, MINUTE) / MINUTE
-            if known:
+            if known := self.presence.known(minute * MINUTE, MINUTE) / MINUTE:
                 point = SeriesPoint(float(minute * MINUTE), float(MINUTE), ready=known)
-                tables.setdefault(shard_of(PLATFORM), PointTable()).add(JOINT.join((PLATFORM, WHOLE)), point)
-            pending.append(_Pending(minute, {shard: chained(encode(table)) for shard, table in tables.items()}, {}))
+                table = tables.setdefault((minute, shard_of(PLATFORM)), PointTable())
+                table.add(JOINT.join((PLATFORM, WHOLE)), point)
+            own = {shard: chained(encode(table)) for (at, shard), table in tables.items() if at == minute}
+            pending.append(Pending(minute, own, {}))
         last = max(minutes)
         touched = {shard for minute in list(self._touched) if minute <= last for shard in self._touched.pop(minute)}
         reports = [
             self._frozen.pop(gateway, whole) if self._minute_of(gateway) > last else whole
             for gateway, whole in self._whole.items()
         ]
-        totals = packed_totals(reports, touched, min(now, float((last + 1) * MINUTE)))
+        totals = packed_totals(reports, touched, min(self._clock.now(), float((last + 1) * MINUTE)))
         pending[-1] = replace(pending[-1], totals=totals)
         self._minutes -= set(minutes)
         with self.lock:
@@ -377,6 +326,10 @@ class Recorder:
         if track is None:
             track = self.tracks[endpoint] = EndpointTrack()
         return track
+
+
+def _waiting_numbers(wait: Waiting) -> Numbers:
+    return [(_IN_FLIGHT, wait.in_flight), (_QUEUED, wait.queued), (_OLDEST, int(wait.oldest_seconds * MICRO))]
 
 
 def _tells(point: SeriesPoint) -> bool:

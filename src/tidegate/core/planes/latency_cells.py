@@ -19,7 +19,8 @@ CELL_BOUNDS: tuple[float, ...] = tuple(sorted({*latency_histogram.BOUNDS, *LATEN
 """Upper bounds, seconds, each within its cell. A last cell has no bound."""
 LATENCY_CELLS = len(CELL_BOUNDS) + 1
 
-_FINE = (*(bisect_left(latency_histogram.BOUNDS, bound) for bound in CELL_BOUNDS), len(latency_histogram.BOUNDS))
+FINE_BUCKETS = (*(bisect_left(latency_histogram.BOUNDS, bound) for bound in CELL_BOUNDS), len(latency_histogram.BOUNDS))
+"""The series' bucket of each cell."""
 _COARSE = (*(bisect_left(LATENCY_BUCKETS, bound) for bound in CELL_BOUNDS), len(LATENCY_BUCKETS))
 
 
@@ -27,7 +28,7 @@ def fine(cells: Mapping[int, int]) -> dict[int, int]:
     """The counts of cells as a histogram of the series."""
     buckets: dict[int, int] = {}
     for cell, count in cells.items():
-        bucket = _FINE[cell]
+        bucket = FINE_BUCKETS[cell]
         buckets[bucket] = buckets.get(bucket, 0) + count
     return buckets
 

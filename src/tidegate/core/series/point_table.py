@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import inf
-from operator import attrgetter
+from operator import attrgetter, mul
 
 from tidegate.core.series.series_point import STEPS, SeriesPoint
 
@@ -43,14 +43,19 @@ LISTS = ("status", "status_count", "cold_key", "cold_count", "cold_micros", "buc
 """The lists: the parts of all rows, one after the other. `bucket_gap` is the distance from the bucket
 before, of all but a row's first bucket."""
 
-_AT = {name: place for place, name in enumerate(COLUMNS)}
-_KEY, _GAP, _SECONDS, _FIRST_BUCKET = (_AT[name] for name in ("key", "gap", "seconds", "first_bucket"))
-_OF_STATUSES, _OF_COLD, _OF_BUCKETS = _AT["of_statuses"], _AT["of_cold"], _AT["of_buckets"]
-_FIRST_SUM, _FIRST_STEP, _FIRST_GAUGE, _FIRST_BYTES = _AT[_SUMS[0]], _AT[STEPS[0]], _AT[_AVERAGES[0]], _AT[_BYTES[0]]
+COLUMN = {name: place for place, name in enumerate(COLUMNS)}
+"""The place of each column."""
+_SMALL = 2**32  # what a column holds that was not read from a block
+_KEY, _GAP, _SECONDS, _FIRST_BUCKET = (COLUMN[name] for name in ("key", "gap", "seconds", "first_bucket"))
+_OF_STATUSES, _OF_COLD, _OF_BUCKETS = COLUMN["of_statuses"], COLUMN["of_cold"], COLUMN["of_buckets"]
+_STEP_PLACES = range(COLUMN[STEPS[0]], COLUMN[STEPS[0]] + len(STEPS))
 
-_ADDED = tuple((name, _AT[name], 1) for name in _COUNTS) + tuple((name, _AT[name], MICRO) for name in _SUMS)
-_AVERAGED = tuple((name, _AT[name], MICRO) for name in _AVERAGES) + tuple((name, _AT[name], 1) for name in _BYTES)
-_LARGEST_OF = (*((name, _AT[name], 1) for name in _MOST), ("oldest_wait_seconds", _AT["oldest_wait_seconds"], MICRO))
+_ADDED = tuple((name, COLUMN[name], 1) for name in _COUNTS) + tuple((name, COLUMN[name], MICRO) for name in _SUMS)
+_AVERAGED = tuple((name, COLUMN[name], MICRO) for name in _AVERAGES) + tuple((name, COLUMN[name], 1) for name in _BYTES)
+_LARGEST_OF = (
+    *((name, COLUMN[name], 1) for name in _MOST),
+    ("oldest_wait_seconds", COLUMN["oldest_wait_seconds"], MICRO),
+)
 
 _Places = tuple[int, int, int, int, int]  # a row, and where its parts of the lists begin
 
@@ -70,23 +75,54 @@ class PointTable:
 
     def add(self, key: str, point: SeriesPoint) -> None:
         """Add a row."""
+        micros = [_micros(value) for value in (*_get_times(point), *point.steps, *_get_gauges(point))]
+        sizes = [int(value + 0.5) for value in _get_bytes(point)]
+        numbers = (*_get_counts(point), *micros, *sizes, _micros(point.seconds), 0, point.gap)
+        self.add_numbers(key, _micros(point.at), enumerate(numbers), point.statuses, point.latency)
+        if point.cold:
+            self.add_cold(point.cold)
+
+    def add_numbers(
+        self,
+        key: str,
+        begin: int,
+        numbers: Iterable[tuple[int, int]],
+        statuses: Mapping[int, int],
+        latency: Mapping[int, int],
+    ) -> None:
+        """Add a row of numbers, each with the place of its column; zeros may be left out. `begin` is in microseconds.
+
+        Cold starts are added to the row after it, by `add_cold`.
+        """
         row, columns = len(self.begins), self.columns
-        _put(columns, _SECONDS, row, _micros(point.seconds))
+        for place, value in numbers:
+            if value > 0:
+                column = columns[place]
+                if column is not None and len(column) == row and value < _SMALL and column.itemsize > 2:
+                    column.append(value)
+                else:
+                    _put(columns, place, row, value)
         if place := _place(self.keys, key):
             _put(columns, _KEY, row, place)
-        if point.gap:
-            _put(columns, _GAP, row, 1)
-        _put_all(columns, 0, row, _get_counts(point))
-        times = _get_times(point)
-        if any(times) or any(point.steps):
-            _put_all(columns, _FIRST_SUM, row, [_micros(value) for value in (*times, *point.steps)])
-        if any(gauges := _get_gauges(point)):
-            _put_all(columns, _FIRST_GAUGE, row, [_micros(value) for value in gauges])
-        if any(sizes := _get_bytes(point)):
-            _put_all(columns, _FIRST_BYTES, row, [int(value + 0.5) for value in sizes])
-        if point.statuses or point.latency or point.cold:
-            self._add_lists(row, point)
-        self.begins.append(_micros(point.at))
+        if statuses:
+            _put(columns, _OF_STATUSES, row, len(statuses))
+            self._extend(0, [*statuses])
+            self._extend(1, [*statuses.values()])
+        if latency:
+            buckets = sorted(latency)
+            _put(columns, _OF_BUCKETS, row, len(buckets))
+            if buckets[0]:
+                _put(columns, _FIRST_BUCKET, row, buckets[0])
+            self._extend(5, [after - before for before, after in pairwise(buckets)])
+            self._extend(6, [latency[bucket] for bucket in buckets])
+        self.begins.append(begin)
+
+    def add_cold(self, cold: Mapping[str, tuple[int, float]]) -> None:
+        """Add cold starts to the newest row."""
+        _put(self.columns, _OF_COLD, len(self.begins) - 1, len(cold))
+        self._extend(2, [_place(self.cold_keys, name) for name in cold])
+        self._extend(3, [count for count, _ in cold.values()])
+        self._extend(4, [_micros(seconds) for _, seconds in cold.values()])
 
     def extend(self, other: "PointTable") -> None:
         """Add all rows of another table."""
@@ -153,26 +189,9 @@ class PointTable:
 
     def column_of(self, name: str) -> Sequence[int]:
         """A column, by its name in COLUMNS."""
-        return self.column(_AT[name])
+        return self.column(COLUMN[name])
 
     # ---
-
-    def _add_lists(self, row: int, point: SeriesPoint) -> None:
-        lengths = len(point.statuses), len(point.cold), len(point.latency)
-        _put_all(self.columns, _OF_STATUSES, row, lengths)
-        for status, count in point.statuses.items():
-            self._push(0, status)
-            self._push(1, count)
-        for name, (count, seconds) in point.cold.items():
-            self._push(2, _place(self.cold_keys, name))
-            self._push(3, count)
-            self._push(4, _micros(seconds))
-        if point.latency:
-            buckets = sorted(point.latency)
-            if buckets[0]:
-                _put(self.columns, _FIRST_BUCKET, row, buckets[0])
-            self._extend(5, [after - before for before, after in pairwise(buckets)])
-            self._extend(6, [point.latency[bucket] for bucket in buckets])
 
     def _push(self, which: int, value: int) -> None:
         column = self.lists[which]
@@ -215,26 +234,29 @@ class PointTable:
     def _point(self, group: Sequence[_Places], at: float, seconds: float, time: float) -> SeriesPoint:
         """The sum of rows; each comes with the places of its parts. `time` is what averages are over, seconds."""
         rows = [place[0] for place in group]
+        first, end = rows[0], rows[-1] + 1
+        together = end - first == len(rows)
+
+        def of(column: Sequence[int]) -> Sequence[int]:
+            return column[first:end] if together else [column[row] for row in rows]
+
         values: dict[str, float] = {}
         for name, place, scale in _ADDED:
             if (column := self._used(place)) is not None:
-                total = sum([column[row] for row in rows])
+                total = sum(of(column))
                 values[name] = total if scale == 1 else total / scale
         if time > 0:
             widths = self.column(_SECONDS)
             for name, place, scale in _AVERAGED:
                 if (column := self._used(place)) is not None:
-                    values[name] = sum([column[row] * widths[row] for row in rows]) / (time * MICRO * scale)
+                    values[name] = sum(map(mul, of(column), of(widths))) / (time * MICRO * scale)
         for name, place, scale in _LARGEST_OF:
             if (column := self._used(place)) is not None:
-                most = max([column[row] for row in rows])
+                most = max(of(column))
                 values[name] = most if scale == 1 else most / scale
         steps = (0.0,) * len(STEPS)
-        if any(self.columns[place] is not None for place in range(_FIRST_STEP, _FIRST_STEP + len(STEPS))):
-            steps = tuple(
-                sum([column[row] for row in rows]) / MICRO
-                for column in (self.column(place) for place in range(_FIRST_STEP, _FIRST_STEP + len(STEPS)))
-            )
+        if any(self.columns[place] is not None for place in _STEP_PLACES):
+            steps = tuple(sum(of(self.column(place))) / MICRO for place in _STEP_PLACES)
         gap = self._used(_GAP) is not None and any(self.column(_GAP)[row] for row in rows)
         return SeriesPoint(
             at,
@@ -298,12 +320,6 @@ def _joined(one: Sequence[int], other: Sequence[int]) -> "array[int]":
 
 def _micros(value: float) -> int:
     return int(value * MICRO + 0.5)
-
-
-def _put_all(columns: "list[array[int] | None]", first: int, row: int, values: Iterable[int]) -> None:
-    for place, value in enumerate(values, first):
-        if value:
-            _put(columns, place, row, value)
 
 
 def _put(columns: "list[array[int] | None]", place: int, row: int, value: int) -> None:
