@@ -40,10 +40,10 @@ async def _switched(web: WebHouse, name: str, at: float, verdict: str) -> None:
     old, new = (Side(number, {"wine": ModelVersion("wine", str(number + 5))}) for number in (1, 2))
     switch = Switch(endpoint.id, at, "anna", old, new, json.dumps({"verdict": verdict}))
     await web.house.store.save_endpoint(endpoint, switch)
+    web.series.reasons[name] = {"wine-1": "3 requests wait, the oldest for 0.40 s"}
     for event in (
         Event(endpoint.id, at - 900, "evicted", "Idle for 60 s: it made room (181 MB). The next request wakes it."),
         Event(endpoint.id, at - 45, "update_started", f"{new} is being prepared."),
-        Event(endpoint.id, at + 5, "scaled", "'wine-1': 1 → 2 replicas: 3 requests wait, the oldest for 0.40 s."),
     ):
         await web.house.store.add_event(event)
 

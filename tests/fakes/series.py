@@ -17,6 +17,7 @@ class FakeSeries:
     def __init__(self, rates: Mapping[str, float], clock: Clock | None = None, latency: float = 0.004) -> None:
         self.rates, self._clock, self.latency = dict(rates), clock or FakeClock(), latency
         self.entities_of: dict[str, tuple[str, ...]] = {}
+        self.reasons: dict[str, dict[str, str]] = {}  # of the replicas' number, by endpoint and served entity
         self.shapes: dict[str, Callable[[SeriesPoint], SeriesPoint]] = {}  # what becomes of each point of an endpoint
 
     async def points(
@@ -44,6 +45,10 @@ class FakeSeries:
         """The last hour."""
         now = self._clock.now()
         return [self._rate(endpoint, now - 60 * (60 - minute)) for minute in range(60)]
+
+    def why(self, endpoint: str) -> Mapping[str, str]:
+        """What the test says."""
+        return self.reasons.get(endpoint, {})
 
     def _rate(self, endpoint: str, at: float) -> float:
         return self.rates.get(endpoint, 0.0) * (1 + 0.3 * math.sin(at / 400) + 0.05 * math.sin(at * 7.3))

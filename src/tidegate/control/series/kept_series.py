@@ -80,7 +80,7 @@ class KeptSeries:
         return [counts.get(minute, 0) / MINUTE for minute in range(last - SPARKS + 1, last + 1)]
 
     def why(self, endpoint: str) -> Mapping[str, str]:
-        """The autoscaler's sentences about an endpoint, by served entity: why it has as many replicas as it has."""
+        """See `Series`."""
         revisions, reasons = self._world.snapshot.revisions, self._autoscaler.reasons
         return {
             served_label(revision.entity.name, revision.entity.resolved.version): reasons[rid]

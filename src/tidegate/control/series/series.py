@@ -35,6 +35,12 @@ class Series(Protocol):
         """Requests per second in each of the last 60 minutes, oldest first."""
         ...
 
+    def why(self, endpoint: str) -> Mapping[str, str]:
+        """Why each served entity has as many replicas as it has, as the autoscaler last said. Without those that have
+        not been scaled.
+        """
+        ...
+
 
 def resolution(span: float) -> float:
     """The width of a point, seconds, for a chart over this time: at most 720 points, and what is kept.

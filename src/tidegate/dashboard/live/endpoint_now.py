@@ -82,9 +82,10 @@ class EndpointNow:
     def _compose(self, view: EndpointView, seen: Seen) -> Texts:
         name, situation, sources = view.endpoint.name, seen.situation, self._sources
         shown = frame_of(view, seen.past.kept_until, sources.clock.now())
+        running = sources.endpoints.running(view.endpoint)
         values = {
             **frame_values(shown),
-            **tile_values(situation.recent, sources.series.now(name), situation.running, seen.past.day),
+            **tile_values(situation.recent, sources.series.now(name), running, seen.past.day),
             **ledger_values(sources.metrics.ledger(name)),
             "diagnosis": seen.findings[0].sentence,
             "why": situation.why,

@@ -89,6 +89,9 @@ SAID = {
     "It has no replica that can answer. There is no memory for it.": {
         "state": "recovering", "message": "There is no memory for it.", "recent": a_point(0),
     },
+    "The next request may not wake it. There is no memory for 'wine-1'.": {
+        "state": "asleep", "no_room": "There is no memory for 'wine-1'", "running": RunningView(0, 0, 0, 4),
+    },
     "A replica uses 3.8 GB of its 4.0 GB, and is replaced above that. Choose a larger workload type.": {
         "recent": a_point(memory_bytes=7.6e9, ready=2.0), "running": RunningView(2, 2, 1, 4, 4_000_000_000),
     },
@@ -143,6 +146,7 @@ situations = st.builds(
     before=st.none() | points,
     day=points,
     why=st.text(max_size=20),
+    no_room=st.text(max_size=20),
 )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tidegate.control.endpoints.endpoint_views import RunningView
-from tidegate.core.rollout.switch import Side, Switch
+from tidegate.core.rollout.switch import Switch
 from tidegate.core.series.latency_histogram import quantile
 from tidegate.core.series.series_point import STEPS, SeriesPoint
 from tidegate.dashboard.formats import count, duration, memory, milliseconds, percent, rate
+from tidegate.dashboard.pages.endpoint.diagnosis_words import all_of, causes, length, more_of, sentence, took_over
 
 # So many requests, at the least, are compared on each side.
 FEWEST = 20
@@ -29,18 +30,6 @@ MUCH_MEMORY = 0.9
 SWITCH_EXPLAINS_SECONDS = 86_400.0
 
 _NOTHING = SeriesPoint(0.0, 1.0)
-
-_CAUSES = {
-    401: "callers without a valid token",
-    403: "callers without permission",
-    400: "bodies that the model's signature refuses",
-    408: "callers that send too slowly",
-    413: "bodies beyond the size limit",
-    429: "more requests than may wait",
-    500: "errors of the model or of its code",
-    503: "no replica in time",
-    504: "predictions beyond the time limit",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +50,7 @@ class Situation:
     before: SeriesPoint | None = None  # the minutes before that switch
     day: SeriesPoint = _NOTHING  # the last day: its cold starts
     why: str = ""  # why it has as many replicas as it has
+    no_room: str = ""  # the sentence of a machine without memory for a replica
 
     @property
     def explains(self) -> Switch | None:
@@ -96,14 +86,20 @@ def diagnosis(seen: Situation) -> tuple[Finding, ...]:
 def _is_down(seen: Situation) -> Iterator[Finding]:
     if seen.state == "failed":
         message = seen.message or seen.failed or "Its first start failed."
-        yield Finding("bad", f"It does not serve. {_sentence(message)}", "Logs")
+        yield Finding("bad", f"It does not serve. {sentence(message)}", "Logs")
     elif seen.state == "recovering":
         message = seen.message or "A replica is being started again."
-        yield Finding("bad", f"It has no replica that can answer. {_sentence(message)}", "Logs")
+        yield Finding("bad", f"It has no replica that can answer. {sentence(message)}", "Logs")
     elif seen.state == "creating":
         yield Finding(
-            "busy", f"It is being prepared. {_sentence(seen.message or 'It serves when it is ready.')}", "Logs"
+            "busy", f"It is being prepared. {sentence(seen.message or 'It serves when it is ready.')}", "Logs"
         )
+
+
+def _has_no_room(seen: Situation) -> Iterator[Finding]:
+    if seen.no_room and seen.state != "recovering" and seen.running.ready < max(1, seen.running.wanted):
+        lead = "The next request may not wake it. " if seen.state == "asleep" else ""
+        yield Finding("busy", f"{lead}{sentence(seen.no_room)}", "Settings")
 
 
 def _fails(seen: Situation) -> Iterator[Finding]:
@@ -111,12 +107,12 @@ def _fails(seen: Situation) -> Iterator[Finding]:
     share = failed / recent.requests if recent.requests else 0.0
     if share < MANY_ERRORS or failed < 2:
         return
-    said = f"{percent(share)} % of the requests of the last {_length(recent)} failed: {_causes(recent, 5)}."
+    said = f"{percent(share)} % of the requests of the last {length(recent)} failed: {causes(recent, 5)}."
     switch, before = seen.explains, seen.before
     if switch is not None and before is not None and before.requests >= FEWEST:
         earlier = before.of_class(5) / before.requests
         if share > 3 * earlier:
-            said += f" It was {percent(earlier)} % before {_took_over(switch, seen.now)}: roll back, or see its log."
+            said += f" It was {percent(earlier)} % before {took_over(switch, seen.now)}: roll back, or see its log."
             yield Finding("bad", said, "Roll-outs")
             return
     worst = max((status for status in recent.statuses if status >= 500), key=lambda one: recent.statuses[one])
@@ -133,9 +129,9 @@ _ADVICE = {
 def _is_held_back(seen: Situation) -> Iterator[Finding]:
     goes_on = f" {seen.version} goes on serving." if seen.version else ""
     if seen.held_back:
-        yield Finding("busy", f"A new version is held back. {_sentence(seen.held_back)}{goes_on}", "Roll-outs")
+        yield Finding("busy", f"A new version is held back. {sentence(seen.held_back)}{goes_on}", "Roll-outs")
     elif seen.failed and seen.state != "failed":
-        yield Finding("busy", f"The last update failed. {_sentence(seen.failed)}{goes_on}", "Logs")
+        yield Finding("busy", f"The last update failed. {sentence(seen.failed)}{goes_on}", "Logs")
 
 
 def _is_slower(seen: Situation) -> Iterator[Finding]:
@@ -147,7 +143,7 @@ def _is_slower(seen: Situation) -> Iterator[Finding]:
         return
     times = f"{now / then:.0f}x" if now >= 2.5 * then else f"{now / then:.1f}x"
     switch = seen.explains
-    when = f"that of before {_took_over(switch, seen.now)}" if switch is not None else "that of an hour ago"
+    when = f"that of before {took_over(switch, seen.now)}" if switch is not None else "that of an hour ago"
     said = f"p99 is {times} {when}: {milliseconds(now)} ms, was {milliseconds(then)}."
     kind, tab = "bad" if now >= FAR_SLOWER_TIMES * then else "busy", "Roll-outs" if switch else "Slow"
     yield Finding(kind, f"{said} {_what_takes_longer(seen.recent, earlier)}", tab)
@@ -183,11 +179,11 @@ def _waits(seen: Situation) -> Iterator[Finding]:
         return
     said = f"{percent(queued / total)} % of a request's time is waiting for a replica: "
     if running.ready >= running.most:
-        said += f"{_all(running.ready)} in use, and its limit is {running.most}. A larger size allows more."
+        said += f"{all_of(running.ready)} in use, and its limit is {running.most}. A larger size allows more."
     elif running.wanted > running.ready:
-        said += f"{_all(running.ready)} in use; {_more(running.wanted - running.ready)} being started."
+        said += f"{all_of(running.ready)} in use; {more_of(running.wanted - running.ready)} being started."
     else:
-        said += f"{_all(running.ready)} in use; no more are started. {_sentence(seen.why)}".rstrip()
+        said += f"{all_of(running.ready)} in use; no more are started. {sentence(seen.why)}".rstrip()
     yield Finding("busy", said, "Settings" if running.ready >= running.most else "Slow")
 
 
@@ -208,19 +204,19 @@ def _refuses(seen: Situation) -> Iterator[Finding]:
     if recent.requests < FEWEST or refused < MANY_REFUSED * recent.requests:
         return
     share = refused / recent.requests
-    said = f"{percent(share)} % of the requests of the last {_length(recent)} were refused: {_causes(recent, 4)}."
+    said = f"{percent(share)} % of the requests of the last {length(recent)} were refused: {causes(recent, 4)}."
     yield Finding("busy", f"{said} The newest errors have the reason in a sentence.", "Slow")
 
 
 def _updates(seen: Situation) -> Iterator[Finding]:
     if seen.pending and seen.state not in {"creating", "failed"}:
-        message = _sentence(seen.message) if seen.message else "It serves when it is ready and has passed the gate."
+        message = sentence(seen.message) if seen.message else "It serves when it is ready and has passed the gate."
         yield Finding(
             "good", f"{seen.pending} is being prepared, and {seen.version} serves meanwhile. {message}", "Roll-outs"
         )
 
 
-_RULES = (_is_down, _fails, _is_slower, _waits, _is_held_back, _is_full, _refuses, _updates)
+_RULES = (_is_down, _fails, _has_no_room, _is_slower, _waits, _is_held_back, _is_full, _refuses, _updates)
 
 
 # --- what is well
@@ -232,7 +228,7 @@ def _well(seen: Situation) -> Finding:
         return Finding("good", f"Asleep: the next request wakes it{_in_about(seen.day)}.")
     if not recent.requests:
         replicas = f"{running.ready} replica is" if running.ready == 1 else f"{running.ready} replicas are"
-        return Finding("good", f"Healthy: no request in the last {_length(recent)}, and {replicas} ready.")
+        return Finding("good", f"Healthy: no request in the last {length(recent)}, and {replicas} ready.")
     errors = recent.of_class(5)
     failed = f"{count(errors)} {'error' if errors == 1 else 'errors'}" if errors else "no errors"
     p99 = milliseconds(quantile(recent.latency, 0.99))
@@ -257,41 +253,3 @@ def _in_about(day: SeriesPoint) -> str:
         return ""
     mean = sum(seconds for _, seconds in totals) / starts
     return f" in about {mean * 1000:.0f} ms" if 0.01 <= mean < 1 else f" in about {duration(mean)}"
-
-
-# --- words
-
-
-def _took_over(switch: Switch, now: float) -> str:
-    return f"{_versions(switch.after)} took over {duration(max(1.0, now - switch.at))} ago"
-
-
-def _versions(side: Side) -> str:
-    versions = sorted({model.version for model in side.versions.values()})
-    return f"version {versions[0]}" if len(versions) == 1 else f"configuration {side.config}"
-
-
-def _causes(point: SeriesPoint, hundreds: int) -> str:
-    found = sorted(
-        ((number, status) for status, number in point.statuses.items() if status // 100 == hundreds and number),
-        reverse=True,
-    )
-    return ", ".join(f"{count(number)} by {_CAUSES.get(status, 'others')} ({status})" for number, status in found[:3])
-
-
-def _length(point: SeriesPoint) -> str:
-    return "5 minutes" if point.seconds >= 200 or point.seconds <= 1 else duration(point.seconds)
-
-
-def _all(ready: int) -> str:
-    return "the one replica is" if ready == 1 else f"all {ready} replicas are"
-
-
-def _more(number: int) -> str:
-    return "one more is" if number == 1 else f"{number} more are"
-
-
-def _sentence(text: str) -> str:
-    """The text with a full stop, where it has none."""
-    text = text.strip()
-    return text if not text or text[-1] in ".!?" else f"{text}."

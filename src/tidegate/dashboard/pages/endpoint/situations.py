@@ -5,7 +5,7 @@ series, is read once a minute, and at once when the endpoint or its number of re
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.control.endpoints.endpoint_summary import state_of, version_of
@@ -21,15 +21,18 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 RECENT = 300.0
 # The stretch that the last minutes are compared with.
 _COMPARED = 600.0
-# Events that say why an endpoint has its replicas.
-_SCALING = ("scaled", "scaled_to_zero", "woken", "evicted", "no_capacity")
+# A situation is looked at again after this many seconds, and later by one for every so many endpoints that are looked
+# at: a look costs some 3 ms of CPU.
+_LOOKS_EVERY, _FOR_EACH = 5.0, 40
+# An event of a machine without memory counts for so long, seconds.
+_CAPACITY_SECONDS = 900.0
 # Endpoints whose slow part is kept.
 _MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is read once a minute. `why` is why the endpoint has as many replicas as it has."""
+    """What is read once a minute."""
 
     at: float  # unix seconds
     key: tuple[int, RunningView]
@@ -41,9 +44,10 @@ class Past:
     day: SeriesPoint = field(default_factory=lambda: SeriesPoint(0.0, DAY))
 
     @property
-    def why(self) -> str:
-        """The newest reason for the number of replicas."""
-        return next((event.message for event in reversed(self.events) if event.kind in _SCALING), "")
+    def no_room(self) -> str:
+        """The sentence of a machine that had no memory for a replica lately; empty where it had."""
+        full = [event for event in self.events if event.kind == "no_capacity"]
+        return full[-1].message if full and self.at - full[-1].at < _CAPACITY_SECONDS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +59,38 @@ class Seen:
     past: Past
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    at: float  # monotonic seconds
+    version: int  # the endpoint's resource_version
+    task: asyncio.Task[Seen]
+
+
 class Situations:
-    """Gathers situations. Readers of the same endpoint share the work of the same second."""
+    """Gathers situations. Readers of the same endpoint share a look, which stays for some seconds."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._pasts: dict[str, Past] = {}
-        self._tasks: dict[str, tuple[int, asyncio.Task[Seen]]] = {}
+        self._looks: dict[str, _Look] = {}
 
     async def of(self, view: EndpointView) -> Seen:
-        """The situation of an endpoint now."""
-        second, name = int(self._sources.clock.monotonic()), view.endpoint.name
-        known = self._tasks.get(name)
-        if known is None or known[0] != second:
-            self._tasks = {key: value for key, value in self._tasks.items() if value[0] >= second - 1}
-            known = self._tasks[name] = (second, asyncio.create_task(self._look(view)))
-        return await asyncio.shield(known[1])
+        """The situation of an endpoint, some seconds old at most; a changed endpoint is looked at again at once."""
+        now, endpoint = self._sources.clock.monotonic(), view.endpoint
+        known, stays = self._looks.get(endpoint.name), _LOOKS_EVERY + len(self._looks) / _FOR_EACH
+        if known is None or known.version != endpoint.resource_version or not 0 <= now - known.at < stays:
+            self._looks = {name: look for name, look in self._looks.items() if now - look.at < 2 * stays}
+            known = _Look(now, endpoint.resource_version, asyncio.create_task(self._look(view)))
+            self._looks[endpoint.name] = known
+        return await asyncio.shield(known.task)
 
     async def _look(self, view: EndpointView) -> Seen:
         sources, endpoint, now = self._sources, view.endpoint, self._sources.clock.now()
         running = sources.endpoints.running(endpoint)
         past = await self._past(view, running, now)
         recent = await sources.series.points(endpoint.name, now - RECENT, now, 5.0)
-        return await asyncio.to_thread(_judge, view, running, past, recent, now)
+        why = why_text(sources.series.why(endpoint.name))
+        return await asyncio.to_thread(_judge, view, running, past, recent, now, why)
 
     async def _past(self, view: EndpointView, running: RunningView, now: float) -> Past:
         endpoint = view.endpoint
@@ -113,12 +126,17 @@ class Situations:
         return await self._sources.series.points(name, since, until, MINUTE) if until - since >= MINUTE else ()
 
 
-def _judge(view: EndpointView, running: RunningView, past: Past, recent: Sequence[SeriesPoint], now: float) -> Seen:
-    situation = situation_of(view, running, past, whole(recent) or SeriesPoint(now - RECENT, RECENT), now)
+def _judge(
+    view: EndpointView, running: RunningView, past: Past, recent: Sequence[SeriesPoint], now: float, why: str
+) -> Seen:
+    total = whole(recent) or SeriesPoint(now - RECENT, RECENT)
+    situation = situation_of(view, running, past, total, now, why)
     return Seen(situation, diagnosis(situation), past)
 
 
-def situation_of(view: EndpointView, running: RunningView, past: Past, recent: SeriesPoint, now: float) -> Situation:
+def situation_of(
+    view: EndpointView, running: RunningView, past: Past, recent: SeriesPoint, now: float, why: str
+) -> Situation:
     """The situation of an endpoint by what was read of it."""
     endpoint, failed = view.endpoint, view.endpoint.failed
     return Situation(
@@ -135,8 +153,16 @@ def situation_of(view: EndpointView, running: RunningView, past: Past, recent: S
         switch=past.switches[-1] if past.switches else None,
         before=past.before,
         day=past.day,
-        why=past.why,
+        why=why,
+        no_room=past.no_room,
     )
+
+
+def why_text(reasons: Mapping[str, str]) -> str:
+    """The autoscaler's reasons as a sentence, with the served entities where there are several."""
+    if len(reasons) > 1:
+        return "; ".join(f"{entity}: {reason}" for entity, reason in sorted(reasons.items())) + "."
+    return next((f"{reason[:1].upper()}{reason[1:]}." for reason in reasons.values() if reason), "")
 
 
 def whole(points: Sequence[SeriesPoint]) -> SeriesPoint | None:
