@@ -123,7 +123,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     verbs, series = (plane.endpoints, plane.enabled_models), plane.series
     api = create_app(*verbs, plane.metrics, plane.sessions, series, memory_limit, public)
     sources = Sources(*verbs, plane.sessions, series, plane.metrics, clock, plane.catalog)
-    web = create_web_app(Site(sources, WebAssets.load(), public))
+    web = create_web_app(Site(sources, WebAssets.load(), public, chosen.dashboard))
     private_socket.reserve(data.api_socket)
     return uvicorn.Config(
         faces(api, web),

@@ -9,6 +9,7 @@ import pytest
 from tests.control.house import an_entity
 from tests.dashboard.web_house import WebHouse
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
+from tidegate.control.series.series import COMES_IN
 from tidegate.dashboard.live.endpoint_now import REFRESH_TICKS, EndpointNow
 from tidegate.dashboard.pages.endpoint.situations import Situations
 from tidegate.dashboard.pages.endpoint.time_range import time_range
@@ -49,6 +50,16 @@ async def test_new_points_come_once_each_to_a_short_range(web: WebHouse, now: En
     clock.advance(1.0)
     assert [row["at"] for row in events(await compose(3))["points"]] == [chosen.until]
     assert "points" not in events(await now.messages("wine", time_range({}, clock.now()), 0.0)(4))
+
+
+async def test_a_second_whose_reports_may_come_yet_is_not_shown(web: WebHouse, now: EndpointNow) -> None:
+    clock, ends = web.house.clock, list[float]()
+    for part in range(30):
+        clock.advance(0.1)
+        chosen = time_range({"range": "5m"}, clock.now())
+        rows = events(await now.messages("wine", chosen, clock.now() - 10)(part)).get("points", [])
+        ends.append(max([chosen.until, *(row["at"] + 1 for row in rows)]) - clock.now())
+    assert max(ends) <= -COMES_IN
 
 
 async def test_a_reader_who_was_away_gets_no_more_than_a_quarter_of_an_hour(web: WebHouse, now: EndpointNow) -> None:

@@ -8,7 +8,7 @@ from tidegate.control.reconcile.world import World
 from tidegate.control.series.blocks import QUARTER, readable, rows_of
 from tidegate.control.series.endpoint_track import KEPT_MINUTES, MINUTE, SPARKS, EndpointTrack
 from tidegate.control.series.recorder import Recorder
-from tidegate.control.series.series import Series
+from tidegate.control.series.series import COMES_IN, Series
 from tidegate.control.series.stored_totals import shard_of
 from tidegate.core.errors import Unavailable
 from tidegate.core.series.point_table import PointTable
@@ -17,8 +17,6 @@ from tidegate.core.series.served_label import served_label
 from tidegate.ports import Clock
 
 _HOUR = 3600.0
-# The reports of a second have come when the next one is over.
-_COMES_IN = 2.0
 _NOW = 10.0
 
 _Slots = dict[tuple[float, float], list[SeriesPoint]]
@@ -59,7 +57,7 @@ class KeptSeries:
 
     def now(self, endpoint: str) -> SeriesPoint:
         """See `Series`."""
-        until = float(int(self._clock.now() - _COMES_IN + 1))
+        until = float(int(self._clock.now() - COMES_IN + 1))
         track = self._recorder.tracks.get(endpoint)
         empty = SeriesPoint(until - _NOW, _NOW)
         if track is None:

@@ -5,6 +5,9 @@ from typing import Protocol
 
 from tidegate.core.series.series_point import SeriesPoint
 
+COMES_IN = 2.0
+"""Seconds after which the reports of a second have come. What ends later is not whole yet: it may look like nothing."""
+
 
 class Series(Protocol):
     """The series of all endpoints. Times are unix seconds."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.control.endpoints.endpoint_views import EndpointView
+from tidegate.control.series.series import COMES_IN
 from tidegate.dashboard.charts.chart_data import row_event
 from tidegate.dashboard.charts.endpoint_charts import Limits, charts, statuses_of
 from tidegate.dashboard.live.event_stream import Compose, changed, event
@@ -94,11 +95,11 @@ class EndpointNow:
         return Texts(values, {"head": print_of(view), "charts": findings})
 
     async def _take_points(self, name: str, chosen: TimeRange, newest: float) -> tuple[bytes, float]:
-        now, step = self._sources.clock.now(), chosen.step
+        until, step = self._sources.clock.now() - COMES_IN, chosen.step
         first = newest + step
-        if now < first + step:
+        if until < first + step:
             return b"", newest
-        points = await self._sources.series.points(name, first, now, step, chosen.entity or None)
+        points = await self._sources.series.points(name, first, until // step * step, step, chosen.entity or None)
         points = [point for point in points if point.at > newest]
         if not points:
             return b"", newest

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.control.series.series import COMES_IN
 from tidegate.dashboard.pages.endpoint.time_range import LONGEST, RANGES, time_range
 
 NOW = 1_700_000_123.0
@@ -15,7 +16,7 @@ NOW = 1_700_000_123.0
 def test_a_range_ends_with_the_newest_whole_point(name: str, step: float) -> None:
     found = time_range({"range": name}, NOW)
     assert (found.name, found.step, found.seconds) == (name, step, RANGES[name])
-    assert NOW - step < found.until <= NOW
+    assert NOW - step - COMES_IN < found.until <= NOW - COMES_IN
     assert found.live == (name in {"5m", "15m"})
 
 

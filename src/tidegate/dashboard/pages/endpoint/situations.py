@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tidegate.control.endpoints.endpoint_summary import state_of, version_of
 from tidegate.control.endpoints.endpoint_views import EndpointView, RunningView
+from tidegate.control.series.series import COMES_IN
 from tidegate.core.rollout.switch import Switch
 from tidegate.core.series.series_point import SeriesPoint, added
 from tidegate.dashboard.pages.endpoint.diagnosis import Finding, Situation, diagnosis
@@ -18,7 +19,7 @@ from tidegate.dashboard.site import Sources
 from tidegate.ports import Event
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
-RECENT = 300.0
+RECENT, _STEP = 300.0, 5.0
 # The stretch that the last minutes are compared with.
 _COMPARED = 600.0
 # A situation is looked at again after this many seconds, and later by one for every so many endpoints that are looked
@@ -88,7 +89,7 @@ class Situations:
         sources, endpoint, now = self._sources, view.endpoint, self._sources.clock.now()
         running = sources.endpoints.running(endpoint)
         past = await self._past(view, running, now)
-        recent = await sources.series.points(endpoint.name, now - RECENT, now, 5.0)
+        recent = await sources.series.points(endpoint.name, now - RECENT, (now - COMES_IN) // _STEP * _STEP, _STEP)
         why = why_text(sources.series.why(endpoint.name))
         return await asyncio.to_thread(_judge, view, running, past, recent, now, why)
 

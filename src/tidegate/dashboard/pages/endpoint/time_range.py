@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from tidegate.control.series.series import resolution
+from tidegate.control.series.series import COMES_IN, resolution
 
 RANGES: Mapping[str, float] = {
     "5m": 300.0,
@@ -68,7 +68,7 @@ class TimeRange:
 
 def time_range(parameters: Mapping[str, str], now: float) -> TimeRange:
     """The range of a query string. What makes no sense is left out, as a link may be old."""
-    entity = parameters.get("entity", "")[:200]
+    now, entity = now - COMES_IN, parameters.get("entity", "")[:200]
     since, until = _moment(parameters.get("from", "")), _moment(parameters.get("to", ""))
     if since is not None and until is not None and since < until and until > now - LONGEST:
         until = min(until, now)
