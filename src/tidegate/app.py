@@ -122,7 +122,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     public = chosen.server.public
     verbs, series = (plane.endpoints, plane.enabled_models), plane.series
     api = create_app(*verbs, plane.metrics, plane.sessions, series, memory_limit, public)
-    sources = Sources(*verbs, plane.sessions, series, plane.metrics, clock, plane.catalog)
+    sources = Sources(*verbs, plane.sessions, series, plane.metrics, clock, plane.catalog, plane.slow_requests)
     web = create_web_app(Site(sources, WebAssets.load(), public, chosen.dashboard))
     private_socket.reserve(data.api_socket)
     return uvicorn.Config(

@@ -24,9 +24,10 @@ async def preview(port: int, endpoints: int, seconds: float) -> None:
         async with a_web_house(Path(folder) / "data", rates, port, tick_seconds=1.0) as web:
             register(web)
             await web.ready(*names)
-            for story in (stories.held_back, stories.split, stories.failed, stories.with_example, stories.updating):
-                await story(web.house)
             await add_busy_endpoints(web)
+            for story in (stories.held_back, stories.split, stories.failed, stories.with_example, stories.updating):
+                await story(web.house)  # the last one keeps all builds waiting
+            stories.slow(web.noted, "example", web.house.clock.now())
             print(f"The dashboard is at {web.url} for {seconds:.0f} s.")
             for _ in range(int(seconds)):
                 await asyncio.sleep(1.0)

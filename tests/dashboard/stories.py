@@ -4,8 +4,10 @@ import asyncio
 from dataclasses import replace
 
 from tests.control.house import NO_BUILD, House, an_entity
+from tests.fakes.slow_requests import FakeSlowRequests
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest, EndpointRequest
 from tidegate.core.endpoint.endpoint import Route
+from tidegate.core.planes.noted_requests import NotedRequest, NotedRequests
 from tidegate.core.rollout.replay import Findings, Memory, Replay, Times
 
 HOSTILE = "<script>alert('x')</script> </pre>{{ 7 * 7 }} \u202egnp.exe"
@@ -79,6 +81,22 @@ async def with_example(house: House, name: str = "example") -> None:
     house.registry.add("tested", "1", files={"MLmodel": MODEL, "serving_input_example.json": EXAMPLE})
     await house.create(name, an_entity("1", model="tested"))
     await settled(house, name)
+
+
+def slow(noted: FakeSlowRequests, name: str, now: float = 0.0) -> None:
+    """Some slow requests of an endpoint, and errors with hostile sentences."""
+    requests = []
+    for number in range(12):
+        seconds = 0.4 / (1 + number)
+        shares = (0.08, 0.05, 0.04, 0.7, 0.03, 0.1) if number % 4 else (0.9, 0.0, 0.02, 0.05, 0.01, 0.02)
+        steps = tuple(seconds * share for share in shares)
+        cold = "" if number % 4 else "spawn"
+        requests.append(NotedRequest(now - number, seconds, 200, "wine-1", f"id-{number:04d}", steps, 8, cold))
+    errors = tuple(
+        NotedRequest(now - 60 * number, 0.01, status, "wine-1", f"id-{status}", sentence=f"No such column: {HOSTILE}")
+        for number, status in enumerate((500, 400, 504))
+    )
+    noted.noted[name] = NotedRequests(tuple(requests), errors)
 
 
 async def failed(house: House, name: str = "failed") -> None:

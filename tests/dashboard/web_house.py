@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.control.house import House, a_house
 from tests.fakes.series import FakeSeries
+from tests.fakes.slow_requests import FakeSlowRequests
 from tidegate.core.access.principal import ADMIN, HEADERS, Principal
 from tidegate.dashboard.site import STATIC, Site, Sources
 from tidegate.dashboard.web_app import create_web_app
@@ -29,6 +30,13 @@ class WebHouse:
     house: House
     series: FakeSeries
     site: Site
+
+    @property
+    def noted(self) -> FakeSlowRequests:
+        """What the gateways are to have noted."""
+        noted = self.site.sources.slow_requests
+        assert isinstance(noted, FakeSlowRequests)
+        return noted
 
     async def ready(self, *names: str) -> None:
         """Create endpoints and wait until they serve."""
@@ -50,7 +58,14 @@ def sources(house: House, series: FakeSeries) -> Sources:
     """What the pages read, over a house."""
     control = house.control
     return Sources(
-        house.endpoints, house.enablements, house.sessions, series, house.metrics, house.clock, control.catalog
+        house.endpoints,
+        house.enablements,
+        house.sessions,
+        series,
+        house.metrics,
+        house.clock,
+        control.catalog,
+        FakeSlowRequests(),
     )
 
 

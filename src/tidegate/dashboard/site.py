@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 import tidegate
 from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
+from tidegate.control.publish.slow_requests import SlowRequests
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.registry.model_catalog import ModelCatalog
 from tidegate.control.reporting.prometheus_metrics import Metrics
@@ -66,6 +67,7 @@ class Sources:
     metrics: Metrics
     clock: Clock
     catalog: ModelCatalog
+    slow_requests: SlowRequests
 
 
 @dataclass(frozen=True, slots=True)

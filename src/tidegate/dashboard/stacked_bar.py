@@ -19,14 +19,18 @@ class Part:
     fill: str
 
 
-def stacked(values: Sequence[tuple[str, float]], fills: Sequence[str] = ()) -> tuple[Part, ...]:
-    """The parts of a bar in their order; those below zero count as zero. Colours are `.f1` to `.f6` in turn."""
+def stacked(values: Sequence[tuple[str, float]], fills: Sequence[str] = (), longest: float = 0.0) -> tuple[Part, ...]:
+    """The parts of a bar in their order; those below zero count as zero. Colours are `.f1` to `.f6` in turn.
+
+    The bar is as wide as the view box, or, of several bars, where the `longest` of them is.
+    """
     amounts = [max(0.0, value) for _, value in values]
     total, at = sum(amounts), 0.0
+    unit = WIDTH * min(1.0, total / longest) if longest else WIDTH
     parts = []
     for number, ((label, _), amount) in enumerate(zip(values, amounts, strict=True)):
         share = amount / total if total else 0.0
         fill = fills[number] if fills else f"f{number % 6 + 1}"
-        parts.append(Part(label, amount, share, round(at, 2), round(share * WIDTH, 2), fill))
-        at += share * WIDTH
+        parts.append(Part(label, amount, share, round(at, 2), round(share * unit, 2), fill))
+        at += share * unit
     return tuple(parts)

@@ -23,6 +23,7 @@ from tidegate.dashboard.pages.endpoint import (
     query_page,
     roll_outs,
     settings_page,
+    slow_page,
     update_form,
 )
 from tidegate.dashboard.pages.endpoint.situations import Situations
@@ -48,6 +49,7 @@ def create_web_app(site: Site) -> Starlette:
         *logs_page.routes(site),
         *query_page.routes(site),
         *settings_page.routes(site),
+        *slow_page.routes(site),
         *endpoint_actions.routes(site),
         *update_form.routes(site),
         *model_list.routes(site),
