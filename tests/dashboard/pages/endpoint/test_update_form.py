@@ -9,10 +9,18 @@ from tests.dashboard import stories
 from tests.dashboard.web_house import WebHouse
 from tidegate.control.endpoints.endpoint_requests import UNRESOLVED
 from tidegate.core.endpoint.endpoint import Route
+from tidegate.core.endpoint.registered_model import ModelDetails, RegisteredModel, RegisteredVersion
 from tidegate.core.endpoint.served_entity import Batching, ModelRef
-from tidegate.core.errors import Conflict, InvalidParameter
+from tidegate.core.errors import Conflict, InvalidParameter, Unavailable
 from tidegate.dashboard.forms import Form
-from tidegate.dashboard.pages.endpoint.update_form import BESIDE, as_sent, scaled, update_form, update_request
+from tidegate.dashboard.pages.endpoint.update_form import (
+    BESIDE,
+    as_sent,
+    scaled,
+    update_form,
+    update_request,
+    version_choices,
+)
 
 ENTITY = an_entity(environment_vars=(("KEY", "secret"),), workload_type="CPU_LARGE", max_provisioned_concurrency=7)
 ENDPOINT = an_endpoint(active=a_config(ENTITY, version=4))
@@ -86,6 +94,25 @@ def test_an_update_of_what_does_not_serve_any_more_is_refused(values: dict[str, 
 def test_what_was_typed_is_shown_again() -> None:
     shown = as_sent(ENDPOINT, Form({"version": ["<x>"], "force": ["on"]})).values
     assert (shown["version"], "force" in shown, "trials" in shown) == ("<x>", True, False)
+
+
+def test_aliases_and_stages_are_offered_with_what_they_mean_now() -> None:
+    model = RegisteredModel("wine", "3", {"Production": "2", "None": "3", "Archived": "1"}, {"champion": "3"})
+    versions = (RegisteredVersion("3", status="PENDING_REGISTRATION"), RegisteredVersion("2", "Production"))
+    assert version_choices(ModelDetails(model, "", versions)) == (
+        ("@champion", "now version 3"),
+        ("Production", "now version 2"),
+        ("3", "pending_registration"),
+        ("2", "Production"),
+    )
+
+
+async def test_the_form_works_while_the_registry_is_away(web: WebHouse) -> None:
+    await web.ready("wine")
+    assert '<option value="3">' in await web.text("/endpoints/wine/update")
+    web.house.registry.failure = Unavailable("The registry does not answer.")
+    web.house.clock.advance(60)
+    assert 'id="version"' in await web.text("/endpoints/wine/update")
 
 
 async def test_a_version_is_promoted_and_a_refusal_keeps_what_was_typed(web: WebHouse) -> None:

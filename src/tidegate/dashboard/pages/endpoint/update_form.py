@@ -1,5 +1,6 @@
 """The form of an update: a model version in place of one that serves, or beside it, with its settings."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from starlette.routing import Route
 from tidegate.control.endpoints.endpoint_requests import UNRESOLVED, ConfigRequest
 from tidegate.core.endpoint import endpoint as endpoints_core
 from tidegate.core.endpoint.endpoint import Endpoint, EndpointConfig
+from tidegate.core.endpoint.registered_model import ModelDetails
 from tidegate.core.endpoint.served_entity import (
     WORKLOAD_SIZES,
     Batching,
@@ -18,6 +20,7 @@ from tidegate.core.endpoint.served_entity import (
     default_served_name,
 )
 from tidegate.core.errors import Conflict, InvalidParameter, TidegateError
+from tidegate.core.rollout.pointers import ARCHIVED
 from tidegate.dashboard.forms import Form, caller, read_form
 from tidegate.dashboard.pages.endpoint.endpoint_actions import check_present
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed, path_of
@@ -32,6 +35,8 @@ BATCHINGS = {
     Batching.OFF: "off: never",
 }
 _LONGEST_NAME = 300  # of a model or a version, characters
+# How many versions are offered, and how long the registry has to name them, seconds: the form works without.
+_MOST_CHOICES, _PATIENCE = 100, 2.0
 _USUAL_SHARE = 10  # per cent, of a version that is put beside others
 
 
@@ -88,6 +93,21 @@ def as_sent(endpoint: Endpoint, form: Form) -> UpdateForm:
     boxes = ("zero", "retry", "trials", "force")
     texts = {name: form.text(name, usual) for name, usual in shown.values.items() if name not in boxes}
     return replace(shown, values=texts | {name: "on" for name in boxes if form.ticked(name)})
+
+
+def version_choices(details: ModelDetails) -> tuple[tuple[str, str], ...]:
+    """What the field of the version offers: aliases, stages and the newest versions, each with what it means now."""
+    aliases = [(f"@{alias}", f"now version {version}") for alias, version in sorted(details.model.aliases.items())]
+    stages = [
+        (stage, f"now version {version}")
+        for stage, version in sorted(details.model.stages.items())
+        if stage not in ("None", ARCHIVED)
+    ]
+    numbers = [
+        (one.version, one.status.lower() if one.status != "READY" else ", ".join(one.aliases) or one.stage)
+        for one in details.versions[:_MOST_CHOICES]
+    ]
+    return (*aliases, *stages, *((number, "" if words == "None" else words) for number, words in numbers))
 
 
 def update_request(endpoint: Endpoint, form: Form) -> ConfigRequest:
@@ -168,12 +188,20 @@ def routes(site: Site) -> list[Route]:
         shown = update_form(
             view.endpoint, request.query_params.get("place", ""), request.query_params.get("version", "")
         )
-        return _page(request, values, shown)
+        return await page(request, values, shown)
 
-    def _page(
+    async def choices(model: str) -> tuple[tuple[str, str], ...]:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return version_choices((await site.sources.catalog.describe(model)).details)
+        except (TidegateError, TimeoutError):
+            return ()
+
+    async def page(
         request: Request, values: dict[str, object], shown: UpdateForm, refusal: str = "", status: int = 200
     ) -> Response:
         more = {"form": shown, "sizes": WORKLOAD_SIZES, "batchings": BATCHINGS, "beside": BESIDE, "refusal": refusal}
+        more |= {"choices": await choices(shown.values["model"])}
         return site.page(request, "update_form.html", values | more, section="Endpoints", status=status)
 
     async def update(request: Request) -> Response:
@@ -183,7 +211,7 @@ def routes(site: Site) -> list[Route]:
             asked = update_request(view.endpoint, form)
             await endpoints.update_config(name, asked, caller(request))
         except TidegateError as error:
-            return _page(request, values, as_sent(view.endpoint, form), error.message, status_of(error)[0])
+            return await page(request, values, as_sent(view.endpoint, form), error.message, status_of(error)[0])
         return site.go(
             f"{path_of(name)}/rollouts", Flash("good", "The update has begun. What serves goes on meanwhile.")
         )
