@@ -1,31 +1,34 @@
 """The pages in a real browser: axe finds nothing, the policy holds, nothing leaves the machine, keys are enough."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page
+from starlette.routing import Route
 
+from tests.dashboard.every_page import PAGES, RATES, Shown, left_out, scene
 from tests.dashboard.house_in_thread import HouseInThread, house_in_thread
 from tests.services.axe import violations
 from tests.services.chromium import chromium
+from tidegate.dashboard.web_app import create_web_app
 
-PAGES = ("/", "/?find=nothing-like-it", "/login", "/nowhere")
-"""Every page, as far as it differs in its parts."""
 LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (
     ("light", 1280),
+    ("dark", 390),
     ("dark", 1280),
     ("light", 390),
-    ("dark", 390),
 )
+"""The first two have both schemes and both widths: enough for each test run."""
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HouseInThread]:
     """A dashboard with some endpoints."""
-    with house_in_thread(tmp_path_factory.mktemp("web") / "data", {"wine": 42.0, "iris": 3.0}) as running:
-        running.run(running.web.ready("wine", "iris", "sleepy"))
+    with house_in_thread(tmp_path_factory.mktemp("web") / "data", RATES) as running:
+        running.run(scene(running.web))
         yield running
 
 
@@ -38,6 +41,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, house: HouseInThread) -> Iterator[Page]:
+    """An empty page of `a_page`."""
+    with a_page(browser, house) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def a_page(browser: Browser, house: HouseInThread) -> Iterator[Page]:
     """An empty page. What its script or its policy complains of fails the test; so does a request to elsewhere."""
     said: list[str] = []
     context = browser.new_context(base_url=house.url)
@@ -62,18 +72,33 @@ def _own(url: str, house: str) -> bool:
     return url.startswith((house, "data:"))
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing(browser: Browser, house: HouseInThread, path: str) -> None:
-    context = browser.new_context(base_url=house.url, bypass_csp=True)
-    opened = context.new_page()
-    opened.goto(path)
-    for scheme, width in LOOKS:
-        opened.emulate_media(color_scheme=scheme)
-        opened.set_viewport_size({"width": width, "height": 800})
-        assert violations(opened) == [], (scheme, width)
-        overflow = opened.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+def looks_well(page: Page, shown: Shown, looks: Sequence[tuple[Literal["light", "dark"], int]]) -> None:
+    """Assert that axe finds nothing on a page, and that nothing of it stands out on the side."""
+    shown.open(page)
+    for scheme, width in looks:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 800})
+        assert violations(page) == [], (scheme, width)
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, f"the page is {overflow} px too wide at {width}"
-    context.close()
+
+
+@pytest.mark.parametrize("shown", PAGES, ids=str)
+def test_axe_finds_nothing_and_the_policy_holds(page: Page, shown: Shown) -> None:
+    looks_well(page, shown, LOOKS[:2])
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(600)
+def test_axe_finds_nothing_in_any_look(browser: Browser, house: HouseInThread) -> None:
+    for shown in PAGES:
+        with a_page(browser, house) as page:
+            looks_well(page, shown, LOOKS)
+    print(f"FIGURE axe on {len(PAGES)} pages and dialogs, light and dark, at 390 and 1,280 px: 0 violations: met")
+
+
+def test_every_route_is_visited(house: HouseInThread) -> None:
+    assert left_out([route for route in create_web_app(house.web.site).routes if isinstance(route, Route)]) == []
 
 
 def test_the_list_is_live_and_its_search_needs_no_button(page: Page, house: HouseInThread) -> None:

@@ -137,6 +137,28 @@ document.addEventListener("htmx:after:swap", () => {
   if (place && source && new URL(place.dataset.stream, location.href).href !== source.url) { hush("paused"); listen(); }
 });
 
+/* --- a part of the page that could not be read: the old one stays, and a sentence says so. After a session's end the
+   whole page is asked for, which leads to the log-in. */
+
+function complain(text) {
+  let alert = document.getElementById("part-failed");
+  if (!alert) {
+    alert = document.createElement("div");
+    alert.id = "part-failed";
+    alert.className = "alert bad";
+    alert.setAttribute("role", "alert");
+    alert.append(document.createElement("p"));
+    document.querySelector("main .stack")?.prepend(alert);
+  }
+  alert.firstChild.textContent = text;
+}
+document.addEventListener("htmx:response:error", (event) => {
+  const status = event.detail.ctx.response.status;
+  if (status === 401) location.reload();
+  else complain(`This part of the page could not be read: the server answered ${status}. Reload the page.`);
+});
+document.addEventListener("htmx:after:swap", () => document.getElementById("part-failed")?.remove());
+
 /* --- the finder: Ctrl-K */
 
 const finder = document.getElementById("finder");
