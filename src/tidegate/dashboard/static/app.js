@@ -157,7 +157,9 @@ document.addEventListener("htmx:response:error", (event) => {
   if (status === 401) location.reload();
   else complain(`This part of the page could not be read: the server answered ${status}. Reload the page.`);
 });
-document.addEventListener("htmx:after:swap", () => document.getElementById("part-failed")?.remove());
+document.addEventListener("htmx:after:swap", (event) => {
+  if (!(event.detail?.ctx?.response?.status >= 400)) document.getElementById("part-failed")?.remove();
+});
 
 /* --- the finder: Ctrl-K */
 
