@@ -97,7 +97,7 @@ def _start(launch: Launch, start: StartTime) -> Server:
         log(f"loading {launch.served_entity}, revision {launch.revision}")
         if start.mode == FORK:
             shadowed_modules.remove(launch.model_dir, start.early_modules)
-        model, plan, first_answer, plan_is_new = trials.prepare(launch)
+        model, plan, first_answer, plan_is_new = trials.prepare(launch, lambda: _report({"state": "loaded"}))
         batcher = batcher_of(model, launch, plan)
     outlets.reopen_closed()
     proof = first_answer.proof if first_answer is not None else None

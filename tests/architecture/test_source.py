@@ -20,6 +20,7 @@ WALL_CLOCK = {
     "tidegate/adapters/clock.py": "it is the Clock",
     "tidegate/engines/agent/agent.py": "when it did something to a revision, for its owner",
     "tidegate/engines/replicas/launcher.py": "when a replica was started, as people read it; no duration is made of it",
+    "tidegate/engines/replicas/replica_process.py": "when a replica had loaded, and was ready, for people",
     "tidegate/engines/replicas/replicas.py": "when a replica found something out, for its owner",
     "tidegate/gateway/metering/slowest.py": "when a request was slow or failed, as people read it",
     "tidegate/gateway/scoring/token_check.py": "when a session ends, which control says in unix time",

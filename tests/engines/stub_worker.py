@@ -73,6 +73,8 @@ def before_ready(behave: "dict[str, str]", launch: str) -> None:
     time.sleep(float(behave.get("slow", 0)))
     while "gate" in behave and not Path(behave["gate"]).exists():
         time.sleep(0.01)
+    if "loads" in behave:
+        report({"state": "loaded"})
     if "exit" in behave:
         sys.exit(int(behave["exit"]))
     if "abort" in behave:

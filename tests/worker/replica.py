@@ -82,10 +82,14 @@ class Replica:
     log: Path
     status: int  # the read end of its status pipe
 
+    loaded: bool = False  # whether it has told that its model is loaded and is to prove itself
+
     def told(self) -> dict[str, Any]:
         """Its status line, once it has written it."""
         with os.fdopen(self.status, "rb", closefd=False) as pipe:
             line = pipe.readline()
+            if line.strip() == b'{"state": "loaded"}':
+                self.loaded, line = True, pipe.readline()
         return dict(json.loads(line)) if line else {}
 
     def wait(self) -> int:

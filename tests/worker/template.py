@@ -51,6 +51,8 @@ class Forked:
         """Its status line; nothing when it has ended without one."""
         with os.fdopen(self.status, "rb", closefd=False) as pipe:
             line = pipe.readline()
+            while line.strip() == b'{"state": "loaded"}':
+                line = pipe.readline()
         return dict(json.loads(line)) if line else {}
 
     def end(self) -> None:

@@ -60,6 +60,7 @@ def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, 
     try:
         told = replica.told()
         assert told["state"] == "ready"
+        assert replica.loaded
         path = {"mode": "compiled", "input": "dataframe", "reason": "the columns are not all numbers of one type"}
         assert told["path"] == {**path, "row_labels": "ignored"}
         assert told["batching"]["mode"] == "off"

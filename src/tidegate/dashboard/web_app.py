@@ -17,6 +17,7 @@ from tidegate.dashboard.live import streams
 from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page
 from tidegate.dashboard.pages.endpoint import (
+    build_page,
     endpoint_actions,
     logs_page,
     overview,
@@ -52,6 +53,7 @@ def create_web_app(site: Site) -> Starlette:
         *slow_page.routes(site),
         *endpoint_actions.routes(site),
         *update_form.routes(site),
+        *build_page.routes(site),
         *model_list.routes(site),
         *model_page.routes(site),
         *model_launch.routes(site),

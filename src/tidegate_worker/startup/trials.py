@@ -5,7 +5,7 @@ A trial of a fork is another one: it checks that a forked replica answers as a s
 
 import json
 import time
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from tidegate_worker.fork import import_record
 from tidegate_worker.fork.trial_child import NoFinding, TrialChild, thread_count
@@ -39,10 +39,11 @@ class Prepared(NamedTuple):
     plan_is_new: bool = False  # the proof on record is of another version, so the plan was made again
 
 
-def prepare(launch: Launch) -> Prepared:
+def prepare(launch: Launch, on_loaded: Callable[[], None]) -> Prepared:
     """Load the model, and make the plan if it is not on record. Raises NotProved, and whatever the load raises.
 
-    This process predicts the model's own input example only. A child predicts made-up rows.
+    This process predicts the model's own input example only. A child predicts made-up rows. `on_loaded` is called when
+    the model is loaded and is to prove itself.
     """
     plan = serving.plan_on_record(launch)
     child = _idle_child(launch) if plan is None and launch.trials else None
@@ -50,6 +51,8 @@ def prepare(launch: Launch) -> Prepared:
         began = time.monotonic()
         model = Model.load(launch.model_dir)
         log("loaded" if launch.proof else "loaded; proving")
+        if not launch.proof:
+            on_loaded()
         made_up: Optional[FirstAnswer] = None
         if plan is None:
             plan, made_up = _plan_in_child(model, launch, child, time.monotonic() - began)

@@ -227,6 +227,17 @@ async def test_a_failed_start_is_told_in_the_workers_words(machine: Machine) -> 
     await watch.close()
 
 
+async def test_it_is_told_when_the_model_was_loaded_be_the_start_a_failure_or_not(machine: Machine) -> None:
+    await machine.start_agent()
+    began = time.time()
+    await machine.engine.apply(machine.target(stub="loads fail"))
+    failed = await machine.until(lambda o: o.failed_starts >= 1)
+    assert began <= failed.failed_loaded_at <= time.time()
+    await machine.engine.apply(machine.target(stub="loads"))
+    (replica,) = (await machine.until(lambda o: o.ready_replicas == 1)).replicas
+    assert began <= replica.started_at <= replica.loaded_at <= replica.ready_at <= time.time()
+
+
 async def test_how_a_start_ended_is_told(machine: Machine) -> None:
     await machine.start_agent()
     for revision, stub, words in (("a", "exit:3", "exited with code 3"), ("b", "abort", "ended by SIGABRT")):

@@ -15,6 +15,11 @@ from tidegate.control.endpoints.endpoint_views import (
 from tidegate.control.endpoints.log_follower import LogEnd, LogFollower, log_end
 from tidegate.control.endpoints.log_tail import tail
 from tidegate.control.endpoints.openapi_document import describe
+from tidegate.control.endpoints.preparation_view import (
+    PreparationLogs,
+    PreparationView,
+    preparation_of,
+)
 from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.gate_policy import GatePolicy
@@ -142,6 +147,26 @@ class EndpointQueries:
         """What reads a log as it grows, from this byte on; None for its end. Raises NotFound."""
         path = self._log(_revision_of(await self._known(name), served_entity, config_version), kind)
         return LogFollower(path, read_from)
+
+    async def preparation(self, name: str) -> PreparationView:
+        """How far the newest attempt to serve a configuration is."""
+        endpoint = await self._known(name)
+        switches, events = await self._store.switches(endpoint.id), await self._store.events(endpoint.id)
+        return preparation_of(self._world, endpoint, self._clock.now(), switches, events)
+
+    def preparation_seen(self, view: EndpointView) -> PreparationView:
+        """The same by the newest snapshot, for what looks often."""
+        return preparation_of(self._world, view.endpoint, self._clock.now())
+
+    async def preparation_logs(self, revision: RevisionId, most: int) -> PreparationLogs:
+        """The ends of the logs of a preparation, at most so many bytes of each."""
+        paths = self._data.build_log(revision), self._data.replica_log(revision)
+        return PreparationLogs(*await asyncio.to_thread(lambda: [log_end(path, most) for path in paths]))
+
+    def follow_preparation(self, revision: RevisionId, build: int, replica: int) -> tuple[LogFollower, LogFollower]:
+        """What reads the logs of a preparation as they grow, from these bytes on: of its build, and of its replicas."""
+        logs = self._data.build_log(revision), self._data.replica_log(revision)
+        return LogFollower(logs[0], build), LogFollower(logs[1], replica)
 
     async def openapi(self, name: str) -> dict[str, Any]:
         """OpenAPI 3.1 of the endpoint's invocations. Raises Conflict before its models have been downloaded."""

@@ -16,9 +16,11 @@ from pathlib import Path
 from tidegate.control.reconcile.build_log import BuildLog
 from tidegate.control.reconcile.build_slots import BuildSlots
 from tidegate.control.reconcile.model_cache import ModelCache
+from tidegate.control.reconcile.preparation_times import PreparationTimes
 from tidegate.core.endpoint.revision import Revision, RevisionId
 from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.errors import TidegateError
+from tidegate.core.rollout.preparation_steps import Step
 from tidegate.core.rollout.snapshot import Preparation, PreparationState
 from tidegate.ports import Clock, EnvironmentBuilder, Log, ModelRegistry
 from tidegate.supervised import cancelled_from_outside
@@ -57,6 +59,7 @@ class Builds:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="build-logs")
         self._tasks: dict[RevisionId, asyncio.Task[None]] = {}
         self._preparations: dict[RevisionId, Preparation] = {}
+        self.times = PreparationTimes(clock)
 
     @property
     def preparations(self) -> Mapping[RevisionId, Preparation]:
@@ -83,6 +86,7 @@ class Builds:
 
     async def _run(self, revision: Revision) -> None:
         log = BuildLog(self._cache.data.build_log(revision.id), self._clock, self._writer)
+        preparation: Preparation | None = None
         try:
             preparation = await self._prepare(revision, log)
             log("Prepared.")
@@ -93,6 +97,7 @@ class Builds:
             preparation = Preparation(PreparationState.FAILED, _sentence(error, revision))
             log(preparation.message)
         finally:
+            self.times.end(revision.id, failed=preparation is None or preparation.state is PreparationState.FAILED)
             await log.written()
         if self._tasks.get(revision.id) is asyncio.current_task():  # else it was abandoned in its last moment
             self.results[preparation.state.value] += 1
@@ -102,7 +107,9 @@ class Builds:
     async def _prepare(self, revision: Revision, log: Log) -> Preparation:
         model = revision.entity.resolved
         log(f"Preparing served entity '{revision.entity.name}': model {model.name}, version {model.version}.")
+        self.times.begin(revision.id, Step.DOWNLOAD)
         directory = await self._download(model, log)
+        self.times.begin(revision.id, Step.ENVIRONMENT)
         owner = revision.entity.name
         environment = await self._builder.build(directory, log, lambda: self._slots.turn(owner, log))
         return Preparation(PreparationState.DONE, environment=environment, model_dir=str(directory.absolute()))

@@ -9,6 +9,7 @@ from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.publish.route_publisher import Publisher
 from tidegate.control.reconcile.autoscaler import Autoscaler
 from tidegate.control.reconcile.builds import Builds
+from tidegate.control.reconcile.preparation_times import PreparationTimes
 from tidegate.control.wakeups import Wakeups
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.lifecycle import RevisionState
@@ -72,6 +73,7 @@ class World:
         endpoints = self.snapshot.endpoints
         retiring = [rid for rid, revision in revisions.items() if revision.state is RevisionState.RETIRING]
         scales = {} if observations is None else self._sources.autoscaler.scales(endpoints, revisions, observations)
+        self.times.look(revisions, observations)
         self.snapshot = replace(
             self.snapshot,
             preparations=self._sources.builds.preparations,
@@ -81,6 +83,11 @@ class World:
             findings=self._sources.publisher.findings,
         )
         return self.snapshot
+
+    @property
+    def times(self) -> PreparationTimes:
+        """When the steps of preparations began and ended."""
+        return self._sources.builds.times
 
     def show(self, endpoint: Endpoint) -> None:
         """Put an endpoint that was just written into the snapshot, and publish its routes."""

@@ -141,6 +141,10 @@ class Replica:
     forked: bool = False  # from a warm template
     memory_bytes: int = 0  # PSS at the last measurement; 0 before the first
     cpu_seconds: float = 0.0  # cumulative; 0 where it is not measured
+    # When it had loaded its model, and when it was ready, unix seconds; 0 before, and where it is not known. A replica
+    # that starts with a proof does not tell of the former.
+    loaded_at: float = 0.0
+    ready_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,8 @@ class RevisionObservation:
     """What an engine reports of a revision.
 
     `target` is its target now. `failed_starts` counts the starts in a row of replicas that never became ready.
-    `message` is the sentence of the last failure, or says why no replica can be started.
+    `message` is the sentence of the last failure, or says why no replica can be started. `failed_loaded_at` is when
+    the replica of the last failed start had loaded its model, unix seconds; 0 where it had not.
     """
 
     target: RevisionTarget
@@ -180,6 +185,7 @@ class RevisionObservation:
     message: str = ""
     proof: Proof | None = None
     notices: tuple[Notice, ...] = ()  # the newest ones, oldest first
+    failed_loaded_at: float = 0.0
 
     @property
     def ready_replicas(self) -> int:

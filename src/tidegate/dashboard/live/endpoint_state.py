@@ -1,5 +1,7 @@
 """The streams of an endpoint's tabs: the frame's values, a hint where a part is to be read anew, and a log's lines."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -69,8 +71,14 @@ def routes(site: Site, ticker: Ticker) -> list[Route]:
 
 
 def lines_event(news: LogNews, find: str) -> bytes:
-    """The event of new lines, each with whether it tells of an error. Empty where there are none."""
+    """The event of new lines. Empty where there are none."""
+    lines = lines_of(news, find)
+    return event("lines", lines) if lines else b""
+
+
+def lines_of(news: LogNews, find: str = "") -> dict[str, Any]:
+    """The data of that event: each line with whether it tells of an error. Empty where there are none."""
     lines = [(line, tells_error(line)) for line in matching(plain_lines(news.text), find)]
     if not (lines or news.began_anew or news.skipped):
-        return b""
-    return event("lines", {"lines": lines, "anew": news.began_anew, "skipped": news.skipped})
+        return {}
+    return {"lines": lines, "anew": news.began_anew, "skipped": news.skipped}

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tidegate.dashboard.live import endpoint_state
+from tidegate.dashboard.live.build_stream import BuildStream
 from tidegate.dashboard.live.endpoint_now import EndpointNow
 from tidegate.dashboard.live.endpoint_values import EndpointValues
 from tidegate.dashboard.live.event_stream import changed, stream
@@ -39,8 +40,14 @@ def routes(site: Site, situations: Situations) -> list[Route]:
         seen = float(after) if after.isascii() and after.isdigit() and len(after) < 12 else sources.clock.now()
         return stream(ticker, now.messages(name, chosen, seen))
 
+    async def build(request: Request) -> Response:
+        name = request.path_params["name"]
+        await sources.endpoints.get(name)
+        return stream(ticker, BuildStream(site, name, request.query_params).compose)
+
     return [
         Route("/live/endpoints", endpoints),
         Route("/live/endpoints/{name}", endpoint),
+        Route("/live/endpoints/{name}/build", build),
         *endpoint_state.routes(site, ticker),
     ]

@@ -208,16 +208,24 @@ class Fleet:
         return True
 
     def start_failed(
-        self, revision: RevisionId, message: str, started: float, now: float, *, forked: bool = False
+        self,
+        revision: RevisionId,
+        message: str,
+        started: float,
+        now: float,
+        *,
+        forked: bool = False,
+        loaded_at: float = 0.0,
     ) -> None:
         """Note that a replica which was started at `started` never became ready. After a failed fork the next one is
-        spawned, without a pause.
+        spawned, without a pause. `loaded_at` is when it had loaded its model, unix seconds; 0 where it had not.
         """
         known = self.revisions.get(revision)
         if known is not None and forked:
             known.fork_failure = message
         elif known is not None:
             known.failures = known.failures.start_failed(message, started, now, self._max_backoff)
+            known.failed_loaded_at = loaded_at
 
     def overdue(self, identity: ReplicaId, now: float, at: float) -> str:
         """Note that a replica which missed its deadline is ended. Returns the sentence on it."""
@@ -236,14 +244,15 @@ class Fleet:
 
     def ended(self, facts: ReplicaFacts, status: int | None, now: float, at: float) -> str:
         """Note that a replica's process has ended. Returns the sentence on it, empty where it was asked to end."""
-        self.replicas.pop(facts.id, None)
+        process = self.replicas.pop(facts.id, None)
         if facts.state is ReplicaState.DRAINING:
             return ""
         starting = facts.state is ReplicaState.STARTING
         message = endings.sentence(status, starting=starting)
         known = self.revisions.get(facts.revision)
         if known is not None and starting:
-            self.start_failed(facts.revision, message, facts.since, now, forked=facts.forked)
+            loaded_at = process.loaded_at if process is not None else 0.0
+            self.start_failed(facts.revision, message, facts.since, now, forked=facts.forked, loaded_at=loaded_at)
             return message
         if known is not None and not facts.outgrown:
             self._note_end(known, message, now, at)

@@ -26,6 +26,7 @@ def observations(fleet: Fleet) -> Mapping[RevisionId, RevisionObservation]:
             held.failures.message or held.no_capacity or held.over_limit,
             held.applied.proof,
             tuple(held.notices),
+            held.failed_loaded_at,
         )
         for revision, held in fleet.revisions.items()
     }

@@ -24,6 +24,7 @@ class HeldRevision:
     launch: str  # see `launch_digest`
     template: str = ""  # the key of the template that its replicas can be forked from
     failures: Failures = field(default_factory=Failures)
+    failed_loaded_at: float = 0.0  # unix seconds; see RevisionObservation
     fork_failure: str = ""  # why a fork did not become ready; empty again once a replica is ready
     woken_at: float | None = None  # the time of a wake for which no replica has been started yet
     evicted: bool = False

@@ -34,7 +34,8 @@ Costs = tuple[tuple[int, float], ...]
 class Status(msgspec.Struct, frozen=True):
     """A line that a worker writes to its status pipe."""
 
-    state: Literal["ready", "failed", "serving"]  # "serving": its serving mode has changed
+    # "loaded": its model is, and is to prove itself; "serving": its serving mode has changed
+    state: Literal["loaded", "ready", "failed", "serving"]
     proof: Proof | None = None
     message: str = ""
     answer: str | None = None  # the model's answer to its input example, when that was tried
@@ -70,6 +71,7 @@ class ReplicaProcess:
         self.usage = Usage()
         self.deadline = Deadline(record.pid)
         self.ended = False
+        self.loaded_at = self._ready_at = 0.0  # unix seconds; 0 before, and for an adopted one
 
     @classmethod
     def adopt(cls, record: ReplicaRecord) -> "ReplicaProcess":
@@ -92,6 +94,8 @@ class ReplicaProcess:
             record.forked,
             memory_bytes=self.usage.memory_bytes,
             cpu_seconds=cpu_seconds(record.pid) or 0.0,
+            loaded_at=self.loaded_at,
+            ready_at=self._ready_at,
         )
 
     @property
@@ -108,6 +112,8 @@ class ReplicaProcess:
 
     def enter(self, state: ReplicaState) -> None:
         """Note that the replica has entered this state now."""
+        if state is ReplicaState.READY:
+            self._ready_at = time.time()
         self.facts = replace(self.facts, state=state, since=time.monotonic())
 
     def drain(self) -> None:
@@ -167,7 +173,9 @@ class ReplicaProcess:
             status = msgspec.json.decode(line, type=Status)
         except (msgspec.DecodeError, UnicodeDecodeError):  # the model's own code has written there
             return
-        if status.state == "ready":
+        if status.state == "loaded":
+            self.loaded_at = self.loaded_at or time.time()
+        elif status.state == "ready":
             watcher.replica_ready(self, status.proof, status.answer)
         elif status.state == "failed":
             watcher.replica_failed(self, status.message)

@@ -267,7 +267,8 @@ class Replicas:
 
     def _start_failed(self, replica: ReplicaProcess, message: str) -> None:
         facts = replica.facts
-        self._fleet.start_failed(facts.revision, message, facts.since, time.monotonic(), forked=facts.forked)
+        since, now = facts.since, time.monotonic()
+        self._fleet.start_failed(facts.revision, message, since, now, forked=facts.forked, loaded_at=replica.loaded_at)
         self._report(facts.revision, message, facts.id)
 
     async def _dismiss(self, replica: ReplicaProcess, reason: str) -> None:
