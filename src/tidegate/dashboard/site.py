@@ -146,6 +146,11 @@ class Site:
         text = self._templates.get_template(template).render(view, section=section, flashes=flashes, request=request)
         return HTMLResponse(text, status)
 
+    def base_url(self, request: Request) -> str:
+        """The platform's URL for who has sent a request, without a slash at its end."""
+        host = request.headers.get("x-forwarded-host") or request.headers.get("host", "localhost")
+        return self.public_url.for_host(host).absolute()
+
     def fragment(self, template: str, view: Mapping[str, Any]) -> Response:
         """A part of a page, which htmx puts in its place."""
         return HTMLResponse(self._templates.get_template(template).render(view))

@@ -11,7 +11,6 @@ import pytest
 from tests.control.house import an_entity
 from tests.dashboard import stories
 from tests.dashboard.web_house import WebHouse
-from tidegate.dashboard.curl_line import curl_line, example_of
 
 
 def states(page: str, entity: str = "wine-3") -> dict[str, str]:
@@ -56,7 +55,7 @@ async def test_a_failing_build_shows_where_it_failed_and_can_be_tried_again(web:
     await stories.settled(web.house, "failed")
     page = await web.text("/endpoints/failed/build")
     assert set(states(page).values()) == {"done"}
-    assert f"{web.url}/endpoints/failed/invocations" in page
+    assert f"curl {web.url}/serving-endpoints/failed/invocations" in page
     assert "Ready" in page
     again = await web.http.post("/endpoints/failed/build/again")
     assert "No update of endpoint" in await web.text(again.headers["location"])
@@ -120,27 +119,3 @@ async def test_a_stream_of_a_made_up_mark_reads_nothing(web: WebHouse, mark: str
 async def test_an_endpoint_that_is_not_there_has_no_build(web: WebHouse) -> None:
     for path in ("/endpoints/nobody/build", "/live/endpoints/nobody/build"):
         assert (await web.http.get(path)).status_code == 404
-
-
-def test_a_line_for_a_shell_has_the_example_and_no_token() -> None:
-    line = curl_line("https://ml.example.org/x", "wine", {"inputs": ["it's"]})
-    assert line.startswith('curl -H "Authorization: Bearer $TIDEGATE_TOKEN"')
-    assert "it'\"'\"'s" in line
-    assert line.endswith("https://ml.example.org/x/endpoints/wine/invocations")
-    assert " -d @row.json " in curl_line("", "wine", "x" * 5000)
-    assert " -d @row.json " in curl_line("", "wine")
-
-
-@pytest.mark.parametrize(
-    ("content", "example"),
-    [
-        ({"example": 1}, 1),
-        ({"schema": {"example": 2}}, 2),
-        ({"schema": {"examples": [3]}}, 3),
-        ({"examples": {"one": {"value": 4}}}, 4),
-        ({}, None),
-    ],
-)
-def test_an_example_is_found_where_openapi_has_it(content: dict[str, Any], example: object) -> None:
-    body = {"post": {"requestBody": {"content": {"application/json": content}}}}
-    assert example_of({"paths": {"/x": body}}) == example

@@ -16,10 +16,10 @@ from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.errors import Conflict, TidegateError
 from tidegate.core.rollout.preparation_steps import Outcome, Step, StepState, StepView
 from tidegate.dashboard import formats
-from tidegate.dashboard.curl_line import curl_line, example_of
 from tidegate.dashboard.forms import act, caller
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed, path_of
 from tidegate.dashboard.pages.endpoint.log_lines import MOST_LINES, Line, plain_lines, shown_lines
+from tidegate.dashboard.pages.endpoint.query_page import query_page
 from tidegate.dashboard.site import Site
 
 TITLES = {
@@ -198,11 +198,10 @@ def routes(site: Site) -> list[Route]:
 
     async def _curl(request: Request, name: str) -> str:
         try:
-            example = example_of(await endpoints.openapi(name))
+            document = await endpoints.openapi(name)
         except TidegateError:
-            example = None
-        base = site.public_url.for_host(request.headers.get("host", "localhost")).absolute()
-        return curl_line(base, name, example)
+            document = {}
+        return query_page(name, document, site.base_url(request)).snippets[0].text
 
     async def again(request: Request) -> Response:
         name = request.path_params["name"]

@@ -166,9 +166,7 @@ def routes(site: Site) -> list[Route]:
             problem = error.message
         if view.endpoint.active is None and not problem:
             problem = "Nothing serves yet: a request gets 503 until the first version is ready."
-        host = request.headers.get("x-forwarded-host") or request.headers.get("host", "localhost")
-        base_url = site.public_url.for_host(host).absolute()
-        shown = await asyncio.to_thread(query_page, name, document, base_url, problem)
+        shown = await asyncio.to_thread(query_page, name, document, site.base_url(request), problem)
         chosen = request.query_params.get("way", "")
         at = int(chosen) if chosen.isascii() and chosen.isdigit() and len(chosen) < 3 else 0
         way = shown.ways[min(at, len(shown.ways) - 1)]

@@ -120,8 +120,8 @@ def routes(site: Site) -> list[Route]:
             values["view"] = model_list(await site.sources.catalog.models(), find, page)
         except TidegateError as error:  # the registry's own trouble; the page says so
             values["trouble"] = error.message
-        catalog, here = site.sources.catalog, site.public_url.for_host(request.headers.get("host", "localhost"))
-        values |= {"embedded": not catalog.address, "tracking_uri": catalog.address or here.absolute("/mlflow")}
+        address = site.sources.catalog.address
+        values |= {"embedded": not address, "tracking_uri": address or f"{site.base_url(request)}/mlflow"}
         if request.headers.get("hx-request"):
             return site.fragment("model_rows.html", values)
         return site.page(request, "model_list.html", values, section="Models")

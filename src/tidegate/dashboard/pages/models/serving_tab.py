@@ -133,7 +133,7 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         name = request.path_params["name"]
-        base = site.public_url.for_host(request.headers.get("host", "localhost")).absolute()
+        base = site.base_url(request)
         products = [await seen(Face(product, name), base) for product in Product]
         values: dict[str, Any] = {
             "view": {"name": name, "path": path_of(name)},
