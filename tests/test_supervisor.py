@@ -147,8 +147,9 @@ def test_ready_is_printed_once_when_requests_are_answered(start: Start, tmp_path
     assert not (platform.data / "server.json").exists()
     gate.touch()
     assert platform.ready_line() == f"ready http://127.0.0.1:{platform.port}\n"
-    url, token = f"http://127.0.0.1:{platform.port}/mlflow", platform.data / "admin.token"
-    assert platform.ready_line() == f"MLflow's pages: {url} (user: token; password: the content of {token})\n"
+    url, token = f"http://127.0.0.1:{platform.port}", platform.data / "admin.token"
+    assert platform.ready_line() == f"Dashboard: {url}/ (log in with the content of {token})\n"
+    assert platform.ready_line() == f"MLflow's pages: {url}/mlflow (user: token; password: the content of {token})\n"
     assert platform.ready_line() == f"Logs: {platform.data / 'logs'}\n"
     assert json.loads((platform.data / "server.json").read_text()) == {
         "url": f"http://127.0.0.1:{platform.port}",
@@ -170,6 +171,7 @@ def test_the_public_url_is_told_and_recorded_for_the_command_line(start: Start) 
     platform = start(public_url="https://example.org/ml/")
     assert platform.ready_line() == f"ready http://127.0.0.1:{platform.port}\n"
     assert platform.ready_line() == "Callers reach it at https://example.org/ml\n"
+    assert platform.ready_line().startswith("Dashboard: https://example.org/ml/ ")
     assert platform.ready_line().startswith("MLflow's pages: https://example.org/ml/mlflow ")
     assert json.loads((platform.data / "server.json").read_text())["public_url"] == "https://example.org/ml"
 

@@ -177,6 +177,7 @@ def _announce(settings: Settings, url: str) -> None:
     _print(f"ready {listeners.url(settings.server.host, settings.server.port)}")
     if public:
         _print(f"Callers reach it at {public}")
+    _print(f"Dashboard: {public or url}/ (log in with the content of {data.admin_token})")
     if not settings.registry.uri:
         _print(f"MLflow's pages: {public or url}/mlflow (user: token; password: the content of {data.admin_token})")
     _print(f"Logs: {data.logs}")

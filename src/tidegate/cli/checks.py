@@ -17,6 +17,7 @@ from tidegate.cli.client import Client
 from tidegate.cli.failure import Failure, Refused, Unreachable
 from tidegate.cli.find_server import Server, recorded_url
 from tidegate.core.errors import ConfigurationError
+from tidegate.dashboard import vendor_files
 from tidegate.data_directory import DataDirectory
 from tidegate.processes import listeners
 from tidegate.settings import Settings
@@ -45,6 +46,7 @@ def machine(settings: Settings, data: DataDirectory) -> Iterator[Check]:
     place = _nearest(data.root)
     yield _writable(data.root, place)
     yield _space(place)
+    yield _libraries()
 
 
 def server(client: Client, settings: Settings) -> Iterator[Check]:
@@ -102,6 +104,18 @@ def _space(place: Path) -> Check:
         return Check("disk", found)
     return Check(
         "disk", found, "Free some space: an environment takes up to 1 GB, and the package cache as much again."
+    )
+
+
+def _libraries() -> Check:
+    missing = vendor_files.LIBRARIES.missing()
+    if not missing:
+        return Check("dashboard", "htmx and uPlot are in place")
+    return Check(
+        "dashboard",
+        f"without {', '.join(missing)}",
+        "The pages work, but charts do not zoom, and searches need a button. Run `make setup` where the npm registry "
+        "can be reached, or install the wheel.",
     )
 
 

@@ -13,6 +13,7 @@ from tests.cli.platform import Platform
 from tidegate.cli import checks
 from tidegate.cli.client import Client
 from tidegate.cli.find_server import Server
+from tidegate.dashboard import vendor_files
 from tidegate.data_directory import DataDirectory
 from tidegate.settings import ServerSettings, Settings
 
@@ -38,12 +39,22 @@ def doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int
 Doctor = Callable[..., tuple[int, Found, str]]
 
 
+def test_libraries_of_the_dashboard_that_are_missing_are_told(
+    platform: Platform, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(vendor_files, "LIBRARIES", vendor_files.VendorFiles(tmp_path, vendor_files.FILES))
+    status, found, _ = doctor()
+    assert status == 1
+    assert "uplot.min.js" in found["dashboard"]["found"]
+    assert "make setup" in found["dashboard"]["advice"]
+
+
 def test_all_is_well(platform: Platform, doctor: Doctor) -> None:
     status, found, errors = doctor()
     assert (status, errors) == (0, "")
     assert all(check["fine"] for check in found.values())
     assert [*found] == [
-        *("Python", "uv", "interpreters", "data directory", "disk"),
+        *("Python", "uv", "interpreters", "data directory", "disk", "dashboard"),
         *("server", "ready", "token", "registry"),
     ]
     assert "3.1" in found["interpreters"]["found"]
