@@ -14,7 +14,7 @@ from tidegate.core.endpoint.legacy_face import Face, Product
 from tidegate.core.endpoint.revision import Address, Proof, Replica, ReplicaId, ReplicaState
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
 from tidegate.core.endpoint.status import ConfigUpdate, Deployment, EndpointStatus, EntityStatus, Ready
-from tidegate.dashboard.pages.endpoint.settings_page import SettingsPage, Verdict, settings_page, verdicts
+from tidegate.dashboard.pages.endpoint.settings_page import SettingsPage, settings_page, verdicts
 
 ENTITY = an_entity(environment_vars=(("API_KEY", "hidden"),), scale_to_zero_enabled=True, retry_on_crash=False)
 
@@ -42,11 +42,13 @@ def test_verdicts_have_their_reasons() -> None:
         path={"mode": "fast", "reason": "x"},
         batching={"mode": "off", "reason": "rows differ"},
     )
-    assert verdicts(proof) == (
-        Verdict("Batching", "off", "rows differ"),
-        Verdict("Request path", "fast", "x"),
-        Verdict("Example", "made up from the signature", "No example."),
-    )
+    found = verdicts(proof)
+    assert [(one.title, one.mode, one.reason) for one in found] == [
+        ("Batching", "off", "rows differ"),
+        ("Request path", "fast", "x"),
+        ("Readiness", "signature", "No example."),
+    ]
+    assert found[0].sentence == "Each request is predicted by itself."
     assert verdicts(None) == ()
 
 

@@ -165,12 +165,12 @@ class Serving:
     start_why: str
 
 
-_BATCHING = {
+BATCHING_WORDS = {
     "proved": "Requests of different callers are predicted together: it is proved that each gets its own answer.",
     "on": "Requests of different callers are predicted together, as its owner says that it is safe.",
     "off": "Each request is predicted by itself.",
 }
-_STARTS = {
+START_WORDS = {
     "fork": "Replicas are forked from a warm template.",
     "spawn": "Replicas are spawned: each imports its packages.",
 }
@@ -189,9 +189,11 @@ def serving(view: EndpointView) -> tuple[Serving, ...]:
         found.append(
             Serving(
                 name,
-                _BATCHING.get(batching[0], "It has not been tried yet whether requests may be predicted together."),
+                BATCHING_WORDS.get(
+                    batching[0], "It has not been tried yet whether requests may be predicted together."
+                ),
                 batching[1],
-                _STARTS.get(start[0], "It has not been tried yet whether replicas can be forked."),
+                START_WORDS.get(start[0], "It has not been tried yet whether replicas can be forked."),
                 start[1],
             )
         )

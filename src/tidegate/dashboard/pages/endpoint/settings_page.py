@@ -16,15 +16,17 @@ from tidegate.core.endpoint.status import Deployment, EntityStatus
 from tidegate.core.legacy_products.enablement import PRODUCT_TITLES
 from tidegate.core.rollout.pointers import is_pointer
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed
+from tidegate.dashboard.pages.endpoint.overview_parts import BATCHING_WORDS, START_WORDS
 from tidegate.dashboard.site import Site
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Something that trials have shown of a served entity: what, in a few words, and why."""
+    """Something that trials have shown of a served entity: in a word, as a sentence, and why it is no better."""
 
     title: str
     mode: str
+    sentence: str
     reason: str
 
 
@@ -132,18 +134,32 @@ def _facts(entity: ServedEntity) -> tuple[tuple[str, str], ...]:
     )
 
 
+_PATH_WORDS = {
+    "compiled": "Requests are read by a parser made from the signature.",
+    "stock": "MLflow's own checks read each request.",
+}
+_EXAMPLE_WORDS = {
+    "input_example": "The first replica has answered the model's own input example.",
+    "signature": "The first replica has answered a row made up from the signature.",
+}
+
+
 def verdicts(proof: Proof | None) -> tuple[Verdict, ...]:
     """What trials have shown; empty before them."""
     if proof is None:
         return ()
-    found = (("Batching", proof.batching), ("Request path", proof.path), ("Start of replicas", proof.start))
-    shown = [
-        Verdict(title, str(value.get("mode") or "unknown"), str(value.get("reason") or ""))
-        for title, value in found
-        if value is not None
-    ]
-    example = {"input_example": "the model's own", "signature": "made up from the signature"}.get(proof.example, "none")
-    return (*shown, Verdict("Example", example, proof.warning))
+    found = (
+        ("Batching", proof.batching, BATCHING_WORDS),
+        ("Request path", proof.path, _PATH_WORDS),
+        ("Replicas", proof.start, START_WORDS),
+    )
+    shown = []
+    for title, value, words in found:
+        if value is not None:
+            mode = str(value.get("mode") or "unknown")
+            shown.append(Verdict(title, mode, words.get(mode, ""), str(value.get("reason") or "")))
+    sentence = _EXAMPLE_WORDS.get(proof.example, "The first replica was asked nothing.")
+    return (*shown, Verdict("Readiness", proof.example.replace("_", " "), sentence, proof.warning))
 
 
 def _replica(view: ReplicaView, now: float) -> ReplicaRow:

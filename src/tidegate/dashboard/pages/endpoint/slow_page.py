@@ -14,6 +14,8 @@ from tidegate.dashboard.pages.endpoint.endpoint_frame import framed
 from tidegate.dashboard.site import Site
 from tidegate.dashboard.stacked_bar import Part, stacked
 
+# Fewer requests have nothing in common that could be told.
+_FEWEST = 3
 COLD = {"fork": "forked", "spawn": "spawned"}
 
 
@@ -48,7 +50,7 @@ def slow_page(noted: NotedRequests) -> SlowPage:
 def cause_of(requests: Sequence[NotedRequest]) -> str:
     """The step that most of these requests spent most of their time in, as a sentence; empty where none stands out."""
     known = [request for request in requests if len(request.steps) == len(STEPS) and any(request.steps)]
-    if not known:
+    if len(known) < _FEWEST:
         return ""
     cold = len([request for request in known if request.cold])
     if 2 * cold > len(known):
