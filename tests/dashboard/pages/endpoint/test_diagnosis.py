@@ -54,6 +54,9 @@ SLOW = a_point(latency=0.035, steps=(*STEPS[:3], STEPS[3] + 0.031, *STEPS[4:]))
 SLEEPY = SeriesPoint(0.0, 86_400.0, cold={"fork total": (10, 0.3), "fork load": (10, 0.1)})
 SAID = {
     "Healthy: 3.3 requests/s, p99 4.0 ms, no errors. The model is 62 % of a request's time.": {},
+    "Healthy: 3.3 requests/s, p99 4.0 ms, no errors. 67 % of a request's time is receiving and sending.": {
+        "recent": a_point(steps=(*STEPS[:5], 0.007))
+    },
     "Healthy: no request in the last 5 minutes, and 2 replicas are ready.": {"recent": a_point(0)},
     "Asleep: the next request wakes it in about 30 ms.": {"state": "asleep", "recent": a_point(0), "day": SLEEPY},
     "Asleep: the next request wakes it.": {"state": "asleep", "recent": a_point(0)},

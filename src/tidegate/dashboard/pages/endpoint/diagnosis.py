@@ -12,7 +12,15 @@ from tidegate.core.rollout.switch import Switch
 from tidegate.core.series.latency_histogram import quantile
 from tidegate.core.series.series_point import STEPS, SeriesPoint
 from tidegate.dashboard.formats import count, duration, memory, milliseconds, percent, rate
-from tidegate.dashboard.pages.endpoint.diagnosis_words import all_of, causes, length, more_of, sentence, took_over
+from tidegate.dashboard.pages.endpoint.diagnosis_words import (
+    STEP_TEXTS,
+    all_of,
+    causes,
+    length,
+    more_of,
+    sentence,
+    took_over,
+)
 
 # So many requests, at the least, are compared on each side.
 FEWEST = 20
@@ -243,7 +251,7 @@ def _largest_step(point: SeriesPoint) -> str:
     most = max(range(len(STEPS)), key=lambda number: point.steps[number])
     if STEPS[most] == "predict":
         return f"The model is {percent(point.steps[most] / total)} % of a request's time."
-    return f"The largest part of a request's time is {STEPS[most]}: {percent(point.steps[most] / total)} %."
+    return f"{percent(point.steps[most] / total)} % of a request's time is {STEP_TEXTS[STEPS[most]]}."
 
 
 def _in_about(day: SeriesPoint) -> str:

@@ -1,9 +1,20 @@
-"""The words of a diagnosis."""
+"""The words of a diagnosis, and of the steps of a request."""
+
+from collections.abc import Mapping
 
 from tidegate.core.rollout.switch import Side, Switch
 from tidegate.core.series.series_point import SeriesPoint
 from tidegate.dashboard.formats import count, duration
 
+STEP_TEXTS: Mapping[str, str] = {
+    "queue": "waiting for a replica",
+    "wait": "waiting in the replica for its batch",
+    "decode": "reading the body",
+    "predict": "the model",
+    "encode": "writing the answer",
+    "gateway": "receiving and sending",
+}
+"""What each step of a request is, in words."""
 _CAUSES = {
     401: "callers without a valid token",
     403: "callers without permission",

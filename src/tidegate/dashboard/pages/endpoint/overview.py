@@ -17,10 +17,10 @@ from tidegate.core.series.series_point import SeriesPoint
 from tidegate.dashboard.charts.chart_data import Mark, as_csv, compact, with_breaks
 from tidegate.dashboard.charts.chart_view import ChartView, chart_views
 from tidegate.dashboard.charts.endpoint_charts import Limits, charts
+from tidegate.dashboard.pages.endpoint.diagnosis_words import STEP_TEXTS
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed, path_of
 from tidegate.dashboard.pages.endpoint.overview_parts import (
     LEDGER,
-    STEP_TEXTS,
     Goes,
     Saving,
     goes,

@@ -17,15 +17,6 @@ from tidegate.dashboard.stacked_bar import Part, stacked
 from tidegate.ports import Event
 from tidegate.settings import DashboardSettings
 
-STEP_TEXTS: Mapping[str, str] = {
-    "queue": "waiting for a replica",
-    "wait": "waiting in the replica for its batch",
-    "decode": "reading the body",
-    "predict": "the model",
-    "encode": "writing the answer",
-    "gateway": "receiving and sending",
-}
-"""What each step of a request is, in words."""
 _VERDICTS = {"passed": "passed the gate", "forced": "was forced past the gate"}
 _EVENT_MARKS = {"evicted": "eviction", "update_started": "build"}
 MOST_MARKS = 40
