@@ -30,6 +30,8 @@ class Fragile:
         return (data["n"] * 2).to_numpy()
 
 def _load_pyfunc(path):
+    with open(here / "loads", "a") as loads:
+        loads.write("x")
     LOAD
     return Fragile()
 """
@@ -121,6 +123,8 @@ def test_a_model_that_bears_them_is_tried_in_another_process(load: str, tmp_path
         log = started.log.read_text()
         began = log.index(f"made-up rows are tried in process {tried}\n")
         assert began < log.index(f"process {tried} has tried the made-up rows")
+        # A process with more than one thread cannot be forked safely: then the other one loads the model too.
+        assert len((tmp_path / "m" / "loads").read_text()) == (1 if load == "pass" else 2)
         assert asked(tmp_path).count(REAL) > 1
         assert answer(started) == {"predictions": [2002]}
 
