@@ -25,7 +25,7 @@ def a_minute(at: float) -> MinutePoint:
 def know(api: Api, monkeypatch: pytest.MonkeyPatch, minutes: dict[str, list[MinutePoint]]) -> None:
     """Have control know these minutes of endpoints."""
 
-    def points_of(names: Sequence[str], since: float, until: float) -> tuple[tuple[MinutePoint, ...], ...]:
+    async def points_of(names: Sequence[str], since: float, until: float) -> tuple[tuple[MinutePoint, ...], ...]:
         found = (minutes.get(name, []) for name in names)
         return tuple(tuple(minute for minute in own if since <= minute.at <= until) for own in found)
 

@@ -57,7 +57,9 @@ class Menagerie:
         revisions = {_revision(animal): SimpleNamespace(endpoint_name=endpoint(animal)) for animal in ANIMALS}
         world = SimpleNamespace(revisions=revisions, endpoints=())
         seen, builds = SimpleNamespace(snapshot=world, observations={}), SimpleNamespace(results={})
-        self._metrics = Metrics(self._gateways, cast("Any", seen), cast("Any", builds), SystemClock())
+        self._metrics = Metrics(
+            self._gateways, cast("Any", seen), cast("Any", builds), cast("Any", None), SystemClock()
+        )
         self._heard = 0
 
     @property

@@ -119,7 +119,7 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.get("/{name}/metrics")
     async def export_metrics(name: str) -> Response:
-        return Response(metrics.endpoint(name), media_type=_PROMETHEUS)
+        return Response(await metrics.endpoint(name), media_type=_PROMETHEUS)
 
     return router
 

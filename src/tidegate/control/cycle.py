@@ -130,8 +130,8 @@ class Control:
         # What is recorded, and told, of the platform.
         self.recorder = Recorder(self.gateways, self.world, ports.series, clock, chosen.series.max_mb * 2**20)
         self.series = KeptSeries(self.recorder, self.world, self.autoscaler, clock)
-        self.minutes = MinuteHistory(self.gateways, self.world, clock, chosen.cores)
-        self.metrics = Metrics(self.gateways, self.world, self.builds, clock)
+        self.minutes = MinuteHistory(self.series, clock, chosen.cores)
+        self.metrics = Metrics(self.gateways, self.world, self.builds, self.series, clock)
 
         # The verbs, and what follows the registry by calling them.
         self.endpoints = Endpoints(ports.store, ports.registry, clock, data, self.world, self.wakeups, chosen.rollouts)
@@ -223,9 +223,7 @@ class Control:
         """Have every part that counts look at the new report. A defect in one of them does not end the link."""
         parts: tuple[Callable[[], None], ...] = (
             self.autoscaler.reported,
-            self.minutes.look,
             self.follower.reported,
-            self.metrics.sample,
         )
         for take in parts:
             try:

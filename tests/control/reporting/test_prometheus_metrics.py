@@ -1,14 +1,18 @@
 """What is exported, read back by Prometheus' own parser."""
 
-import asyncio
+from bisect import bisect_left
 from dataclasses import replace
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.control.house import House, until
+from tests.control.series.scene import Scene
+from tidegate.control.reporting.prometheus_metrics import Metrics
+from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.planes.account import Account
-from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
+from tidegate.core.planes.latency_cells import CELL_BOUNDS, LATENCY_BUCKETS
 from tidegate.core.planes.load_report import Histogram, RevisionLoad
 
 COLD = "tidegate_cold_start_seconds"
@@ -80,29 +84,47 @@ async def test_the_platform_is_exported_whole(house: House) -> None:
 async def test_an_endpoints_export_is_its_last_minute(house: House) -> None:
     await house.create()
     await house.settle()
-    house.clock.advance(5)
+    await seconds(house, 2)
     house.gateway.endpoints["wine"] = a_ledger(100)
-    await report(house)
-    house.clock.advance(90)
+    await seconds(house, 1)
+    await seconds(house, 61)
     house.gateway.endpoints["wine"] = a_ledger(101, 2)
-    await report(house)
-    found = samples(house.metrics.endpoint("wine"))
+    await seconds(house, 4)
+    found = samples(await house.metrics.endpoint("wine"))
     assert found["request_count_total"][0].value == 3.0
     assert found["request_5xx_count_total"][0].value == 2.0
     assert found["request_4xx_count_total"][0].value == 0.0
-    assert found["request_latency_ms_count"][0].value == 3.0
     assert found["provisioned_concurrent_requests_total"][0].value == 1.0
-    for _ in range(14):
-        house.clock.advance(5)
-        house.gateway.refused[0] = house.gateway.refused.get(0, 0) + 1
+    await seconds(house, 62)
+    assert samples(await house.metrics.endpoint("wine"))["request_count_total"][0].value == 0.0
+
+
+async def test_the_latencies_of_the_export_are_those_of_the_series() -> None:
+    scene = Scene()
+    scene.own(Endpoint("1", "wine", "admin", 1.0, 1.0))
+    metrics = Metrics(scene.link, scene.world, scene.link, scene.series, scene.clock)
+    await scene.second(2)
+    await scene.serve(5, 4, cell=bisect_left(CELL_BOUNDS, 0.02))
+    await scene.second(2)
+    found = samples(await metrics.endpoint("wine"))
+    counts = {sample.labels["le"]: sample.value for sample in found["request_latency_ms_bucket"]}
+    assert (counts["10"], counts["25"], counts["+Inf"]) == (0.0, 20.0, 20.0)
+    assert found["request_latency_ms_sum"][0].value == pytest.approx(20 * 20.0, rel=0.03)
+
+
+async def seconds(house: House, count: int) -> None:
+    """Let seconds pass, each with a report and a look of the recorder."""
+    for _ in range(count):
+        house.clock.advance(1)
+        house.gateway.refused[0] = seen = house.gateway.refused.get(0, 0) + 1
         house.gateway.report()
-        await asyncio.sleep(0.01)
-    assert samples(house.metrics.endpoint("wine"))["request_count_total"][0].value == 0.0
+        await until(lambda: any(report.refused.get(0) == seen for report in house.gateways.reports))  # noqa: B023
+        await house.control.recorder.run_once()
 
 
 async def test_the_export_of_an_endpoint_that_nobody_has_asked_is_zero(house: House) -> None:
     await house.create()
     await house.settle()
-    found = samples(house.metrics.endpoint("wine"))
+    found = samples(await house.metrics.endpoint("wine"))
     assert found["request_count_total"][0].value == 0.0
     assert found["request_latency_ms_count"][0].value == 0.0

@@ -233,3 +233,14 @@ async def test_damaged_blocks_are_left_out(caplog: pytest.LogCaptureFixture) -> 
         points = await scene.points(60.0, 600.0)
     assert 0 < len(points) <= 5
     assert answered(points) <= 200
+
+
+async def test_a_time_from_long_ago_is_cut_to_what_is_kept() -> None:
+    """The reader does not walk over all minutes since 1970."""
+    scene = Scene()
+    await scene.second(2)
+    await scene.serve(5, 1)
+    points = await scene.series.points("wine", 0.0, 1e12, 60.0)
+    assert answered(list(points)) == 5
+    assert len(points) == 1
+    assert await scene.series.points("wine", 5.0, 5.0, 60.0) == ()

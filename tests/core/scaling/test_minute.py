@@ -1,122 +1,55 @@
-"""A minute is the difference of two accounts; percentiles are as good as the histogram's buckets."""
+"""A minute is a point of the series; its percentiles are as good as the fine histogram."""
 
+import math
 import random
-from bisect import bisect_left
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.core.planes.account import Account
-from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
-from tidegate.core.scaling.minute import MinutePoint, MinuteUse, latencies_ms, minute_point, quantile
+from tidegate.core.scaling.minute import MinutePoint, minute_point
+from tidegate.core.series.latency_histogram import bucket_of
+from tidegate.core.series.series_point import SeriesPoint
 
-SHARES = (0.5, 0.75, 0.9, 0.95, 0.99)
-WIDTH = len(LATENCY_BUCKETS) + 1
-USE = MinuteUse(60.0)
+SHARES = {"p50_ms": 0.5, "p75_ms": 0.75, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}
 
 
-def histogram(seconds: list[float]) -> list[int]:
-    """As the gateways count them."""
-    counts = [0] * WIDTH
-    for each in seconds:
-        counts[bisect_left(LATENCY_BUCKETS, each)] += 1
-    return counts
+def a_point(latencies: list[float]) -> SeriesPoint:
+    histogram: dict[int, int] = {}
+    for seconds in latencies:
+        bucket = bucket_of(seconds)
+        histogram[bucket] = histogram.get(bucket, 0) + 1
+    return SeriesPoint(60.0, 60.0, statuses={200: len(latencies)}, latency=histogram, latency_seconds=sum(latencies))
 
 
-def a_ledger(seconds: list[float], **fields: Any) -> Account:
-    count = len(seconds)
-    statuses = fields.pop("statuses", {200: count})
-    counts = tuple(histogram(seconds))
-    return Account(count, count, statuses=statuses, coarse=counts, latency_sum=sum(seconds), **fields)
+@given(st.integers(0, 2**32), st.sampled_from(["constant", "log-normal", "exponential", "two kinds", "uniform"]))
+def test_percentiles_are_within_one_and_a_tenth_percent(seed: int, shape: str) -> None:
+    draw = random.Random(seed)
+    shapes = {
+        "constant": lambda: 0.025,
+        "log-normal": lambda: draw.lognormvariate(math.log(0.002), 0.6),
+        "exponential": lambda: draw.expovariate(1 / 0.05) + 0.001,
+        "two kinds": lambda: draw.choice((0.0005, 1.5)) * draw.uniform(0.9, 1.1),
+        "uniform": lambda: draw.uniform(0.001, 10.0),
+    }
+    latencies = sorted(shapes[shape]() for _ in range(draw.randrange(1, 500)))
+    point = minute_point(a_point(latencies), 60.0, 1)
+    for name, share in SHARES.items():
+        true = latencies[max(0, math.ceil(share * len(latencies)) - 1)]
+        assert getattr(point, name) == pytest.approx(true * 1000, rel=0.011), name
+    assert point.min_ms == pytest.approx(latencies[0] * 1000, rel=0.011)
+    assert point.max_ms == pytest.approx(latencies[-1] * 1000, rel=0.011)
 
 
-# --- percentiles
+def test_counts_and_resources() -> None:
+    point = SeriesPoint(
+        60.0, 60.0, statuses={200: 5, 400: 2, 429: 1, 500: 3, 504: 1}, latency_seconds=90.0, cpu_seconds=60.0,
+        memory_bytes=8.0, in_flight=1,
+    )  # fmt: skip
+    found = minute_point(point, 30.0, 4)
+    assert (found.at, found.requests, found.errors_4xx, found.errors_5xx) == (60.0, 12, 3, 4)
+    assert (found.cpu, found.memory_bytes, found.concurrency) == (0.5, 8, 3.0)
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda source: source.uniform(0, 0.1),
-        lambda source: source.expovariate(50),
-        lambda source: source.lognormvariate(-4, 1),
-        lambda source: source.choice([0.002, 0.7]),
-    ],
-)
-def test_percentiles_of_known_distributions_are_within_their_bucket(draw: Any) -> None:
-    source = random.Random(4)
-    seconds = sorted(draw(source) for _ in range(20_000))
-    counts = histogram(seconds)
-    bounds = (0.0, *LATENCY_BUCKETS)
-    for share in SHARES:
-        exact = seconds[int(share * len(seconds))]
-        at = bisect_left(LATENCY_BUCKETS, exact)
-        assert bounds[at] <= quantile(counts, share) <= bounds[at + 1]
-
-
-def test_within_a_bucket_they_are_interpolated() -> None:
-    source = random.Random(5)
-    counts = histogram([source.uniform(0, 0.1) for _ in range(50_000)])
-    for share in SHARES:
-        assert quantile(counts, share) == pytest.approx(share * 0.1, rel=0.02)
-    four = histogram([0.06, 0.07, 0.08, 0.09])
-    assert [quantile(four, share) for share in (0, 0.25, 0.5, 1)] == pytest.approx([0.05, 0.0625, 0.075, 0.1])
-
-
-def test_the_least_and_the_greatest_are_the_ends_of_their_buckets() -> None:
-    assert latencies_ms(histogram([0.003, 0.004, 0.3])) == pytest.approx((2.5, 4.375, 312.5, 425, 462.5, 492.5, 500))
-
-
-def test_what_is_over_the_last_bound_counts_as_that() -> None:
-    assert latencies_ms(histogram([70.0, 99.0])) == (60_000.0,) * 7
-
-
-def test_nothing_has_no_latency() -> None:
-    assert latencies_ms([]) == latencies_ms([0] * WIDTH) == (None,) * 7
-
-
-@given(st.lists(st.integers(0, 5), min_size=WIDTH, max_size=WIDTH).filter(any))
-def test_they_never_fall(counts: list[int]) -> None:
-    found = [value for value in latencies_ms(counts) if value is not None]
-    assert found == sorted(found)
-    assert len(found) == 7
-
-
-# --- the minute
-
-
-def test_a_minute_is_what_came_between_two_accounts() -> None:
-    before = a_ledger([0.3, 0.3], statuses={200: 2})
-    now = a_ledger([0.3, 0.3, 0.0003, 0.0003, 0.0003, 0.0003], statuses={200: 3, 404: 1, 429: 1, 503: 1})
-    point = minute_point(120.0, before, now, USE)
-    assert (point.at, point.requests, point.errors_4xx, point.errors_5xx) == (120.0, 4, 2, 1)
-    assert (point.min_ms, point.p50_ms, point.max_ms) == (0.0, 0.25, 0.5)
-
-
-def test_the_first_minute_has_nothing_before_it() -> None:
-    point = minute_point(0.0, Account(), a_ledger([0.3]), USE)
-    assert (point.requests, point.min_ms, point.max_ms) == (1, 250.0, 500.0)
-
-
-def test_a_minute_without_anything_is_the_empty_point() -> None:
-    ledger = a_ledger([0.3])
-    assert minute_point(60.0, ledger, ledger, USE) == MinutePoint(60.0)
-
-
-def test_accounts_that_fell_make_no_negative_counts() -> None:
-    point = minute_point(0.0, a_ledger([0.3] * 9), a_ledger([0.0003]), MinuteUse(60.0, -5.0))
-    assert (point.requests, point.min_ms, point.max_ms, point.cpu, point.concurrency) == (0, 0.0, 0.5, 0.0, 0.0)
-
-
-def test_cpu_is_a_share_of_all_cores_and_at_most_all() -> None:
-    ledger = Account()
-    assert minute_point(0.0, ledger, ledger, MinuteUse(60.0, 30.0, 2)).cpu == 0.25
-    assert minute_point(0.0, ledger, ledger, MinuteUse(60.0, 500.0, 2)).cpu == 1.0
-    assert minute_point(0.0, ledger, ledger, MinuteUse(0.0, 1.0, 1)).cpu == 1.0
-
-
-def test_concurrency_is_what_was_seen_or_else_the_average() -> None:
-    busy = a_ledger([0.5] * 60)
-    assert minute_point(0.0, Account(), busy, USE).concurrency == 0.5
-    assert minute_point(0.0, Account(), busy, MinuteUse(60.0, at_once=3)).concurrency == 3.0
+def test_a_minute_without_requests_is_empty() -> None:
+    assert minute_point(SeriesPoint(60.0, 60.0), 60.0, 4) == MinutePoint(60.0)

@@ -125,13 +125,13 @@ class EnabledModelQueries:
     async def points(self, face: Face, version: str, since: float | None, until: float | None) -> Sequence[MinutePoint]:
         """The minutes of the endpoint that serves a version, from `since` to `until`; by default the last hour."""
         found = await self.version(face, version)
-        return self._minutes.points(found.endpoint.name, *self._window(since, until))
+        return await self._minutes.points(found.endpoint.name, *self._window(since, until))
 
     async def totals(self, face: Face, since: float | None, until: float | None) -> tuple[MinuteTotal, ...]:
         """The successful and failed requests of a model in each minute; by default of the last hour."""
         await self._known(face)
         names = [one.endpoint.name for one in await self._seen(face)]
-        found = self._minutes.points_of(names, *self._window(since, until))
+        found = await self._minutes.points_of(names, *self._window(since, until))
         points = [point for own in found for point in own]
         totals: dict[float, MinuteTotal] = {}
         for point in sorted(points, key=lambda point: point.at):

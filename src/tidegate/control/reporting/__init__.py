@@ -1,1 +1,1 @@
-"""What is told of the platform: metrics of now, and the minutes of the last hour."""
+"""What is told of the platform: metrics of now, and minutes for the older products."""

@@ -9,6 +9,7 @@ from tidegate.control.series.blocks import QUARTER, readable, rows_of
 from tidegate.control.series.endpoint_track import KEPT_MINUTES, MINUTE, SPARKS, EndpointTrack
 from tidegate.control.series.recorder import Recorder
 from tidegate.control.series.series import COMES_IN, Series
+from tidegate.control.series.shelf import KEPT_HOURS
 from tidegate.control.series.stored_totals import shard_of
 from tidegate.core.errors import Unavailable
 from tidegate.core.series.point_table import PointTable
@@ -34,8 +35,7 @@ class KeptSeries:
         """See `Series`. Points wider than `step` stay as wide as they are: what came while control was away, which has
         `gap`, and the minutes from before the seconds that are in memory.
         """
-        since = max(since, self._created_at(endpoint))
-        until = min(until, self._clock.now())
+        since, until = self._within(endpoint, since, until)
         if until <= since or step <= 0:
             return ()
         if step < MINUTE:
@@ -44,7 +44,7 @@ class KeptSeries:
 
     async def entities(self, endpoint: str, since: float, until: float) -> Sequence[str]:
         """See `Series`."""
-        since = max(since, self._created_at(endpoint))
+        since, until = self._within(endpoint, since, until)
         step = QUARTER if until - since > 24 * _HOUR else float(MINUTE)
         first: dict[str, float] = {}
         read = await self._stored(endpoint, since, until, step)
@@ -155,6 +155,11 @@ class KeptSeries:
             *(rows_of(table, endpoint) for chain in chains for table in readable(chain)),
             *own,
         ]
+
+    def _within(self, endpoint: str, since: float, until: float) -> tuple[float, float]:
+        """The part of a time of which anything can be known."""
+        now = self._clock.now()
+        return max(since, self._created_at(endpoint), now - KEPT_HOURS * _HOUR), min(until, now)
 
     def _created_at(self, endpoint: str) -> float:
         known = (one for one in self._world.snapshot.endpoints if one.name == endpoint and one.deleted_at is None)
