@@ -197,3 +197,45 @@ def test_a_part_that_is_refused_as_the_session_has_ended_leads_to_the_whole_page
     page.get_by_label("Find", exact=True).fill("wine")
     with page.expect_navigation():
         pass
+
+
+def _plots(page: Page) -> int:
+    return page.locator("#charts canvas").count()
+
+
+def test_all_charts_share_a_zoom_and_the_way_back(page: Page) -> None:
+    page.goto("/endpoints/wine?range=6h")
+    eventually(lambda: _plots(page) >= 8)
+    latency = page.locator("[data-chart=latency] .u-over")
+    latency.scroll_into_view_if_needed()
+    box = latency.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 60, steps=4)
+    page.mouse.up()
+    back = page.get_by_role("link", name="Back to now")
+    back.wait_for()
+    assert "from=" in page.url
+    eventually(lambda: _plots(page) >= 8)
+    page.go_back()
+    page.locator('#range-6h[aria-current="true"]').wait_for()
+
+
+def test_a_short_range_grows_point_by_point(page: Page, house: HouseInThread) -> None:
+    page.goto("/endpoints/wine?range=5m")
+    page.get_by_text("live", exact=True).wait_for()
+    newest = page.locator("[data-chart=requests] [data-line='2xx']")
+    house.web.series.rates["wine"] = 900.0
+    house.web.house.clock.advance(5.0)
+    eventually(lambda: float(newest.inner_text()) > 400)
+    house.web.series.rates["wine"] = 42.0
+
+
+def test_what_happened_is_marked_on_the_charts_by_keys_too(page: Page, house: HouseInThread) -> None:
+    house.web.house.clock.advance(120.0)
+    page.goto("/endpoints/held-back")
+    page.locator("[data-mark] a").first.focus()
+    page.locator("[data-mark].pointed").wait_for()
+    page.keyboard.press("Tab")
+    eventually(lambda: page.locator("[data-mark='0'].pointed").count() == 0)
