@@ -5,7 +5,9 @@ import json
 from typing import Any
 
 from tests.dashboard.web_house import WebHouse
-from tidegate.dashboard.live.event_stream import changed, event
+from tidegate.core.errors import Unavailable
+from tidegate.dashboard.live.event_stream import changed, event, stream
+from tidegate.dashboard.live.ticker import Ticker
 
 
 async def values(web: WebHouse, path: str, count: int = 1) -> list[dict[str, Any]]:
@@ -64,3 +66,21 @@ def test_values_are_sent_when_they_change() -> None:
     assert changed({"a": "1", "b": "2"}, sent) == event("values", {"a": "1", "b": "2"})
     assert changed({"a": "1", "b": "3"}, sent) == event("values", {"b": "3"})
     assert changed({"a": "1", "b": "3"}, sent) == b""
+
+
+async def test_a_stream_goes_on_while_the_store_is_away() -> None:
+    calls = 0
+
+    async def compose(tick: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise Unavailable("The store is away.")
+        return event("values", {"state": "ready"})
+
+    messages = stream(Ticker(0.01), compose).body_iterator
+    async with asyncio.timeout(10):
+        assert [await anext(messages), await anext(messages)] == [
+            b"retry: 1000\n\n", b'event: values\ndata: {"state":"ready"}\n\n',
+        ]  # fmt: skip
+    assert calls == 3

@@ -1,12 +1,16 @@
 """An event stream (`text/event-stream`, WHATWG HTML 9.2) that sends what has changed, once a second."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.responses import StreamingResponse
 
+from tidegate.core.errors import TidegateError
 from tidegate.dashboard.live.ticker import Ticker
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_TICKS = 15
 Compose = Callable[[int], Awaitable[bytes]]
@@ -26,13 +30,21 @@ def changed(values: Mapping[str, str], sent: dict[str, str]) -> bytes:
 
 
 def stream(ticker: Ticker, compose: Compose) -> StreamingResponse:
-    """The stream of a page. It ends when its reader leaves."""
+    """The stream of a page. It ends when its reader leaves. While the store is away, say, it is silent and goes on."""
+
+    async def composed() -> bytes:
+        tick = await ticker.wait()
+        try:
+            return await compose(tick)
+        except TidegateError as error:
+            logger.debug("a stream has nothing to say: %s", error.message)
+            return b""
 
     async def messages() -> AsyncIterator[bytes]:
         quiet = 0
         yield b"retry: 1000\n\n"
         while True:
-            message = await compose(await ticker.wait())
+            message = await composed()
             quiet = 0 if message else quiet + 1
             if message:
                 yield message
