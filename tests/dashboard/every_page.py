@@ -49,6 +49,9 @@ PAGES = (
     Shown("/endpoints/split?range=15m&entity=wine-1"),
     Shown("/endpoints/failed"),
     Shown("/endpoints/updating"),
+    Shown("/endpoints/updating/build"),
+    Shown("/endpoints/failed/build"),
+    Shown("/endpoints/wine/build"),
     Shown("/endpoints/held-back/rollouts"),
     Shown("/endpoints/held-back/rollouts", (_dialog("roll-back"),)),
     Shown("/endpoints/held-back/rollouts", (_dialog("force"),)),
@@ -61,6 +64,9 @@ PAGES = (
     Shown("/endpoints/split/logs?kind=server"),
     Shown("/endpoints/wine/query"),
     Shown("/endpoints/split/query"),
+    Shown("/endpoints/example/query", ("#columns summary",)),
+    Shown("/endpoints/example/slow", ("details summary",)),
+    Shown("/endpoints/wine/slow"),
     Shown("/endpoints/split/settings"),
     Shown("/endpoints/held-back/settings", (_dialog("delete"),)),
     Shown("/models"),
@@ -95,7 +101,8 @@ async def scene(web: WebHouse) -> None:
     registry = web.house.registry
     registry.models["model-001"].versions["1"].stage = "Production"
     await web.ready("wine", "iris", "sleepy")
-    for story in (stories.held_back, stories.split, stories.failed, stories.updating):
+    for story in (stories.held_back, stories.split, stories.failed, stories.with_example, stories.updating):
         await story(web.house)
+    stories.slow(web.noted, "example", web.house.clock.now())
     web.series.entities_of["split"] = ("wine-1", "wine-2")
     await web.house.enablements.enable(Face(Product.SERVERLESS, "model-001"), "admin")

@@ -15,6 +15,7 @@ from tests.dashboard.stories import HOSTILE
 from tests.services.axe import violations
 from tests.services.chromium import chromium
 from tests.services.watched_page import Watch, watched_page
+from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.dashboard.web_app import create_web_app
 
 LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (
@@ -239,3 +240,34 @@ def test_what_happened_is_marked_on_the_charts_by_keys_too(page: Page, house: Ho
     page.locator("[data-mark].pointed").wait_for()
     page.keyboard.press("Tab")
     eventually(lambda: page.locator("[data-mark='0'].pointed").count() == 0)
+
+
+def test_a_form_that_is_being_filled_in_is_kept_while_the_page_is_read_anew(page: Page, house: HouseInThread) -> None:
+    page.goto("/endpoints/split/rollouts")
+    page.get_by_text("live", exact=True).wait_for()
+    share = page.get_by_label("Share of wine-1, per cent")
+    share.fill("60")
+    house.run(house.web.house.endpoints.set_gate("split", GatePolicy(record=False)))
+    house.run(house.web.house.update("3", "split"))
+    page.get_by_role("heading", name="On its way: v3").wait_for()
+    assert share.input_value() == "60"
+    assert page.get_by_text("The shares add up to 70 %, not to 100.").is_visible()
+    page.get_by_role("button", name="Take it back").first.click()
+    page.keyboard.press("Enter")
+    page.get_by_text("The update was taken back. What served goes on.").wait_for()
+
+
+def test_the_query_tester_keeps_all_digits_and_shows_where_the_time_went(page: Page) -> None:
+    answer = '{"predictions":[9007199254740993]}'
+    timing = "queue;dur=1, wait;dur=0, decode;dur=0, predict;dur=6, encode;dur=0, total;dur=10"
+    page.route("**/invocations", lambda route: route.fulfill(body=answer, headers={"server-timing": timing}))
+    page.goto("/endpoints/example/query")
+    page.get_by_text("Fill in a form: one row").click()
+    page.get_by_label("acidity").fill("0.10")
+    page.get_by_role("button", name="Write it as the request").click()
+    assert '"acidity": 0.10,' in page.get_by_label("JSON").input_value()
+    assert '"year": 9007199254740993,' in page.get_by_label("JSON").input_value()
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("region", name="The answer's body").get_by_text("9007199254740993").wait_for()
+    bar = page.get_by_role("img", name="queue 1.0 ms")
+    assert bar.locator("rect").nth(3).get_attribute("width") == "600"

@@ -124,10 +124,17 @@ function hush(name) {
 document.addEventListener("tidegate:refresh", (event) => {
   for (const name of event.detail) {
     for (const element of document.querySelectorAll(`[data-part="${CSS.escape(name)}"]`)) {
-      if (window.htmx && !element.querySelector("dialog[open]")) htmx.trigger(element, "part");
+      readAnew(element);
     }
   }
 });
+/* Not while somebody works in it: an open dialog, or a form that is being filled in. */
+function readAnew(element) {
+  if (!window.htmx || !element.isConnected || element.querySelector("form[data-touched]")) return;
+  if (element.querySelector("dialog[open]")) setTimeout(readAnew, 2000, element);
+  else htmx.trigger(element, "part");
+}
+document.addEventListener("input", (event) => event.target.form?.setAttribute("data-touched", ""));
 document.addEventListener("visibilitychange", () => { if (document.hidden) hush("paused"); else listen(); });
 window.addEventListener("pagehide", () => hush("paused"));
 window.addEventListener("pageshow", () => listen());
