@@ -1,6 +1,10 @@
 """The two unmodified clients go through every call that they have for endpoints."""
 
+import html
 import json
+import re
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -144,3 +148,26 @@ def _wait(deployments: Any, name: str) -> None:
     while deployments.get_endpoint(name)["state"]["config_update"] == "IN_PROGRESS":
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("snippet", "program"),
+    [("curl", "sh"), ("python", sys.executable), ("sdk", sys.executable)],
+    ids=("curl", "python", "sdk"),
+)
+def test_a_snippet_of_the_query_page_is_answered_as_it_stands(
+    house: Platform, iris: Registered, snippet: str, program: str
+) -> None:
+    with house.client() as client:
+        page = client.get("/endpoints/iris/query").text
+    (text,) = re.findall(rf'<pre id="snippet-{snippet}"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    environment = house.environ | {"TIDEGATE_TOKEN": house.token}
+    option = ["-s"] if program == "sh" else ["-"]
+    done = subprocess.run(
+        [program, *option], input=html.unescape(text), env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    rows = len(iris.request["dataframe_split"]["data"])
+    answered = json.loads(done.stdout)
+    assert len(answered["predictions"] if snippet == "curl" else answered) == rows
+    assert house.token not in page
