@@ -96,7 +96,7 @@ class Menagerie:
     async def scrape(self) -> dict[str, dict[str, dict[str, float]]]:
         """`/metrics`: endpoint → metric → the value by its second label, or by none."""
         found: dict[str, dict[str, dict[str, float]]] = {}
-        for family in text_string_to_metric_families((await self._metrics.platform()).decode()):
+        for family in text_string_to_metric_families((await self._metrics.platform())[0].decode()):
             for sample in family.samples:
                 name = sample.labels.pop("endpoint", "")
                 label = next((value for key, value in sample.labels.items() if key != "revision"), "")

@@ -27,13 +27,12 @@ from tidegate.control.access.sessions import Sessions
 from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.control.registry.enabled_models import EnabledModels
-from tidegate.control.reporting.prometheus_metrics import Metrics
+from tidegate.control.reporting.prometheus_metrics import TEXT, Metrics
 from tidegate.control.series.series import Series
 from tidegate.core.errors import InvalidParameter
 from tidegate.public_url import PublicUrl
 
 _ENDPOINTS = "/api/2.0/serving-endpoints"
-_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def create_app(
@@ -119,7 +118,7 @@ def _serving_endpoints(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
 
     @router.get("/{name}/metrics")
     async def export_metrics(name: str) -> Response:
-        return Response(await metrics.endpoint(name), media_type=_PROMETHEUS)
+        return Response(await metrics.endpoint(name), media_type=TEXT)
 
     return router
 
@@ -162,8 +161,9 @@ def _tidegate(endpoints: Endpoints, metrics: Metrics) -> APIRouter:
         return JSONResponse(switches_json(await endpoints.switches(name)))
 
     @router.get("/metrics")
-    async def platform_metrics() -> Response:
-        return Response(await metrics.platform(), media_type=_PROMETHEUS)
+    async def platform_metrics(request: Request) -> Response:
+        body, media_type = await metrics.platform(request.headers.get("accept", ""))
+        return Response(body, media_type=media_type)
 
     return router
 

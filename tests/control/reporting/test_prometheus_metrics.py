@@ -1,7 +1,10 @@
 """What is exported, read back by Prometheus' own parser."""
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,6 +12,7 @@ from prometheus_client.samples import Sample
 
 from tests.control.house import House, until
 from tests.control.series.scene import Scene
+from tidegate.control.reporting import protobuf_format
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.planes.account import Account
@@ -57,7 +61,7 @@ async def test_the_platform_is_exported_whole(house: House) -> None:
     await house.passes(1)
     house.gateway.revisions[rid] = RevisionLoad(in_flight=1, queued=2, busy_seconds=1.5, reruns=1)
     await report(house)
-    found = samples(await house.metrics.platform())
+    found = samples((await house.metrics.platform())[0])
     assert [(s.labels, s.value) for s in found["tidegate_requests_total"]] == [({"endpoint": "wine"}, 4.0)]
     assert {s.labels["status"]: s.value for s in found["tidegate_responses_total"]} == {"200": 3.0, "503": 1.0}
     assert {s.labels["outcome"]: s.value for s in found["tidegate_request_outcomes_total"]}["answered"] == 4.0
@@ -128,3 +132,36 @@ async def test_the_export_of_an_endpoint_that_nobody_has_asked_is_zero(house: Ho
     found = samples(await house.metrics.endpoint("wine"))
     assert found["request_count_total"][0].value == 0.0
     assert found["request_latency_ms_count"][0].value == 0.0
+
+
+async def test_native_histograms_have_every_latency_those_of_an_older_ledger_too(house: House) -> None:
+    await house.create()
+    await house.settle()
+    house.gateway.endpoints["wine"] = a_ledger(3, 1)._replace(cells={0: 2, 300: 5, 686: 1}, answered=12, accepted=12)
+    await report(house)
+    body, kind = await house.metrics.platform(
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain"
+    )
+    assert kind.startswith("application/vnd.google.protobuf")
+    (found,) = [family for family in protobuf_families(body) if family.name == "tidegate_request_seconds"]
+    (metric,) = found.metric
+    histogram = metric.histogram
+    counts = list(accumulate(histogram.positive_delta))
+    assert histogram.schema == 5
+    assert histogram.sample_count == 12 == histogram.zero_count + sum(counts)
+    assert (histogram.zero_count, sum(span.length for span in histogram.positive_span)) == (2, len(counts))
+    assert histogram.bucket[-1].cumulative_count == 12
+
+
+def protobuf_families(body: bytes) -> Iterator[Any]:
+    """The families of the protobuf format, read back."""
+    at = 0
+    while at < len(body):
+        length, shift = 0, 0
+        while True:
+            byte = body[at]
+            at, length, shift = at + 1, length | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                break
+        yield protobuf_format._CLASSES["MetricFamily"].FromString(body[at : at + length])
+        at += length

@@ -78,7 +78,7 @@ async def test_a_stream_goes_on_while_the_store_is_away() -> None:
             raise Unavailable("The store is away.")
         return event("values", {"state": "ready"})
 
-    messages = stream(Ticker(0.01), compose).body_iterator
+    messages = aiter(stream(Ticker(0.01), compose).body_iterator)
     async with asyncio.timeout(10):
         assert [await anext(messages), await anext(messages)] == [
             b"retry: 1000\n\n", b'event: values\ndata: {"state":"ready"}\n\n',

@@ -8,10 +8,15 @@ from prometheus_client.core import Metric as Family
 from tidegate import telemetry
 from tidegate.control.publish.gateway_totals import Accounts, Totals
 from tidegate.control.reporting.metric_families import cold_seconds, counter, gauge, latency, text
+from tidegate.control.reporting.protobuf_format import NativeHistogram, protobuf
 from tidegate.core.endpoint.revision import ReplicaState, RevisionId, RevisionObservation
 from tidegate.core.endpoint.status import Ready, project
+from tidegate.core.planes import latency_cells
+from tidegate.core.planes.account import Account
+from tidegate.core.planes.latency_cells import LATENCY_BUCKETS
 from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.rollout.snapshot import Snapshot
+from tidegate.core.series.latency_histogram import bucket_of
 
 _OUTCOMES = ("answered", "rejected", "timed_out", "client_gone", "lost")
 
@@ -30,10 +35,17 @@ class PlatformSample:
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""
-        return text(self._families())
+        return text(self._families(self.accounts.totals()))
 
-    def _families(self) -> Iterator[Family]:
+    def protobuf(self) -> bytes:
+        """The metrics in Prometheus' protobuf format, with native histograms of latencies."""
         totals = self.accounts.totals()
+        latencies: dict[tuple[str, ...], NativeHistogram] = {
+            (name,): (_native(ledger), ledger.latency_sum) for name, ledger in totals.endpoints.items()
+        }
+        return protobuf(self._families(totals), {telemetry.LATENCY.name: latencies})
+
+    def _families(self, totals: Totals) -> Iterator[Family]:
         ledgers = totals.endpoints.items()
         yield counter(telemetry.REQUESTS, (((name,), ledger.accepted) for name, ledger in ledgers))
         yield counter(
@@ -93,3 +105,16 @@ class PlatformSample:
                     (endpoint.name,),
                     project(endpoint, self.snapshot.revisions, self.observations).ready is Ready.READY,
                 )
+
+
+def _native(ledger: Account) -> dict[int, int]:
+    """The latencies in the series' buckets. Those of which only the classic bucket is known count as its bound.
+
+    Prometheus refuses a native histogram whose buckets do not add up to its count.
+    """
+    buckets = latency_cells.fine(ledger.cells)
+    for bound, count in zip((*LATENCY_BUCKETS, LATENCY_BUCKETS[-1]), ledger.coarse, strict=False):
+        if count:
+            bucket = bucket_of(bound)
+            buckets[bucket] = buckets.get(bucket, 0) + count
+    return buckets

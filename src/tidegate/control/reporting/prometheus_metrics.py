@@ -14,6 +14,7 @@ from prometheus_client.core import Metric as Family
 from tidegate.control.publish.gateway_links import Gateways
 from tidegate.control.reconcile.builds import Builds
 from tidegate.control.reconcile.world import World
+from tidegate.control.reporting import protobuf_format
 from tidegate.control.reporting.metric_families import gauge, latency, text
 from tidegate.control.reporting.platform_metrics import PlatformSample
 from tidegate.control.series.series import Series
@@ -27,6 +28,7 @@ from tidegate.core.series.series_point import SeriesPoint, all_beside
 from tidegate.ports import Clock
 from tidegate.telemetry import Metric
 
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _MINUTE = 60.0
 # The reports of a second have come when the next one is over, seconds.
 _COMES_IN = 1.0
@@ -46,8 +48,11 @@ class Metrics:
         self._series, self._clock = series, clock
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
 
-    async def platform(self) -> bytes:
-        """The whole platform in Prometheus' text format, version 0.0.4."""
+    async def platform(self, accept: str = "") -> tuple[bytes, str]:
+        """The whole platform, and the content type of that: Prometheus' text format, version 0.0.4.
+
+        For who asks for it by its Accept header first, it is Prometheus' protobuf format with native histograms.
+        """
         seen = PlatformSample(
             self._gateways.accounts,
             self._gateways.reports,
@@ -55,7 +60,9 @@ class Metrics:
             self._world.observations,
             dict(self._builds.results),
         )
-        return await asyncio.get_running_loop().run_in_executor(self._writer, seen.text)
+        native = protobuf_format.accepts(accept)
+        written = asyncio.get_running_loop().run_in_executor(self._writer, seen.protobuf if native else seen.text)
+        return await written, protobuf_format.CONTENT_TYPE if native else TEXT
 
     async def endpoint(self, name: str) -> bytes:
         """The last whole minute of one endpoint, in the names of Databricks' export. Raises NotFound."""
