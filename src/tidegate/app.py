@@ -108,6 +108,7 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
             build_timeout=chosen.environments.build_timeout_seconds,
             look_every=chosen.registry.look_every,
             agent=str(data.agent_socket),
+            supervisor=os.getppid(),
             tokens={http.token_hash(token): ADMIN},
             defaults=Defaults(chosen.engine.memory_limits, _gate(chosen.gate)),
             rollouts=chosen.rollouts,
@@ -122,7 +123,9 @@ async def _control_plane(chosen: Settings, stack: contextlib.AsyncExitStack) -> 
     public = chosen.server.public
     verbs, series = (plane.endpoints, plane.enabled_models), plane.series
     api = create_app(*verbs, plane.metrics, plane.sessions, series, memory_limit, public)
-    sources = Sources(*verbs, plane.sessions, series, plane.metrics, clock, plane.catalog, plane.slow_requests)
+    sources = Sources(
+        *verbs, plane.sessions, series, plane.metrics, clock, plane.catalog, plane.slow_requests, plane.platform
+    )
     web = create_web_app(Site(sources, WebAssets.load(), public, chosen.dashboard))
     private_socket.reserve(data.api_socket)
     return uvicorn.Config(

@@ -13,6 +13,7 @@ from typing import Protocol
 from tidegate.core.access.session import Session
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.legacy_face import Product
+from tidegate.core.endpoint.machine_report import MachineReport
 from tidegate.core.endpoint.registered_model import ModelDetails, ModelSignature, RegisteredModel
 from tidegate.core.endpoint.revision import Environment, Revision, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.endpoint.served_entity import ModelRef, ModelVersion
@@ -282,4 +283,8 @@ class Engine(Protocol):
 
         Raises Unavailable.
         """
+        ...
+
+    async def machine(self) -> MachineReport:
+        """Who has the machine's memory, and what would make room. Raises Unavailable."""
         ...

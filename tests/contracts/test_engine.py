@@ -163,11 +163,31 @@ async def test_removing_what_is_not_known_is_nothing(place: Place) -> None:
     assert await place.engine.observe() == {}
 
 
+async def test_the_machine_says_who_has_its_memory(place: Place) -> None:
+    assert (await place.engine.machine()).holders == ()
+    await place.engine.apply(place.target())
+    await until_ready(place)
+    machine = await place.engine.machine()
+    (holder,) = machine.holders
+    target = place.target()
+    assert (holder.revision, holder.endpoint, holder.served_entity) == (REV, target.endpoint, target.served_entity)
+    assert (holder.replicas, holder.stays) == (1, target.min_replicas > 0)
+    assert 0 < holder.memory_bytes < machine.memory_bytes
+    assert machine.free_bytes == machine.memory_bytes - holder.memory_bytes - machine.templates_bytes
+    assert machine.cores >= 1
+    assert machine.pid > 0
+
+
 async def test_while_it_is_away_every_verb_says_so_and_nothing_is_lost(place: Place) -> None:
     await place.engine.apply(place.target())
     before = await until_ready(place)
     await place.go_away()
-    for call in (place.engine.observe(), place.engine.apply(place.target()), place.engine.remove(REV)):
+    for call in (
+        place.engine.observe(),
+        place.engine.apply(place.target()),
+        place.engine.remove(REV),
+        place.engine.machine(),
+    ):
         with pytest.raises(Unavailable) as raised:
             await call
         assert raised.value.retry_after == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.dashboard import stories
 from tests.dashboard.busy_endpoints import add_busy_endpoints
 from tests.dashboard.model_scene import register
+from tests.dashboard.platform_scene import furnish
 from tests.dashboard.web_house import a_web_house
 
 KINDS = ("fraud", "wine", "credit", "demand", "iris", "spam", "eta", "price", "churn", "rank")
@@ -28,6 +29,7 @@ async def preview(port: int, endpoints: int, seconds: float) -> None:
             for story in (stories.held_back, stories.split, stories.failed, stories.with_example, stories.updating):
                 await story(web.house)  # the last one keeps all builds waiting
             stories.slow(web.noted, "example", web.house.clock.now())
+            furnish(web)
             print(f"The dashboard is at {web.url} for {seconds:.0f} s.")
             for _ in range(int(seconds)):
                 await asyncio.sleep(1.0)

@@ -66,6 +66,7 @@ def sources(house: House, series: FakeSeries) -> Sources:
         house.clock,
         control.catalog,
         FakeSlowRequests(),
+        control.platform,
     )
 
 

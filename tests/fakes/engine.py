@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 
+from tidegate.core.endpoint.machine_report import MachineReport, MemoryHolder, TemplateReport
 from tidegate.core.endpoint.revision import (
     Address,
     Proof,
@@ -31,6 +32,9 @@ class FakeEngine:
         self.failures: dict[RevisionId, str] = {}
         self._held: dict[RevisionId, RevisionObservation] = {}
         self._numbers = count(1)
+        self.cores, self.memory_bytes, self.replica_bytes = 4, 8_000_000_000, 200_000_000
+        self.templates: tuple[TemplateReport, ...] = ()
+        self.idle: dict[RevisionId, float] = {}  # seconds
 
     async def apply(self, target: RevisionTarget) -> None:
         self._work()
@@ -58,6 +62,26 @@ class FakeEngine:
     async def observe(self) -> Mapping[RevisionId, RevisionObservation]:
         self._work()
         return dict(self._held)
+
+    async def machine(self) -> MachineReport:
+        self._work()
+        running = {rid: seen for rid, seen in self._held.items() if seen.replicas}
+        holders = tuple(
+            MemoryHolder(
+                rid,
+                seen.target.endpoint,
+                seen.target.served_entity,
+                len(seen.replicas),
+                sum(replica.memory_bytes or self.replica_bytes for replica in seen.replicas),
+                self.idle.get(rid, 0.0),
+                stays=seen.target.min_replicas > 0,
+                parked=seen.target.parked,
+            )
+            for rid, seen in running.items()
+        )
+        order = sorted((holder for holder in holders if not holder.stays), key=lambda one: -one.idle_seconds)
+        going = tuple(one.revision for one in order if one.idle_seconds >= 5)
+        return MachineReport(self.cores, self.memory_bytes, 0, holders, self.templates, going, pid=4)
 
     def drained(self, revision: RevisionId) -> None:
         """The last process of a revision that was removed has ended."""

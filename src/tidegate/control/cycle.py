@@ -39,6 +39,7 @@ from tidegate.control.registry.model_alignment import ModelAlignment
 from tidegate.control.registry.model_catalog import ModelCatalog
 from tidegate.control.registry.registry_follower import MAX_BACKOFF, RegistryFollower
 from tidegate.control.reporting.minute_history import MinuteHistory
+from tidegate.control.reporting.platform_view import Platform
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.control.series.kept_series import KeptSeries
 from tidegate.control.series.recorder import Recorder
@@ -88,6 +89,7 @@ class ControlSettings:
     look_every: float = 30.0  # seconds
     enable_patience: float = _ENABLE_PATIENCE  # seconds
     agent: str = ""  # its socket
+    supervisor: int = 0  # the process that has started all others of the platform; 0: none
     tokens: Mapping[str, str] = field(default_factory=dict)  # the principal of each token, by the token's hash
     defaults: Defaults = field(default_factory=Defaults)
     rollouts: RolloutSettings = field(default_factory=RolloutSettings)
@@ -141,6 +143,7 @@ class Control:
         )
         self.enabled_models = EnabledModels(ports.store, ports.registry, self.endpoints, self.alignment, context)
         self.catalog = ModelCatalog(ports.registry, clock, self.world, chosen.registry_address)
+        self.platform = Platform(ports.engine, self.world, self.gateways, data, clock, chosen.supervisor)
         self.follower = RegistryFollower(
             ports.store, ports.registry, self.endpoints, self.alignment, self.gateways, self.wakeups, chosen.look_every
         )
@@ -172,6 +175,7 @@ class Control:
         await self.recorder.stop()
         await self.actor.stop()
         await self.builds.stop()
+        await self.platform.close()
         await self.gateways.stop()
 
     # --- the reconciler: observe, plan, act, publish

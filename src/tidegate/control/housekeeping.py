@@ -15,6 +15,7 @@ from pathlib import Path
 import uv
 
 from tidegate.control.reconcile.builds import Builds
+from tidegate.control.reconcile.disk_size import size_on_disk
 from tidegate.control.reconcile.model_cache import ModelCache
 from tidegate.control.reconcile.world import World
 from tidegate.core.endpoint.lifecycle import RevisionState
@@ -116,7 +117,7 @@ class Housekeeping:
         for item in items:
             if item.in_use:
                 os.utime(item.path, (now, now))
-        cache = _size(self._data.uv_cache)
+        cache = size_on_disk(self._data.uv_cache)
         gone = what_goes([*items, Item(self._data.uv_cache, cache, now, in_use=True)], budget, now)
         for item in gone:
             if item.path.stat().st_mtime != item.last_used:
@@ -158,19 +159,7 @@ def _visible(root: Path) -> Iterable[Path]:
 
 
 def _item(path: Path, in_use: bool) -> Item:
-    return Item(path, _size(path), path.stat().st_mtime, in_use)
-
-
-def _size(root: Path) -> int:
-    """Bytes on disk below a directory. A file that several environments share counts in each."""
-    total = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512  # noqa: PTH118 - 10^5 files: Path is slow
-            except FileNotFoundError:
-                continue
-    return total
+    return Item(path, size_on_disk(path), path.stat().st_mtime, in_use)
 
 
 def _remove(path: Path) -> None:

@@ -17,6 +17,7 @@ from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.control.publish.slow_requests import SlowRequests
 from tidegate.control.registry.enabled_models import EnabledModels
 from tidegate.control.registry.model_catalog import ModelCatalog
+from tidegate.control.reporting.platform_view import Platform
 from tidegate.control.reporting.prometheus_metrics import Metrics
 from tidegate.control.series.series import Series
 from tidegate.core.errors import TidegateError
@@ -68,6 +69,7 @@ class Sources:
     clock: Clock
     catalog: ModelCatalog
     slow_requests: SlowRequests
+    platform: Platform
 
 
 @dataclass(frozen=True, slots=True)

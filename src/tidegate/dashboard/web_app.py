@@ -15,7 +15,7 @@ from tidegate.control.access.principal_middleware import PrincipalMiddleware
 from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFound, TidegateError
 from tidegate.dashboard.live import streams
 from tidegate.dashboard.page_permissions import PagePermissions
-from tidegate.dashboard.pages import endpoint_list, login_page
+from tidegate.dashboard.pages import endpoint_list, login_page, platform_page
 from tidegate.dashboard.pages.endpoint import (
     build_page,
     endpoint_actions,
@@ -55,6 +55,7 @@ def create_web_app(site: Site) -> Starlette:
         *update_form.routes(site),
         *build_page.routes(site),
         *model_list.routes(site),
+        *platform_page.routes(site),
         *model_page.routes(site),
         *model_launch.routes(site),
         *serving_tab.routes(site),

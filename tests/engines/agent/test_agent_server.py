@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from tests.engines.machine import Machine, Watch, eventually
+from tidegate.core.endpoint.machine_report import MachineReport
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.engines.agent import agent_server
 from tidegate.engines.agent.agent_server import AgentServer
@@ -24,6 +25,9 @@ class FakeVerbs:
 
     def observe(self) -> dict[RevisionId, RevisionObservation]:
         return {}
+
+    def machine(self) -> MachineReport:
+        return MachineReport(1, 0)
 
     def wake(self, revision: RevisionId) -> None: ...
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.core.endpoint.revision import ReplicaId, RevisionId
-from tidegate.engines.scheduling.capacity import Admitted, Machine, MemoryUser, StartRequest, admit
+from tidegate.engines.scheduling.capacity import Admitted, Machine, MemoryUser, StartRequest, admit, eviction_order
 
 A, B, C = RevisionId("a"), RevisionId("b"), RevisionId("c")
 GB = 10**9
@@ -74,6 +74,17 @@ def test_what_is_parked_goes_before_all_others() -> None:
     users = [user(A, 2, idle=10, parked=True), user(B, 2, idle=30)]
     assert list(verdict([request(C)], users).evicted) == [A]
     assert list(verdict([request(C, 3)], users).evicted) == [A, B]
+
+
+def test_the_order_in_which_revisions_would_go_is_told() -> None:
+    users = [
+        user(A, 1, idle=70),
+        replace(user(B, 1, idle=6), parked=True),
+        user(C, 1, idle=90),
+        replace(user(RevisionId("stays"), 1, idle=500), stays=True),
+        user(RevisionId("busy"), 1, idle=1),
+    ]
+    assert eviction_order(users) == (B, C, A)
 
 
 def test_all_replicas_of_a_revision_go_together() -> None:

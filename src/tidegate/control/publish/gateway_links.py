@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,15 @@ _MAX_LINE_BYTES = 64 * 1024 * 1024
 
 # A gateway that is missing is waited for this long: then it is down, and not only between two processes.
 _COMES_BACK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStanding:
+    """A connected gateway. `behind` is for how many seconds it has not followed the newest route table; 0: it does."""
+
+    gateway: int
+    pid: int
+    behind: float = 0.0
 
 
 class _Link:
@@ -78,7 +87,7 @@ class Gateways:
         self._encoded: dict[str, bytes] = {"access": b"", "routes": b""}
         self._news = asyncio.Event()
         self._tables, self._accesses = Publications(), Publications()
-        self._awaited_until = 0.0  # the event loop's time
+        self._awaited_until = self._routed_at = 0.0  # the event loop's time
 
     async def start(self) -> None:
         """Listen. A socket that an earlier process left at the path is removed."""
@@ -99,6 +108,7 @@ class Gateways:
         if self.table is None or table.version != self.table.version:
             self.table = table
             self._tables.add(table.version)
+            self._routed_at = asyncio.get_running_loop().time()
             self._send("routes", Published(routes=table))
 
     def publish_access(self, table: AccessTable) -> None:
@@ -180,6 +190,16 @@ class Gateways:
     def reports(self) -> tuple[LoadReport, ...]:
         """The newest report of every connected gateway."""
         return tuple(link.report for link in self._links if link.report is not None)
+
+    def standings(self) -> tuple[GatewayStanding, ...]:
+        """The connected gateways, by number."""
+        newest, since = self._tables.newest, asyncio.get_running_loop().time() - self._routed_at
+        return tuple(
+            GatewayStanding(
+                report.gateway, report.pid, 0.0 if self._tables.is_at_least(report.route_version, newest) else since
+            )
+            for report in sorted(self.reports, key=lambda report: report.gateway)
+        )
 
     @property
     def accounts(self) -> Accounts:

@@ -9,6 +9,7 @@ from tidegate.dashboard.live.build_stream import BuildStream
 from tidegate.dashboard.live.endpoint_now import EndpointNow
 from tidegate.dashboard.live.endpoint_values import EndpointValues
 from tidegate.dashboard.live.event_stream import changed, stream
+from tidegate.dashboard.live.platform_news import PlatformNews
 from tidegate.dashboard.live.ticker import Ticker
 from tidegate.dashboard.pages.endpoint.situations import Situations
 from tidegate.dashboard.pages.endpoint.time_range import time_range
@@ -40,6 +41,9 @@ def routes(site: Site, situations: Situations) -> list[Route]:
         seen = float(after) if after.isascii() and after.isdigit() and len(after) < 12 else sources.clock.now()
         return stream(ticker, now.messages(name, chosen, seen))
 
+    async def platform(request: Request) -> Response:
+        return stream(ticker, PlatformNews(site, request.query_params.get("seen", "")).compose)
+
     async def build(request: Request) -> Response:
         name = request.path_params["name"]
         await sources.endpoints.get(name)
@@ -49,5 +53,6 @@ def routes(site: Site, situations: Situations) -> list[Route]:
         Route("/live/endpoints", endpoints),
         Route("/live/endpoints/{name}", endpoint),
         Route("/live/endpoints/{name}/build", build),
+        Route("/live/platform", platform),
         *endpoint_state.routes(site, ticker),
     ]

@@ -15,6 +15,7 @@ from functools import partial
 
 import msgspec
 
+from tidegate.core.endpoint.machine_report import MachineReport
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.errors import InvalidParameter, Unavailable
 from tidegate.data_directory import DataDirectory
@@ -128,6 +129,10 @@ class Agent:
     def observe(self) -> Mapping[RevisionId, RevisionObservation]:
         """All held revisions and their replicas."""
         return fleet_reports.observations(self._fleet)
+
+    def machine(self) -> MachineReport:
+        """Who has this machine's memory, and what would make room."""
+        return fleet_reports.machine_report(self._fleet, self._templates, self._machine, time.monotonic())
 
     def wake(self, revision: RevisionId) -> None:
         """Hold at least one replica of a revision. Does not wait for the disk."""

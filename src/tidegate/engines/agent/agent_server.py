@@ -6,6 +6,7 @@ A request is `{"id": 1, "verb": "apply", "target": {…}}`, its answer `{"id": 1
 - `wake` starts a replica where there is none. `watch` starts nothing. After both, the connection gets a line
   `{"addresses": {…}}` without an id at once and at every change of that revision, until it sends `unwatch`.
 - `observe` with `"changes": true` is answered with the differences from its last answer on the same connection.
+- `machine` is answered with the machine's account.
 - `used` names the revisions for which a gateway had requests in the last second. The others may be evicted.
 """
 
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tidegate.core.endpoint.machine_report import MachineReport
 from tidegate.core.endpoint.revision import RevisionAddresses, RevisionId, RevisionObservation, RevisionTarget
 from tidegate.core.errors import BadRequest, Internal, TidegateError
 from tidegate.json_lines import JsonLines, Unreadable, decode, listen
@@ -57,6 +59,12 @@ class Changes(msgspec.Struct, frozen=True):
     gone: list[RevisionId]
 
 
+class AskMachine(msgspec.Struct, tag_field="verb", tag="machine"):
+    """Report the machine's account."""
+
+    id: int
+
+
 class Wake(msgspec.Struct, tag_field="verb", tag="wake"):
     """Hold at least one replica of a revision, and watch it."""
 
@@ -85,7 +93,7 @@ class Used(msgspec.Struct, tag_field="verb", tag="used"):
     revisions: tuple[RevisionId, ...]
 
 
-Request = Apply | Remove | Observe | Wake | Watch | Unwatch | Used
+Request = Apply | Remove | Observe | AskMachine | Wake | Watch | Unwatch | Used
 _REQUESTS: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
@@ -95,6 +103,7 @@ class Verbs(Protocol):
     async def apply(self, target: RevisionTarget) -> None: ...
     async def remove(self, revision: RevisionId) -> None: ...
     def observe(self) -> Mapping[RevisionId, RevisionObservation]: ...
+    def machine(self) -> MachineReport: ...
     def wake(self, revision: RevisionId) -> None: ...
     def used(self, revisions: Sequence[RevisionId]) -> None: ...
     def changed_addresses(self, sent: Mapping[RevisionId, RevisionAddresses | None]) -> Iterable[RevisionAddresses]: ...
@@ -183,6 +192,8 @@ class _Connection:
                 await self._verbs.remove(revision)
             case Observe(changes=changes):
                 return self._changes() if changes else self._verbs.observe()
+            case AskMachine():
+                return self._verbs.machine()
             case Wake(revision=revision) | Watch(revision=revision):
                 if isinstance(request, Wake):
                     self._verbs.wake(revision)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from tidegate.core import errors
+from tidegate.core.endpoint.machine_report import MachineReport
 from tidegate.core.endpoint.revision import RevisionId, RevisionObservation, RevisionTarget
 from tidegate.engines.agent.agent_server import Changes
 from tidegate.json_lines import JsonLines, Unreadable, connect, decode
@@ -60,12 +61,16 @@ class LocalEngine:
             self._seen = kept | changes.changed
         return self._seen
 
+    async def machine(self) -> MachineReport:
+        """The account of the agent's machine. Raises Unavailable."""
+        return msgspec.json.decode(await self._call("machine"), type=MachineReport)
+
     async def close(self) -> None:
         """Close the connection."""
         async with self._turn:
             await self._disconnect()
 
-    async def _call(self, verb: Literal["apply", "remove", "observe"], **arguments: Any) -> msgspec.Raw:
+    async def _call(self, verb: Literal["apply", "remove", "observe", "machine"], **arguments: Any) -> msgspec.Raw:
         self._last_id += 1
         line = msgspec.json.encode({"id": self._last_id, "verb": verb, **arguments})
         async with self._turn:

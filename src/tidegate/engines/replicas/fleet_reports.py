@@ -1,8 +1,10 @@
 """What the agent reports of its fleet: observations for control, and the addresses of ready replicas for gateways."""
 
+import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from tidegate.core.endpoint.machine_report import MachineReport, MemoryHolder
 from tidegate.core.endpoint.revision import (
     Replica,
     ReplicaState,
@@ -11,6 +13,10 @@ from tidegate.core.endpoint.revision import (
     RevisionObservation,
 )
 from tidegate.engines.replicas.fleet import Fleet
+from tidegate.engines.replicas.held_revision import HeldRevision
+from tidegate.engines.scheduling.capacity import Machine, MemoryUser, eviction_order
+from tidegate.engines.scheduling.machine_account import memory_users
+from tidegate.engines.templates.templates import Templates
 
 
 def observations(fleet: Fleet) -> Mapping[RevisionId, RevisionObservation]:
@@ -30,6 +36,40 @@ def observations(fleet: Fleet) -> Mapping[RevisionId, RevisionObservation]:
         )
         for revision, held in fleet.revisions.items()
     }
+
+
+def machine_report(fleet: Fleet, templates: Templates, machine: Machine, now: float) -> MachineReport:
+    """The machine's account. `now` is monotonic seconds."""
+    replicas = [*(process.facts for process in fleet.replicas.values()), *fleet.forking.values()]
+    running = {replica.revision for replica in replicas}
+    held = {rid: known for rid, known in fleet.revisions.items() if rid in running}
+    users = memory_users({rid: known.facts(templates, now) for rid, known in held.items()}, replicas, (), now)
+    mine: dict[RevisionId, list[MemoryUser]] = defaultdict(list)
+    for user in users:
+        mine[user.revision].append(user)
+    return MachineReport(
+        machine.cores,
+        machine.memory_bytes,
+        machine.gpus,
+        tuple(_holder(rid, held.get(rid), own) for rid, own in mine.items()),
+        tuple(templates.reports(now)),
+        eviction_order(users),
+        tuple(rid for rid, known in fleet.revisions.items() if known.evicted),
+        os.getpid(),
+    )
+
+
+def _holder(revision: RevisionId, held: HeldRevision | None, users: Sequence[MemoryUser]) -> MemoryHolder:
+    return MemoryHolder(
+        revision,
+        users[0].endpoint,
+        held.applied.target.served_entity if held is not None else "",
+        len(users),
+        sum(user.memory_bytes for user in users),
+        min(user.idle_seconds for user in users),
+        stays=users[0].stays,
+        parked=users[0].parked,
+    )
 
 
 def changed_addresses(fleet: Fleet, sent: Mapping[RevisionId, RevisionAddresses | None]) -> Iterator[RevisionAddresses]:

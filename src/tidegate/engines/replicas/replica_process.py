@@ -71,7 +71,7 @@ class ReplicaProcess:
         self.usage = Usage()
         self.deadline = Deadline(record.pid)
         self.ended = False
-        self.loaded_at = self._ready_at = 0.0  # unix seconds; 0 before, and for an adopted one
+        self.loaded_at = record.loaded_at  # unix seconds; 0 before, and where it is not known
 
     @classmethod
     def adopt(cls, record: ReplicaRecord) -> "ReplicaProcess":
@@ -95,7 +95,7 @@ class ReplicaProcess:
             memory_bytes=self.usage.memory_bytes,
             cpu_seconds=cpu_seconds(record.pid) or 0.0,
             loaded_at=self.loaded_at,
-            ready_at=self._ready_at,
+            ready_at=record.ready_at,
         )
 
     @property
@@ -112,9 +112,13 @@ class ReplicaProcess:
 
     def enter(self, state: ReplicaState) -> None:
         """Note that the replica has entered this state now."""
-        if state is ReplicaState.READY:
-            self._ready_at = time.time()
         self.facts = replace(self.facts, state=state, since=time.monotonic())
+
+    def become_ready(self) -> None:
+        """Note that the replica can predict, in its record too."""
+        self.enter(ReplicaState.READY)
+        ready_at = time.time()
+        self.record = msgspec.structs.replace(self.record, ready=True, loaded_at=self.loaded_at, ready_at=ready_at)
 
     def drain(self) -> None:
         """Ask the process, by SIGTERM, to finish its requests and end."""

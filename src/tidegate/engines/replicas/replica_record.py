@@ -33,6 +33,8 @@ class ReplicaRecord(msgspec.Struct, frozen=True):
     started_at: float  # unix seconds
     ready: bool = False
     forked: bool = False
+    loaded_at: float = 0.0  # unix seconds, see Replica
+    ready_at: float = 0.0
     protocol: int = wire.PROTOCOL
 
     @property

@@ -210,8 +210,7 @@ class Replicas:
         if facts.state is ReplicaState.DRAINING:
             return
         if facts.state is ReplicaState.STARTING:
-            replica.enter(ReplicaState.READY)
-            replica.record = msgspec.structs.replace(replica.record, ready=True)
+            replica.become_ready()
             with contextlib.suppress(OSError):  # the next agent then asks the replica
                 self._records.write(replica.record)
             _log.info("replica is ready", extra=fields(replica=facts.id, revision=facts.revision))

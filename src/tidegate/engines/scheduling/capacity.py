@@ -86,6 +86,12 @@ def admit(
     return _Admission(users, machine, templates_bytes).of(requests)
 
 
+def eviction_order(users: Sequence[MemoryUser]) -> tuple[RevisionId, ...]:
+    """The revisions that may be evicted for a request that waits, the first to go first."""
+    account = _Admission(users, Machine(0, 0), 0)
+    return tuple(revision for revision, _ in account.idle(IDLE_FOR_WAITING_SECONDS))
+
+
 class _Admission:
     """The memory account while requests are gone through. `_free` is below 0 where memory that is becoming free is
     promised already.
@@ -112,7 +118,7 @@ class _Admission:
         """Evict idle revisions where replicas use more memory than there is."""
         short = -self._free - self._becoming_free
         if short > 0:
-            chosen = _choose(self._idle(IDLE_FOR_WAITING_SECONDS), short)
+            chosen = _choose(self.idle(IDLE_FOR_WAITING_SECONDS), short)
             self._evicted |= {revision: "" for revision, _ in chosen}
             self._becoming_free += sum(size for _, size in chosen)
 
@@ -129,7 +135,7 @@ class _Admission:
         if short <= 0:
             return True
         idle_seconds = IDLE_FOR_WAITING_SECONDS if request.awaited else IDLE_SECONDS
-        chosen = _choose(self._idle(idle_seconds, request.revision), short)
+        chosen = _choose(self.idle(idle_seconds, request.revision), short)
         had = sum(size for _, size in chosen)
         rest = short - had
         if rest > 0 and rest <= self._templates - self._from_templates:
@@ -152,7 +158,7 @@ class _Admission:
     def _may_go(self, user: MemoryUser) -> bool:
         return not user.leaving and user.replica not in self._drained and user.revision not in self._evicted
 
-    def _idle(self, idle_seconds: float, besides: RevisionId | None = None) -> list[tuple[RevisionId, int]]:
+    def idle(self, idle_seconds: float, besides: RevisionId | None = None) -> list[tuple[RevisionId, int]]:
         """The revisions that may be evicted, with their memory: the parked ones, then those idle for longest."""
         memory_of: dict[RevisionId, int] = {}
         for user in sorted(self._users, key=lambda user: (not user.parked, -user.idle_seconds, user.revision)):

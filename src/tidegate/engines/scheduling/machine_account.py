@@ -24,12 +24,22 @@ def admit_starts(
         for rid in line
         for facts in [revisions[rid]]
     ]
+    users = memory_users(revisions, replicas, leaving, now)
+    return admit(requests, users, Machine(limits.memory_bytes, limits.cores), limits.templates_bytes)
+
+
+def memory_users(
+    revisions: Mapping[RevisionId, RevisionFacts],
+    replicas: Sequence[ReplicaFacts],
+    leaving: Collection[ReplicaId],
+    now: float,
+) -> list[MemoryUser]:
+    """All replicas as the account has them."""
     running: defaultdict[RevisionId, list[ReplicaFacts]] = defaultdict(list)
     for replica in replicas:
         running[replica.revision].append(replica)
     idle = {rid: _idle_seconds(revisions[rid], mine, now) for rid, mine in running.items() if rid in revisions}
-    users = [_memory_user(replica, revisions.get(replica.revision), idle, leaving) for replica in replicas]
-    return admit(requests, users, Machine(limits.memory_bytes, limits.cores), limits.templates_bytes)
+    return [_memory_user(replica, revisions.get(replica.revision), idle, leaving) for replica in replicas]
 
 
 def _memory_user(

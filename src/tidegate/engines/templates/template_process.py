@@ -64,6 +64,7 @@ class Template:
         self._replies: dict[int, asyncio.Future[int]] = {}
         self._last_id, self._retired = 0, False
         self._next_child = 0
+        self.forks = 0  # replicas that it has forked
         loop.add_reader(channel, self._on_message)
 
     @classmethod
@@ -111,7 +112,9 @@ class Template:
         try:
             socket.send_fds(self._channel, [msgspec.json.encode({"id": number})], list(given))
             async with asyncio.timeout(_REPLY_SECONDS):
-                return await reply
+                pid = await reply
+            self.forks += 1
+            return pid
         except TimeoutError:
             self.end(f"it did not fork within {_REPLY_SECONDS:g} s")
             raise NoFork(f"it did not fork within {_REPLY_SECONDS:g} s") from None

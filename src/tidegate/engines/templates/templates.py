@@ -10,8 +10,9 @@ import math
 import os
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
+from tidegate.core.endpoint.machine_report import TemplateReport
 from tidegate.core.endpoint.revision import RevisionTarget
 from tidegate.core.errors import Unavailable
 from tidegate.data_directory import DataDirectory
@@ -74,6 +75,12 @@ class Templates:
     def memory_bytes(self) -> int:
         """The PSS of all warm templates, as last measured."""
         return sum(template.memory_bytes for template in self._warm.values())
+
+    def reports(self, now: float) -> Iterator[TemplateReport]:
+        """The warm templates, the least recently used first. `now` is monotonic seconds."""
+        for template in self._warm.values():
+            digest, age = template.target.environment.digest, now - template.warm_at
+            yield TemplateReport(digest, template.pids, template.memory_bytes, age, template.forks)
 
     def key_of(self, target: RevisionTarget) -> str:
         """The key of the template for the replicas of a target."""
