@@ -4,10 +4,13 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from tests.dashboard.web_house import WebHouse
 from tidegate.core.errors import Unavailable
 from tidegate.dashboard.live.event_stream import changed, event, stream
 from tidegate.dashboard.live.ticker import Ticker
+from tidegate.dashboard.site import harmless
 
 
 async def values(web: WebHouse, path: str, count: int = 1) -> list[dict[str, Any]]:
@@ -59,6 +62,12 @@ async def test_a_stream_ends_with_its_reader(web: WebHouse) -> None:
 
 def test_an_event_is_one_message_whatever_its_data_has() -> None:
     assert event("values", {"a": "b\n\ndata: x"}) == b'event: values\ndata: {"a":"b\\n\\ndata: x"}\n\n'
+
+
+@pytest.mark.parametrize("text", ["a\u202eb", "\\u202e", "\\\u2066x", "\u202a\u202b", "plain ä \\"])
+def test_a_text_that_is_sent_turns_no_direction(text: str) -> None:
+    sent = json.loads(event("values", {"a": text}).partition(b"data: ")[2])
+    assert sent == {"a": harmless(text)}
 
 
 def test_values_are_sent_when_they_change() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -17,9 +18,14 @@ Compose = Callable[[int], Awaitable[bytes]]
 """The message of a tick; empty where there is nothing to say. Several streams may share its work by the tick."""
 
 
+# A pair of backslashes, or a character that turns the direction of text, as JSON in ASCII has them.
+_TURN = re.compile(r"(\\\\)|\\(u202[a-e]|u206[6-9])")
+
+
 def event(name: str, data: Any) -> bytes:
-    """One event with JSON as its data."""
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), json.dumps(data, separators=(",", ":")).encode())
+    """One event with JSON as its data. Its texts are as harmless as those of templates (`site.harmless`)."""
+    text = _TURN.sub(lambda found: found[0] if found[1] else f"\\\\{found[2]}", json.dumps(data, separators=(",", ":")))
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), text.encode())
 
 
 def changed(values: Mapping[str, str], sent: dict[str, str]) -> bytes:
