@@ -8,10 +8,11 @@ from tests.control.house import an_entity
 from tests.dashboard.platform_scene import furnish
 from tests.dashboard.web_house import WebHouse
 from tidegate.control.publish.gateway_links import GatewayStanding
-from tidegate.control.reporting.platform_view import PlatformView
+from tidegate.control.reporting.platform_view import PlatformView, ProcessView
 from tidegate.core.endpoint.machine_report import MachineReport, MemoryHolder
 from tidegate.core.endpoint.revision import RevisionId
 from tidegate.dashboard.pages.platform_page import platform_page, platform_values, print_of
+from tidegate.processes.process_table import ProcessSample
 
 GB = 10**9
 
@@ -71,6 +72,14 @@ def test_a_page_is_read_anew_where_something_came_or_went_and_not_for_a_value() 
     assert print_of(platform_page(replace(a_view(MACHINE), cpu=0.9))) == before
     assert print_of(platform_page(a_view(replace(MACHINE, holders=MACHINE.holders[:3])))) != before
     assert print_of(platform_page(a_view(busier))) == before
+
+
+def test_a_process_that_is_younger_than_the_platform_was_started_again() -> None:
+    titles = {"supervisor": 100.0, "gateway 0": 101.0, "control": 500.0, "registry": 102.0, "registry client": 900.0}
+    samples = [ProcessSample(number, title, GB, 1.0, began) for number, (title, began) in enumerate(titles.items())]
+    processes = tuple(map(ProcessView, samples))
+    rows = platform_page(replace(a_view(MACHINE), processes=processes)).processes
+    assert [row.sample.title for row in rows if row.again] == ["control"]
 
 
 async def test_the_page_shows_it_all_and_its_stream_tells_what_has_come(web: WebHouse) -> None:

@@ -1,6 +1,7 @@
 """The verbs over endpoints that only read: from the store, the world and the disk."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class EndpointQueries:
     def default_gate(self) -> GatePolicy:
         """The gate policy of endpoints that have none of their own."""
         return self._world.snapshot.gate.policy
+
+    @property
+    def memory_limits(self) -> Mapping[str, int]:
+        """The memory that one replica may use, bytes, by workload_type."""
+        return self._world.snapshot.memory_limits
 
     async def get(self, name: str) -> EndpointView:
         """One endpoint."""

@@ -5,6 +5,7 @@ from starlette.datastructures import QueryParams
 from tidegate.control.endpoints.log_follower import LogFollower
 from tidegate.control.endpoints.preparation_view import PreparationView
 from tidegate.core.endpoint.revision import RevisionId
+from tidegate.core.rollout.preparation_steps import Outcome
 from tidegate.dashboard.live.endpoint_state import StateNews, lines_of
 from tidegate.dashboard.live.event_stream import changed, event
 from tidegate.dashboard.pages.endpoint.build_page import build_page, build_values
@@ -30,7 +31,9 @@ class BuildStream:
             return messages + self._ended("deleted")
         view = self._endpoints.preparation_seen(endpoint)
         page = build_page(view, {}, self._clock.now())
-        messages += changed(build_values(page), self._sent) + await self._lines(view)
+        if view.attempt.outcome is Outcome.RUNNING:  # else the page has more than the snapshot: when it switched
+            messages += changed(build_values(page), self._sent)
+        messages += await self._lines(view)
         return messages + self._ended(f"{page.version} {page.outcome}")
 
     async def _lines(self, view: PreparationView) -> bytes:

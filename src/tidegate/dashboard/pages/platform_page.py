@@ -15,9 +15,12 @@ from tidegate.dashboard import formats
 from tidegate.dashboard.pages.endpoint.build_page import TITLES
 from tidegate.dashboard.site import Site
 from tidegate.dashboard.stacked_bar import Part, stacked
+from tidegate.processes.process_table import ProcessSample
 
 _NAMED = 4  # endpoints with a part of their own in the bar
 _MOST_HOLDERS = 50
+# A process of these that is this many seconds younger than the supervisor was started again.
+_LASTING, _STARTED_WITHIN = ("agent", "control", "gateway", "registry"), 60.0
 _LITTLE_DISK = 2e9  # bytes; a build needs about as much
 
 
@@ -60,6 +63,15 @@ class GatewayRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process of the platform. `again`: it was started again since the platform's start."""
+
+    sample: ProcessSample
+    cpu: float | None
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRow:
     """A preparation under way."""
 
@@ -87,7 +99,7 @@ class PlatformPage:
     first: str  # which endpoint would make room first; empty where none would
     templates: Sequence[TemplateRow]
     environments: Sequence[EnvironmentView]
-    processes: Sequence[ProcessView]
+    processes: Sequence[ProcessRow]
     replicas: Sequence[ReplicaRow]
     more_replicas: int
     gateways: Sequence[GatewayRow]
@@ -122,7 +134,7 @@ def platform_page(view: PlatformView, missing_files: Sequence[str] = ()) -> Plat
             for one in machine.templates
         ],
         view.environments,
-        view.processes,
+        _processes(view.processes),
         view.replicas,
         view.more_replicas,
         [GatewayRow(one.gateway, one.pid, _standing(one.behind)) for one in view.gateways],
@@ -166,6 +178,18 @@ def _goes(holder: MemoryHolder, machine: MachineReport) -> str:
         why = "held for a rollback" if holder.parked else f"idle for {formats.duration(holder.idle_seconds)}"
         return f"{'first' if place == 1 else f'as number {place}'}, {why}"
     return "never: it does not scale to zero" if holder.stays else "not now: it is in use"
+
+
+def _processes(processes: Sequence[ProcessView]) -> list[ProcessRow]:
+    begin = min((one.sample.started_at for one in processes), default=0.0)
+    late = {one.sample.pid for one in processes if one.sample.started_at - begin > _STARTED_WITHIN}
+    return [ProcessRow(one.sample, one.cpu, one.sample.pid in late and _lasts(one.sample.title)) for one in processes]
+
+
+def _lasts(title: str) -> bool:
+    """Whether a process with this title runs as long as the platform."""
+    kind, _, number = title.partition(" ")
+    return kind in _LASTING and (not number or number.isdigit())
 
 
 def _standing(behind: float) -> str:

@@ -7,6 +7,7 @@ from tests.dashboard.web_house import WebHouse
 from tidegate.control.registry.model_catalog import CatalogDetails
 from tidegate.core.endpoint.registered_model import ModelDetails, ModelSignature, RegisteredModel, RegisteredVersion
 from tidegate.core.endpoint.served_entity import ModelRef
+from tidegate.dashboard.pages.models.model_launch import workload_types
 from tidegate.dashboard.pages.models.model_list import path_of
 from tidegate.dashboard.pages.models.model_page import model_page
 from tidegate.dashboard.pages.models.signature_rows import Field, signature_of
@@ -75,6 +76,14 @@ async def test_one_click_makes_an_endpoint_and_goes_to_its_build(web: WebHouse) 
     assert (entity.workload_size, entity.scale_to_zero_enabled, entity.name) == ("Small", False, "wine-champion")
     answer = await web.http.post(f"{path_of(HOSTILE)}/launch")
     assert answer.headers["location"] == "/endpoints/b-bold-b-quoted-n-100/build"
+
+
+def test_a_types_memory_is_told() -> None:
+    assert workload_types({"CPU": 4_000_000_000}) == [
+        ("CPU", "up to 4.0 GB"),
+        ("CPU_MEDIUM", "no limit"),
+        ("CPU_LARGE", "no limit"),
+    ]
 
 
 async def test_a_launch_with_options_has_them(web: WebHouse) -> None:

@@ -1,5 +1,7 @@
 """The launch of a model: an endpoint with the usual settings, made by one click."""
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,13 +12,19 @@ from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.core.endpoint.launch_choice import free_name, usual_reference
 from tidegate.core.endpoint.served_entity import ModelRef, ServedEntity, default_served_name
 from tidegate.core.errors import AlreadyExists, NotFound, TidegateError
+from tidegate.dashboard import formats
 from tidegate.dashboard.forms import Form, read_form
 from tidegate.dashboard.pages.models.model_list import path_of
 from tidegate.dashboard.site import Flash, Site
 
 SIZES = (("Small", "at most 4 replicas"), ("Medium", "at most 16 replicas"), ("Large", "at most 64 replicas"))
-TYPES = (("CPU", "usual memory"), ("CPU_MEDIUM", "more memory"), ("CPU_LARGE", "most memory"))
+_TYPES = ("CPU", "CPU_MEDIUM", "CPU_LARGE")
 _ATTEMPTS = 5  # for a name that somebody else takes at this moment
+
+
+def workload_types(limits: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The choices of a replica's memory: each type, and how much it may use."""
+    return [(kind, f"up to {formats.memory(limits[kind])}" if limits.get(kind) else "no limit") for kind in _TYPES]
 
 
 def asked_for(form: Form, ref: ModelRef) -> ServedEntity:

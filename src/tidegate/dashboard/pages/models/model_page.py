@@ -16,7 +16,7 @@ from tidegate.core.endpoint.registered_model import MAX_VERSIONS, RegisteredVers
 from tidegate.core.endpoint.served_entity import IDLE_TIMEOUT_SECONDS
 from tidegate.core.errors import TidegateError
 from tidegate.core.legacy_products.enablement import SERVED_STAGES
-from tidegate.dashboard.pages.models.model_launch import SIZES, TYPES
+from tidegate.dashboard.pages.models.model_launch import SIZES, workload_types
 from tidegate.dashboard.pages.models.model_list import Launch, launch_of, page_number, path_of
 from tidegate.dashboard.pages.models.signature_rows import Signature, signature_of
 from tidegate.dashboard.site import Site
@@ -120,7 +120,7 @@ def routes(site: Site) -> list[Route]:
             "usual_name": free_name(name, taken),
             "name_characters": NAME_CHARACTERS,
             "sizes": SIZES,
-            "types": TYPES,
+            "types": workload_types(site.sources.endpoints.memory_limits),
             "idle_seconds": IDLE_TIMEOUT_SECONDS,
             "active_tab": "Versions",
         }
