@@ -48,6 +48,8 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.simulator"],
     ],
     "dashboard": [
+        ["-m", "bench.dashboard.series"],
+        ["-m", "bench.dashboard.series", "--kind", "mixed"],
         ["-m", "bench.metering"],
     ],
     "rollouts": [

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Column, Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
 from tidegate.adapters.series.series_tables import HOURS, TAIL, TOTALS, postgresql_engine, set_aside, sqlite_engine
@@ -48,13 +48,18 @@ class SqlSeries:
         return cls(lambda: postgresql_engine(uri))
 
     async def append(self, minute: int, shards: Mapping[int, bytes], totals: Mapping[int, bytes]) -> None:
+        known = select(TAIL.c.shard, TAIL.c.data).where(TAIL.c.minute == minute)
+
         def work(connection: Connection) -> None:
-            for shard, chain in shards.items():
-                _append(connection, TAIL, {"shard": shard, "minute": minute}, {"data": chain})
-            for shard, chain in totals.items():
-                row = {"shard": shard, "data": chain}
-                if not connection.execute(update(TOTALS).where(TOTALS.c.shard == shard).values(row)).rowcount:
-                    connection.execute(insert(TOTALS).values(row))
+            earlier = {row[0]: row[1] for row in connection.execute(known)}
+            if again := shards.keys() & earlier.keys():
+                connection.execute(delete(TAIL).where(TAIL.c.minute == minute, TAIL.c.shard.in_(again)))
+            if shards:
+                rows = [(shard, earlier.get(shard, b"") + chain) for shard, chain in shards.items()]
+                connection.execute(insert(TAIL), [{"shard": n, "minute": minute, "data": data} for n, data in rows])
+            if totals:
+                connection.execute(delete(TOTALS).where(TOTALS.c.shard.in_(totals)))
+                connection.execute(insert(TOTALS), [{"shard": n, "data": data} for n, data in totals.items()])
 
         await self._run(work)
 
@@ -75,8 +80,7 @@ class SqlSeries:
 
         def work(connection: Connection) -> None:
             for packed in hours:
-                chains = {"quarters": packed.quarters, "minutes": packed.minutes}
-                _append(connection, HOURS, {"endpoint": packed.endpoint, "hour": hour}, chains)
+                _append_hour(connection, packed, hour)
             connection.execute(delete(TAIL).where(*own))
 
         await self._run(work)
@@ -163,15 +167,16 @@ class SqlSeries:
 _: type[SeriesStore] = SqlSeries
 
 
-def _append(connection: Connection, table: Table, key: Mapping[str, object], chains: Mapping[str, bytes]) -> None:
-    """Add a row, or append to the chains of the row that has this key."""
-    mine = [table.c[name] == value for name, value in key.items()]
-    known = connection.execute(select(*(table.c[name] for name in chains)).where(*mine)).first()
+def _append_hour(connection: Connection, packed: PackedHour, hour: int) -> None:
+    """Add an endpoint's hour, or append to the chains that it has already."""
+    mine = (HOURS.c.endpoint == packed.endpoint, HOURS.c.hour == hour)
+    known = connection.execute(select(HOURS.c.quarters, HOURS.c.minutes).where(*mine)).first()
     if known is None:
-        connection.execute(insert(table).values(**key, **chains))
+        key = {"endpoint": packed.endpoint, "hour": hour}
+        connection.execute(insert(HOURS).values(**key, quarters=packed.quarters, minutes=packed.minutes))
         return
-    joined = {name: (before or b"") + chains[name] for name, before in known._mapping.items()}  # noqa: SLF001
-    connection.execute(update(table).where(*mine).values(**joined))
+    joined = {"quarters": known[0] + packed.quarters, "minutes": (known[1] or b"") + packed.minutes}
+    connection.execute(update(HOURS).where(*mine).values(**joined))
 
 
 def _size(connection: Connection) -> int:

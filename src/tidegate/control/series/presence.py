@@ -31,6 +31,10 @@ class Presence:
     def known(self, at: float, seconds: float) -> float:
         """How many seconds of a time, unix seconds, are known."""
         minute, until, total = int(at // MINUTE), at + seconds, 0.0
+        hour, place = divmod(minute, _OF_AN_HOUR)
+        count = int(seconds // MINUTE)
+        if at == minute * MINUTE and seconds == count * MINUTE and place + count <= _OF_AN_HOUR:
+            return float(sum(self._hours.get(hour, b"")[place : place + count]))
         while minute * MINUTE < until:
             hour, place = divmod(minute, _OF_AN_HOUR)
             known = self._hours.get(hour)

@@ -162,6 +162,8 @@ class _Reader:
         if not width:
             return None
         size, planes = _SIZE_OF_WIDTH[width], self.take(width * count)
+        if width == 1:
+            return array("B", planes)
         raw = bytearray(size * count)
         for plane in range(width):
             raw[plane::size] = planes[plane * count : (plane + 1) * count]
