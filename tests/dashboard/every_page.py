@@ -69,6 +69,7 @@ PAGES = (
     Shown("/endpoints/wine/slow"),
     Shown("/endpoints/split/settings"),
     Shown("/endpoints/held-back/settings", (_dialog("delete"),)),
+    Shown("/platform"),
     Shown("/models"),
     Shown("/models?find=nothing-like-it"),
     Shown("/models/wine", ("a[hx-target='#signature']",)),

@@ -5,12 +5,16 @@ import json
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from tests.control.house import TOKEN
 from tests.dashboard.web_house import WebHouse
+from tidegate.core.access.principal import ADMIN, PRINCIPAL_HEADER, SESSION_HEADER, Principal
 from tidegate.core.errors import Unavailable
 from tidegate.dashboard.live.event_stream import changed, event, stream
 from tidegate.dashboard.live.ticker import Ticker
 from tidegate.dashboard.site import harmless
+from tidegate.http import token_hash
 
 
 async def values(web: WebHouse, path: str, count: int = 1) -> list[dict[str, Any]]:
@@ -60,6 +64,18 @@ async def test_a_stream_ends_with_its_reader(web: WebHouse) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_a_stream_ends_with_its_readers_session(web: WebHouse) -> None:
+    session = await web.house.sessions.log_in(TOKEN, "10.0.0.1")
+    digest = token_hash(session.secret)
+    headers = {PRINCIPAL_HEADER: ADMIN, SESSION_HEADER: digest}
+    async with asyncio.timeout(10), web.http.stream("GET", "/live/endpoints", headers=headers) as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 1000"
+        await web.house.sessions.log_out(digest)
+        assert [line async for line in lines if "nothing" in line] == []  # until the stream ends
+    assert (await web.http.get("/live/endpoints", headers=headers)).status_code == 401
+
+
 def test_an_event_is_one_message_whatever_its_data_has() -> None:
     assert event("values", {"a": "b\n\ndata: x"}) == b'event: values\ndata: {"a":"b\\n\\ndata: x"}\n\n'
 
@@ -87,7 +103,8 @@ async def test_a_stream_goes_on_while_the_store_is_away() -> None:
             raise Unavailable("The store is away.")
         return event("values", {"state": "ready"})
 
-    messages = aiter(stream(Ticker(0.01), compose).body_iterator)
+    asked = Request({"type": "http", "state": {"principal": Principal(ADMIN)}})
+    messages = aiter(stream(asked, Ticker(0.01), compose).body_iterator)
     async with asyncio.timeout(10):
         assert [await anext(messages), await anext(messages)] == [
             b"retry: 1000\n\n", b'event: values\ndata: {"state":"ready"}\n\n',

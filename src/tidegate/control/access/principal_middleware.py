@@ -34,7 +34,7 @@ class PrincipalMiddleware:
             answer.raw_headers.extend(http.error_headers(refusal))
             await answer(scope, receive, send)
             return
-        state = {**scope.get("state", {}), "principal": principal}
+        state = {**scope.get("state", {}), "principal": principal, "sessions": self._sessions}
         await self._app({**scope, "state": state}, receive, send)
 
     async def _principal(self, request: Request) -> Principal | None:
@@ -58,6 +58,12 @@ def principal_of(request: Request) -> Principal:
     if not isinstance(principal, Principal):
         raise Unauthenticated("Log in first.", challenge=False)
     return principal
+
+
+def is_still_admitted(request: Request) -> bool:
+    """Whether the session that a long answer goes to has not ended meanwhile. A token's holder stays admitted."""
+    session = principal_of(request).session
+    return not session or request.state.sessions.principal(session) is not None
 
 
 def address_of(request: Request) -> str:
