@@ -145,6 +145,23 @@ def test_without_scripts_the_list_is_found_and_sorted(browser: Browser, house: H
     context.close()
 
 
+def test_a_chart_that_was_empty_is_drawn_when_its_first_requests_come(page: Page, house: HouseInThread) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "hx-request" in request.headers else None)
+    page.goto("/endpoints/sleepy?range=5m")
+    page.get_by_text("live", exact=True).wait_for()
+    requests = page.locator("[data-chart]").first
+    assert requests.locator("canvas").count() == 0
+    house.web.series.rates["sleepy"] = 50.0
+    house.web.house.clock.advance(5)
+    requests.locator("canvas").wait_for()
+    for _ in range(3):
+        house.web.house.clock.advance(1)
+        page.wait_for_timeout(300)
+    house.web.series.rates["sleepy"] = 0.0
+    assert len([url for url in asked if "range=5m" in url]) == 1
+
+
 HOSTILE_PAGES = {
     "/endpoints/split": 1,
     "/endpoints/split/settings": 3,

@@ -244,8 +244,22 @@
 
   /* --- new points */
 
+  /* A chart that was empty, or a line that was not there, is drawn by the server: it knows their colours and words. */
+  const ANEW = 5000; /* ms between two such questions at least */
+  let anew = 0;
+
+  function isNew(points) {
+    const known = new Map(plots.map(({ chart, place }) => [place.parentElement.dataset.chart, chart.lines.map(([label]) => label)]));
+    return points.some(({ rows }) => Object.entries(rows).some(([key, lines]) =>
+      Object.entries(lines).some(([label, value]) => value && !known.get(key)?.includes(label))));
+  }
+
   document.addEventListener("tidegate:points", (event) => {
-    if (!model || !plots.length) return;
+    if (!model) return;
+    if (Date.now() - anew > ANEW && isNew(event.detail)) {
+      anew = Date.now();
+      load(location.href, false);
+    }
     for (const { at, gap, rows } of event.detail) {
       if (model.x.length && at <= model.x.at(-1)) continue;
       model.x.push(at);
