@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -65,6 +66,7 @@ def create_web_app(site: Site) -> Starlette:
     app = Starlette(routes=routes, exception_handlers=_handlers(site))
     app.add_middleware(PagePermissions, site=site)
     app.add_middleware(PrincipalMiddleware, sessions=site.sources.sessions)
+    app.add_middleware(GZipMiddleware, compresslevel=6)
     app.add_middleware(_Headers)
     app.router.redirect_slashes = False
     return app

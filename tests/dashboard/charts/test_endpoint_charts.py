@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,7 @@ from tests.fakes.series import FakeSeries
 from tidegate.core.series.series_point import SeriesPoint, added
 from tidegate.dashboard.charts.chart_data import ROWS, Mark, as_csv, compact, gaps, row_event, rows_of, with_breaks
 from tidegate.dashboard.charts.chart_view import chart_views, number_text
-from tidegate.dashboard.charts.endpoint_charts import Chart, Limits, charts, statuses_of
+from tidegate.dashboard.charts.endpoint_charts import Chart, Limits, Line, charts, statuses_of
 from tidegate.dashboard.charts.svg_plot import COLUMNS, HEIGHT, WIDTH, plot, scale, text_of
 
 BUSY = SeriesPoint(
@@ -128,16 +129,28 @@ def test_the_most_frequent_errors_have_a_line() -> None:
 
 @given(st.lists(st.one_of(st.none(), st.floats(0.0, 1e12)), max_size=400))
 def test_a_picture_stays_within_its_frame(values: list[float | None]) -> None:
-    found = charts([SeriesPoint(float(at), 1.0) for at in range(len(values))], Limits())[0]
-    chart = Chart("k", "T", "", (type(found.lines[0])("one", 1, tuple(values)),))
+    chart = Chart("k", "T", "", (Line("one", 1, tuple(values)),))
     drawn = plot(chart, list(range(len(values))), 0.0, float(max(1, len(values) - 1)))
-    path = drawn.paths[0][1]
-    assert path.count("M") + path.count("L") <= COLUMNS + 1
-    numbers = [
-        float(number) for part in path.replace("h.1", "").replace("L", "M").split("M")[1:] for number in part.split()
-    ]
-    assert all(0 <= x <= WIDTH for x in numbers[::2])
-    assert all(0 <= y <= HEIGHT for y in numbers[1::2])
+    places = places_of(drawn.paths[0][1])
+    assert len(places) <= COLUMNS + 1
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in places)
+
+
+def places_of(path: str) -> list[tuple[float, float]]:
+    """The points of a path, each from the edges of the picture."""
+    found: list[tuple[float, float]] = []
+    for kind, right, down in re.findall(r"([Ml])(-?[\d.]+) ?(-?[\d.]+)", path):
+        from_x, from_y = found[-1] if kind == "l" else (0.0, 0.0)
+        found.append((round(from_x + float(right), 1), round(from_y + float(down), 1)))
+    return found
+
+
+def test_steps_from_point_to_point_do_not_drift() -> None:
+    values = (1000.0, *(float(number * 7919 % 1000) for number in range(1, 120)))
+    chart = Chart("k", "T", "", (Line("one", 1, values),))
+    places = places_of(plot(chart, list(range(120)), 0.0, 119.0).paths[0][1])
+    first, last = HEIGHT - 20 - 132 * values[0] / 1000, HEIGHT - 20 - 132 * values[-1] / 1000
+    assert (places[0][1], *places[-1]) == pytest.approx((first, WIDTH - 4, last), abs=0.06)
 
 
 @given(st.floats(1e-9, 1e15))
@@ -152,7 +165,7 @@ def test_a_grid_has_a_few_lines_up_to_the_highest_value(most: float) -> None:
 def test_a_peak_is_seen_in_a_long_line() -> None:
     points = [SeriesPoint(float(at), 1.0, statuses={200: 1000 if at == 333 else 1}) for at in range(700)]
     _, views = chart_views(points, Limits(), (), 0.0, 700.0)
-    assert f" {views[0].plot.top:g}L" in views[0].plot.paths[0][1]
+    assert min(y for _, y in places_of(views[0].plot.paths[0][1])) == views[0].plot.top
 
 
 @pytest.mark.parametrize(

@@ -86,14 +86,17 @@ def text_of(value: float) -> str:
 
 
 def _path(places: Sequence[float], values: Sequence[float | None], y: Callable[[float], float]) -> str:
-    """The path of a line, with breaks. A value between two breaks is a dot."""
-    parts, drawing = [], False
+    """The path of a line, with breaks. A value between two breaks is a dot. Steps from point to point compress best."""
+    parts, drawing, here = [], False, (0.0, 0.0)
     for at, value, following in _thinned(places, values):
         if value is None:
             drawing = False
             continue
-        parts.append(f"{'L' if drawing else 'M'}{at:g} {y(value):g}" + ("" if drawing or following else "h.1"))
-        drawing = True
+        there = (at, y(value))
+        right, down = (there[0] - here[0], there[1] - here[1]) if drawing else there
+        step = f"{round(right, 1):g} {round(down, 1):g}".replace(" -", "-")
+        parts.append(f"{'l' if drawing else 'M'}{step}" + ("" if drawing or following else "h.1"))
+        drawing, here = True, there
     return "".join(parts)
 
 
