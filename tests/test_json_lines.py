@@ -16,6 +16,12 @@ LIMIT = 1024
 NUMBERS: "msgspec.json.Decoder[int]" = msgspec.json.Decoder(int)
 
 
+class Told(msgspec.Struct, frozen=True):
+    """A message with texts of somebody else's."""
+
+    texts: dict[str, list[str | int]]
+
+
 async def read_all(lines: JsonLines) -> list[int | str]:
     """The messages that came, and the error at the end, if any."""
     found: list[int | str] = []
@@ -102,6 +108,18 @@ async def test_messages_go_both_ways(tmp_path: Path) -> None:
             assert await client.line() == str(2 * number).encode()
         client.send(b"4")  # encoded already
         assert await client.line() == b"8"
+
+
+async def test_a_text_that_is_none_keeps_no_message_back(tmp_path: Path) -> None:
+    async def echo(lines: JsonLines) -> None:
+        async for line in lines.lines():
+            assert lines.send(line)
+
+    async with served(tmp_path / "s", echo) as client:
+        client.send(Told({"\ud800k": ["é\udfff\n", 2**40]}))
+        line = await client.line()
+        assert line is not None
+        assert msgspec.json.decode(line, type=Told) == Told({"?k": ["é?\n", 2**40]})
 
 
 async def test_a_peer_that_does_not_read_is_cut_off(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,18 @@ T = TypeVar("T")
 
 class Unreadable(Exception):
     """The peer has sent a line that is too long, or that is not the message which is expected."""
+
+
+def encoded(message: object) -> bytes:
+    """A message as it is sent. Half of a surrogate pair, which is no text, becomes a question mark.
+
+    A model or a registry may write one, and all else that the message says must arrive nevertheless.
+    """
+    try:
+        return msgspec.json.encode(message)
+    except UnicodeEncodeError:
+        values = msgspec.to_builtins(message, str_keys=True)
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 class JsonLines:
@@ -56,7 +69,7 @@ class JsonLines:
         """Write a message without waiting; `bytes` are encoded already. Returns False if this cuts the peer off."""
         if self._writer.is_closing():
             return True
-        self._writer.write((message if isinstance(message, bytes) else msgspec.json.encode(message)) + b"\n")
+        self._writer.write((message if isinstance(message, bytes) else encoded(message)) + b"\n")
         unread = self._writer.transport.get_write_buffer_size()
         if self._max_unread_bytes is None or unread <= self._max_unread_bytes:
             return True

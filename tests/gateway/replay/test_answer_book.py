@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 
+import msgspec
 import pytest
 
 from tests.gateway.house import V1, V2
@@ -55,6 +56,13 @@ async def test_what_is_the_same_is_counted_however_often_and_what_is_not_is_told
 async def test_an_answer_that_only_some_can_read_is_compared() -> None:
     odd = rb'{"predictions":["\ud800"]}'  # as json.dumps writes it, and msgspec does not read it
     assert counts(await compared((odd, odd), (odd, predictions(["a"])))) == (2, 1, 0, 1)
+
+
+async def test_a_key_that_is_no_text_is_told_as_text() -> None:
+    """Findings travel with the gateway's report: one that could not be sent would keep all reports back."""
+    found = await compared((predictions([{"k": 1.5}]), rb'{"predictions":[{"\ud800k":1.5}]}'))
+    assert schema_changes(found) == ["predictions[].?k is new (float)", "predictions[].k is gone"]
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Findings) == found
 
 
 @pytest.mark.parametrize("before", [b"no JSON", b"\xff", b"", b"[" * 100_000])

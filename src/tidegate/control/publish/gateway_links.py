@@ -24,7 +24,7 @@ from tidegate.core.planes.load_report import LoadReport
 from tidegate.core.planes.published import Published
 from tidegate.core.planes.route_table import RouteTable
 from tidegate.core.rollout.replay import Findings, Replay, together
-from tidegate.json_lines import JsonLines, Unreadable, listen
+from tidegate.json_lines import JsonLines, Unreadable, encoded, listen
 from tidegate.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Gateways:
             self._send("access", Published(access=table))
 
     def _send(self, kind: str, message: Published) -> None:
-        self._encoded[kind] = msgspec.json.encode(message)
+        self._encoded[kind] = encoded(message)
         self._news.set()
         for link in self._links:
             link.news.set()

@@ -159,12 +159,18 @@ def _columns(objects: Sequence[Mapping[str, Any]], *, is_map: bool) -> Mapping[s
     if is_map:
         return {_ANY: [value for one in objects for value in one.values()]}
     if all(one.keys() == objects[0].keys() for one in objects):
-        return {f".{key[:_LONGEST_KEY]}": [one[key] for one in objects] for key in objects[0]}
+        return {_step(key): [one[key] for one in objects] for key in objects[0]}
     columns = defaultdict[str, list[Any]](list)
     for one in objects:
         for key, value in one.items():
-            columns[f".{key[:_LONGEST_KEY]}"].append(value)
+            columns[_step(key)].append(value)
     return columns
+
+
+def _step(key: str) -> str:
+    """The path's step to a key, as text: a schema is sent and stored, and half of a surrogate pair cannot be."""
+    key = key[:_LONGEST_KEY]
+    return f".{key if key.isascii() else key.encode(errors='replace').decode()}"
 
 
 def _schema(kinds: Mapping[_Path, set[str]], maps: set[_Path]) -> Schema:

@@ -12,7 +12,7 @@ from tidegate.core import errors
 from tidegate.core.endpoint.machine_report import MachineReport
 from tidegate.core.endpoint.revision import RevisionId, RevisionObservation, RevisionTarget
 from tidegate.engines.agent.agent_server import Changes
-from tidegate.json_lines import JsonLines, Unreadable, connect, decode
+from tidegate.json_lines import JsonLines, Unreadable, connect, decode, encoded
 from tidegate.ports import Engine
 
 _MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -72,7 +72,7 @@ class LocalEngine:
 
     async def _call(self, verb: Literal["apply", "remove", "observe", "machine"], **arguments: Any) -> msgspec.Raw:
         self._last_id += 1
-        line = msgspec.json.encode({"id": self._last_id, "verb": verb, **arguments})
+        line = encoded({"id": self._last_id, "verb": verb, **arguments})
         async with self._turn:
             answer = await self._ask(line)
         if not answer.ok:
