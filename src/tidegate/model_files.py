@@ -1,9 +1,11 @@
-"""Reads the YAML files of a model within bounds: whoever logs a model writes them, and control reads them.
+"""Reads a model's YAML and JSON within bounds: whoever logs a model writes them, and control reads them.
 
 Numbers in YAML are read as texts: YAML itself reads the version 3.10 as the number 3.1.
 """
 
+import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ _KEPT = {"tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"}
 # MLflow writes no directives such as `%TAG`, and many of them take a time that grows with their square.
 _DIRECTIVE = re.compile(r"(?:^|[\n\r\x85\u2028\u2029])\ufeff?%")
 _TYPED = ("bool", "int", "float", "binary", "timestamp")
+
+
+class NotJson(Exception):
+    """The text is no JSON, or none that could be written again."""
 
 
 class NotYaml(Exception):
@@ -87,3 +93,25 @@ def _check_bounds(text: str) -> None:
             raise NotYaml(f"more than {_MAX_DEPTH} levels")
         if values > MAX_VALUES:
             raise TooManyValues
+
+
+def json_of(text: str) -> Any:
+    """The value of a JSON text, which can be written again: NaN and the infinities are null in it.
+
+    Raises NotJson, also for half of a surrogate pair, a number that fits no float, and more than 100 levels.
+    """
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise NotJson(str(error)) from None
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [item for one in level if isinstance(one, dict | list) for item in _items(one)]
+        if not level:
+            return value
+    raise NotJson(f"more than {_MAX_DEPTH} levels")
+
+
+def _items(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value

@@ -57,6 +57,11 @@ def harmless(value: object) -> object:
     return value
 
 
+def _bytes(text: str) -> bytes:
+    """A page as it is sent. Half of a surrogate pair is no text: it is shown as it stands in JSON, `\\ud800`."""
+    return text.encode(errors="backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """All that pages read and call: control's verbs, the series, and the time."""
@@ -146,7 +151,7 @@ class Site:
         flash = self.flashes.take(request.query_params.get("flash", ""))
         flashes = [flash] if flash else []
         text = self._templates.get_template(template).render(view, section=section, flashes=flashes, request=request)
-        return HTMLResponse(text, status)
+        return HTMLResponse(_bytes(text), status)
 
     def base_url(self, request: Request) -> str:
         """The platform's URL for who has sent a request, without a slash at its end."""
@@ -155,7 +160,7 @@ class Site:
 
     def fragment(self, template: str, view: Mapping[str, Any]) -> Response:
         """A part of a page, which htmx puts in its place."""
-        return HTMLResponse(self._templates.get_template(template).render(view))
+        return HTMLResponse(_bytes(self._templates.get_template(template).render(view)))
 
     def error(self, request: Request, error: TidegateError) -> Response:
         """The page of an error, with the sentence that says what to do."""

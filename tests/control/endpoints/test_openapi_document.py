@@ -126,6 +126,41 @@ def test_an_example_outside_the_model_is_not_shown(tmp_path: Path) -> None:
         assert "example" not in request_of(describe("wine", a_config(), {"wine-1": model}))["application/json"]
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ('{"inputs": [1.5, NaN, -Infinity]}', {"inputs": [1.5, None, None]}),
+        ('{"inputs": 1e999}', None),
+        (r'{"inputs": "\ud800"}', None),
+        ('{"inputs": ' + "[" * 300 + "]" * 300 + "}", None),
+        ("[" * 100_000, None),
+        ("nonsense", None),
+    ],
+)
+def test_an_example_can_be_sent_or_is_none(tmp_path: Path, written: str, shown: Any) -> None:
+    model = a_model(tmp_path / "m", inputs=COLUMNS)
+    (model / "serving_input_example.json").write_text(written)
+    document = describe("wine", a_config(), {"wine-1": model})
+    assert request_of(document)["application/json"].get("example") == shown
+    json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2).encode()
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "nonsense", "5", "[1]", '{"a": 1}', '[{"type": "tensor"}]', r'[{"name": "\udfff", "type": "long"}]',
+        '[{"type": "tensor", "tensor-spec": {"dtype": "int8", "shape": 7}}]', '[{"type": "array", "items": 7}]',
+        '[{"type": "object", "name": "o", "properties": [1]}]', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_signature_that_is_none_of_mlflows_is_none(tmp_path: Path, inputs: str) -> None:
+    model = a_model(tmp_path / "m", {"inputs": 1}, inputs=COLUMNS)
+    (model / "MLmodel").write_text(yaml.safe_dump({"signature": {"inputs": inputs, "params": inputs}}))
+    document = describe("wine", a_config(), {"wine-1": model})
+    assert request_of(document)["application/json"]["example"] == {"inputs": 1}
+    json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2).encode()
+
+
 def test_an_mlmodel_beyond_a_bound_is_refused(tmp_path: Path) -> None:
     model = a_model(tmp_path / "m", inputs=COLUMNS)
     (model / "MLmodel").write_text("a: [" + "b," * 20_001 + "]")

@@ -135,6 +135,7 @@ ENTITY_FAULTS = [
     ({"max_provisioned_concurrency": 0}, "provisioned concurrency must be 0 <= min <= max and max >= 1"),
     ({"min_provisioned_concurrency": 5, "max_provisioned_concurrency": 4}, "got min 5, max 4."),
     ({"min_provisioned_concurrency": -1, "max_provisioned_concurrency": 4}, "got min -1, max 4."),
+    ({"min_provisioned_concurrency": -5}, "got min -5, max None."),
     ({"timeout_seconds": 0.0}, "wine-1: timeout_seconds must be over 0 and at most 60."),
     ({"timeout_seconds": 60.5}, "wine-1: timeout_seconds must be over 0 and at most 60."),
     ({"timeout_seconds": float("nan")}, "wine-1: timeout_seconds must be over 0 and at most 60."),

@@ -4,7 +4,6 @@ The signature is read from the MLmodel file (YAML; inputs, outputs and params ar
 https://mlflow.org/docs/latest/ml/model/signatures/.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from tidegate.bounded_text import text_of
 from tidegate.core.endpoint.endpoint import EndpointConfig
 from tidegate.core.errors import BuildFailed
-from tidegate.model_files import mapping_of
+from tidegate.model_files import NotJson, json_of, mapping_of
 
 JsonSchema = dict[str, Any]
 
@@ -40,7 +39,7 @@ def describe(name: str, config: EndpointConfig, models: Mapping[str, Path]) -> d
 
     The endpoint's own path takes what its most visited entity takes; each entity has a path of its own besides.
     """
-    operations = {served: _operation(name, served, _signature(path)) for served, path in models.items()}
+    operations = {served: _described(name, served, _signature(path)) for served, path in models.items()}
     visited = max(config.routes, key=lambda route: route.traffic_percentage).served_entity
     paths = {f"/serving-endpoints/{name}/invocations": _with_id(operations[visited], f"query-{name}")}
     for served, operation in operations.items():
@@ -63,14 +62,24 @@ def describe(name: str, config: EndpointConfig, models: Mapping[str, Path]) -> d
 
 
 def _signature(model: Path) -> dict[str, Any]:
-    """A model's inputs, outputs and params in MLflow's form, and its input example. An absent one is None."""
+    """A model's inputs, outputs and params in MLflow's form, and its input example. What makes no sense is None."""
     content = mapping_of(model / "MLmodel")
     signature = _mapping(content, "signature")
-    parsed = {part: json.loads(signature[part]) if signature.get(part) else None for part in _PARTS}
-    return {**parsed, "example": _example(model, _mapping(content, "saved_input_example_info"))}
+    return {
+        **{part: _columns(signature.get(part)) for part in _PARTS},
+        "example": _example(model, _mapping(content, "saved_input_example_info")),
+    }
 
 
 _PARTS = ("inputs", "outputs", "params")
+
+
+def _columns(text: Any) -> list[JsonSchema] | None:
+    try:
+        told = json_of(text) if isinstance(text, str) else None
+    except NotJson:
+        return None
+    return told if isinstance(told, list) and all(isinstance(one, dict) for one in told) else None
 
 
 def _example(model: Path, info: Mapping[str, Any]) -> Any:
@@ -78,8 +87,8 @@ def _example(model: Path, info: Mapping[str, Any]) -> Any:
     try:
         folder = model.resolve()
         path = (folder / str(info.get("serving_input_path") or "serving_input_example.json")).resolve()
-        return json.loads(text_of(path)) if path.is_relative_to(folder) and path.is_file() else None
-    except (OSError, ValueError, RuntimeError, BuildFailed):  # among them links in a circle
+        return json_of(text_of(path)) if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError, BuildFailed, NotJson):  # among them links in a circle
         return None
 
 
@@ -89,6 +98,14 @@ def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 # --- the operation
+
+
+def _described(endpoint: str, served: str, signature: Mapping[str, Any]) -> dict[str, Any]:
+    """The operation; without a signature where the model's is none of MLflow's."""
+    try:
+        return _operation(endpoint, served, signature)
+    except (LookupError, TypeError, AttributeError):  # anybody may have written it
+        return _operation(endpoint, served, {**dict.fromkeys(_PARTS), "example": signature["example"]})
 
 
 def _operation(endpoint: str, served: str, signature: Mapping[str, Any]) -> dict[str, Any]:

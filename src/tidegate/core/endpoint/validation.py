@@ -47,7 +47,7 @@ def _check_entity(entity: ServedEntity) -> None:
     if entity.workload_size not in WORKLOAD_SIZES:
         raise InvalidParameter(f"workload_size is {entity.workload_size!r}; choose one of {', '.join(WORKLOAD_SIZES)}.")
     low, high = entity.min_provisioned_concurrency, entity.max_provisioned_concurrency
-    if high is not None and (high < 1 or (low or 0) < 0 or (low or 0) > high):
+    if (low or 0) < 0 or (high is not None and (high < 1 or (low or 0) > high)):
         raise InvalidParameter(
             f"{entity.name}: provisioned concurrency must be 0 <= min <= max and max >= 1; got min {low}, max {high}."
         )

@@ -155,11 +155,13 @@ async def test_the_points_come_as_csv(web: WebHouse) -> None:
     assert rows[0].startswith("time,seconds,Latency: min (ms)")
     assert len(rows) == 289
     assert (await web.http.get("/endpoints/none/series.csv")).status_code == 404
+    odd = await web.http.get("/endpoints/wine/series.csv", params={"chart": "日"})  # a header has no such letter
+    assert odd.headers["content-disposition"] == 'attachment; filename="wine-series.csv"'
 
 
 async def test_hostile_text_stays_text(web: WebHouse) -> None:
     await web.ready("wine")
-    hostile = "</script><script>alert(1)</script>"
+    hostile = "</script><script>alert(1)</script>\ud800"  # the last is no text
     endpoint = (await web.house.endpoints.get("wine")).endpoint
     failed = FailedConfig(a_config(version=2), hostile, "{}")
     await web.house.store.save_endpoint(replace(endpoint, failed=failed))

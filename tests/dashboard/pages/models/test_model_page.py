@@ -42,6 +42,8 @@ def test_what_may_be_served_are_pointers_and_versions_that_are_ready() -> None:
         ("{}", ()),
         ("nonsense", ()),
         ("[" * 100_000, ()),
+        ('[{"name": "\\ud800"}]', ()),  # no text, so it could not be shown
+        ('[{"name": "d", "default": ' + "[" * 300 + "]" * 300 + "}]", ()),
         ("", ()),
     ],
 )

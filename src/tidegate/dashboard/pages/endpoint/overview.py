@@ -123,7 +123,7 @@ def routes(site: Site, situations: Situations) -> list[Route]:
             found = charts(points, Limits(sources.endpoints.running(view.endpoint).memory_limit))
             return as_csv([chart for chart in found if key in ("", chart.key)], points)
 
-        name = f"{view.endpoint.name}-{key if key.isalpha() else 'series'}.csv"
+        name = f"{view.endpoint.name}-{key if key.isascii() and key.isalpha() else 'series'}.csv"
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(await asyncio.to_thread(text), media_type="text/csv", headers=headers)
 

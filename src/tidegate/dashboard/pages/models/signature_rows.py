@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.core.endpoint.registered_model import ModelSignature
+from tidegate.model_files import NotJson, json_of
 
 _MOST_ROWS, _MOST_CHARACTERS, _DEPTH = 200, 200, 6
 
@@ -44,8 +45,8 @@ def signature_of(told: ModelSignature) -> Signature:
 
 def _specs(text: str) -> list[Mapping[str, Any]]:
     try:
-        told = json.loads(text) if text else []
-    except (ValueError, RecursionError):
+        told = json_of(text) if text else []
+    except NotJson:
         return []
     return [spec for spec in told if isinstance(spec, dict)] if isinstance(told, list) else []
 
