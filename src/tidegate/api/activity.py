@@ -1,6 +1,7 @@
 """What endpoints do now, and their series: what `tidegate top` shows, and what scripts draw."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ def activity(endpoints: EndpointQueries, series: Series) -> APIRouter:
         await endpoints.get(name)
         end, span = _end(series.now(name)) if until is None else until, minutes * 60
         width = resolution(span) if step is None else step
-        _check(span, width)
+        _check(end, span, width)
         found = await series.points(name, end - span, end, width, entity)
         return await asyncio.to_thread(_series, name, width, found)
 
@@ -51,11 +52,13 @@ def _end(point: SeriesPoint) -> float:
     return point.at + point.seconds
 
 
-def _check(span: float, step: float) -> None:
+def _check(end: float, span: float, step: float) -> None:
     if not 0 < span <= _LONGEST:
         raise InvalidParameter(f"minutes must be above 0, and at most {_LONGEST / 60:.0f}, which is 14 days.")
-    if not step >= 1 or span / step > _MOST_POINTS:
-        raise InvalidParameter(f"step must be at least 1 s, and give at most {_MOST_POINTS} points.")
+    if not 1 <= step <= _LONGEST or span / step > _MOST_POINTS:
+        raise InvalidParameter(f"step must be from 1 s to 14 days, and give at most {_MOST_POINTS} points.")
+    if not math.isfinite(end):
+        raise InvalidParameter("until must be a number: seconds since 1970.")
 
 
 def _all(views: Sequence[EndpointView], fleet: Mapping[str, SeriesPoint]) -> JSONResponse:

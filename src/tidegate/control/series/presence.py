@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tidegate.core.series.series_point import SeriesPoint
 
 MINUTE, QUARTER = 60.0, 900.0
-_OF_AN_HOUR = 60
+_OF_AN_HOUR, _OF_A_DAY = 60, 24
 
 
 class Presence:
@@ -30,7 +30,12 @@ class Presence:
 
     def known(self, at: float, seconds: float) -> float:
         """How many seconds of a time, unix seconds, are known."""
-        minute, until, total = int(at // MINUTE), at + seconds, 0.0
+        until, total = at + seconds, 0.0
+        if not self._hours:
+            return total
+        if seconds > 3600 * _OF_A_DAY:  # however long the time is, only what is kept is looked through
+            at, until = max(at, 3600.0 * min(self._hours)), min(until, 3600.0 * (max(self._hours) + 1))
+        minute = int(at // MINUTE)
         hour, place = divmod(minute, _OF_AN_HOUR)
         count = int(seconds // MINUTE)
         if at == minute * MINUTE and seconds == count * MINUTE and place + count <= _OF_AN_HOUR:
