@@ -8,6 +8,8 @@ from tests.control.house import an_entity
 from tests.dashboard.busy_endpoints import add_busy_endpoints
 from tests.dashboard.web_house import WebHouse
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
+from tidegate.core.endpoint.served_entity import ModelVersion
+from tidegate.core.rollout.switch import Side, Switch
 from tidegate.core.series.series_point import SeriesPoint
 from tidegate.dashboard.pages.endpoint.situations import Situations, whole, why_text
 from tidegate.ports import Event
@@ -38,6 +40,34 @@ async def test_a_slow_version_is_found_by_the_minutes_before_its_switch(web: Web
     assert "Predict takes 31" in said["slow"]
     assert said["failing"].startswith("12 % of the requests of the last 5 minutes failed")
     assert said["restarted"].startswith("Healthy: ")
+
+
+@pytest.mark.parametrize(("ago", "step"), [(100.0, 5.0), (1000.0, 60.0)])
+async def test_the_time_before_a_switch_has_no_request_from_after_it(
+    web: WebHouse, asked: list[tuple[Any, ...]], ago: float, step: float
+) -> None:
+    await web.ready("wine")
+    web.house.clock.advance(7200.0 - web.house.clock.now() % 60.0 + 17.0)
+    view = await web.house.endpoints.get("wine")
+    at = web.house.clock.now() - ago
+    old, new = (Side(number, {"wine": ModelVersion("wine", str(number))}) for number in (1, 2))
+    await web.house.store.save_endpoint(view.endpoint, Switch(view.endpoint.id, at, "anna", old, new))
+    await Situations(web.site.sources).of(view)
+    assert (at - 600.0, at // step * step, step) in [(since, until, width) for _, since, until, width in asked]
+
+
+async def test_what_came_since_a_switch_is_told_apart(web: WebHouse) -> None:
+    await web.ready("wine")
+    web.series.rates["wine"] = 40.0
+    web.house.clock.advance(7200.0)
+    view = await web.house.endpoints.get("wine")
+    old, new = (Side(number, {"wine": ModelVersion("wine", str(number))}) for number in (1, 2))
+    switch = Switch(view.endpoint.id, web.house.clock.now() - 100.0, "anna", old, new)
+    await web.house.store.save_endpoint(view.endpoint, switch)
+    seen = (await Situations(web.site.sources).of(view)).situation
+    assert seen.since_switch is not None
+    assert seen.since_switch.seconds < 100.0 < seen.recent.seconds
+    assert seen.lately == seen.since_switch
 
 
 async def test_a_look_is_shared_for_seconds_and_its_past_for_a_minute(

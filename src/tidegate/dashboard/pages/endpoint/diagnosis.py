@@ -1,7 +1,8 @@
 """What is wrong with an endpoint, or that nothing is, in sentences: what hurts most comes first.
 
-Pure: a `Situation` in, findings out. The last five minutes are compared with the time before the newest switch, or else
-with an hour ago. Each sentence says what can be done, where something can.
+Pure: a `Situation` in, findings out. The last five minutes, of which those before the newest switch do not count, are
+compared with the time before that switch, or else with an hour ago. Each sentence says what can be done, where
+something can.
 """
 
 from collections.abc import Iterator
@@ -24,9 +25,9 @@ from tidegate.dashboard.pages.endpoint.diagnosis_words import (
 
 # So many requests, at the least, are compared on each side.
 FEWEST = 20
-# A p99 is slower if it is this many times the earlier one, and this many seconds more.
+# A p50 or p99 is slower if it is this many times the earlier one, and this many seconds more.
 SLOWER_TIMES, SLOWER_SECONDS = 1.5, 0.002
-# A p99 of so many times the earlier one is bad, not only busy.
+# One of so many times the earlier one is bad, not only busy.
 FAR_SLOWER_TIMES = 3.0
 # Errors are told from this share of the requests on; below it the sentence of a healthy endpoint names them.
 MANY_ERRORS, MANY_REFUSED = 0.01, 0.2
@@ -53,6 +54,7 @@ class Situation:
     pending: str = ""  # what is being prepared: `v8`
     running: RunningView = field(default_factory=RunningView)
     recent: SeriesPoint = _NOTHING  # the last five minutes
+    since_switch: SeriesPoint | None = None  # what of them is from after the newest switch; None where that is older
     hour_ago: SeriesPoint | None = None
     switch: Switch | None = None  # the newest
     before: SeriesPoint | None = None  # the minutes before that switch
@@ -65,6 +67,12 @@ class Situation:
         """The newest switch, where what is seen now may be its doing."""
         recent = self.switch is not None and self.now - self.switch.at < SWITCH_EXPLAINS_SECONDS
         return self.switch if recent and self.switch is not None and self.switch.before is not None else None
+
+    @property
+    def lately(self) -> SeriesPoint:
+        """What is compared with `earlier`: of the last minutes, those of what serves now, if they have requests."""
+        since = self.since_switch if self.explains is not None else None
+        return since if since is not None and since.requests >= FEWEST else self.recent
 
     @property
     def earlier(self) -> SeriesPoint | None:
@@ -111,7 +119,7 @@ def _has_no_room(seen: Situation) -> Iterator[Finding]:
 
 
 def _fails(seen: Situation) -> Iterator[Finding]:
-    recent, failed = seen.recent, seen.recent.of_class(5)
+    recent, failed = seen.lately, seen.lately.of_class(5)
     share = failed / recent.requests if recent.requests else 0.0
     if share < MANY_ERRORS or failed < 2:
         return
@@ -143,18 +151,28 @@ def _is_held_back(seen: Situation) -> Iterator[Finding]:
 
 
 def _is_slower(seen: Situation) -> Iterator[Finding]:
-    earlier = seen.earlier
-    if earlier is None or seen.recent.answered < FEWEST or earlier.answered < FEWEST:
+    lately, earlier = seen.lately, seen.earlier
+    if earlier is None or lately.answered < FEWEST or earlier.answered < FEWEST:
         return
-    now, then = quantile(seen.recent.latency, 0.99), quantile(earlier.latency, 0.99)
-    if now is None or not then or now < SLOWER_TIMES * then or now - then < SLOWER_SECONDS:
+    # A few slow requests among the earlier ones hide a slower p99, and few slow ones of now leave p50 as it is.
+    slower = [found for share in (0.99, 0.5) if (found := _slower(lately, earlier, share)) is not None]
+    if not slower:
         return
+    name, now, then = max(slower, key=lambda found: found[1] / found[2])
     times = f"{now / then:.0f}x" if now >= 2.5 * then else f"{now / then:.1f}x"
     switch = seen.explains
     when = f"that of before {took_over(switch, seen.now)}" if switch is not None else "that of an hour ago"
-    said = f"p99 is {times} {when}: {milliseconds(now)} ms, was {milliseconds(then)}."
+    said = f"{name} is {times} {when}: {milliseconds(now)} ms, was {milliseconds(then)}."
     kind, tab = "bad" if now >= FAR_SLOWER_TIMES * then else "busy", "Roll-outs" if switch else "Slow"
-    yield Finding(kind, f"{said} {_what_takes_longer(seen.recent, earlier)}", tab)
+    yield Finding(kind, f"{said} {_what_takes_longer(lately, earlier)}", tab)
+
+
+def _slower(lately: SeriesPoint, earlier: SeriesPoint, share: float) -> tuple[str, float, float] | None:
+    """A quantile's name, and its seconds now and then; None where it is not slower."""
+    now, then = quantile(lately.latency, share), quantile(earlier.latency, share)
+    if now is None or not then or now < SLOWER_TIMES * then or now - then < SLOWER_SECONDS:
+        return None
+    return f"p{share * 100:.0f}", now, then
 
 
 def _what_takes_longer(now: SeriesPoint, then: SeriesPoint) -> str:
@@ -231,7 +249,7 @@ _RULES = (_is_down, _fails, _has_no_room, _is_slower, _waits, _is_held_back, _is
 
 
 def _well(seen: Situation) -> Finding:
-    recent, running = seen.recent, seen.running
+    recent, running = seen.lately, seen.running
     if seen.state == "asleep":
         return Finding("good", f"Asleep: the next request wakes it{_in_about(seen.day)}.")
     if not recent.requests:

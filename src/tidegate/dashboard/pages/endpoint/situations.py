@@ -22,6 +22,8 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 RECENT, _STEP = 300.0, 5.0
 # The stretch that the last minutes are compared with.
 _COMPARED = 600.0
+# So long the series are kept by the second, less a look's age.
+_BY_THE_SECOND = 840.0
 # A situation is looked at again after this many seconds, and later by one for every so many endpoints that are looked
 # at: a look costs some 3 ms of CPU.
 _LOOKS_EVERY, _FOR_EACH = 5.0, 40
@@ -112,7 +114,7 @@ class Situations:
         about = now - HOUR
         hour_ago = await self._stretch(name, about - _COMPARED / 2, about + _COMPARED / 2, first)
         newest = switches[-1] if switches else None
-        before = await self._stretch(name, newest.at - _COMPARED, newest.at, first) if newest else ()
+        before = await self._before(name, newest.at, first, now) if newest else ()
         day = await series.points(name, max(first, now - DAY), now, 300.0)
         kept_until = switched.kept_until
 
@@ -122,23 +124,38 @@ class Situations:
 
         return await asyncio.to_thread(past)
 
-    async def _stretch(self, name: str, since: float, until: float, first: float) -> Sequence[SeriesPoint]:
+    async def _before(self, name: str, switched: float, first: float, now: float) -> Sequence[SeriesPoint]:
+        """The points before a switch: none has a request from after it, which may be far slower than all the others."""
+        step = _STEP if now - switched < _BY_THE_SECOND else MINUTE
+        return await self._stretch(name, switched - _COMPARED, switched // step * step, first, step)
+
+    async def _stretch(
+        self, name: str, since: float, until: float, first: float, step: float = MINUTE
+    ) -> Sequence[SeriesPoint]:
         since = max(since, first)
-        return await self._sources.series.points(name, since, until, MINUTE) if until - since >= MINUTE else ()
+        return await self._sources.series.points(name, since, until, step) if until - since >= step else ()
 
 
 def _judge(
     view: EndpointView, running: RunningView, past: Past, recent: Sequence[SeriesPoint], now: float, why: str
 ) -> Seen:
     total = whole(recent) or SeriesPoint(now - RECENT, RECENT)
-    situation = situation_of(view, running, past, total, now, why)
+    newest = past.switches[-1] if past.switches else None
+    since = whole([point for point in recent if point.at >= newest.at]) if newest and now - newest.at < RECENT else None
+    situation = situation_of(view, running, past, total, now, why, since)
     return Seen(situation, diagnosis(situation), past)
 
 
 def situation_of(
-    view: EndpointView, running: RunningView, past: Past, recent: SeriesPoint, now: float, why: str
+    view: EndpointView,
+    running: RunningView,
+    past: Past,
+    recent: SeriesPoint,
+    now: float,
+    why: str,
+    since_switch: SeriesPoint | None = None,
 ) -> Situation:
-    """The situation of an endpoint by what was read of it."""
+    """The situation of an endpoint by what was read of it. `since_switch` is the part of `recent` after a switch."""
     endpoint, failed = view.endpoint, view.endpoint.failed
     return Situation(
         now=now,
@@ -150,6 +167,7 @@ def situation_of(
         pending=config_text(endpoint.pending.config) if endpoint.pending else "",
         running=running,
         recent=recent,
+        since_switch=since_switch,
         hour_ago=past.hour_ago,
         switch=past.switches[-1] if past.switches else None,
         before=past.before,
