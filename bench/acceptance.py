@@ -48,6 +48,9 @@ LISTS: dict[str, list[list[str]]] = {
         ["-m", "bench.simulator"],
     ],
     "dashboard": [
+        [*PYTEST, "tests/dashboard", "tests/e2e/test_dashboard.py", "-m", "acceptance or e2e"],
+        ["-m", "bench.dashboard.streams"],
+        ["-m", "bench.dashboard.truth"],
         ["-m", "bench.dashboard.series"],
         ["-m", "bench.dashboard.series", "--kind", "mixed"],
         ["-m", "bench.metering"],
