@@ -39,6 +39,21 @@ async def test_a_damaged_file_is_set_aside_with_a_warning(
     await store.close()
 
 
+async def test_a_damaged_head_of_the_file_is_set_aside_too(tmp_path: Path) -> None:
+    path = tmp_path / "series.db"
+    store = SqlSeries.in_file(path)
+    await store.append(120, {3: b"a"}, {})
+    await store.close()
+    whole = bytearray(path.read_bytes())
+    whole[44:48] = b"\0\0\0\x7f"  # the format of the schema
+    path.write_bytes(bytes(whole))
+    store = SqlSeries.in_file(path)
+    with pytest.raises(Unavailable, match="unsupported file format"):
+        await store.totals()
+    assert await store.totals() == {}
+    await store.close()
+
+
 async def test_a_page_that_was_damaged_while_it_ran_is_set_aside_too(tmp_path: Path) -> None:
     path = tmp_path / "series.db"
     store = SqlSeries.in_file(path)

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 # How many rows one step of `trim` changes: it takes a few milliseconds.
 _TRIM_ROWS = 10
-_DAMAGED = ("malformed", "not a database", "file is encrypted")
+_DAMAGED = ("malformed", "not a database", "file is encrypted", "unsupported file format")
 
 
 class SqlSeries:
