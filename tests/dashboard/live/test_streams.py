@@ -5,11 +5,10 @@ import json
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
 from tests.control.house import TOKEN
 from tests.dashboard.web_house import WebHouse
-from tidegate.core.access.principal import ADMIN, PRINCIPAL_HEADER, SESSION_HEADER, Principal
+from tidegate.core.access.principal import ADMIN, PRINCIPAL_HEADER, SESSION_HEADER
 from tidegate.core.errors import Unavailable
 from tidegate.dashboard.live.event_stream import changed, event, stream
 from tidegate.dashboard.live.ticker import Ticker
@@ -103,8 +102,7 @@ async def test_a_stream_goes_on_while_the_store_is_away() -> None:
             raise Unavailable("The store is away.")
         return event("values", {"state": "ready"})
 
-    asked = Request({"type": "http", "state": {"principal": Principal(ADMIN)}})
-    messages = aiter(stream(asked, Ticker(0.01), compose).body_iterator)
+    messages = aiter(stream(Ticker(0.01), compose).body_iterator)
     async with asyncio.timeout(10):
         assert [await anext(messages), await anext(messages)] == [
             b"retry: 1000\n\n", b'event: values\ndata: {"state":"ready"}\n\n',

@@ -1,17 +1,21 @@
 """Who calls control: the gateway has checked that, and says it in headers that no caller can send.
 
 The middleware stands before the REST API and before the pages. The principal is in `request.state.principal`. A
-session is checked here once more, as control knows of its end first.
+session is checked here once more, as control knows of its end first. An event stream goes on for hours: it ends with
+the session that it was asked for by.
 """
+
+import asyncio
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegate import http
 from tidegate.control.access.sessions import Sessions
 from tidegate.core.access.principal import ADDRESS_HEADER, PRINCIPAL_HEADER, SESSION_HEADER, Principal
 from tidegate.core.errors import Unauthenticated
+from tidegate.event_streams import expire, is_event_stream
 
 OPEN = frozenset(("/api/openapi.json", "/favicon.ico", "/login"))
 """Paths that need no principal. Gateways ask the first one themselves, to see that control is up."""
@@ -34,8 +38,33 @@ class PrincipalMiddleware:
             answer.raw_headers.extend(http.error_headers(refusal))
             await answer(scope, receive, send)
             return
-        state = {**scope.get("state", {}), "principal": principal, "sessions": self._sessions}
-        await self._app({**scope, "state": state}, receive, send)
+        state = {**scope.get("state", {}), "principal": principal}
+        answered = {**scope, "state": state}
+        if principal is None or not principal.session:
+            await self._app(answered, receive, send)
+        else:
+            await self._by_session(principal.session, answered, receive, send)
+
+    async def _by_session(self, digest: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and end an event stream properly at its next message after the session's end."""
+        limit, streams = asyncio.timeout(None), False
+
+        async def checked(message: Message) -> None:
+            nonlocal streams
+            if message["type"] == "http.response.start":
+                streams = is_event_stream(message.get("headers", ()))
+            elif streams and self._sessions.principal(digest) is None:
+                expire(limit)
+                await asyncio.get_running_loop().create_future()  # until this is cancelled
+            await send(message)
+
+        try:
+            async with limit:
+                await self._app(scope, receive, checked)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            await send({"type": "http.response.body", "body": b""})
 
     async def _principal(self, request: Request) -> Principal | None:
         name, digest = request.headers.get(PRINCIPAL_HEADER), request.headers.get(SESSION_HEADER)
@@ -58,12 +87,6 @@ def principal_of(request: Request) -> Principal:
     if not isinstance(principal, Principal):
         raise Unauthenticated("Log in first.", challenge=False)
     return principal
-
-
-def is_still_admitted(request: Request) -> bool:
-    """Whether the session that a long answer goes to has not ended meanwhile. A token's holder stays admitted."""
-    session = principal_of(request).session
-    return not session or request.state.sessions.principal(session) is not None
 
 
 def address_of(request: Request) -> str:

@@ -51,7 +51,7 @@ def routes(site: Site, ticker: Ticker) -> list[Route]:
         async def compose(_: int) -> bytes:
             return told.news()
 
-        return stream(request, ticker, compose)
+        return stream(ticker, compose)
 
     async def log(request: Request) -> Response:
         name, asked = request.path_params["name"], request.query_params
@@ -65,7 +65,7 @@ def routes(site: Site, ticker: Ticker) -> list[Route]:
         async def compose(_: int) -> bytes:
             return told.news() + lines_event(await follower.news(), choice.find)
 
-        return stream(request, ticker, compose)
+        return stream(ticker, compose)
 
     return [Route("/live/endpoints/{name}/state", state), Route("/live/endpoints/{name}/log", log)]
 

@@ -6,10 +6,8 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from tidegate.control.access.principal_middleware import is_still_admitted
 from tidegate.core.errors import TidegateError
 from tidegate.dashboard.live.ticker import Ticker
 
@@ -37,11 +35,8 @@ def changed(values: Mapping[str, str], sent: dict[str, str]) -> bytes:
     return event("values", news) if news else b""
 
 
-def stream(request: Request, ticker: Ticker, compose: Compose) -> StreamingResponse:
-    """The stream of a page. It ends when its reader leaves, and when the reader's session ends.
-
-    While the store is away, say, it is silent and goes on.
-    """
+def stream(ticker: Ticker, compose: Compose) -> StreamingResponse:
+    """The stream of a page. It ends when its reader leaves. While the store is away, say, it is silent and goes on."""
 
     async def composed() -> bytes:
         tick = await ticker.wait()
@@ -54,7 +49,7 @@ def stream(request: Request, ticker: Ticker, compose: Compose) -> StreamingRespo
     async def messages() -> AsyncIterator[bytes]:
         quiet = 0
         yield b"retry: 1000\n\n"
-        while is_still_admitted(request):
+        while True:
             message = await composed()
             quiet = 0 if message else quiet + 1
             if message:

@@ -29,7 +29,7 @@ def routes(site: Site, situations: Situations) -> list[Route]:
         async def compose(tick: int) -> bytes:
             return changed(await values.of(tick, names), sent)
 
-        return stream(request, ticker, compose)
+        return stream(ticker, compose)
 
     now = EndpointNow(sources, situations)
 
@@ -39,15 +39,15 @@ def routes(site: Site, situations: Situations) -> list[Route]:
             await sources.endpoints.get(name)  # just made, or not there: then this raises NotFound
         chosen = time_range(request.query_params, sources.clock.now())
         seen = float(after) if after.isascii() and after.isdigit() and len(after) < 12 else sources.clock.now()
-        return stream(request, ticker, now.messages(name, chosen, seen))
+        return stream(ticker, now.messages(name, chosen, seen))
 
     async def platform(request: Request) -> Response:
-        return stream(request, ticker, PlatformNews(site, request.query_params.get("seen", "")).compose)
+        return stream(ticker, PlatformNews(site, request.query_params.get("seen", "")).compose)
 
     async def build(request: Request) -> Response:
         name = request.path_params["name"]
         await sources.endpoints.get(name)
-        return stream(request, ticker, BuildStream(site, name, request.query_params).compose)
+        return stream(ticker, BuildStream(site, name, request.query_params).compose)
 
     return [
         Route("/live/endpoints", endpoints),
