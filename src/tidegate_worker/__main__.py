@@ -192,8 +192,8 @@ def _failure(error: BaseException) -> str:
 
 
 def _report(status: Dict[str, Any]) -> None:
-    """Write a line into the status pipe, if somebody reads it."""
-    outlets.write_status(json.dumps(status).encode() + b"\n")
+    """Write a line into the status pipe, if somebody reads it. It is text, whatever a model's exception says."""
+    outlets.write_status(json.dumps(status, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
 
 if __name__ == "__main__":

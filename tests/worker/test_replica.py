@@ -95,14 +95,18 @@ def test_ready_tells_what_was_proved_and_which_accelerators_are_on(model: Path, 
         replica.end()
 
 
-def test_a_model_that_does_not_load_fails_with_a_sentence(tmp_path: Path) -> None:
-    replica = start(probe_model(tmp_path / "m", "broken"), tmp_path)
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [
+        ("broken", "ImportError: No module named 'absent'"),
+        (r"run raise ValueError('not \ud800 text')", "ValueError: not ? text"),  # the agent reads text alone
+    ],
+)
+def test_a_model_that_does_not_load_fails_with_a_sentence(tmp_path: Path, behaviour: str, sentence: str) -> None:
+    replica = start(probe_model(tmp_path / "m", behaviour), tmp_path)
     try:
         told = replica.told()
-        assert told == {
-            "state": "failed",
-            "message": "The model could not be loaded: ImportError: No module named 'absent'",
-        }
+        assert told == {"state": "failed", "message": f"The model could not be loaded: {sentence}"}
         assert replica.wait() == 1
         assert "Traceback" in replica.log.read_text()
         assert not replica.socket.exists()
