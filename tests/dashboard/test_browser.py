@@ -115,6 +115,12 @@ def test_the_list_is_live_and_its_search_needs_no_button(page: Page, house: Hous
     assert page.url.endswith("find=iri&state=&sort=requests")
 
 
+def test_a_page_without_a_stream_is_neither_live_nor_paused(page: Page) -> None:
+    page.goto("/models")
+    page.wait_for_load_state("load")
+    assert not page.locator("[data-live-state]").is_visible()
+
+
 def test_the_finder_is_opened_and_left_by_keys(page: Page) -> None:
     page.goto("/")
     page.keyboard.press("Control+k")
@@ -128,7 +134,7 @@ def test_the_finder_is_opened_and_left_by_keys(page: Page) -> None:
 
 def test_light_and_dark_are_kept(page: Page) -> None:
     page.goto("/")
-    page.get_by_role("button", name="Light or dark").click()
+    page.get_by_role("button", name="Theme").click()
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 

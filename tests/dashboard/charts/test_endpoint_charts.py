@@ -72,6 +72,13 @@ def test_the_memory_limit_is_drawn_where_the_replicas_come_near_it() -> None:
     assert far.note == "The limit is 40 GB a replica."
 
 
+def test_replicas_are_explained() -> None:
+    assert shown(BUSY, Limits(why="3 requests wait.", is_parked=True))["replicas"].note == (
+        "Why so many: 3 requests wait. Those that are parked for a rollback count here."
+    )
+    assert not shown(BUSY)["replicas"].note
+
+
 def test_a_gpu_has_a_chart_only_where_there_is_one() -> None:
     assert "gpu" not in shown(BUSY)
     assert lines(shown(SeriesPoint(0.0, 1.0, gpu=0.5, gpu_memory_bytes=1e9))["gpu"]) == {"in use": 50.0}
@@ -169,7 +176,8 @@ def test_a_peak_is_seen_in_a_long_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (0.0, "0"), (0.123456, "0.123"), (12.34, "12.3"), (1234.5, "1,234"), (3.0, "3")]
+    ("value", "text"),
+    [(None, "–"), (0.0, "0"), (0.123456, "0.12"), (1.23456, "1.23"), (12.34, "12.3"), (1234.5, "1,234"), (3.0, "3")],
 )
 def test_numbers_are_short(value: float | None, text: str) -> None:
     assert number_text(value) == text

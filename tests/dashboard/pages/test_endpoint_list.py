@@ -29,7 +29,7 @@ FLEET = {
 def test_the_busiest_endpoint_is_first_and_those_that_need_somebody_are_told() -> None:
     found = endpoint_list(VIEWS, FLEET, {}, Choice())
     assert [row.name for row in found.rows] == ["pear", "apple", "plum"]
-    assert [(row.name, row.need) for row in found.needs] == [("plum", "The build failed.")]
+    assert [(row.name, row.need) for row in found.needs] == [("plum", "The last update failed. The build failed.")]
     assert (found.asleep, found.everything, found.total.requests) == (1, 3, 660)
 
 

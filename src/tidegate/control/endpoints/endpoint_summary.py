@@ -38,5 +38,5 @@ def need_of(view: EndpointView) -> str:
     if failed is not None and failed.report:
         return f"A new version is held back. {failed.message}"
     if failed is not None:
-        return failed.message
+        return failed.message if state_of(view) == "failed" else f"The last update failed. {failed.message}"
     return view.status.message if state_of(view) in {"failed", "recovering"} else ""

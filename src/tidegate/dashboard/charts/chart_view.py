@@ -1,7 +1,7 @@
 """A chart as a page shows it: the picture, the legend with the newest values, and the rows of its table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidegate.core.series.series_point import SeriesPoint
 from tidegate.dashboard.charts.chart_data import Mark, gaps, rows_of
@@ -43,7 +43,7 @@ def chart_views(
     points: Sequence[SeriesPoint], limits: Limits, marks: Sequence[Mark], since: float, until: float
 ) -> tuple[tuple[Chart, ...], tuple[ChartView, ...]]:
     """The charts of these points, and each as it is shown. CPU: some 60 ms for 700 busy points; call it in a thread."""
-    known = Limits(limits.memory_bytes, limits.why, statuses_of(points))
+    known = replace(limits, statuses=statuses_of(points))
     drawn = charts(points, known)
     sums = rows_of([point for point in points if point.seconds])
     tables = {chart.key: chart for chart in charts(sums, known)}
@@ -62,12 +62,12 @@ def chart_views(
 
 
 def number_text(value: float | None) -> str:
-    """A value of a chart for people: three or four digits of it."""
+    """A value of a chart for people: two digits of a small one, else three or four."""
     if value is None:
         return _DASH
     if abs(value) >= 100 or value == int(value):
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.{3 if abs(value) >= 1 else 2}g}"
 
 
 def _newest(line: Line) -> float | None:

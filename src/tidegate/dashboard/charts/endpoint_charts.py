@@ -53,7 +53,8 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the charts say besides the series: a replica's memory limit in bytes, 0 for none; why it has its replicas.
+    """What the charts say besides the series: a replica's memory limit in bytes, 0 for none; why it has its replicas;
+    whether replicas of a parked configuration are among them.
 
     `statuses` are the lines of the errors' chart, where they are known already.
     """
@@ -61,6 +62,7 @@ class Limits:
     memory_bytes: int = 0
     why: str = ""
     statuses: tuple[int, ...] | None = None
+    is_parked: bool = False
 
 
 def charts(points: Sequence[SeriesPoint], limits: Limits) -> tuple[Chart, ...]:
@@ -70,7 +72,7 @@ def charts(points: Sequence[SeriesPoint], limits: Limits) -> tuple[Chart, ...]:
         _latency(points),
         _steps(points),
         _errors(points, limits.statuses),
-        _replicas(points, limits.why),
+        _replicas(points, limits),
         _cpu(points),
         _memory(points, limits.memory_bytes),
         _waiting(points),
@@ -143,12 +145,15 @@ def _errors(points: Sequence[SeriesPoint], known: tuple[int, ...] | None) -> Cha
     return _chart("errors", "Errors by status", "/s", lines, "No error in this time.")
 
 
-def _replicas(points: Sequence[SeriesPoint], why: str) -> Chart:
+def _replicas(points: Sequence[SeriesPoint], limits: Limits) -> Chart:
+    why = f"Why so many: {limits.why[:1].lower()}{limits.why[1:]}" if limits.why else ""
+    parked = "Those that are parked for a rollback count here." if limits.is_parked else ""
+    note = f"{why} {parked}".strip()
     lines = (
         _line(points, "ready", 1, lambda point: point.ready),
         _line(points, "wanted", 2, lambda point: point.wanted),
     )
-    return _chart("replicas", "Replicas", "", lines, "No replica ran in this time: it was asleep.", note=why)
+    return _chart("replicas", "Replicas", "", lines, "No replica ran in this time: it was asleep.", note=note)
 
 
 def _cpu(points: Sequence[SeriesPoint]) -> Chart:
@@ -169,12 +174,18 @@ def _waiting(points: Sequence[SeriesPoint]) -> Chart:
         _line(points, "under way", 1, lambda point: point.in_flight),
         _line(points, "waiting", 2, lambda point: point.queued),
     )
-    return _chart("waiting", "Requests at once", "at most", lines, "No request was under way in this time.")
+    return _chart(
+        "waiting",
+        "Requests at once",
+        "at most",
+        lines,
+        "None was seen under way: each was answered sooner than one looks.",
+    )
 
 
 def _longest_wait(points: Sequence[SeriesPoint]) -> Chart:
     lines = (_line(points, "oldest wait", 2, lambda point: point.oldest_wait_seconds * 1000),)
-    return _chart("wait", "Longest wait for a replica", "ms", lines, "No request waited in this time.")
+    return _chart("wait", "Longest wait for a replica", "ms", lines, "No request was seen waiting in this time.")
 
 
 def _batch(points: Sequence[SeriesPoint]) -> Chart:

@@ -14,7 +14,7 @@ from tidegate.dashboard.pages.endpoint.log_lines import matching, plain_lines, t
 from tidegate.dashboard.pages.endpoint.logs_page import choice_of, sources_of
 from tidegate.dashboard.site import Site
 
-PARTS = ("head", "rollouts", "traffic", "switched", "replicas")
+PARTS = ("head", "rollouts", "traffic", "switched", "happened", "replicas")
 """The parts of pages that are read anew when an endpoint has changed."""
 
 

@@ -214,7 +214,7 @@ def _checks(view: PlatformView, missing_files: Sequence[str]) -> Iterator[Check]
     yield (
         Check("Page libraries", f"{len(missing_files)} files are missing", files)
         if missing_files
-        else Check("Page libraries", "are there")
+        else Check("Page libraries", "installed")
     )
 
 

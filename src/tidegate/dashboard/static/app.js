@@ -62,7 +62,7 @@ function writeTimes(within = document) {
     time.textContent = "short" in time.dataset ? short.format(date) : format.format(date) + (utc ? " UTC" : "");
   }
   const button = document.querySelector("[data-zone-switch]");
-  if (button) button.textContent = utc ? "UTC" : "Local time";
+  if (button) button.textContent = utc ? "Times: UTC" : "Times: local";
 }
 document.querySelector("[data-zone-switch]")?.addEventListener("click", () => {
   try { localStorage.setItem("tidegate-zone", zone() === "utc" ? "local" : "utc"); } catch { /* stays */ }
@@ -78,6 +78,7 @@ let source = null;
 
 function state(name) {
   if (!dot) return;
+  dot.hidden = !document.querySelector("[data-stream]"); /* a page without a stream is not live, and not paused either */
   dot.dataset.liveState = name;
   dot.textContent = name;
 }

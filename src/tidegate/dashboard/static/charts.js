@@ -14,7 +14,7 @@
   function text(value) {
     if (value === null || value === undefined) return "–";
     if (Math.abs(value) >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en");
-    return Math.abs(value) >= 10 ? value.toFixed(1) : String(Number(value.toPrecision(3)));
+    return Math.abs(value) >= 10 ? value.toFixed(1) : String(Number(value.toPrecision(Math.abs(value) >= 1 ? 3 : 2)));
   }
 
   function axisText(value) {

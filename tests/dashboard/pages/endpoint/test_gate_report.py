@@ -71,6 +71,12 @@ def test_the_schema_marks_what_the_gate_calls_a_change_and_nothing_else() -> Non
     )
 
 
+def test_the_whole_answer_stands_before_its_parts() -> None:
+    kinds = {path: frozenset({"object"}) for path in ("predictions", "the answer", "a")}
+    (entity,) = shown(requests=1, compared=1, exact=1, before=kinds, after=kinds).entities
+    assert [line.path for line in entity.schema] == ["the answer", "a", "predictions"]
+
+
 def test_times_and_memory_are_pairs() -> None:
     found = shown(
         requests=9,

@@ -12,7 +12,7 @@ from tests.core.examples import a_config, an_entity
 from tests.dashboard import stories
 from tests.dashboard.web_house import WebHouse
 from tidegate.control.endpoints.openapi_document import describe
-from tidegate.dashboard.pages.endpoint.query_page import Column, QueryPage, first_row, query_page
+from tidegate.dashboard.pages.endpoint.query_page import Column, QueryPage, first_row, query_page, request_text
 from tidegate.dashboard.pages.endpoint.snippets import snippets
 
 URL = "https://example.org/ml"
@@ -74,6 +74,24 @@ def test_each_of_several_served_entities_can_be_asked(tmp_path: Path) -> None:
 )
 def test_the_first_row_of_an_example_is_found_in_any_form(example: Any, row: dict[str, Any]) -> None:
     assert first_row(example) == row
+
+
+def test_a_row_of_a_request_is_one_line() -> None:
+    example = {"dataframe_split": {"columns": ["a", "é"], "data": [[1, 2.50], [9007199254740993, None]]}, "params": {}}
+    text = request_text(example)
+    assert text.splitlines() == [
+        "{",
+        '  "dataframe_split": {',
+        '    "columns": ["a", "é"],',
+        '    "data": [',
+        "      [1, 2.5],",
+        "      [9007199254740993, null]",
+        "    ]",
+        "  },",
+        '  "params": {}',
+        "}",
+    ]
+    assert json.loads(text) == example
 
 
 @pytest.mark.parametrize(

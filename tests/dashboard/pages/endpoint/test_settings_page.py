@@ -72,6 +72,17 @@ def test_replicas_show_what_they_use() -> None:
     assert (row.pid, row.state, row.is_forked, row.cores) == (77, "ready", True, 0.5)
 
 
+def test_a_ready_replica_that_takes_no_request_is_parked() -> None:
+    replica = Replica(ReplicaId("00000001"), ReplicaState.READY, Address("/x", "s"), 77, 1.0, True, 5_000_000, 50.0)
+    active, parked = an_entity("wine-2", version="2"), an_entity("wine-1")
+    endpoint = an_endpoint(active=a_config(active, version=2))
+    views = [ReplicaView(entity.name, rid(endpoint, entity), replica) for entity in (active, parked)]
+    assert [(row.entity, row.state) for row in shown(endpoint, *views).replicas] == [
+        ("wine-2", "ready"),
+        ("wine-1", "parked"),
+    ]
+
+
 def test_an_older_products_endpoint_says_so() -> None:
     endpoint = an_endpoint(active=a_config(), face=Face(Product.SERVERLESS, "wine"))
     assert shown(endpoint).product == "Serverless Real-Time Inference"

@@ -28,6 +28,15 @@ def test_what_makes_no_sense_is_an_hour(parameters: dict[str, str]) -> None:
     assert time_range(parameters, NOW).name == "1h"
 
 
+def test_a_new_endpoint_shows_its_first_minutes_until_there_are_more() -> None:
+    new = time_range({}, NOW, NOW - 899.0)
+    assert (new.name, new.live) == ("15m", True)
+    assert new.query() == "range=15m"
+    hour = new.query(range="1h")
+    assert time_range(dict(parse_qsl(hour)), NOW, NOW - 899.0).name == "1h"
+    assert time_range({}, NOW, NOW - 901.0).name == "1h"
+
+
 def test_a_stretch_has_the_points_that_are_kept_of_its_time() -> None:
     def step(ago: int, seconds: int) -> float:
         return time_range({"from": str(int(NOW) - ago), "to": str(int(NOW) - ago + seconds)}, NOW).step

@@ -15,6 +15,7 @@ VERDICTS = {"passed": "passed", "held_back": "held back", "forced": "forced"}
 _ANSWERS = ("exact", "within tolerance", "changed", "failed", "not compared")
 _ANSWER_FILLS = ("f3", "f1", "f2", "f5", "f6")
 _MOST_LINES = 400  # of a schema
+_WHOLE = "the answer"  # the gate's name of the whole answer, which comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def _failures(found: Mapping[str, Any]) -> Iterator[Failure]:
 def schema_lines(before: Mapping[str, Any], after: Mapping[str, Any], changes: Sequence[str]) -> Iterator[SchemaLine]:
     """All places of two schemas, the changed ones first: those that one of the gate's phrases is about."""
     lines = []
-    for path in sorted({*before, *after}):
+    for path in sorted({*before, *after}, key=lambda path: (path != _WHOLE, path)):
         change = "new" if path not in before else "gone" if path not in after else "changed"
         told = any(phrase.startswith(f"{path} is ") for phrase in changes)
         was, now = _types(before.get(path)), _types(after.get(path))

@@ -57,7 +57,7 @@ def charts_part(
     running = seen.situation.running
     flags = marks(seen.past.switches, seen.past.events, chosen.since, chosen.until)
     drawn = with_breaks(points)
-    limits = Limits(running.memory_limit, seen.situation.why)
+    limits = Limits(running.memory_limit, seen.situation.why, is_parked=seen.past.kept_until is not None)
     found, views = chart_views(drawn, limits, flags, chosen.since, chosen.until)
     total = whole(points) or SeriesPoint(chosen.since, chosen.seconds)
     return ChartsPart(
@@ -78,7 +78,7 @@ def routes(site: Site, situations: Situations) -> list[Route]:
 
     async def read(view: EndpointView, request: Request) -> tuple[TimeRange, Sequence[SeriesPoint], Sequence[str]]:
         name = view.endpoint.name
-        chosen = time_range(request.query_params, sources.clock.now())
+        chosen = time_range(request.query_params, sources.clock.now(), view.endpoint.created_at)
         entities = await sources.series.entities(name, chosen.since, chosen.until)
         entity = chosen.entity or None
         points = await sources.series.points(name, chosen.since, chosen.until, chosen.step, entity)

@@ -76,15 +76,30 @@ def _way(path: str, own: str, operation: Mapping[str, Any]) -> Way:
     row, example = _row_schema(content), content.get("example")
     body, note = "", "The model has no example and no simple signature: write a request in one of MLflow's forms."
     if example is not None:
-        body, note = json.dumps(example, indent=2, ensure_ascii=False), "This is the model's own input example."
+        body, note = request_text(example), "This is the model's own input example."
         if len(body) > _LONGEST_EXAMPLE:
             body, note = "", f"The model's own example has {len(body):,} characters, too many to show. Write a request."
     elif made_up := _made_up(row):
         body, note = (
-            json.dumps(made_up, indent=2, ensure_ascii=False),
+            request_text(made_up),
             "Made up from the signature: the model has no example.",
         )
     return Way(title, path, body, note, _columns(row, example))
+
+
+def request_text(value: Any, indent: str = "") -> str:
+    """JSON to be read and changed: an array or object of single values is one line, so that a row is."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not any(isinstance(one, dict | list) and one for one in inner):
+        return json.dumps(value, ensure_ascii=False)
+    more = f"{indent}  "
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(key, ensure_ascii=False)}: {request_text(one, more)}" for key, one in value.items()]
+    else:
+        lines = [request_text(one, more) for one in value]
+    inside = f",\n{more}".join(lines)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n{more}{inside}\n{indent}{closing}"
 
 
 def _content(operation: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,13 +10,14 @@ from starlette.routing import Route
 
 from tidegate.control.endpoints.endpoint_views import EndpointView, ReplicaView
 from tidegate.core.endpoint.endpoint import Endpoint
-from tidegate.core.endpoint.revision import Proof, revision_id
+from tidegate.core.endpoint.revision import Proof, revision_id, revision_ids
 from tidegate.core.endpoint.served_entity import ServedEntity
 from tidegate.core.endpoint.status import Deployment, EntityStatus
 from tidegate.core.legacy_products.enablement import PRODUCT_TITLES
 from tidegate.core.rollout.pointers import is_pointer
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed
 from tidegate.dashboard.pages.endpoint.overview_parts import BATCHING_WORDS, START_WORDS
+from tidegate.dashboard.pages.endpoint.update_form import BATCHINGS
 from tidegate.dashboard.site import Site
 
 
@@ -79,6 +80,7 @@ def settings_page(view: EndpointView, replicas: Sequence[ReplicaView], now: floa
     """The view model."""
     endpoint = view.endpoint
     config = endpoint.active or endpoint.latest_config
+    wanted = {rid for one in endpoint.wanted for rid in revision_ids(endpoint.id, one).values()}
     shares = {route.served_entity: route.traffic_percentage for route in config.routes} if config else {}
     return SettingsPage(
         endpoint.id,
@@ -90,7 +92,7 @@ def settings_page(view: EndpointView, replicas: Sequence[ReplicaView], now: floa
             _entity(endpoint, entity, shares.get(entity.name, 0), view.status.entities)
             for entity in (config.served_entities if config else ())
         ),
-        tuple(_replica(replica, now) for replica in replicas),
+        tuple(_replica(replica, now, is_parked=replica.revision not in wanted) for replica in replicas),
         endpoint.tags,
         PRODUCT_TITLES[endpoint.face.product] if endpoint.face else "",
     )
@@ -128,7 +130,7 @@ def _facts(entity: ServedEntity) -> tuple[tuple[str, str], ...]:
         ("Replicas", f"{scaling.min_replicas} to {scaling.max_replicas}"),
         ("Sleeps", zero),
         ("Time limit", f"{entity.timeout_seconds:g} s for a request"),
-        ("Batching asked for", entity.batching.value),
+        ("Batching", BATCHINGS[entity.batching]),
         ("After a crash", "the request is run again" if entity.retry_on_crash else "the request is not run again"),
         ("Trials", "may ask the model" if entity.trials else "ask the model nothing but its example"),
     )
@@ -162,13 +164,13 @@ def verdicts(proof: Proof | None) -> tuple[Verdict, ...]:
     return (*shown, Verdict("Readiness", proof.example.replace("_", " "), sentence, proof.warning))
 
 
-def _replica(view: ReplicaView, now: float) -> ReplicaRow:
+def _replica(view: ReplicaView, now: float, *, is_parked: bool) -> ReplicaRow:
     replica = view.replica
     age = max(1.0, now - replica.started_at)
     return ReplicaRow(
         replica.id,
         view.served_entity,
-        replica.state.value,
+        "parked" if is_parked and replica.state.value == "ready" else replica.state.value,
         replica.pid,
         replica.started_at,
         replica.forked,

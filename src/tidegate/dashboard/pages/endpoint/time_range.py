@@ -16,7 +16,8 @@ RANGES: Mapping[str, float] = {
     "14d": 14 * 86_400.0,
 }
 """The choices, and their seconds."""
-USUAL = "1h"
+USUAL, USUAL_OF_NEW = "1h", "15m"
+"""The range of an address without one. A new endpoint's hour would be empty, but for a few minutes at its end."""
 LONGEST = RANGES["14d"]
 LIVE = 900.0
 """A range that ends now and is at most this long, seconds, grows point by point."""
@@ -37,6 +38,7 @@ class TimeRange:
     until: float
     step: float
     entity: str = ""
+    usual: str = USUAL  # the range of an address without one
 
     @property
     def seconds(self) -> float:
@@ -58,7 +60,13 @@ class TimeRange:
         values |= changes
         if values.get("range"):
             values = {key: value for key, value in values.items() if key not in ("from", "to")}
-        return urlencode({key: value for key, value in values.items() if value and (key, value) != ("range", USUAL)})
+        return urlencode(
+            {
+                key: value
+                for key, value in values.items()
+                if value and (key, value, self.usual) != ("range", USUAL, USUAL)
+            }
+        )
 
     def moved(self, share: float, now: float) -> str:
         """The query string of the stretch that is this share of its length later; it ends now at the latest."""
@@ -66,20 +74,23 @@ class TimeRange:
         return self.query(range="", **{"from": int(until - self.seconds), "to": int(until)})
 
 
-def time_range(parameters: Mapping[str, str], now: float) -> TimeRange:
-    """The range of a query string. What makes no sense is left out, as a link may be old."""
+def time_range(parameters: Mapping[str, str], now: float, began: float = 0.0) -> TimeRange:
+    """The range of a query string, for what began then, unix seconds. What makes no sense is left out, as a link may be
+    old.
+    """
+    usual = USUAL_OF_NEW if now - began < RANGES[USUAL_OF_NEW] else USUAL
     now, entity = now - COMES_IN, parameters.get("entity", "")[:200]
     since, until = _moment(parameters.get("from", "")), _moment(parameters.get("to", ""))
     if since is not None and until is not None and since < until and until > now - LONGEST:
         until = min(until, now)
         since = max(min(since, until - _SHORTEST), now - LONGEST)
         step = step_of(until - since, now - since)
-        return TimeRange("", _floor(since, step), _floor(until, step), step, entity)
+        return TimeRange("", _floor(since, step), _floor(until, step), step, entity, usual)
     name = parameters.get("range", "")
-    name = name if name in RANGES else USUAL
+    name = name if name in RANGES else usual
     step = resolution(RANGES[name])
     until = _floor(now, step)
-    return TimeRange(name, until - RANGES[name], until, step, entity)
+    return TimeRange(name, until - RANGES[name], until, step, entity, usual)
 
 
 def step_of(span: float, age: float) -> float:

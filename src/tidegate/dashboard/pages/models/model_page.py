@@ -83,7 +83,7 @@ def model_page(catalogued: CatalogDetails, page: int) -> ModelPage:
         page,
         len(details.versions),
         launch,
-        [*pointers, *((one.version, f"version {one.version}, for good") for one in ready[:PAGE])],
+        [*pointers, *((one.version, f"version {one.version}, always") for one in ready[:PAGE])],
         f"/mlflow/#/models/{quote(model.name, safe='')}",
         len(details.versions) >= MAX_VERSIONS,
     )
