@@ -74,6 +74,11 @@ def eventually(holds: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+# A wide table may be scrolled. One that folds into a card for each row has nothing out of sight.
+_CUT_OFF = """[...document.querySelectorAll(".scroll:has(> table.folds)")]
+    .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute("aria-label"))"""
+
+
 def looks_well(page: Page, shown: Shown, looks: Sequence[tuple[Literal["light", "dark"], int]]) -> None:
     """Assert that axe finds nothing on a page, and that nothing of it stands out on the side."""
     shown.open(page)
@@ -83,6 +88,8 @@ def looks_well(page: Page, shown: Shown, looks: Sequence[tuple[Literal["light", 
         assert violations(page) == [], (scheme, width)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, f"the page is {overflow} px too wide at {width}"
+        if width < 640:
+            assert page.evaluate(_CUT_OFF) == [], "tables that fold on a phone are cut off there"
 
 
 @pytest.mark.parametrize("shown", PAGES, ids=str)

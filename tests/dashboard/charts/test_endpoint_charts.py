@@ -74,7 +74,7 @@ def test_the_memory_limit_is_drawn_where_the_replicas_come_near_it() -> None:
 
 def test_replicas_are_explained() -> None:
     assert shown(BUSY, Limits(why="3 requests wait.", is_parked=True))["replicas"].note == (
-        "Why so many: 3 requests wait. Those that are parked for a rollback count here."
+        "Why so many? 3 requests wait. Those that are parked for a rollback count here."
     )
     assert not shown(BUSY)["replicas"].note
 

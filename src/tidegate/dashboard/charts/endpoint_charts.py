@@ -146,7 +146,7 @@ def _errors(points: Sequence[SeriesPoint], known: tuple[int, ...] | None) -> Cha
 
 
 def _replicas(points: Sequence[SeriesPoint], limits: Limits) -> Chart:
-    why = f"Why so many: {limits.why[:1].lower()}{limits.why[1:]}" if limits.why else ""
+    why = f"Why so many? {limits.why}" if limits.why else ""
     parked = "Those that are parked for a rollback count here." if limits.is_parked else ""
     note = f"{why} {parked}".strip()
     lines = (

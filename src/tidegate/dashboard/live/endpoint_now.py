@@ -86,7 +86,7 @@ class EndpointNow:
         running = sources.endpoints.running(view.endpoint)
         values = {
             **frame_values(shown),
-            **tile_values(situation.recent, sources.series.now(name), running, seen.past.day),
+            **tile_values(situation.lately, sources.series.now(name), running, seen.past.day),
             **ledger_values(sources.metrics.ledger(name)),
             "diagnosis": seen.findings[0].sentence,
             "why": situation.why,

@@ -34,6 +34,8 @@ def test_all_that_has_logs_can_be_chosen_the_newest_attempt_first() -> None:
     ]
     updating = replace(SERVING, pending=PendingConfig(TWO, 1.0), failed=None)
     assert sources_of(a_view(updating))[0].role == "is on its way"
+    held_back = replace(SERVING, failed=FailedConfig(TWO, "The gate holds it back.", "{}"))
+    assert sources_of(a_view(held_back))[0].role == "was held back"
     with pytest.raises(NotFound):
         choice_of((), {})
 

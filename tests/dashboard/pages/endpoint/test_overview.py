@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.examples import PROOF, a_config, an_endpoint, rid
 from tests.dashboard.web_house import WebHouse
-from tidegate.control.endpoints.endpoint_views import EndpointView
+from tidegate.control.endpoints.endpoint_views import EndpointView, RunningView
 from tidegate.core.endpoint.endpoint import FailedConfig
 from tidegate.core.endpoint.revision import Proof
 from tidegate.core.endpoint.served_entity import ModelVersion
@@ -25,6 +25,7 @@ from tidegate.dashboard.pages.endpoint.overview_parts import (
     marks,
     saving,
     serving,
+    tile_values,
 )
 from tidegate.ports import Event
 from tidegate.settings import DashboardSettings
@@ -43,6 +44,13 @@ def test_the_bar_shows_the_mean_of_each_step() -> None:
     ]
     assert goes(SeriesPoint(0.0, 60.0)) is None
     assert tuple(STEP_TEXTS) == STEPS
+
+
+def test_the_tiles_say_how_long_their_time_is() -> None:
+    def span(lately: SeriesPoint) -> str:
+        return tile_values(lately, lately, RunningView(1, 1, 1, 4), lately)["span"]
+
+    assert (span(SeriesPoint(0.0, 300.0)), span(SeriesPoint(240.0, 60.0))) == ("5 min", "60 s")
 
 
 def test_the_ledger_balances_while_nothing_is_counted_twice() -> None:

@@ -30,7 +30,7 @@ def test_what_may_be_served_are_pointers_and_versions_that_are_ready() -> None:
         ('[{"type": "double", "name": "a", "required": false}]', (Field("a", "double", "optional"),)),
         (
             '[{"type": "tensor", "tensor-spec": {"dtype": "int8", "shape": [-1, 2]}}]',
-            (Field("", "tensor of int8, -1 × 2"),),
+            (Field("", "tensor of int8, shape any × 2"),),
         ),
         (
             '[{"type": "object", "name": "o", "properties": {"x": {"type": "array", "items": {"type": "long"}}}}]',

@@ -39,7 +39,7 @@ class Source:
     entity: str
     version: str
     config: int
-    role: str  # what becomes of it: serves, is on its way, failed, is parked
+    role: str  # what becomes of it: serves, is on its way, failed, was held back, is parked
     state: Deployment | None
     message: str
 
@@ -75,6 +75,9 @@ class LogView:
     error: str
 
 
+_FAILED = ("failed", "was held back")  # the second one where the gate has a report
+
+
 def sources_of(view: EndpointView) -> tuple[Source, ...]:
     """The served entities that have logs, those of the newest attempt first."""
     endpoint = view.endpoint
@@ -83,7 +86,7 @@ def sources_of(view: EndpointView) -> tuple[Source, ...]:
     roles: tuple[tuple[str, EndpointConfig | None], ...] = (
         ("is on its way", coming[0].config if coming[0] else None),
         ("is on its way", coming[1].config if coming[1] else None),
-        ("failed", coming[2].config if coming[2] else None),
+        (_FAILED[bool(endpoint.failed and endpoint.failed.report)], coming[2].config if coming[2] else None),
         ("serves", endpoint.active),
         ("is parked", previous),
     )
@@ -101,7 +104,7 @@ def sources_of(view: EndpointView) -> tuple[Source, ...]:
     )
     return tuple(
         Source(one.entity, one.version, one.config, "serves", one.state, one.message)
-        if rid in serving and one.role == "failed"
+        if rid in serving and one.role in _FAILED
         else one
         for rid, one in found.items()
     )
@@ -133,7 +136,7 @@ def log_view(view: EndpointView, choice: LogChoice, end: LogEnd) -> LogView:
     found = matching(lines, choice.find)
     source, failed = choice.source, view.endpoint.failed
     failure = ""
-    if source.state is Deployment.FAILED or (source.role == "failed" and failed is not None and not failed.report):
+    if source.state is Deployment.FAILED or (source.role == "failed" and failed is not None):
         failure = source.message or (failed.message if failed else "")
     error = first_error(lines) if failure and choice.kind is LogKind.BUILD else ""
     return LogView(

@@ -93,13 +93,13 @@ def routes(site: Site, situations: Situations) -> list[Route]:
         def page() -> Response:
             shown = charts_part(seen, chosen, points, entities, site.chosen)
             following = chosen.query(after=int(shown.newest) if chosen.live else 0)
-            running, recent = seen.situation.running, seen.situation.recent
+            running, lately = seen.situation.running, seen.situation.lately
             whole_page = values | {
                 "part": shown,
                 "ranges": tuple(RANGES),
                 "findings": seen.findings,
                 "why": seen.situation.why,
-                "tiles": tile_values(recent, sources.series.now(name), running, seen.past.day),
+                "tiles": tile_values(lately, sources.series.now(name), running, seen.past.day),
                 "running": running,
                 "ledger": ledger_values(sources.metrics.ledger(name)),
                 "ledger_words": LEDGER,

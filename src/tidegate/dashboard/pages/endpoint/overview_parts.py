@@ -39,14 +39,18 @@ def goes(point: SeriesPoint) -> Goes | None:
     return Goes(stacked(means), point.stepped)
 
 
-def tile_values(recent: SeriesPoint, now: SeriesPoint, running: RunningView, day: SeriesPoint) -> dict[str, str]:
-    """The values of the tiles, by the key of their live text. `now` is the last ten seconds, `recent` five minutes."""
-    errors = recent.of_class(5) / recent.requests if recent.requests else 0.0
+def tile_values(lately: SeriesPoint, now: SeriesPoint, running: RunningView, day: SeriesPoint) -> dict[str, str]:
+    """The values of the tiles, by the key of their live text. `now` is the last ten seconds.
+
+    `lately` is five minutes, or what of them is the newest version's; `span` says how long that is.
+    """
+    errors = lately.of_class(5) / lately.requests if lately.requests else 0.0
     return {
         "rate": formats.rate(now.requests / now.seconds if now.seconds else 0.0),
-        "p50": formats.milliseconds(quantile(recent.latency, 0.5)),
-        "p99": formats.milliseconds(quantile(recent.latency, 0.99)),
+        "p50": formats.milliseconds(quantile(lately.latency, 0.5)),
+        "p99": formats.milliseconds(quantile(lately.latency, 0.99)),
         "errors": formats.percent(errors),
+        "span": formats.duration(lately.seconds),
         "ready": formats.count(running.ready),
         "wanted": formats.count(running.wanted),
         "cold": formats.count(day.cold_starts),

@@ -58,7 +58,7 @@ def _field(spec: Mapping[str, Any]) -> Field:
 
 
 def type_text(spec: Any, depth: int = 0) -> str:
-    """The type of a column in words: `double`, `array of string`, `tensor of float32, -1 × 28 × 28`."""
+    """The type of a column in words: `double`, `array of string`, `tensor of float32, shape any × 28 × 28`."""
     if not isinstance(spec, dict) or depth > _DEPTH:
         return "…"
     kind = str(spec.get("type", "any"))
@@ -67,8 +67,8 @@ def type_text(spec: Any, depth: int = 0) -> str:
             inner = spec.get("tensor-spec")
             inner = inner if isinstance(inner, dict) else {}
             shape = inner.get("shape")
-            sizes = " × ".join(map(str, shape)) if isinstance(shape, list) else "?"
-            return f"tensor of {inner.get('dtype', '?')}, {sizes}"
+            sizes = " × ".join("any" if size == -1 else str(size) for size in shape) if isinstance(shape, list) else "?"
+            return f"tensor of {inner.get('dtype', '?')}, shape {sizes}"
         case "array":
             return f"array of {type_text(spec.get('items'), depth + 1)}"
         case "map":
