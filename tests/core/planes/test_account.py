@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from tidegate.core.planes.account import Account, completed, grown, in_flight, total
 from tidegate.core.planes.latency_cells import LATENCY_BUCKETS, LATENCY_CELLS, fine
-from tidegate.core.series.latency_histogram import merged
 from tidegate.core.series.series_point import WHOLE, SeriesPoint, beside
 
 COUNT = st.integers(0, 2**40)
@@ -60,7 +59,6 @@ def test_what_an_account_has_gained_is_the_point(before: Account, more: Account)
     assert grown(before, now, 60.0, 1.0) == SeriesPoint(60.0, 1.0)  # a count that fell counts as unchanged
     one, other = grown(before, None, 60.0, 1.0), grown(more, None, 60.0, 1.0)
     assert beside(one, other) == grown(now, None, 60.0, 1.0)
-    assert merged(one.latency, other.latency) == grown(now, None, 60.0, 1.0).latency
 
 
 def test_a_part_of_a_report_is_enough() -> None:

@@ -1,6 +1,6 @@
 """Points of a series: they add up over time and over things."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 
 import pytest
 
@@ -26,6 +26,17 @@ def test_points_one_after_the_other_average_their_gauges_by_time() -> None:
     assert both.cold == {"forked load": (2, 0.75), "spawned load": (1, 1.0)}
     assert (both.ready, both.wanted, both.memory_bytes) == pytest.approx((3.0, 3.0, 200.0))
     assert (both.in_flight, both.queued, both.oldest_wait_seconds) == (9, 5, 0.5)
+
+
+def test_many_points_are_summed_as_two_and_two_are() -> None:
+    third = replace(FIRST, at=150.0, seconds=10.0, ready=7.0)
+    at_once, in_turn = added(FIRST, SECOND, third), added(added(FIRST, SECOND), third)
+    assert asdict(at_once) == {
+        name: pytest.approx(value) if isinstance(value, float) else value for name, value in asdict(in_turn).items()
+    }
+    assert added(FIRST) == FIRST
+    empty = SeriesPoint(5.0, 0.0, ready=2.0)
+    assert added(empty, replace(empty, ready=4.0)).ready == 3.0
 
 
 def test_points_beside_each_other_add_their_gauges() -> None:

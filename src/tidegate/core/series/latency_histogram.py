@@ -59,12 +59,10 @@ def quantiles(histogram: Histogram, shares: Iterable[float]) -> tuple[float | No
     return tuple(middle(buckets[min(rank, len(buckets) - 1)]) for rank in ranks)
 
 
-def merged(one: Histogram, other: Histogram) -> dict[int, int]:
-    """The sum of two histograms."""
-    total = dict(one)
-    for bucket, count in other.items():
+def add(total: dict[int, int], more: Histogram) -> None:
+    """Add a histogram to a total."""
+    for bucket, count in more.items():
         total[bucket] = total.get(bucket, 0) + count
-    return total
 
 
 def grown(now: Histogram, before: Histogram) -> dict[int, int]:

@@ -4,11 +4,11 @@ Counts add up; gauges are averaged over time, and extremes stay extremes. So poi
 minute, and those become points of a day, without any loss but that of time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from operator import attrgetter, mul
 
-from tidegate.core.series.latency_histogram import Histogram, grown, merged
+from tidegate.core.series.latency_histogram import Histogram, add, grown
 
 STEPS = ("queue", "wait", "decode", "predict", "encode", "gateway")
 """The steps of a request, in order: waiting in the gateway for a replica; waiting in the replica for its batch; the
@@ -70,23 +70,21 @@ class SeriesPoint:
         return sum(count for status, count in self.statuses.items() if status // 100 == hundreds)
 
 
-def added(one: SeriesPoint, other: SeriesPoint) -> SeriesPoint:
-    """Two points of the same thing, one after the other, as one point."""
-    at, until = min(one.at, other.at), max(one.at + one.seconds, other.at + other.seconds)
-    width = one.seconds + other.seconds
-    shares = (one.seconds / width, other.seconds / width) if width else (0.5, 0.5)
-    return _sum(one, other, at, until - at, shares)
+def added(*points: SeriesPoint) -> SeriesPoint:
+    """Points of the same thing, at least one, each after the one before it, as one point."""
+    width = sum(point.seconds for point in points)
+    shares = [point.seconds / width if width else 1 / len(points) for point in points]
+    return _sum(points, shares)
 
 
-def beside(one: SeriesPoint, other: SeriesPoint) -> SeriesPoint:
-    """Two points of the same time, of two things (served entities, gateways), as one point."""
-    at, until = min(one.at, other.at), max(one.at + one.seconds, other.at + other.seconds)
-    return _sum(one, other, at, until - at, (1.0, 1.0))
+def beside(*points: SeriesPoint) -> SeriesPoint:
+    """Points of the same time, at least one, of several things (served entities, gateways), as one point."""
+    return _sum(points, [1.0] * len(points))
 
 
 def all_beside(points: Iterable[SeriesPoint], at: float, seconds: float) -> SeriesPoint:
     """The sum of points of the same time. Without any: an empty point of that time."""
-    return reduce(beside, points, SeriesPoint(at, seconds))
+    return beside(SeriesPoint(at, seconds), *points)
 
 
 def less(total: SeriesPoint, earlier: SeriesPoint) -> SeriesPoint:
@@ -117,48 +115,28 @@ _GROWING = (
 )  # fmt: skip
 
 
-def _sum(one: SeriesPoint, other: SeriesPoint, at: float, seconds: float, share: tuple[float, float]) -> SeriesPoint:
-    def gauge(first: float, second: float) -> float:
-        return first * share[0] + second * share[1]
+_GAUGES = ("ready", "wanted", "memory_bytes", "gpu", "gpu_memory_bytes")
+_EXTREMES = ("in_flight", "queued", "oldest_wait_seconds")
 
+
+def _sum(points: Sequence[SeriesPoint], shares: Sequence[float]) -> SeriesPoint:
+    at, until = min(point.at for point in points), max(point.at + point.seconds for point in points)
+    statuses, latency, cold = dict[int, int](), dict[int, int](), dict[str, tuple[int, float]]()
+    for point in points:
+        add(statuses, point.statuses)
+        add(latency, point.latency)
+        for key, (count, seconds) in point.cold.items():
+            known = cold.get(key, (0, 0.0))
+            cold[key] = known[0] + count, known[1] + seconds
     return SeriesPoint(
         at=at,
-        seconds=seconds,
-        gap=one.gap or other.gap,
-        accepted=one.accepted + other.accepted,
-        answered=one.answered + other.answered,
-        rejected=one.rejected + other.rejected,
-        timed_out=one.timed_out + other.timed_out,
-        client_gone=one.client_gone + other.client_gone,
-        lost=one.lost + other.lost,
-        statuses=merged(one.statuses, other.statuses),
-        latency=merged(one.latency, other.latency),
-        latency_seconds=one.latency_seconds + other.latency_seconds,
-        stepped=one.stepped + other.stepped,
-        steps=tuple(a + b for a, b in zip(one.steps, other.steps, strict=True)),
-        batches=one.batches + other.batches,
-        request_bytes=one.request_bytes + other.request_bytes,
-        response_bytes=one.response_bytes + other.response_bytes,
-        cold_starts=one.cold_starts + other.cold_starts,
-        cold_requests=one.cold_requests + other.cold_requests,
-        cold=_cold(one.cold, other.cold),
-        cpu_seconds=one.cpu_seconds + other.cpu_seconds,
-        ready=gauge(one.ready, other.ready),
-        wanted=gauge(one.wanted, other.wanted),
-        memory_bytes=gauge(one.memory_bytes, other.memory_bytes),
-        gpu=gauge(one.gpu, other.gpu),
-        gpu_memory_bytes=gauge(one.gpu_memory_bytes, other.gpu_memory_bytes),
-        in_flight=max(one.in_flight, other.in_flight),
-        queued=max(one.queued, other.queued),
-        oldest_wait_seconds=max(one.oldest_wait_seconds, other.oldest_wait_seconds),
+        seconds=until - at,
+        gap=any(point.gap for point in points),
+        statuses=statuses,
+        latency=latency,
+        steps=tuple(map(sum, zip(*(point.steps for point in points), strict=True))),
+        cold=cold,
+        **{name: sum(map(attrgetter(name), points)) for name in _GROWING},
+        **{name: sum(map(mul, map(attrgetter(name), points), shares)) for name in _GAUGES},
+        **{name: max(map(attrgetter(name), points)) for name in _EXTREMES},
     )
-
-
-def _cold(
-    one: Mapping[str, tuple[int, float]], other: Mapping[str, tuple[int, float]]
-) -> Mapping[str, tuple[int, float]]:
-    total = dict(one)
-    for key, (count, seconds) in other.items():
-        known = total.get(key, (0, 0.0))
-        total[key] = known[0] + count, known[1] + seconds
-    return total

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from tidegate.core.series.series_point import SeriesPoint, added
@@ -40,7 +39,7 @@ def with_breaks(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
 def rows_of(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
     """The points of a table: at most ROWS, each the sum of neighbours."""
     together = max(1, -(-len(points) // ROWS))
-    return [reduce(added, points[first : first + together]) for first in range(0, len(points), together)]
+    return [added(*points[first : first + together]) for first in range(0, len(points), together)]
 
 
 def gaps(points: Sequence[SeriesPoint]) -> list[tuple[float, float]]:

@@ -186,7 +186,4 @@ def why_text(reasons: Mapping[str, str]) -> str:
 
 def whole(points: Sequence[SeriesPoint]) -> SeriesPoint | None:
     """The sum of points, one after the other; None where there is none."""
-    total: SeriesPoint | None = None
-    for point in points:
-        total = point if total is None else added(total, point)
-    return total
+    return added(*points) if points else None
