@@ -50,6 +50,8 @@ LISTS: dict[str, list[list[str]]] = {
     "dashboard": [
         [*PYTEST, "tests/dashboard", "tests/e2e/test_dashboard.py", "-m", "acceptance or e2e"],
         ["-m", "bench.dashboard.streams"],
+        ["-m", "bench.dashboard.paint"],
+        ["-m", "bench.dashboard.cost"],
         ["-m", "bench.dashboard.truth"],
         ["-m", "bench.dashboard.series"],
         ["-m", "bench.dashboard.series", "--kind", "mixed"],

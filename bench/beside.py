@@ -7,12 +7,13 @@ rounds' ratios is what counts: machines are noisy, and both of a pair have the s
 
 import argparse
 import contextlib
+import os
 import shlex
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,10 +76,12 @@ class Side:
 
 
 @contextlib.contextmanager
-def side(checkout: Path) -> Iterator[Side]:
-    """The platform of a checkout, with this one's packages; ended after the `with`."""
+def side(checkout: Path, variables: Mapping[str, str] | None = None) -> Iterator[Side]:
+    """The platform of a checkout, with this one's packages; ended after the `with`. `variables` go before its own."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {"PYTHONPATH": str(checkout / "src")}
+        environment = dict(variables or {})
+        before = [environment["PYTHONPATH"]] if "PYTHONPATH" in environment else []
+        environment["PYTHONPATH"] = os.pathsep.join([*before, str(checkout / "src")])
         platform = Platform(Path(folder) / "data", "--sample", environment=environment).start()
         try:
             words = shlex.split(platform.wait_for_line("curl ", 300))
