@@ -87,7 +87,7 @@ async def test_a_defect_in_one_part_of_a_report_keeps_the_link_and_the_other_par
     monkeypatch.setattr(house.follower, "reported", lambda: told.append("the follower"))
     house.gateway.report()
     await until(lambda: told)
-    assert [r.getMessage() for r in caplog.records] == ["a gateway's report could not be taken"]
+    assert {r.getMessage() for r in caplog.records} == {"a gateway's report could not be taken"}  # there may be two
     assert len(house.gateways.reports) == 1
 
 
@@ -124,6 +124,7 @@ TASKS = {
     "control/supervised_loop.py": "it supervises",
     "control/reconcile/endpoint_lanes.py": "a lane logs whatever its actions raise, and ends",
     "control/reconcile/builds.py": "a preparation that raises is a failed one",
+    "control/reporting/platform_view.py": "a failed measurement of sizes is logged, and the next look makes another",
     "control/publish/gateway_links.py": "a task group: the connection's end is both tasks' end, and is logged",
 }
 

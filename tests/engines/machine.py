@@ -182,7 +182,20 @@ class Machine:
         for record in self.records():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(record.pid, signal.SIGKILL)
-        shutil.rmtree(self.root)
+        await asyncio.to_thread(self._remove)
+
+    def _remove(self) -> None:
+        """Remove the folder. A process that was killed may have written into it until a moment ago."""
+        until = time.monotonic() + 10
+        while True:
+            try:
+                shutil.rmtree(self.root)
+            except FileNotFoundError:
+                return
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
 
 
 class Watch:

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.atomic_write import write_atomically
+
 VENDOR = Path(__file__).parent / "static" / "vendor"
 
 FILES: Mapping[str, Mapping[str, str]] = {
@@ -61,7 +63,7 @@ class VendorFiles:
         for name, entry in pinned.items():
             tarball = _download(f"{registry}{name}/-/{name.rsplit('/')[-1]}-{entry['version']}.tgz")
             self._unpack(_checked(name, tarball, entry["integrity"]), self.files[name])
-        at.write_text(stamp)
+        write_atomically(at, stamp, mode=0o644)
         return True
 
     def _unpack(self, tarball: bytes, files: Mapping[str, str]) -> None:
@@ -70,7 +72,7 @@ class VendorFiles:
                 member = archive.extractfile(f"package/{inside}")
                 if member is None:
                     raise ValueError(f"The package has no file {inside}.")
-                (self.folder / name).write_bytes(member.read())
+                write_atomically(self.folder / name, member.read(), mode=0o644)
 
 
 LIBRARIES = VendorFiles(VENDOR, FILES)

@@ -26,6 +26,7 @@ from tidegate.core.rollout.snapshot import PreparationState
 from tidegate.data_directory import DataDirectory
 from tidegate.ports import Clock, Engine
 from tidegate.processes.process_table import ProcessSample, platform_processes
+from tidegate.supervised import attempted
 
 # How long a look is told again, and how long sizes on disk are, seconds: to walk an environment takes up to a second.
 KEPT_SECONDS, SIZES_SECONDS = 2.0, 60.0
@@ -232,7 +233,7 @@ class Platform:
         """Begin to measure sizes on disk where they are old; the look does not wait for that."""
         if now - self._measured_at >= SIZES_SECONDS and (self._measuring is None or self._measuring.done()):
             self._measured_at = now
-            self._measuring = asyncio.create_task(self._measure_all(), name="sizes on disk")
+            self._measuring = asyncio.create_task(attempted(self._measure_all(), "sizes on disk"))
 
     async def _measure_all(self) -> None:
         def walk() -> dict[str, int]:
