@@ -9,6 +9,8 @@ import pytest
 
 from tests.gateway.house import TOKEN, until
 from tests.gateway.http.upstream import OK, endless, raw_house, says
+from tidegate.gateway.http.callers import MAX_OPEN_BYTES
+from tidegate.gateway.http.turns import MAX_ORDINARY
 
 
 def lines(head: bytes) -> list[bytes]:
@@ -107,6 +109,30 @@ async def test_the_registrys_pages_get_a_policy_and_no_others_do(tmp_path: Path)
         registry, control = [await place.home.client.get(path) for path in ("/mlflow/x", "/api/x")]
     assert "frame-ancestors 'self'" in registry.headers["content-security-policy"]
     assert "content-security-policy" not in control.headers
+
+
+async def test_log_ins_whose_bodies_drip_take_no_turn(tmp_path: Path) -> None:
+    """Anybody may send them, without a token."""
+    async with raw_house(tmp_path) as place:
+        slow = [await place.client() for _ in range(MAX_ORDINARY + 1)]
+        for number, client in enumerate(slow):
+            accept = "accept: text/event-stream" if number % 2 else "accept: */*"
+            client.send("POST /login", accept, "content-length: 3")
+            client.writer.write(b"a")
+        quick = await place.client()
+        quick.send("POST /login", "content-length: 3")
+        quick.writer.write(b"abc")
+        assert b" 200 " in await asyncio.wait_for(quick.head(), 5)
+        quick.send("GET /api/x")
+        assert b" 200 " in await asyncio.wait_for(quick.head(), 5)
+        assert len(place.control.heads) == 2
+        slow[0].writer.write(b"bc")
+        assert b" 200 " in await asyncio.wait_for(slow[0].head(), 5)
+        large = await place.client()
+        large.send("POST /login", f"content-length: {MAX_OPEN_BYTES + 1}")
+        large.writer.write(b"a" * (MAX_OPEN_BYTES + 1))
+        assert b" 413 " in await asyncio.wait_for(large.head(), 5)
+        assert len(place.control.heads) == 3
 
 
 async def test_a_redirection_is_the_clients_to_follow(tmp_path: Path) -> None:

@@ -106,8 +106,11 @@ class Handler:
         request_id = http.request_id(headers.get(b"x-request-id"))
         public = self.scoring.public
         try:
-            principal = None if scope["path"] in callers.OPEN else self._check_caller(scope, headers)
+            anybody = scope["path"] in callers.OPEN
+            principal = None if anybody else self._check_caller(scope, headers)
             cors.check_same_site(headers, public.origin.encode())
+            if anybody:
+                receive = await callers.body_first(receive)
             if scope["path"] == proxy.REGISTRY_PREFIX:
                 await _send(send, 308, [(b"location", public.path("/mlflow/").encode())], b"")
                 return

@@ -1,13 +1,16 @@
 """What a gateway does with callers besides checking them: it tells control who they are, and has browsers log in."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 from urllib.parse import quote
 
 from tidegate import http
 from tidegate.core.access.own_path import own_path
 from tidegate.core.access.principal import ADDRESS_HEADER, HEADERS, PRINCIPAL_HEADER, SESSION_HEADER, Principal
-from tidegate.event_streams import Scope
+from tidegate.core.errors import PayloadTooLarge
+from tidegate.event_streams import Receive, Scope
+from tidegate.gateway.http.client_presence import ClientLeft
 from tidegate.gateway.http.proxy import REGISTRY_PREFIX
 from tidegate.gateway.scoring import token_check
 from tidegate.public_url import PublicUrl
@@ -15,6 +18,9 @@ from tidegate.public_url import PublicUrl
 LOG_IN = "/login"
 OPEN = frozenset((LOG_IN, "/favicon.ico"))
 """Paths that control answers to anybody."""
+
+MAX_OPEN_BYTES = 16 * 1024
+"""The longest body of a request to one of them."""
 
 # Whoever asks these is a program, or a page of MLflow's.
 _NO_PAGES = re.compile(r"/(?:api|mlflow|metrics)(?:/.*)?|/endpoints/[^/]+/invocations/?")
@@ -35,6 +41,28 @@ def told(scope: Scope, principal: Principal | None) -> Scope:
 def untold(scope: Scope) -> Scope:
     """The request as the registry gets it."""
     return {**scope, "headers": _without_claims(scope["headers"])}
+
+
+async def body_first(receive: Receive) -> Receive:
+    """Read the body of a request that anybody may send, before it gets a turn: turns are few, and a body may drip.
+
+    Raises PayloadTooLarge, and ClientLeft when the body will never be whole.
+    """
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        body += message.get("body", b"")
+        if len(body) > MAX_OPEN_BYTES:
+            raise PayloadTooLarge(f"A log-in has at most {MAX_OPEN_BYTES} bytes.")
+        more = message.get("more_body", False)
+    whole = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> MutableMapping[str, Any]:
+        return whole.pop() if whole else await receive()
+
+    return again
 
 
 def _without_claims(headers: http.Headers) -> http.Headers:
