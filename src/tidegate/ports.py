@@ -104,7 +104,7 @@ class Store(LockMemory, Protocol):
         ...
 
     async def add_event(self, event: Event) -> None:
-        """Add an event to its endpoint."""
+        """Add an event to its endpoint. What is no text in its message, NUL included, becomes a question mark."""
         ...
 
     async def events(self, endpoint_id: str, limit: int = 200) -> tuple[Event, ...]:

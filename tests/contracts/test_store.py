@@ -219,6 +219,16 @@ async def test_events_are_told_oldest_first_and_the_newest_are_kept(store: Store
     assert await store.events("unknown") == ()
 
 
+async def test_what_is_no_text_keeps_nothing_from_being_recorded_or_looked_for(store: Store) -> None:
+    """A model's exception may say anything, and so may whoever asks for an endpoint."""
+    created = await store.create_endpoint(plain(1, "wine"))
+    await store.add_event(Event("e1", 1.0, "Note", "a\0b \ud800 ü"))
+    assert [event.message for event in await store.events("e1")] == ["a?b ? ü"]
+    await store.save_endpoint(replace(created, failed=FailedConfig(CONFIG, "not \udfff text")))
+    assert await store.endpoint("wine\0") is None
+    assert await store.endpoint("\ud800") is None
+
+
 async def test_a_switch_is_recorded_with_its_endpoint_or_not_at_all(store: Store) -> None:
     created = await store.create_endpoint(FULL)
     first = replace(SWITCH, before=None, report="")

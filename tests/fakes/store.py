@@ -79,7 +79,8 @@ class FakeStore:
     async def add_event(self, event: Event) -> None:
         self._work()
         self._check_on_record(event.endpoint_id)
-        self._events.append(event)
+        message = event.message.replace("\0", "?").encode(errors="replace").decode()
+        self._events.append(replace(event, message=message))
 
     async def events(self, endpoint_id: str, limit: int = 200) -> tuple[Event, ...]:
         self._work()

@@ -24,6 +24,7 @@ from tidegate.core.endpoint.revision import Revision, RevisionId
 from tidegate.core.errors import Conflict, Unavailable
 from tidegate.core.legacy_products.enablement import Enablement
 from tidegate.core.rollout.switch import Switch
+from tidegate.json_lines import encoded
 from tidegate.ports import MAX_SWITCHES, Event, Store
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class SqlStore:
         return await self._run(work)
 
     async def endpoint(self, name: str) -> Endpoint | None:
-        query = select(ENDPOINTS.c.spec).where(ENDPOINTS.c.name == name, ENDPOINTS.c.deleted_at.is_(None))
+        query = select(ENDPOINTS.c.spec).where(ENDPOINTS.c.name == _text(name), ENDPOINTS.c.deleted_at.is_(None))
 
         def work(connection: Connection) -> Endpoint | None:
             spec = connection.scalar(query)
@@ -141,7 +142,7 @@ class SqlStore:
 
     async def add_event(self, event: Event) -> None:
         def work(connection: Connection) -> None:
-            connection.execute(insert(EVENTS).values(asdict(event)))
+            connection.execute(insert(EVENTS).values(asdict(replace(event, message=_text(event.message)))))
             _keep_newest(connection, EVENTS, event.endpoint_id, _EVENTS_KEPT)
 
         with endpoint_gone(event.endpoint_id):
@@ -273,7 +274,12 @@ class _Read(Generic[T]):
 
 
 def _encode(value: Endpoint | Revision | Switch | Enablement) -> str:
-    return msgspec.json.encode(value).decode()
+    return encoded(value).decode()
+
+
+def _text(value: str) -> str:
+    """A text as every database takes it. PostgreSQL has no NUL, and none has half of a surrogate pair."""
+    return value.replace("\0", "?").encode(errors="replace").decode()
 
 
 def _keep_newest(connection: Connection, table: Table, endpoint_id: str, count: int) -> None:
