@@ -225,9 +225,9 @@ def test_a_part_that_cannot_be_read_says_so_and_the_old_one_stays(page: Page) ->
 def test_a_part_that_is_refused_as_the_session_has_ended_leads_to_the_whole_page(page: Page) -> None:
     page.goto("/")
     page.route("**/?find=*", lambda route: route.fulfill(status=401, body="{}"))
-    page.get_by_label("Find", exact=True).fill("wine")
     with page.expect_navigation():
-        pass
+        page.get_by_label("Find", exact=True).fill("wine")
+    page.unroute("**/?find=*")
 
 
 def _plots(page: Page) -> int:
