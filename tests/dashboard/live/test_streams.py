@@ -1,12 +1,14 @@
 """The event stream of the list of endpoints."""
 
 import asyncio
+import html
 import json
 from typing import Any
 
 import pytest
 
 from tests.control.house import TOKEN
+from tests.dashboard import stories
 from tests.dashboard.web_house import WebHouse
 from tidegate.core.access.principal import ADMIN, PRINCIPAL_HEADER, SESSION_HEADER
 from tidegate.core.errors import Unavailable
@@ -35,6 +37,21 @@ async def test_the_list_is_told_its_rows_and_its_tiles(web: WebHouse) -> None:
     (first,) = await values(web, "/live/endpoints?name=wine")
     assert (first["wine/state"], first["wine/replicas"], first["asleep"]) == ("ready", "1", "0")
     assert "iris/state" not in first
+
+
+async def test_the_list_is_told_when_something_else_needs_attention(web: WebHouse) -> None:
+    await web.ready("wine")
+    address = html.unescape((await web.text("/")).split('data-stream="')[1].split('"')[0])
+    await stories.held_back(web.house)
+    async with asyncio.timeout(10), web.http.stream("GET", address) as answer:
+        async for line in answer.aiter_lines():
+            if line == "event: refresh":
+                break
+    part = (await web.http.get("/?part=needs", headers={"hx-request": "true"})).text
+    assert part.startswith('<div class="part" id="needs"')
+    assert "A new version is held back." in part
+    address = html.unescape((await web.text("/")).split('data-stream="')[1].split('"')[0])
+    assert [list(found) for found in await values(web, address)] != [["needs"]]
 
 
 async def test_only_what_has_changed_is_sent_again(web: WebHouse) -> None:

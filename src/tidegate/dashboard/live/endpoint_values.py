@@ -8,6 +8,7 @@ from tidegate.control.endpoints.endpoint_views import EndpointView
 from tidegate.core.series.latency_histogram import quantile
 from tidegate.core.series.series_point import SeriesPoint, all_beside
 from tidegate.dashboard import formats
+from tidegate.dashboard.pages.endpoint_list import needs_print
 
 
 class EndpointValues:
@@ -23,6 +24,8 @@ class EndpointValues:
         self._views: Mapping[str, EndpointView] = {}
         self._rows: dict[str, dict[str, str]] = {}
         self._total: dict[str, str] = {}
+        self.needs = ""
+        """The digest of what needs somebody, as of the newest tick."""
 
     async def of(self, tick: int, names: Sequence[str]) -> dict[str, str]:
         """The values of these rows, and those of the tiles."""
@@ -39,7 +42,7 @@ class EndpointValues:
     async def _take(self) -> None:
         fleet, views = self._fleet_now(), {view.endpoint.name: view for view in await self._views_now()}
         self._fleet, self._views, self._rows = fleet, views, {}
-        self._total = await asyncio.to_thread(self._tiles)
+        self._total, self.needs = await asyncio.to_thread(lambda: (self._tiles(), needs_print(views.values())))
 
     def _tiles(self) -> dict[str, str]:
         total = all_beside((point for point in self._fleet.values() if point.requests), 0.0, 60.0)

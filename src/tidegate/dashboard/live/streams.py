@@ -8,7 +8,7 @@ from tidegate.dashboard.live import endpoint_state
 from tidegate.dashboard.live.build_stream import BuildStream
 from tidegate.dashboard.live.endpoint_now import EndpointNow
 from tidegate.dashboard.live.endpoint_values import EndpointValues
-from tidegate.dashboard.live.event_stream import changed, stream
+from tidegate.dashboard.live.event_stream import changed, event, stream
 from tidegate.dashboard.live.platform_news import PlatformNews
 from tidegate.dashboard.live.ticker import Ticker
 from tidegate.dashboard.pages.endpoint.situations import Situations
@@ -25,9 +25,15 @@ def routes(site: Site, situations: Situations) -> list[Route]:
     async def endpoints(request: Request) -> Response:
         names = request.query_params.getlist("name")[:PAGE]
         sent: dict[str, str] = {}
+        seen = request.query_params.get("needs", "")
 
         async def compose(tick: int) -> bytes:
-            return changed(await values.of(tick, names), sent)
+            nonlocal seen
+            news = changed(await values.of(tick, names), sent)
+            if seen not in ("", values.needs):
+                news += event("refresh", ["needs"])
+            seen = values.needs
+            return news
 
         return stream(ticker, compose)
 

@@ -1,5 +1,6 @@
 """The first page: all endpoints, those that need somebody first, with what they do now."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -146,6 +147,12 @@ def _rank(row: Row, sort: str) -> float:
             return row.rate
 
 
+def needs_print(views: Iterable[EndpointView]) -> str:
+    """A digest of what needs somebody: where it differs, that part of the page is to be read anew."""
+    needs = sorted((view.endpoint.name, need) for view in views if (need := need_of(view)))
+    return hashlib.sha256(repr(needs).encode()).hexdigest()[:12]
+
+
 def sparkline(rates: Sequence[float]) -> str:
     """The points of an SVG polyline of 110 by 24 for these rates; empty where there is nothing to draw."""
     if len(rates) < 2 or not any(rates):
@@ -178,11 +185,17 @@ def routes(site: Site) -> list[Route]:
         views = await sources.endpoints.list()
         view = endpoint_list(views, series.fleet(), {}, choice)
         sparks = {row.name: sparkline(series.sparkline(row.name)) for row in view.rows}
-        names = urlencode([("name", row.name) for row in view.rows])
+        shown = urlencode([*(("name", row.name) for row in view.rows), ("needs", needs_print(views))])
         template = "endpoint_rows.html" if request.headers.get("hx-request") else "endpoint_list.html"
-        values = {"view": view, "sparks": sparks, "stream": f"/live/endpoints?{names}", "states": STATES}
+        values = {
+            "view": view,
+            "sparks": sparks,
+            "stream": f"/live/endpoints?{shown}",
+            "states": STATES,
+        }
         if template == "endpoint_rows.html":
-            return site.fragment(template, values)
+            is_needs = request.query_params.get("part") == "needs"
+            return site.fragment("endpoint_needs.html" if is_needs else template, values)
         return site.page(request, template, values, section="Endpoints")
 
     async def find(request: Request) -> Response:
