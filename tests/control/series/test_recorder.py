@@ -116,6 +116,25 @@ async def test_a_restart_of_control_is_one_gap_and_loses_no_count() -> None:
             assert answered(await scene.points(step, 600.0)) == 900 + 55 + 200, (killed, step)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_gap_of_a_restart_is_no_longer_than_control_was_away(killed: bool) -> None:
+    """However long nobody has used anything before."""
+    scene = Scene()
+    await scene.second(2)
+    await scene.serve(5, 10)
+    await scene.second(600)
+    went = scene.clock.now()
+    await scene.restart(killed=killed)
+    scene.gateways[0].answer(55)
+    scene.clock.advance(30.0)
+    scene.report(scene.gateways[0])
+    await scene.recorder.run_once()
+    await scene.second(3)
+    [gap] = [point for point in await scene.points(60.0, 900.0) if point.gap]
+    assert (gap.answered, answered(await scene.points(60.0, 900.0))) == (55, 105)
+    assert went - 75.0 <= gap.at <= went + 1.0  # a minute is stored some seconds after its end
+
+
 async def test_a_gateway_that_is_replaced_leaves_no_gap() -> None:
     scene = Scene()
     await scene.second(2)

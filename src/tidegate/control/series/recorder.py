@@ -158,14 +158,16 @@ class Recorder:
         """Take what an earlier process has left."""
         for chain in left.presence:
             self.presence.take(point for table in readable(chain) for _, point in table.rows())
+        until = 0.0  # the end of the newest minute that is stored
         for key, point in (row for chain in left.minutes for table in readable(chain) for row in table.rows()):
             endpoint, _, entity = key.partition(JOINT)
             if endpoint == PLATFORM:
                 self.presence.take([point])
+                until = max(until, point.at + point.seconds * min(1.0, point.ready))
             elif point.requests and entity != PAST:
                 requests, minute = self._track(endpoint).requests, int(point.at // MINUTE)
                 requests[minute] = requests.get(minute, 0) + point.requests
-        return StoredTotals(left.totals_tables())
+        return StoredTotals(left.totals_tables(), until)
 
     def _count(self, news: _News, waits: Mapping[Key, Waiting]) -> None:
         """Add the rows of one report."""

@@ -31,9 +31,14 @@ def packed_totals(reports: Iterable[LoadReport], shards: Iterable[int], at: floa
 
 
 class StoredTotals:
-    """The totals that an earlier process has left."""
+    """The totals that an earlier process has left.
 
-    def __init__(self, tables: Iterable[PointTable]) -> None:
+    Those of what nobody used are not stored again. `until` is the end of the newest stored minute, unix seconds: they
+    are known to have been the same then.
+    """
+
+    def __init__(self, tables: Iterable[PointTable], until: float = 0.0) -> None:
+        self._until = until
         self._totals: dict[str, dict[tuple[str, str], SeriesPoint]] = {}  # by ledger, then by endpoint and entity
         self.at: dict[str, float] = {}  # when a ledger's totals were the last ones, unix seconds
         for table in tables:
@@ -50,7 +55,7 @@ class StoredTotals:
         """
         if not self.at:
             return None
-        at = self.at.get(report.ledger, max(self.at.values()))
+        at = max(self._until, self.at.get(report.ledger, max(self.at.values())))
         before = self._totals.pop(report.ledger, {})
         found = []
         for endpoint, accounts in report.accounts.items():
