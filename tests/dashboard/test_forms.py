@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tidegate.core.errors import InvalidParameter, TidegateError
+from tidegate.core.errors import BadRequest, InvalidParameter, TidegateError
 from tidegate.dashboard.forms import MAX_FORM_BYTES, Form, read_form
 
 FORM = Form({"name": [" wine "], "share": ["12"], "bad": ["1e400"], "empty": [""]})
@@ -62,3 +62,16 @@ async def test_a_form_is_read_within_bounds() -> None:
         assert await sent("&".join(["a=1"] * 1001)) == "The form could not be read."
         refused = await client.post("/", content=b"{}", headers={"content-type": "application/json"})
         assert "is sent as" in refused.json()
+
+
+async def test_a_form_whose_sender_leaves_is_no_defect() -> None:
+    messages: list[dict[str, object]] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b"a=1", "more_body": True},
+    ]
+
+    async def receive() -> dict[str, object]:
+        return messages.pop()
+
+    with pytest.raises(BadRequest, match="broke off"):
+        await read_form(Request({"type": "http", "method": "POST", "headers": []}, receive))

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tidegate.core.access.principal import ADMIN, PRINCIPAL_HEADER
@@ -58,10 +58,13 @@ async def read_form(request: Request) -> Form:
     if kind != _URLENCODED:
         raise UnsupportedMediaType(f"A form is sent as {_URLENCODED}.")
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM_BYTES:
-            raise PayloadTooLarge(f"The form is longer than {MAX_FORM_BYTES} bytes. Send less.")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_FORM_BYTES:
+                raise PayloadTooLarge(f"The form is longer than {MAX_FORM_BYTES} bytes. Send less.")
+    except ClientDisconnect:  # no defect; nobody reads the answer
+        raise BadRequest("The form broke off.") from None
     try:
         return Form(
             parse_qs(body.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_VALUES)
