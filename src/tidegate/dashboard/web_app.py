@@ -17,18 +17,10 @@ from tidegate.core.errors import BadRequest, Internal, MethodNotAllowed, NotFoun
 from tidegate.dashboard.live import streams
 from tidegate.dashboard.page_permissions import PagePermissions
 from tidegate.dashboard.pages import endpoint_list, login_page, platform_page
-from tidegate.dashboard.pages.endpoint import (
-    build_page,
-    endpoint_actions,
-    logs_page,
-    overview,
-    query_page,
-    roll_outs,
-    settings_page,
-    slow_page,
-    update_form,
-)
-from tidegate.dashboard.pages.endpoint.situations import Situations
+from tidegate.dashboard.pages.endpoint import logs_page, query_page, settings_page, slow_page
+from tidegate.dashboard.pages.endpoint_changes import build_page, endpoint_actions, roll_outs, update_form
+from tidegate.dashboard.pages.endpoint_overview import overview
+from tidegate.dashboard.pages.endpoint_overview.situations import Situations
 from tidegate.dashboard.pages.models import model_launch, model_list, model_page, serving_tab
 from tidegate.dashboard.site import HEADERS, Site
 from tidegate.telemetry import fields

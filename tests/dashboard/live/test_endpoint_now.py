@@ -11,8 +11,8 @@ from tests.dashboard.web_house import WebHouse
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
 from tidegate.control.series.series import COMES_IN
 from tidegate.dashboard.live.endpoint_now import REFRESH_TICKS, EndpointNow
-from tidegate.dashboard.pages.endpoint.situations import Situations
-from tidegate.dashboard.pages.endpoint.time_range import time_range
+from tidegate.dashboard.pages.endpoint_overview.situations import Situations
+from tidegate.dashboard.pages.endpoint_overview.time_range import time_range
 
 
 def events(message: bytes) -> Mapping[str, Any]:

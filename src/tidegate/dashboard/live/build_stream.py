@@ -8,7 +8,7 @@ from tidegate.core.endpoint.revision import RevisionId
 from tidegate.core.rollout.preparation_steps import Outcome
 from tidegate.dashboard.live.endpoint_state import StateNews, lines_of
 from tidegate.dashboard.live.event_stream import changed, event
-from tidegate.dashboard.pages.endpoint.build_page import build_page, build_values
+from tidegate.dashboard.pages.endpoint_changes.build_page import build_page, build_values
 from tidegate.dashboard.site import Site
 
 

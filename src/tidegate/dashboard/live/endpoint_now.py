@@ -10,9 +10,9 @@ from tidegate.dashboard.charts.chart_data import row_event
 from tidegate.dashboard.charts.endpoint_charts import Limits, charts, statuses_of
 from tidegate.dashboard.live.event_stream import Compose, changed, event
 from tidegate.dashboard.pages.endpoint.endpoint_frame import frame_of, frame_values, print_of
-from tidegate.dashboard.pages.endpoint.overview_parts import ledger_values, tile_values
-from tidegate.dashboard.pages.endpoint.situations import Seen, Situations
-from tidegate.dashboard.pages.endpoint.time_range import LIVE, TimeRange
+from tidegate.dashboard.pages.endpoint_overview.overview_parts import ledger_values, tile_values
+from tidegate.dashboard.pages.endpoint_overview.situations import Seen, Situations
+from tidegate.dashboard.pages.endpoint_overview.time_range import LIVE, TimeRange
 from tidegate.dashboard.site import Sources
 
 REFRESH_TICKS = 60

@@ -11,9 +11,9 @@ from tidegate.dashboard.live.endpoint_values import EndpointValues
 from tidegate.dashboard.live.event_stream import changed, event, stream
 from tidegate.dashboard.live.platform_news import PlatformNews
 from tidegate.dashboard.live.ticker import Ticker
-from tidegate.dashboard.pages.endpoint.situations import Situations
-from tidegate.dashboard.pages.endpoint.time_range import time_range
 from tidegate.dashboard.pages.endpoint_list import PAGE
+from tidegate.dashboard.pages.endpoint_overview.situations import Situations
+from tidegate.dashboard.pages.endpoint_overview.time_range import time_range
 from tidegate.dashboard.site import Site
 
 

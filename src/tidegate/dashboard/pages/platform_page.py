@@ -12,7 +12,7 @@ from starlette.routing import Route
 from tidegate.control.reporting.platform_view import BuildView, EnvironmentView, PlatformView, ProcessView, ReplicaRow
 from tidegate.core.endpoint.machine_report import MachineReport, MemoryHolder, TemplateReport
 from tidegate.dashboard import formats
-from tidegate.dashboard.pages.endpoint.build_page import TITLES
+from tidegate.dashboard.pages.endpoint_changes.build_page import TITLES
 from tidegate.dashboard.site import Site
 from tidegate.dashboard.stacked_bar import Part, stacked
 from tidegate.processes.process_table import ProcessSample

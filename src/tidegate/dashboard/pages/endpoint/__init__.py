@@ -1,1 +1,1 @@
-"""The pages of one endpoint: the frame with its head and tabs, and a page for each tab."""
+"""One endpoint: the frame of all its pages with head and tabs, and the tabs Slow, Logs, Query and Settings."""

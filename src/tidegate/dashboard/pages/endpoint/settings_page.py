@@ -16,8 +16,8 @@ from tidegate.core.endpoint.status import Deployment, EntityStatus
 from tidegate.core.legacy_products.enablement import PRODUCT_TITLES
 from tidegate.core.rollout.pointers import is_pointer
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed
-from tidegate.dashboard.pages.endpoint.overview_parts import BATCHING_WORDS, START_WORDS
-from tidegate.dashboard.pages.endpoint.update_form import BATCHINGS
+from tidegate.dashboard.pages.endpoint_changes.update_form import BATCHINGS
+from tidegate.dashboard.pages.endpoint_overview.overview_parts import BATCHING_WORDS, START_WORDS
 from tidegate.dashboard.site import Site
 
 

@@ -17,9 +17,9 @@ from tidegate.core.series.series_point import SeriesPoint
 from tidegate.dashboard.charts.chart_data import Mark, as_csv, compact, with_breaks
 from tidegate.dashboard.charts.chart_view import ChartView, chart_views
 from tidegate.dashboard.charts.endpoint_charts import Limits, charts
-from tidegate.dashboard.pages.endpoint.diagnosis_words import STEP_TEXTS
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed, path_of
-from tidegate.dashboard.pages.endpoint.overview_parts import (
+from tidegate.dashboard.pages.endpoint_overview.diagnosis_words import STEP_TEXTS
+from tidegate.dashboard.pages.endpoint_overview.overview_parts import (
     LEDGER,
     Goes,
     Saving,
@@ -30,8 +30,8 @@ from tidegate.dashboard.pages.endpoint.overview_parts import (
     serving,
     tile_values,
 )
-from tidegate.dashboard.pages.endpoint.situations import Seen, Situations, whole
-from tidegate.dashboard.pages.endpoint.time_range import RANGES, TimeRange, time_range
+from tidegate.dashboard.pages.endpoint_overview.situations import Seen, Situations, whole
+from tidegate.dashboard.pages.endpoint_overview.time_range import RANGES, TimeRange, time_range
 from tidegate.dashboard.site import Site
 from tidegate.settings import DashboardSettings
 

@@ -22,8 +22,8 @@ from tidegate.core.endpoint.served_entity import (
 from tidegate.core.errors import Conflict, InvalidParameter, TidegateError
 from tidegate.core.rollout.pointers import ARCHIVED
 from tidegate.dashboard.forms import Form, caller, read_form
-from tidegate.dashboard.pages.endpoint.endpoint_actions import check_present
 from tidegate.dashboard.pages.endpoint.endpoint_frame import framed, path_of
+from tidegate.dashboard.pages.endpoint_changes.endpoint_actions import check_present
 from tidegate.dashboard.site import Flash, Site
 from tidegate.http import status_of
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.control.series.series import COMES_IN
-from tidegate.dashboard.pages.endpoint.time_range import LONGEST, RANGES, time_range
+from tidegate.dashboard.pages.endpoint_overview.time_range import LONGEST, RANGES, time_range
 
 NOW = 1_700_000_123.0
 

@@ -10,7 +10,7 @@ from tidegate.core.endpoint.endpoint import FOLLOWER, ROLLBACK, Endpoint, Failed
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.endpoint.status import ConfigUpdate, Deployment, EndpointStatus, EntityStatus, Ready
 from tidegate.core.rollout.switch import Switch, side_of
-from tidegate.dashboard.pages.endpoint.roll_outs import RollOuts, roll_outs
+from tidegate.dashboard.pages.endpoint_changes.roll_outs import RollOuts, roll_outs
 from tidegate.ports import Event
 
 ONE, TWO = a_config(), a_config(an_entity(version="2", name="wine-2"), version=2)

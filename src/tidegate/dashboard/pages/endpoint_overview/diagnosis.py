@@ -13,7 +13,7 @@ from tidegate.core.rollout.switch import Switch
 from tidegate.core.series.latency_histogram import quantile
 from tidegate.core.series.series_point import STEPS, SeriesPoint
 from tidegate.dashboard.formats import count, duration, memory, milliseconds, percent, rate
-from tidegate.dashboard.pages.endpoint.diagnosis_words import (
+from tidegate.dashboard.pages.endpoint_overview.diagnosis_words import (
     STEP_TEXTS,
     all_of,
     causes,

@@ -16,7 +16,7 @@ from tidegate.core.errors import NotFound
 from tidegate.core.legacy_products.enablement import kept_out
 from tidegate.core.rollout.switch import Side, Switch
 from tidegate.dashboard.pages.endpoint.endpoint_frame import Share, config_text, framed, path_of
-from tidegate.dashboard.pages.endpoint.gate_report import gate_report
+from tidegate.dashboard.pages.endpoint_changes.gate_report import gate_report
 from tidegate.dashboard.site import Site
 from tidegate.ports import Event
 

@@ -11,7 +11,7 @@ from tidegate.core.endpoint.endpoint import Route
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
 from tidegate.core.errors import Conflict, InvalidParameter, NotFound, TidegateError
 from tidegate.dashboard.forms import Form
-from tidegate.dashboard.pages.endpoint.endpoint_actions import policy_of, split_of, tag_changes
+from tidegate.dashboard.pages.endpoint_changes.endpoint_actions import policy_of, split_of, tag_changes
 
 SPLIT = an_endpoint(
     active=a_config(

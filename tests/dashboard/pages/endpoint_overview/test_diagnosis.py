@@ -13,8 +13,8 @@ from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.rollout.switch import Side, Switch
 from tidegate.core.series.latency_histogram import bucket_of
 from tidegate.core.series.series_point import SeriesPoint
-from tidegate.dashboard.pages.endpoint.diagnosis import Situation, diagnosis
 from tidegate.dashboard.pages.endpoint.endpoint_frame import TABS
+from tidegate.dashboard.pages.endpoint_overview.diagnosis import Situation, diagnosis
 
 NOW = 1_000_000.0
 STEPS = (0.0002, 0.0001, 0.0004, 0.0025, 0.0002, 0.0006)  # of one request, seconds

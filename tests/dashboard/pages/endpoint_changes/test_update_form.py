@@ -13,7 +13,7 @@ from tidegate.core.endpoint.registered_model import ModelDetails, RegisteredMode
 from tidegate.core.endpoint.served_entity import Batching, ModelRef
 from tidegate.core.errors import Conflict, InvalidParameter, Unavailable
 from tidegate.dashboard.forms import Form
-from tidegate.dashboard.pages.endpoint.update_form import (
+from tidegate.dashboard.pages.endpoint_changes.update_form import (
     BESIDE,
     as_sent,
     scaled,

@@ -10,7 +10,7 @@ from tidegate.core.endpoint.endpoint import PendingConfig
 from tidegate.core.endpoint.gate_policy import GatePolicy
 from tidegate.core.rollout.gate import GateDefaults, judge, replays_of
 from tidegate.core.rollout.replay import Findings, Memory, Times
-from tidegate.dashboard.pages.endpoint.gate_report import GateReport, Pair, SchemaLine, gate_report
+from tidegate.dashboard.pages.endpoint_changes.gate_report import GateReport, Pair, SchemaLine, gate_report
 from tidegate.dashboard.stacked_bar import stacked
 
 MB = 1_000_000

@@ -11,7 +11,7 @@ from tidegate.control.endpoints.endpoint_requests import ConfigRequest
 from tidegate.core.endpoint.served_entity import ModelVersion
 from tidegate.core.rollout.switch import Side, Switch
 from tidegate.core.series.series_point import SeriesPoint
-from tidegate.dashboard.pages.endpoint.situations import Situations, whole, why_text
+from tidegate.dashboard.pages.endpoint_overview.situations import Situations, whole, why_text
 from tidegate.ports import Event
 
 

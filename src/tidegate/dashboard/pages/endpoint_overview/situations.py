@@ -13,8 +13,8 @@ from tidegate.control.endpoints.endpoint_views import EndpointView, RunningView
 from tidegate.control.series.series import COMES_IN
 from tidegate.core.rollout.switch import Switch
 from tidegate.core.series.series_point import SeriesPoint, added
-from tidegate.dashboard.pages.endpoint.diagnosis import Finding, Situation, diagnosis
 from tidegate.dashboard.pages.endpoint.endpoint_frame import config_text
+from tidegate.dashboard.pages.endpoint_overview.diagnosis import Finding, Situation, diagnosis
 from tidegate.dashboard.site import Sources
 from tidegate.ports import Event
 

@@ -16,8 +16,8 @@ from tidegate.core.endpoint.status import ConfigUpdate, Deployment, EndpointStat
 from tidegate.core.planes.account import Account
 from tidegate.core.rollout.switch import Side, Switch
 from tidegate.core.series.series_point import STEPS, SeriesPoint
-from tidegate.dashboard.pages.endpoint.diagnosis_words import STEP_TEXTS
-from tidegate.dashboard.pages.endpoint.overview_parts import (
+from tidegate.dashboard.pages.endpoint_overview.diagnosis_words import STEP_TEXTS
+from tidegate.dashboard.pages.endpoint_overview.overview_parts import (
     MOST_MARKS,
     Serving,
     goes,

@@ -1,0 +1,1 @@
+"""Tests of `tidegate.dashboard.pages.endpoint_overview`."""
