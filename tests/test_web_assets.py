@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.web_assets import FOLDER, AssetAnswer, UnknownAsset, WebAssets
+from tidegate.web_assets import FOLDER, AssetAnswer, UnknownAsset, WebAssets, lean
 
-CSS = b"body { color: #0b63ce }\n" * 50
+CSS = b"\n".join([b"body { color: #0b63ce }"] * 50)
 
 
 @pytest.fixture
@@ -95,3 +95,16 @@ def test_a_known_file_is_not_sent_again(folder: Path) -> None:
 
 def test_the_platform_has_its_mark() -> None:
     assert WebAssets.load(FOLDER).has("favicon.svg")
+
+
+def test_comments_and_indentation_are_not_sent() -> None:
+    text = "/* One line. */\na { /* stays */\n    b: c;\n\n  /* Several\n     lines. */\n  d: e;\n}\n"
+    assert lean(text) == "a { /* stays */\nb: c;\nd: e;\n}"
+
+
+@pytest.mark.parametrize("file", sorted([*FOLDER.glob("*.js"), *FOLDER.glob("*.css")]), ids=lambda file: file.name)
+def test_what_is_left_out_of_our_files_is_nothing_but_comments(file: Path) -> None:
+    text = file.read_text()
+    assert all(line.count("`") % 2 == 0 for line in text.splitlines()), "a text that goes over several lines"
+    for line in map(str.strip, text.splitlines()):
+        assert not line.startswith("/*") or "*/" not in line or line.endswith("*/"), line

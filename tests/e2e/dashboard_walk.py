@@ -143,7 +143,7 @@ class Walk:
         self.hands.fill(self.page.get_by_label("Version, alias or stage"), version)
         if beside is not None:
             self.hands.choose(self.page.get_by_label("Place"), "beside")
-            self.hands.fill(self.page.get_by_label("Share, %"), str(beside))
+            self.hands.fill(self.page.get_by_label("Share of the traffic, %"), str(beside))
         self._press("Update", self.page.get_by_role("main"))
         expect(self.page.get_by_text("The update has begun")).to_be_visible()
 

@@ -51,6 +51,7 @@ async def test_whatever_a_model_has_started_ends_with_its_replica(machine: Machi
     if end != "failed":
         [pid] = await machine.until_ready()
         [first] = littered(machine)
+        await eventually(lambda: "daemon " in machine.log())
         assert running(daemon(machine))
         if end == "killed":
             os.kill(pid, signal.SIGKILL)

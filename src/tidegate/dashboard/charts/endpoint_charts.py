@@ -97,8 +97,8 @@ def statuses_of(points: Iterable[SeriesPoint]) -> tuple[int, ...]:
 
 
 def significant(value: float | None) -> float | None:
-    """A value with four significant digits: as exact as anybody sees it, and short."""
-    return None if value is None else float(f"{value:.4g}")
+    """A value with three significant digits: as exact as anybody sees it, and short."""
+    return None if value is None else float(f"{value:.3g}")
 
 
 # --- each chart

@@ -12,7 +12,7 @@ from tidegate.dashboard.charts.endpoint_charts import Chart
 
 WIDTH, HEIGHT = 340.0, 160.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 4.0, 8.0, 20.0
-COLUMNS = 120
+COLUMNS = 90
 _MOST_TICKS = 4
 
 
