@@ -1,6 +1,5 @@
 """The platform's processes as the kernel shows them."""
 
-import os
 import subprocess
 import sys
 import time
@@ -55,4 +54,6 @@ def test_of_no_process_nothing_is_told(pid: int) -> None:
 
 
 def test_a_process_without_a_title_of_the_platform_is_left_out() -> None:
-    assert platform_processes(os.getpid()) == []
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        assert platform_processes(other.pid) == []
+        other.communicate(b"\n")
