@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -20,11 +19,9 @@ def log_in(platform: Platform) -> str:
 
 @dataclass
 class Reader:
-    """One reader of a stream: when it was answered and when the last bytes came, of time.monotonic."""
+    """One reader of a stream: the status of its answer, and how many bytes have come."""
 
     status: int = 0
-    answered_at: float = 0.0
-    last_at: float = 0.0
     bytes: int = 0
     writer: asyncio.StreamWriter | None = None
     reading: asyncio.Task[None] | None = None
@@ -65,7 +62,6 @@ async def _open(url: str, cookie: str, path: str) -> Reader:
     async with asyncio.timeout(60):
         head = await source.readuntil(b"\r\n\r\n")
     reader.status, reader.writer = int(head.split(b" ", 2)[1]), writer
-    reader.answered_at = reader.last_at = time.monotonic()
     reader.reading = asyncio.create_task(_read(source, reader))
     return reader
 
@@ -74,6 +70,5 @@ async def _read(source: asyncio.StreamReader, reader: Reader) -> None:
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         while data := await source.read(65536):
             reader.bytes += len(data)
-            reader.last_at = time.monotonic()
             if b"0\r\n\r\n" in data:
                 return

@@ -18,7 +18,7 @@ from tests.fakes.series import FakeSeries
 from tests.services.nginx import nginx_server
 from tidegate import http_server
 from tidegate.api.rest_api import create_app
-from tidegate.dashboard.site import STATIC, Site
+from tidegate.dashboard.site import Site
 from tidegate.dashboard.web_app import create_web_app, faces
 from tidegate.gateway import gateway_server
 from tidegate.public_url import parse
@@ -80,7 +80,7 @@ async def a_platform(folder: Path, listener: socket.socket, public_url: str = ""
         public = parse(public_url)
         api = create_app(*house.faces, public=public)
         series = FakeSeries({}, house.clock)
-        web = create_web_app(Site(sources(house, series), WebAssets.load(STATIC), public))
+        web = create_web_app(Site(sources(house, series), WebAssets.load(), public))
         config = uvicorn.Config(
             faces(api, web), uds=str(house.data.api_socket), log_config=None, lifespan="off", ws="none"
         )
@@ -123,6 +123,8 @@ async def test_the_whole_way_in_and_out(platform: Platform) -> None:
             assert (await log_in(browser)).status_code == 303
             assert (await browser.get(API)).status_code == 200
         assert (await browser.get("/")).status_code == 200
+        known = await browser.get("/login?next=/models")
+        assert (known.status_code, known.headers["location"]) == (303, "/models")
         created = await browser.post(API, json=BODY)
         assert (created.status_code, created.json()["creator"]) == (200, "admin")
         evil = await browser.delete(f"{API}/tea", headers={"origin": "https://evil.example"})
@@ -132,6 +134,7 @@ async def test_the_whole_way_in_and_out(platform: Platform) -> None:
         assert not browser.cookies
         browser.cookies.update(cookies)  # somebody has kept the cookie
         assert (await browser.get(API)).status_code == 401
+        assert (await browser.get("/login")).status_code == 200
 
 
 async def test_a_session_outlives_gateway_and_control(platform: Platform) -> None:

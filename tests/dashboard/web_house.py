@@ -14,7 +14,7 @@ from tests.control.house import House, a_house
 from tests.fakes.series import FakeSeries
 from tests.fakes.slow_requests import FakeSlowRequests
 from tidegate.core.access.principal import ADMIN, HEADERS, Principal
-from tidegate.dashboard.site import STATIC, Site, Sources
+from tidegate.dashboard.site import Site, Sources
 from tidegate.dashboard.web_app import create_web_app
 from tidegate.gateway.http import callers
 from tidegate.public_url import PublicUrl
@@ -82,7 +82,7 @@ async def a_web_house(
     gateway does."""
     async with a_house(folder, patience=10.0) as house:
         house.control.reconciling.start()
-        series, assets = FakeSeries(rates or {}, house.clock), WebAssets.load(STATIC)
+        series, assets = FakeSeries(rates or {}, house.clock), WebAssets.load()
         site = Site(sources(house, series), assets, public_url or PublicUrl(), tick_seconds=tick_seconds)
         app = _with_static(create_web_app(site), assets)
         server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="off"))

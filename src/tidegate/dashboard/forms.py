@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from tidegate.core.access.principal import ADMIN, PRINCIPAL_HEADER
+from tidegate.control.access.principal_middleware import principal_of
 from tidegate.core.errors import BadRequest, InvalidParameter, PayloadTooLarge, TidegateError, UnsupportedMediaType
 from tidegate.dashboard.site import Flash, Site
 
@@ -74,8 +74,8 @@ async def read_form(request: Request) -> Form:
 
 
 def caller(request: Request) -> str:
-    """Who acts: the principal that the gateway has found the caller to be."""
-    return request.headers.get(PRINCIPAL_HEADER) or ADMIN
+    """Who acts: the name of the principal. Raises Unauthenticated where nobody is known."""
+    return principal_of(request).name
 
 
 async def act(site: Site, doing: Awaitable[str], back: str, then: str | None = None) -> Response:

@@ -30,7 +30,6 @@ from tidegate.settings import DashboardSettings
 from tidegate.web_assets import WebAssets
 
 _HERE = Path(__file__).parent
-STATIC = _HERE / "static"
 
 # No script, style or picture but our own; no exception for any page.
 _POLICY = (

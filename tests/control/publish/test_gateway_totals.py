@@ -1,7 +1,5 @@
 """Sums that are made only when they are asked for are those of all accounts."""
 
-from dataclasses import replace
-
 from tidegate.control.publish.gateway_totals import Accounts, Totals
 from tidegate.core.planes.account import Account
 from tidegate.core.planes.load_report import LoadReport
@@ -21,14 +19,3 @@ def test_an_endpoints_sum_is_that_of_the_totals() -> None:
     assert accounts.endpoint("tea") == totals.endpoints["tea"] == TEA
     assert accounts.endpoint("milk") is None
     assert accounts.plus(a_report(2, milk=TEA)).endpoint("milk") == TEA
-
-
-def test_what_has_changed_is_found_without_a_sum() -> None:
-    report = a_report(0, wine=WINE, tea=TEA)
-    before = Accounts(Totals({"past": WINE}), {0: report})
-    news = replace(a_report(0, tea=WINE), whole=False)
-    later = replace(before, latest={0: news.onto(report), 1: a_report(1, milk=TEA)})
-    assert set(later.changed_since(before)) == {"tea", "milk"}
-    assert set(before.changed_since(before)) == set()
-    replaced = replace(before, past=Totals({"past": WINE.plus(TEA), "gone": TEA}))
-    assert set(replaced.changed_since(before)) == {"past", "gone"}

@@ -70,6 +70,8 @@ class PrincipalMiddleware:
         name, digest = request.headers.get(PRINCIPAL_HEADER), request.headers.get(SESSION_HEADER)
         if digest is not None:
             principal = self._sessions.principal(digest)
+            if principal is None and request.url.path in OPEN:
+                return None
             if principal is None:
                 raise Unauthenticated("The session has ended. Log in again.", challenge=False)
             await self._sessions.used(digest)
@@ -79,6 +81,11 @@ class PrincipalMiddleware:
         if request.url.path not in OPEN:
             raise Unauthenticated("The request came without a gateway's word on who calls.", challenge=False)
         return None
+
+
+def is_known(request: Request) -> bool:
+    """Whether it is known who calls: on an open path, that need not be."""
+    return getattr(request.state, "principal", None) is not None
 
 
 def principal_of(request: Request) -> Principal:

@@ -1,6 +1,6 @@
 """Counters over all gateways, past and present. No counter falls when a gateway ends."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tidegate.core.endpoint.revision import RevisionId
@@ -58,17 +58,6 @@ class Accounts:
         if name in self.past.endpoints:
             found.append(self.past.endpoints[name])
         return total(found) if found else None
-
-    def changed_since(self, before: "Accounts") -> Iterator[str]:
-        """The endpoints whose sum may have changed. A name may come twice."""
-        pairs: list[tuple[Mapping[str, object], Mapping[str, object]]] = [
-            (report.accounts, before.latest[number].accounts if number in before.latest else {})
-            for number, report in self.latest.items()
-        ]
-        if self.past is not before.past:
-            pairs.append((self.past.endpoints, before.past.endpoints))
-        for now, then in pairs:
-            yield from (name for name, known in now.items() if known is not then.get(name))
 
 
 def left_behind(report: LoadReport, successor: LoadReport) -> LoadReport:

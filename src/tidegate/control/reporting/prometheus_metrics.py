@@ -17,7 +17,7 @@ from tidegate.control.reconcile.world import World
 from tidegate.control.reporting import protobuf_format
 from tidegate.control.reporting.metric_families import gauge, latency, text
 from tidegate.control.reporting.platform_metrics import PlatformSample
-from tidegate.control.series.series import Series
+from tidegate.control.series.series import Series, whole_until
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.revision import revision_id
 from tidegate.core.errors import NotFound
@@ -30,8 +30,6 @@ from tidegate.telemetry import Metric
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _MINUTE = 60.0
-# The reports of a second have come when the next one is over, seconds.
-_COMES_IN = 1.0
 
 _Labelled = Iterator[tuple[tuple[str, ...], float]]
 
@@ -69,7 +67,7 @@ class Metrics:
         endpoint = next((e for e in self._world.snapshot.endpoints if e.name == name and not e.deleted_at), None)
         if endpoint is None:
             raise NotFound(f"There is no endpoint '{name[:80]}'.")
-        until = float(int(self._clock.now() - _COMES_IN))
+        until = whole_until(self._clock.now())
         found = await self._series.points(name, until - _MINUTE, until, 1.0)
         return text(self._export(endpoint, all_beside(found, until - _MINUTE, _MINUTE)))
 

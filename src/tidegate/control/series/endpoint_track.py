@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tidegate.control.series.gauges import Gauge
+from tidegate.control.series.series import COMES_IN
 from tidegate.core.series.point_table import PointTable
 from tidegate.core.series.series_codec import DamagedSeries, decode, encode
 from tidegate.core.series.series_point import SeriesPoint, all_beside
@@ -18,8 +19,6 @@ MINUTE = 60
 KEPT_MINUTES = 15
 SPARKS = 60  # minutes of a sparkline
 TEN, RECENT = 10.0, 60.0
-# The reports of a second have come when the next one is over.
-_COMES_IN = 2.0
 # A slot that has everything.
 _ANY_STEP = 1e9
 
@@ -111,7 +110,7 @@ class EndpointTrack:
         """Whether it is time for `end_ten`. Each endpoint has its own second for that, by its `offset`."""
         if abs(now - self._ten_until) > RECENT:
             self._ten_until = now // TEN * TEN + offset % TEN
-        return now - _COMES_IN >= self._ten_until
+        return now - COMES_IN >= self._ten_until
 
     def end_ten(self) -> SeriesPoint | None:
         """End 10 seconds. Returns the last 60 as one point; None where nothing happened in them."""

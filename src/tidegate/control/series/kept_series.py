@@ -8,7 +8,7 @@ from tidegate.control.reconcile.world import World
 from tidegate.control.series.blocks import QUARTER, readable, rows_of
 from tidegate.control.series.endpoint_track import KEPT_MINUTES, MINUTE, SPARKS, EndpointTrack
 from tidegate.control.series.recorder import Recorder
-from tidegate.control.series.series import COMES_IN, Series
+from tidegate.control.series.series import Series, whole_until
 from tidegate.control.series.shelf import KEPT_HOURS
 from tidegate.control.series.stored_totals import shard_of
 from tidegate.core.errors import Unavailable
@@ -57,7 +57,7 @@ class KeptSeries:
 
     def now(self, endpoint: str) -> SeriesPoint:
         """See `Series`."""
-        until = float(int(self._clock.now() - COMES_IN + 1))
+        until = whole_until(self._clock.now())
         track = self._recorder.tracks.get(endpoint)
         empty = SeriesPoint(until - _NOW, _NOW)
         if track is None:

@@ -9,6 +9,11 @@ COMES_IN = 2.0
 """Seconds after which the reports of a second have come. What ends later is not whole yet: it may look like nothing."""
 
 
+def whole_until(now: float) -> float:
+    """The end of the newest second whose reports have come: when the next one is over."""
+    return float(int(now - COMES_IN + 1))
+
+
 class Series(Protocol):
     """The series of all endpoints. Times are unix seconds."""
 

@@ -39,7 +39,6 @@ class MachineReport:
 
     - `memory_bytes`: what replicas and templates may use together; 0 where nothing limits it.
     - `first_to_go`: the revisions that would be evicted for a request that waits, the first one first.
-    - `made_room`: the revisions that were evicted, and come back with the next request.
     """
 
     cores: int
@@ -48,7 +47,6 @@ class MachineReport:
     holders: tuple[MemoryHolder, ...] = ()
     templates: tuple[TemplateReport, ...] = ()
     first_to_go: tuple[RevisionId, ...] = ()
-    made_room: tuple[RevisionId, ...] = ()
     pid: int = 0  # of the agent
 
     @property

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,11 +98,6 @@ def as_csv(charts: Sequence[Chart], points: Sequence[SeriesPoint]) -> str:
             cells = ("" if value is None else f"{value:g}" for value in values)
             writer.writerow([formats.iso(point.at), f"{point.seconds:g}", *cells])
     return text.getvalue()
-
-
-def as_json(value: object) -> str:
-    """Compact JSON."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _whole(value: float) -> float:

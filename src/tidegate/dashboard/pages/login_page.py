@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from tidegate.control.access.principal_middleware import address_of, is_known
 from tidegate.control.access.session_cookie import remove_cookie, set_cookie
 from tidegate.core.access.own_path import own_path
-from tidegate.core.access.principal import ADDRESS_HEADER, PRINCIPAL_HEADER, SESSION_HEADER
+from tidegate.core.access.principal import SESSION_HEADER
 from tidegate.core.errors import TidegateError
 from tidegate.dashboard.forms import read_form
 from tidegate.dashboard.site import Site
@@ -21,13 +22,13 @@ def routes(site: Site) -> list[Route]:
     async def log_in(request: Request) -> Response:
         if request.method != "POST":
             wanted = own_path(request.query_params.get("next", "/"))
-            if PRINCIPAL_HEADER in request.headers:
+            if is_known(request):
                 return _onwards(site, wanted)
             return site.page(request, "login.html", _view(wanted))
         form = await read_form(request)
         wanted = own_path(form.text("next", "/"))
         try:
-            session = await site.sources.sessions.log_in(form.text("token"), request.headers.get(ADDRESS_HEADER, ""))
+            session = await site.sources.sessions.log_in(form.text("token"), address_of(request))
         except TidegateError as error:
             page = site.page(request, "login.html", _view(wanted, error.message), status=status_of(error)[0])
             page.raw_headers.extend(header for header in error_headers(error) if header[0] == b"retry-after")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tidegate.control.reporting.platform_view import BuildView, EnvironmentView, PlatformView, ProcessView, ReplicaRow
-from tidegate.core.endpoint.machine_report import MachineReport, MemoryHolder, TemplateReport
+from tidegate.core.endpoint.machine_report import MachineReport, MemoryHolder
 from tidegate.dashboard import formats
 from tidegate.dashboard.pages.endpoint_changes.build_page import TITLES
 from tidegate.dashboard.site import Site
@@ -144,10 +144,6 @@ def platform_page(view: PlatformView, missing_files: Sequence[str] = ()) -> Plat
         tuple(_checks(view, missing_files)),
         view.trouble,
     )
-
-
-def _template(one: TemplateReport, used_by: Sequence[str]) -> TemplateRow:
-    return TemplateRow(one.environment, one.pids, one.memory_bytes, one.age_seconds, one.forks, used_by)
 
 
 def _account(machine: MachineReport) -> tuple[Part, ...]:

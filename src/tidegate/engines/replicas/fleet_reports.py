@@ -54,7 +54,6 @@ def machine_report(fleet: Fleet, templates: Templates, machine: Machine, now: fl
         tuple(_holder(rid, held.get(rid), own) for rid, own in mine.items()),
         tuple(templates.reports(now)),
         eviction_order(users),
-        tuple(rid for rid, known in fleet.revisions.items() if known.evicted),
         os.getpid(),
     )
 

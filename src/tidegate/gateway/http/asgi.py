@@ -107,7 +107,7 @@ class Handler:
         public = self.scoring.public
         try:
             anybody = scope["path"] in callers.OPEN
-            principal = None if anybody else self._check_caller(scope, headers)
+            principal = self._known_caller(headers) if anybody else self._check_caller(scope, headers)
             cors.check_same_site(headers, public.origin.encode())
             if anybody:
                 receive = await callers.body_first(receive)
@@ -140,6 +140,13 @@ class Handler:
     async def _refuse(self, error: TidegateError, request_id: bytes, send: Send) -> None:
         self.meter.refuse(http.status_of(error)[0])
         await _send_error(send, error, [(b"x-request-id", request_id)])
+
+    def _known_caller(self, headers: Mapping[bytes, bytes]) -> Principal | None:
+        """Who asks for an open path, if that is known: the log-in sends people on who have logged in."""
+        try:
+            return self.scoring.tokens.check(b"GET", headers)
+        except (errors.Unauthenticated, errors.Unavailable):
+            return None
 
     def _check_caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Principal:
         """Who calls, as for scoring. For MLflow's clients, the error names their variable for a token."""

@@ -1,10 +1,14 @@
 """What is done to an endpoint by a button or a small form of its pages."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tidegate.control.endpoints.endpoint_requests import ConfigRequest
+from tidegate.control.endpoints.endpoint_verbs import Endpoints
 from tidegate.core.endpoint import endpoint as endpoints_core
 from tidegate.core.endpoint.endpoint import Endpoint
 from tidegate.core.endpoint.gate_policy import GateMode, GatePolicy
@@ -65,89 +69,82 @@ def tag_changes(form: Form) -> tuple[dict[str, str], list[str]]:
     return ({key: value} if key else {}), removed
 
 
+async def _rollback(endpoints: Endpoints, name: str, _: Form, __: str) -> str:
+    pending = (await endpoints.rollback(name)).endpoint.pending
+    return "Rolling back." if pending is not None else "The update was taken back. What served goes on."
+
+
+async def _force(endpoints: Endpoints, name: str, form: Form, by: str) -> str:
+    failed = (await endpoints.get(name)).endpoint.failed
+    shown = form.whole("failed", "Configuration")
+    if failed is not None and shown not in (None, failed.config.version):
+        raise Conflict("Meanwhile another version is held back. Look at its report, and try again.")
+    await endpoints.force(name, by)
+    return "The version is started, and serves without a gate."
+
+
+async def _split(endpoints: Endpoints, name: str, form: Form, by: str) -> str:
+    asked = split_of((await endpoints.get(name)).endpoint, form)
+    await endpoints.update_config(name, asked, by)
+    return "The traffic is being split as asked for."
+
+
+async def _set_gate(endpoints: Endpoints, name: str, form: Form, _: str) -> str:
+    await endpoints.set_gate(name, policy_of(form, (await endpoints.gate(name)).policy))
+    return "The gate policy applies from the next update on."
+
+
+async def _change_tags(endpoints: Endpoints, name: str, form: Form, _: str) -> str:
+    add, remove = tag_changes(form)
+    await endpoints.patch_tags(name, add, remove)
+    return "The tags are changed."
+
+
+async def _delete(endpoints: Endpoints, name: str, form: Form, _: str) -> str:
+    if form.text("name") != name:
+        raise InvalidParameter(f"Nothing was deleted: type the name '{name}' to delete the endpoint.")
+    await endpoints.delete(name)
+    return f"Endpoint '{name}' was deleted. Its replicas finish their requests."
+
+
+@dataclass(frozen=True, slots=True)
+class _Action:
+    """What a button does: `do` returns what has been done. `tab` is where one comes from, and where an error is told.
+
+    `then` is the page after it, or the tab of the endpoint; empty where that is the one before.
+    """
+
+    do: Callable[[Endpoints, str, Form, str], Awaitable[str]]
+    tab: str
+    then: str = ""
+
+
+_ACTIONS = {
+    "rollback": _Action(_rollback, "", "/rollouts"),
+    "force": _Action(_force, "/rollouts"),
+    "traffic": _Action(_split, "/rollouts"),
+    "gate": _Action(_set_gate, "/rollouts"),
+    "tags": _Action(_change_tags, "/settings"),
+    "delete": _Action(_delete, "/settings", "/"),
+}
+
+
 def routes(site: Site) -> list[Route]:
     """The routes of the actions, which answer with a page to go to; and the head of all tabs, which is read anew."""
-    endpoints = site.sources.endpoints
 
-    async def rollback(request: Request) -> Response:
-        name, back = _place(request)
+    def route(verb: str, action: _Action) -> Route:
+        async def answer(request: Request) -> Response:
+            name, form = request.path_params["name"], await read_form(request)
+            place = path_of(name)
+            then = action.then if action.then == "/" else place + (action.then or action.tab)
+            doing = action.do(site.sources.endpoints, name, form, caller(request))
+            return await act(site, doing, place + action.tab, then)
 
-        async def doing() -> str:
-            view = await endpoints.rollback(name)
-            pending = view.endpoint.pending
-            return "Rolling back." if pending is not None else "The update was taken back. What served goes on."
-
-        return await act(site, doing(), back, f"{back}/rollouts")
-
-    async def force(request: Request) -> Response:
-        name, back = _place(request)
-        form = await read_form(request)
-
-        async def doing() -> str:
-            failed = (await endpoints.get(name)).endpoint.failed
-            shown = form.whole("failed", "Configuration")
-            if failed is not None and shown not in (None, failed.config.version):
-                raise Conflict("Meanwhile another version is held back. Look at its report, and try again.")
-            await endpoints.force(name, caller(request))
-            return "The version is started, and serves without a gate."
-
-        return await act(site, doing(), f"{back}/rollouts")
-
-    async def split(request: Request) -> Response:
-        name, back = _place(request)
-        form = await read_form(request)
-
-        async def doing() -> str:
-            asked = split_of((await endpoints.get(name)).endpoint, form)
-            await endpoints.update_config(name, asked, caller(request))
-            return "The traffic is being split as asked for."
-
-        return await act(site, doing(), f"{back}/rollouts")
-
-    async def gate(request: Request) -> Response:
-        name, back = _place(request)
-        form = await read_form(request)
-
-        async def doing() -> str:
-            await endpoints.set_gate(name, policy_of(form, (await endpoints.gate(name)).policy))
-            return "The gate policy applies from the next update on."
-
-        return await act(site, doing(), f"{back}/rollouts")
-
-    async def tags(request: Request) -> Response:
-        name, back = _place(request)
-        form = await read_form(request)
-
-        async def doing() -> str:
-            add, remove = tag_changes(form)
-            await endpoints.patch_tags(name, add, remove)
-            return "The tags are changed."
-
-        return await act(site, doing(), f"{back}/settings")
-
-    async def delete(request: Request) -> Response:
-        name, back = _place(request)
-        form = await read_form(request)
-
-        async def doing() -> str:
-            if form.text("name") != name:
-                raise InvalidParameter(f"Nothing was deleted: type the name '{name}' to delete the endpoint.")
-            await endpoints.delete(name)
-            return f"Endpoint '{name}' was deleted. Its replicas finish their requests."
-
-        return await act(site, doing(), f"{back}/settings", "/")
-
-    verbs = {"rollback": rollback, "force": force, "traffic": split, "gate": gate, "tags": tags, "delete": delete}
+        return Route(f"/endpoints/{{name}}/{verb}", answer, methods=["POST"])
 
     async def head(request: Request) -> Response:
         _, values = await framed(site, request.path_params["name"], "")
         return site.fragment("endpoint_head.html", values)
 
-    actions = [Route(f"/endpoints/{{name}}/{verb}", action, methods=["POST"]) for verb, action in verbs.items()]
+    actions = [route(verb, action) for verb, action in _ACTIONS.items()]
     return [Route("/endpoints/{name}/head", head), *actions]
-
-
-def _place(request: Request) -> tuple[str, str]:
-    """The endpoint's name, and the path of its overview."""
-    name = request.path_params["name"]
-    return name, path_of(name)
